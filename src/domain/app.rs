@@ -1,0 +1,104 @@
+//! Applications: what can be launched.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::id::AppId;
+use super::restart::RestartPolicy;
+
+/// Where an application came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum AppSource {
+    /// A section `[app.NAME]` of the TOML file; cannot be removed over the API.
+    Config,
+    /// Added over the API or `deskd app add`.
+    Api,
+}
+
+/// Resource limits of a process, `getrlimit(2)`; soft and hard are set alike. Absent: inherited.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Rlimits {
+    /// RLIMIT_NOFILE: open files.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub open_files: Option<u64>,
+    /// RLIMIT_CORE, bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub core_bytes: Option<u64>,
+    /// RLIMIT_AS, bytes of address space.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub address_space_bytes: Option<u64>,
+    /// RLIMIT_CPU, seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cpu_seconds: Option<u64>,
+    /// RLIMIT_FSIZE, bytes of one written file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file_bytes: Option<u64>,
+    /// RLIMIT_NPROC: processes of the uid.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub processes: Option<u64>,
+}
+
+/// How a process of this container is started.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct LocalProgram {
+    /// argv: the program (a path, or a name looked up in PATH) and its arguments. Never a shell.
+    pub command: Vec<String>,
+    /// Working directory; absent: the user's home, else `/`.
+    pub cwd: Option<String>,
+    /// Added to the inherited environment.
+    pub env: BTreeMap<String, String>,
+    /// umask, such as `0o022`.
+    pub umask: Option<u32>,
+    /// Resource limits.
+    pub rlimits: Rlimits,
+    /// Nice value -20..=19; absent: inherited.
+    pub nice: Option<i32>,
+    /// `/proc/PID/oom_score_adj`, -1000..=1000; absent: inherited.
+    pub oom_score_adj: Option<i32>,
+}
+
+/// One application.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct App {
+    /// Its id.
+    pub id: AppId,
+    /// For people; the id where the source gives none.
+    pub display_name: String,
+    /// Icon: an absolute path of a file in this container, or a `data:` URL. Absent: a letter.
+    pub icon: Option<String>,
+    /// Search words.
+    pub keywords: Vec<String>,
+    /// Freedesktop or abcdesktop categories.
+    pub categories: Vec<String>,
+    /// WM_CLASS `instance.Class` that its windows have, when the integrator says so.
+    pub wm_class: Option<String>,
+    /// Whether it draws on the display: launching is refused while the display does not answer.
+    pub needs_display: bool,
+    /// What to do when it ends by itself.
+    pub restart: RestartPolicy,
+    /// The program in this container.
+    pub local: LocalProgram,
+    /// Where it came from.
+    pub source: AppSource,
+    /// What is wrong with its description, in sentences; the app is still listed.
+    pub problems: Vec<String>,
+}
+
+impl App {
+    /// Whether every word of `query` occurs in the id, name, keywords or categories
+    /// (case-insensitive).
+    #[must_use]
+    pub fn matches(&self, query: &str) -> bool {
+        let hay = [self.id.as_str(), &self.display_name]
+            .into_iter()
+            .chain(self.keywords.iter().map(String::as_str))
+            .chain(self.categories.iter().map(String::as_str))
+            .collect::<Vec<_>>()
+            .join("\n")
+            .to_lowercase();
+        query.to_lowercase().split_whitespace().all(|word| hay.contains(word))
+    }
+}

@@ -1,0 +1,1 @@
+//! Freedesktop desktop entries: name, icon, keywords and the Exec line as argv.

@@ -1,0 +1,97 @@
+//! Health: named checks, and which of kubelet's three questions each one answers.
+
+use serde::{Deserialize, Serialize};
+
+use super::display::DisplayStatus;
+use super::plan::display_sentence;
+
+/// A named check.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Check {
+    /// Stable name, such as `display`, `shm`, `x11-tcp`, `keeper`, `log-store`; `?exclude=` takes it.
+    pub name: String,
+    /// Whether it passes.
+    pub ok: bool,
+    /// One sentence.
+    pub detail: String,
+    /// Whether it decides readiness; others are shown only.
+    pub required: bool,
+}
+
+/// What readiness is made from.
+#[derive(Debug, Clone)]
+pub struct HealthFacts<'a> {
+    /// The display now.
+    pub display: &'a DisplayStatus,
+    /// TCP 6000 is required (`X11LISTEN=tcp` or a remote engine).
+    pub tcp_wanted: bool,
+    /// Shared memory is required.
+    pub shm_wanted: bool,
+    /// The keeper answers.
+    pub keeper_connected: bool,
+    /// Last trouble of the log store, if it has not passed.
+    pub log_trouble: Option<&'a str>,
+    /// deskd is shutting down.
+    pub draining: bool,
+}
+
+/// The readiness checks, in the order they are shown.
+#[must_use]
+pub fn checks(facts: &HealthFacts<'_>) -> Vec<Check> {
+    let display = facts.display;
+    let check = |name: &str, ok: bool, required: bool, detail: String| Check {
+        name: name.to_owned(),
+        ok,
+        detail,
+        required,
+    };
+    let tcp = &display.tcp;
+    vec![
+        check("display", display.answers(), true, display_sentence(display)),
+        check(
+            "x11-tcp",
+            tcp.state.answers() || !facts.tcp_wanted,
+            facts.tcp_wanted,
+            tcp_sentence(display, facts.tcp_wanted),
+        ),
+        check("shm", display.shm.sysv.works(), facts.shm_wanted, display.shm.sysv.sentence()),
+        check(
+            "keeper",
+            facts.keeper_connected,
+            true,
+            if facts.keeper_connected {
+                "the keeper answers"
+            } else {
+                "the keeper does not answer"
+            }
+            .into(),
+        ),
+        check(
+            "log-store",
+            facts.log_trouble.is_none(),
+            false,
+            facts.log_trouble.unwrap_or("output is being kept").to_owned(),
+        ),
+        check(
+            "not-draining",
+            !facts.draining,
+            true,
+            if facts.draining { "deskd is shutting down" } else { "deskd accepts launches" }.into(),
+        ),
+    ]
+}
+
+fn tcp_sentence(display: &DisplayStatus, wanted: bool) -> String {
+    use super::display::EndpointState as S;
+    let port = display.tcp.port;
+    match &display.tcp.state {
+        S::Answering => format!("TCP {port} answers"),
+        S::Unchecked if !wanted => format!("TCP {port} is not wanted (X11LISTEN is not tcp)"),
+        S::Unchecked => format!("TCP {port} has not been looked at yet"),
+        S::NotListening => {
+            format!("nothing listens on TCP {port}: start Xvnc with `-listen tcp` (X11LISTEN=tcp)")
+        }
+        S::Refused(text) => format!("TCP {port} refused the cookie: {text}"),
+        S::Hanging => format!("TCP {port} accepts connections but does not answer"),
+    }
+}

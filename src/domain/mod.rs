@@ -1,0 +1,14 @@
+//! Pure values and decisions. Facts and the time come in as values, values come out; nothing here
+//! reads a file, the environment, a socket or a clock (a test checks it).
+
+pub mod app;
+pub mod desktop_entry;
+pub mod display;
+pub mod health;
+pub mod id;
+pub mod plan;
+pub mod redact;
+pub mod restart;
+pub mod shm;
+pub mod task;
+pub mod window;

@@ -1,0 +1,177 @@
+//! From an application and facts to a complete plan, with reasons and rejected alternatives.
+
+use serde::{Deserialize, Serialize};
+
+use super::app::{App, LocalProgram};
+use super::display::{DisplayStatus, EndpointState};
+
+/// Where a task runs.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    utoipa::ToSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum EngineKind {
+    /// A process of this container, through the keeper.
+    Local,
+    /// An ephemeral container of this pod.
+    EphemeralContainer,
+    /// A pod of its own.
+    PodApplication,
+}
+
+impl EngineKind {
+    /// The word used in `/v1`, labels and tables.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Local => "local",
+            Self::EphemeralContainer => "ephemeral_container",
+            Self::PodApplication => "pod_application",
+        }
+    }
+}
+
+/// What a plan is made from: everything that may change the choice.
+#[derive(Debug, Clone)]
+pub struct Facts {
+    /// The display now.
+    pub display: DisplayStatus,
+    /// Variables deskd passes on to local programs (already without secrets of its own).
+    pub inherited_env: Vec<(String, String)>,
+    /// `XAUTHORITY` for local programs.
+    pub xauthority: Option<String>,
+}
+
+/// Everything the local engine needs; it decides nothing itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LocalPlan {
+    /// argv.
+    pub argv: Vec<String>,
+    /// The whole environment, sorted by name, complete but for the task's own marker variable.
+    pub env: Vec<(String, String)>,
+    /// How it is started (cwd, limits, nice); its command and env are superseded by the fields above.
+    pub program: LocalProgram,
+}
+
+/// One engine that was not chosen, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Rejected {
+    /// The engine.
+    pub engine: EngineKind,
+    /// One sentence.
+    pub why: String,
+}
+
+/// A complete decision.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plan {
+    /// The chosen engine.
+    pub engine: EngineKind,
+    /// What it carries out.
+    pub local: LocalPlan,
+    /// Why this engine, in sentences.
+    pub reasons: Vec<String>,
+    /// Why not the others.
+    pub rejected: Vec<Rejected>,
+}
+
+/// No engine can run it now.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+#[error("{sentence}")]
+pub struct Unplannable {
+    /// Stable code, such as `display_unavailable`.
+    pub code: UnplannableCode,
+    /// One sentence for the user.
+    pub sentence: String,
+    /// Why not, per engine.
+    pub rejected: Vec<Rejected>,
+}
+
+/// Why no plan could be made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum UnplannableCode {
+    /// The app needs the display and the display does not answer.
+    DisplayUnavailable,
+    /// The app's description has no command.
+    NoCommand,
+}
+
+/// Chooses the engine for `app` with `extra_args` appended to its command.
+pub fn plan(app: &App, extra_args: &[String], facts: &Facts) -> Result<Plan, Unplannable> {
+    let kubernetes = not_configured();
+    if app.local.command.is_empty() {
+        return Err(Unplannable {
+            code: UnplannableCode::NoCommand,
+            sentence: format!("{} has no command to run", app.display_name),
+            rejected: with_local(kubernetes, "its description has no command"),
+        });
+    }
+    if app.needs_display && !facts.display.answers() {
+        let why = display_sentence(&facts.display);
+        return Err(Unplannable {
+            code: UnplannableCode::DisplayUnavailable,
+            sentence: format!("{} needs the display, and {why}", app.display_name),
+            rejected: with_local(kubernetes, &why),
+        });
+    }
+    let mut reasons = vec!["it is a program of this container".to_owned()];
+    if app.needs_display {
+        reasons.push(facts.display.shm.sysv.sentence());
+    }
+    let argv = app.local.command.iter().chain(extra_args).cloned().collect();
+    let local = LocalPlan { argv, env: environment(app, facts), program: app.local.clone() };
+    Ok(Plan { engine: EngineKind::Local, local, reasons, rejected: kubernetes })
+}
+
+fn not_configured() -> Vec<Rejected> {
+    [EngineKind::EphemeralContainer, EngineKind::PodApplication]
+        .map(|engine| Rejected { engine, why: "the app has no image, only a command".into() })
+        .to_vec()
+}
+
+fn with_local(mut rejected: Vec<Rejected>, why: &str) -> Vec<Rejected> {
+    rejected.insert(0, Rejected { engine: EngineKind::Local, why: why.to_owned() });
+    rejected
+}
+
+/// Why the display cannot be drawn on, as the end of a sentence.
+#[must_use]
+pub fn display_sentence(display: &DisplayStatus) -> String {
+    let name = &display.display;
+    match &display.unix.state {
+        EndpointState::Unchecked => format!("display {name} has not been looked at yet"),
+        EndpointState::NotListening => format!("nothing listens on display {name}"),
+        EndpointState::Refused(text) => {
+            format!("display {name} refused the connection ({text}): check XAUTHORITY or XAUTH_KEY")
+        }
+        EndpointState::Hanging => {
+            format!("display {name} accepts connections but does not answer: the X server hangs")
+        }
+        EndpointState::Answering => format!("display {name} answers"),
+    }
+}
+
+/// Inherited, then the display, then the app's own: later ones win.
+fn environment(app: &App, facts: &Facts) -> Vec<(String, String)> {
+    let mut env: std::collections::BTreeMap<String, String> =
+        facts.inherited_env.iter().cloned().collect();
+    if app.needs_display {
+        env.insert("DISPLAY".into(), facts.display.display.clone());
+        if let Some(file) = &facts.xauthority {
+            env.insert("XAUTHORITY".into(), file.clone());
+        }
+    }
+    env.extend(app.local.env.clone());
+    env.into_iter().collect()
+}

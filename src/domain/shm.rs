@@ -1,0 +1,80 @@
+//! Verdicts about MIT-SHM: what a proof by pixels showed.
+//!
+//! QueryVersion succeeds for everyone and a successful attach is not proof (another IPC namespace
+//! can hold a segment with the same id), so only pixels that came back right mean `works`.
+
+use serde::{Deserialize, Serialize};
+
+/// What the proof of one kind of shared memory (SysV or file descriptor) showed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ShmVerdict {
+    /// The server drew our nonce pattern from shared memory and it came back unchanged.
+    Works,
+    /// BadAccess on attach: another uid, another IPC namespace, or a TCP connection.
+    Refused,
+    /// BadRequest (SysV) or BadMatch (fd): the server sees the client as remote.
+    Remote,
+    /// Attach and PutImage succeeded but the pixels differ: the server attached another IPC
+    /// namespace's segment that happens to have the same id.
+    WrongMemory,
+    /// The server has no MIT-SHM extension, or one too old for this kind.
+    Absent,
+    /// No answer from the server, so nothing is known.
+    Unreachable,
+    /// The proof could not be made on our side (no segment, no memory): says nothing about the
+    /// server. The text names the call and its errno.
+    Unproved(String),
+}
+
+impl ShmVerdict {
+    /// Whether applications can use it.
+    #[must_use]
+    pub fn works(&self) -> bool {
+        matches!(self, Self::Works)
+    }
+
+    /// One sentence for people.
+    #[must_use]
+    pub fn sentence(&self) -> String {
+        match self {
+            Self::Works => "shared memory with the X server works (proved by pixels)".into(),
+            Self::Refused => {
+                "the X server refused our shared memory segment (BadAccess): deskd runs in \
+                 another IPC namespace or as another user than Xvnc"
+                    .into()
+            }
+            Self::Remote => {
+                "the X server treats this connection as remote, which rules out shared memory"
+                    .into()
+            }
+            Self::WrongMemory => {
+                "the X server attached another IPC namespace's memory: pictures would be garbage; \
+                 put deskd and Xvnc into one pod (one IPC namespace)"
+                    .into()
+            }
+            Self::Absent => {
+                "the X server was started without MIT-SHM (`-extension MIT-SHM`)".into()
+            }
+            Self::Unreachable => "the X server does not answer".into(),
+            Self::Unproved(why) => format!("shared memory could not be tested: {why}"),
+        }
+    }
+}
+
+/// Both proofs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct ShmVerdicts {
+    /// SysV segment, mode 0600 (what every toolkit uses first).
+    pub sysv: ShmVerdict,
+    /// memfd passed by AttachFd (MIT-SHM 1.2).
+    pub fd: ShmVerdict,
+}
+
+impl ShmVerdicts {
+    /// Nothing is known because the server does not answer.
+    #[must_use]
+    pub fn unreachable() -> Self {
+        Self { sysv: ShmVerdict::Unreachable, fd: ShmVerdict::Unreachable }
+    }
+}

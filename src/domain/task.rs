@@ -1,0 +1,243 @@
+//! The lifecycle of a task.
+//!
+//! ```text
+//!            launch          spawned           stop asked            tree gone
+//!  planned ---------> starting -----> running -----------> stopping -----------> ended
+//!     ^                  |               |                                        ^
+//!     |                  | refused       | exit by itself                         |
+//!     |                  +---------------+----------------------------------------+
+//!     +------ restart due (policy, backoff; a new run of the same task) ----------+
+//! ```
+//!
+//! The driver feeds [`TaskEvent`]s; nothing else changes a task. An event that does not fit the
+//! state changes nothing: events from the keeper can arrive twice after a re-adoption.
+
+use serde::{Deserialize, Serialize};
+
+use super::id::{AppId, TaskId};
+use super::plan::EngineKind;
+use super::restart::{Backoff, RestartPolicy};
+
+/// History entries kept per task; the oldest after the first go first.
+pub const HISTORY_ENTRIES_MAX: usize = 64;
+
+/// Milliseconds since the Unix epoch, UTC.
+pub type UnixMs = i64;
+
+/// Where a task is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TaskState {
+    /// Decided; waiting for its turn (a restart's backoff, a limit).
+    Planned,
+    /// Asked of the engine.
+    Starting,
+    /// Its process exists.
+    Running,
+    /// Being stopped.
+    Stopping,
+    /// Over. Only a restart leaves this state.
+    Ended,
+}
+
+impl TaskState {
+    /// The word used in `/v1`, labels and tables.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Planned => "planned",
+            Self::Starting => "starting",
+            Self::Running => "running",
+            Self::Stopping => "stopping",
+            Self::Ended => "ended",
+        }
+    }
+}
+
+/// How a task ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Exit {
+    /// `exit(code)`, 0..=255.
+    Code(i32),
+    /// Killed by a signal.
+    Signal {
+        /// Number, such as 15.
+        number: i32,
+        /// Name, such as `SIGTERM`.
+        name: String,
+        /// A core was dumped.
+        core_dumped: bool,
+    },
+    /// It never ran, or nobody could see how it ended: the sentence says why.
+    Reason(String),
+}
+
+impl Exit {
+    /// Whether a restart policy counts it as a failure.
+    #[must_use]
+    pub fn is_failure(&self) -> bool {
+        !matches!(self, Self::Code(0))
+    }
+
+    /// `exit code 3`, `SIGSEGV (core dumped)`, or the reason.
+    #[must_use]
+    pub fn sentence(&self) -> String {
+        match self {
+            Self::Code(code) => format!("exit code {code}"),
+            Self::Signal { name, core_dumped: true, .. } => format!("{name} (core dumped)"),
+            Self::Signal { name, .. } => name.clone(),
+            Self::Reason(why) => why.clone(),
+        }
+    }
+}
+
+/// What a run used, `getrusage(2)`, of the main process and the children it waited for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Rusage {
+    /// User CPU, microseconds.
+    pub user_us: u64,
+    /// System CPU, microseconds.
+    pub system_us: u64,
+    /// Peak resident set, KiB.
+    pub max_rss_kib: u64,
+    /// Page faults served with I/O.
+    pub major_faults: u64,
+}
+
+/// One step of a stop and what it did.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct StopStep {
+    /// When.
+    pub at: UnixMs,
+    /// `close_windows`, `term`, `kill`.
+    pub step: StopStepKind,
+    /// One sentence: how many windows were asked, which processes were signalled.
+    pub detail: String,
+}
+
+/// The escalation of a stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum StopStepKind {
+    /// WM_DELETE_WINDOW to every window that takes it.
+    CloseWindows,
+    /// SIGTERM to the whole tree.
+    Term,
+    /// SIGKILL to what is left.
+    Kill,
+}
+
+/// A line of a task's history.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct HistoryEntry {
+    /// When.
+    pub at: UnixMs,
+    /// The state after it.
+    pub state: TaskState,
+    /// One sentence.
+    pub what: String,
+}
+
+/// A task as everybody sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Task {
+    /// Its id.
+    pub id: TaskId,
+    /// What it runs.
+    pub app: AppId,
+    /// For people.
+    pub display_name: String,
+    /// Where it runs.
+    pub engine: EngineKind,
+    /// Why there, in sentences.
+    pub reasons: Vec<String>,
+    /// argv.
+    pub command: Vec<String>,
+    /// Where it is in its life.
+    pub state: TaskState,
+    /// Main process (local tasks that have one now).
+    pub pid: Option<u32>,
+    /// How the last run ended.
+    pub exit: Option<Exit>,
+    /// What the last run used.
+    pub rusage: Option<Rusage>,
+    /// Launch was accepted.
+    pub created_at: UnixMs,
+    /// The current or last run's process exists.
+    pub started_at: Option<UnixMs>,
+    /// The last run ended.
+    pub ended_at: Option<UnixMs>,
+    /// From `started_at` to its first mapped window, milliseconds.
+    pub first_window_ms: Option<u64>,
+    /// Windows mapped now.
+    pub windows: u32,
+    /// What happened, in one sentence, when it ended badly or cannot start.
+    pub cause: Option<String>,
+    /// Runs so far; 1 for a task that never restarted.
+    pub runs: u32,
+    /// When the next run is due.
+    pub next_run_at: Option<UnixMs>,
+    /// The steps of the stop, in order.
+    pub stop_steps: Vec<StopStep>,
+    /// What happened when, oldest first.
+    pub history: Vec<HistoryEntry>,
+    /// Number of the change that made this view; see the snapshot's generation.
+    pub generation: u64,
+    /// The restart policy.
+    #[serde(default)]
+    pub restart: RestartPolicy,
+    /// Failures in a row.
+    #[serde(skip)]
+    pub backoff: Backoff,
+    /// A stop was asked for: whatever ends it now is not a failure and is not restarted.
+    #[serde(skip)]
+    pub stop_asked: bool,
+}
+
+/// Everything that can happen to a task.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TaskEvent {
+    /// The engine was asked for run number `run`.
+    Starting {
+        /// 1 for the first.
+        run: u32,
+    },
+    /// The process exists.
+    Started {
+        /// Which run.
+        run: u32,
+        /// Its pid.
+        pid: u32,
+        /// When it was spawned.
+        at: UnixMs,
+    },
+    /// It could not be started.
+    Refused {
+        /// Which run.
+        run: u32,
+        /// One sentence.
+        why: String,
+    },
+    /// A window of it was mapped.
+    WindowMapped,
+    /// A window of it is gone.
+    WindowGone,
+    /// Somebody asked to stop it; the text says who.
+    StopAsked(String),
+    /// A step of the stop.
+    StopStep(StopStep),
+    /// The main process of `run` ended.
+    Exited {
+        /// Which run.
+        run: u32,
+        /// How.
+        exit: Exit,
+        /// What it used.
+        rusage: Rusage,
+        /// When.
+        at: UnixMs,
+    },
+    /// A restart was scheduled.
+    RestartAt(UnixMs),
+}

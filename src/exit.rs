@@ -1,0 +1,31 @@
+//! Exit codes of every `deskd` command: documented numbers, assigned here and nowhere else.
+
+/// What a `deskd` command ended as. The numbers are part of the outside contract.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Exit {
+    /// The command did what was asked.
+    Ok = 0,
+    /// What was asked about is not well: `probe`, `health`, `check-config` found a problem.
+    Unhealthy = 1,
+    /// The arguments do not fit (clap's own number).
+    Usage = 2,
+    /// The configuration is invalid; every problem was printed.
+    Config = 3,
+    /// The daemon does not answer on its unix socket.
+    Unreachable = 4,
+    /// The daemon refused: the printed message says why (unknown app, cannot launch, conflict).
+    Refused = 5,
+    /// The thing named does not exist.
+    NotFound = 6,
+    /// Time ran out while waiting.
+    Timeout = 7,
+    /// An unexpected failure of deskd itself.
+    Internal = 70,
+}
+
+impl From<Exit> for std::process::ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}

@@ -1,0 +1,3 @@
+//! The keeper: the small parent that owns processes and pipes.
+
+pub mod wire;

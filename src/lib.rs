@@ -1,0 +1,30 @@
+//! deskd supervises a desktop pod: it proves that the X display and its shared memory work,
+//! starts applications where they run best, keeps their output, and explains their failures.
+//!
+//! `docs/architecture.md` is the map. The rooms and what each may use:
+//!
+//! | room | what lives there | may use |
+//! |---|---|---|
+//! | [`domain`] | pure values and decisions: plan, lifecycle, health | nothing of this crate |
+//! | [`procfs`] | parsers of `/proc` texts and the readers that feed them | domain |
+//! | [`logs`] | the log store: segments, cursors, writer, reader | domain |
+//! | [`keeper`] | the small parent that owns processes and pipes | domain, logs, procfs |
+//! | [`display`] | the X11 thread: listening, handshake, SHM proof, windows | domain, procfs |
+//! | [`engine`] | carries plans out: `local` goes through the keeper | domain, keeper::wire |
+//! | [`supervisor`] | one driver task that owns the task table | domain, engine, display, logs, procfs |
+//! | [`api`] | HTTP: routes, SSE, auth, OpenAPI, the Tasks panel | supervisor::Handle, domain, logs |
+//! | [`config`] | TOML + environment to one validated value | domain |
+//! | [`cli`] | argument parsing and the client of the unix socket | everything |
+
+pub mod api;
+pub mod cli;
+pub mod config;
+pub mod display;
+pub mod domain;
+pub mod engine;
+pub mod exit;
+pub mod keeper;
+pub mod logs;
+pub mod procfs;
+pub mod supervisor;
+pub mod telemetry;
