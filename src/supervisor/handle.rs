@@ -1,0 +1,226 @@
+//! The only door to the driver.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use super::snapshot::Snapshot;
+use crate::domain::app::App;
+use crate::domain::id::{AppId, TaskId};
+use crate::domain::plan::{Plan, Unplannable};
+use crate::domain::redact::EnvVar;
+use crate::domain::task::Task;
+use crate::keeper::wire::SpawnError;
+use crate::logs::LogReader;
+
+/// A launch as asked for.
+#[derive(Debug, Clone)]
+pub struct LaunchRequest {
+    /// What.
+    pub app: AppId,
+    /// Appended to the app's command.
+    pub args: Vec<String>,
+    /// Repeating a request with the same key gives the same task (at most 128 bytes).
+    pub idempotency_key: Option<String>,
+}
+
+/// What became of a launch.
+#[derive(Debug, Clone)]
+pub enum LaunchAdmission {
+    /// A new task, and its process exists.
+    Started(Arc<Task>),
+    /// The key was seen before: this is its task.
+    AlreadyLaunched(Arc<Task>),
+}
+
+/// Why nothing was launched.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum LaunchError {
+    /// No such app.
+    #[error("there is no application `{0}`")]
+    UnknownApp(AppId),
+    /// No engine can run it now.
+    #[error(transparent)]
+    Unplannable(#[from] Unplannable),
+    /// The process could not be started.
+    #[error("{app} cannot be started: {error}")]
+    Spawn {
+        /// Which app.
+        app: AppId,
+        /// Why.
+        error: SpawnError,
+    },
+    /// deskd is shutting down.
+    #[error("deskd is shutting down and starts nothing new")]
+    Draining,
+    /// The limit on tasks.
+    #[error("there are already {limit} tasks, the limit: remove ended ones")]
+    TooManyTasks {
+        /// The limit.
+        limit: usize,
+    },
+    /// The keeper is away; nothing is known about the launch.
+    #[error("the keeper does not answer; ask again with the same idempotency key")]
+    KeeperAway,
+    /// The same key was used for another app or other arguments.
+    #[error("the idempotency key was used for another launch ({0})")]
+    KeyReused(TaskId),
+}
+
+/// A stop as asked for.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct StopRequest {
+    /// Time from now until SIGKILL; absent: the configured grace.
+    pub grace: Option<Duration>,
+    /// SIGKILL at once.
+    pub force: bool,
+}
+
+/// What became of a stop.
+#[derive(Debug, Clone)]
+pub enum StopAdmission {
+    /// It is being stopped; the task's steps say how far that is.
+    Stopping(Arc<Task>),
+    /// It had ended already.
+    AlreadyEnded(Arc<Task>),
+}
+
+/// Why nothing was stopped.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum StopError {
+    /// No such task.
+    #[error("there is no task `{0}`")]
+    UnknownTask(TaskId),
+    /// The keeper is away.
+    #[error("the keeper does not answer")]
+    KeeperAway,
+}
+
+/// Why nothing was removed.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum RemoveError {
+    /// No such task.
+    #[error("there is no task `{0}`")]
+    UnknownTask(TaskId),
+    /// It still runs.
+    #[error("task `{0}` has not ended: stop it first")]
+    NotEnded(TaskId),
+}
+
+/// What became of a change to the applications.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AppChange {
+    /// It is new.
+    Added,
+    /// It replaced an older description (or was equal to it).
+    Updated,
+    /// It is gone.
+    Removed,
+    /// There was none.
+    NotFound,
+    /// It comes from the configuration file and can only be changed there.
+    FromConfig,
+}
+
+/// Why a log could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum LogOpenError {
+    /// No such task.
+    #[error("there is no task `{0}`")]
+    UnknownTask(TaskId),
+    /// The store said no.
+    #[error(transparent)]
+    Read(#[from] crate::logs::ReadError),
+}
+
+/// The end of a task's log as it grows. `changed().await` wakes when `borrow()` moves on; the
+/// channel closes when the task is removed. All followers of a task share one watch.
+pub type LogFollow = watch::Receiver<u64>;
+
+/// Cheap to clone; everything the API may do.
+#[derive(Debug, Clone)]
+pub struct Handle {
+    snapshots: watch::Receiver<Arc<Snapshot>>,
+}
+
+impl Handle {
+    /// The newest snapshot; microseconds, never waits for the driver.
+    #[must_use]
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.snapshots.borrow().clone()
+    }
+
+    /// Snapshots as they come; a slow reader skips to the newest.
+    #[must_use]
+    pub fn watch(&self) -> watch::Receiver<Arc<Snapshot>> {
+        self.snapshots.clone()
+    }
+
+    /// Whether the driver is stuck: how long its oldest unhandled input has waited.
+    #[must_use]
+    pub fn stalled_for(&self) -> Duration {
+        unimplemented!()
+    }
+
+    /// Launches; waits for the keeper's answer.
+    pub async fn launch(&self, _request: LaunchRequest) -> Result<LaunchAdmission, LaunchError> {
+        unimplemented!()
+    }
+
+    /// The plan a launch would have now.
+    pub async fn explain(&self, _app: AppId, _args: Vec<String>) -> Result<Plan, LaunchError> {
+        unimplemented!()
+    }
+
+    /// Begins to stop a task; does not wait for its end.
+    pub async fn stop(
+        &self,
+        _task: TaskId,
+        _request: StopRequest,
+    ) -> Result<StopAdmission, StopError> {
+        unimplemented!()
+    }
+
+    /// Removes an ended task and its log.
+    pub async fn remove(&self, _task: TaskId) -> Result<(), RemoveError> {
+        unimplemented!()
+    }
+
+    /// The environment a task was given, redacted.
+    pub async fn env(&self, _task: TaskId) -> Option<Vec<EnvVar>> {
+        unimplemented!()
+    }
+
+    /// Adds or replaces an application.
+    pub async fn put_app(&self, _app: App) -> AppChange {
+        unimplemented!()
+    }
+
+    /// Removes an application that was added over the API.
+    pub async fn remove_app(&self, _app: AppId) -> AppChange {
+        unimplemented!()
+    }
+
+    /// A reader of a task's log.
+    pub fn log_reader(&self, _task: &TaskId) -> Result<LogReader, LogOpenError> {
+        unimplemented!()
+    }
+
+    /// Wakes when a task's log grows beyond what was seen.
+    pub async fn follow_log(&self, _task: TaskId) -> Result<LogFollow, LogOpenError> {
+        unimplemented!()
+    }
+
+    /// Where the logs are (`<state>/logs`).
+    #[must_use]
+    pub fn logs_dir(&self) -> &Path {
+        unimplemented!()
+    }
+
+    /// Looks at the display again now and returns when that is done.
+    pub async fn probe(&self) -> Arc<Snapshot> {
+        unimplemented!()
+    }
+}
