@@ -11,9 +11,7 @@ use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::mpsc;
 
 use crate::domain::plan::LocalPlan;
-use crate::keeper::wire::{
-    FromKeeper, MESSAGE_BYTES_MAX, RunId, SpawnRequest, ToKeeper, VERSION,
-};
+use crate::keeper::wire::{FromKeeper, MESSAGE_BYTES_MAX, RunId, SpawnRequest, ToKeeper, VERSION};
 
 /// Messages waiting for the keeper's socket.
 pub const KEEPER_QUEUE_MAX: usize = 4096;
@@ -37,6 +35,9 @@ pub enum LinkError {
     /// Longer than [`MESSAGE_BYTES_MAX`].
     #[error("the keeper announced a message of {0} bytes, more than the limit")]
     TooLong(usize),
+    /// The driver ended.
+    #[error("nobody listens to the keeper any more")]
+    NobodyListens,
     /// Not a message of this version.
     #[error("the keeper sent something that is not a message")]
     Malformed(#[from] serde_json::Error),
@@ -86,8 +87,8 @@ pub fn spawn_request(id: RunId, plan: LocalPlan, meta: String) -> SpawnRequest {
 /// Connects and says hello. The keeper's answer arrives as the first message of [`run`].
 pub async fn connect(socket: &Path) -> Result<UnixStream, LinkError> {
     let connected = UnixStream::connect(socket).await;
-    let mut stream = connected
-        .map_err(|source| LinkError::Connect { path: socket.to_owned(), source })?;
+    let mut stream =
+        connected.map_err(|source| LinkError::Connect { path: socket.to_owned(), source })?;
     let mut bytes = Vec::new();
     encode(&ToKeeper::Hello { version: VERSION }, &mut bytes)?;
     stream.write_all(&bytes).await?;
@@ -95,10 +96,10 @@ pub async fn connect(socket: &Path) -> Result<UnixStream, LinkError> {
 }
 
 /// Carries messages both ways until the connection ends.
-pub async fn run(
+pub async fn run<T: From<FromKeeper>>(
     stream: UnixStream,
     mut queue: LocalQueue,
-    heard: impl AsyncFn(FromKeeper),
+    heard: mpsc::Sender<T>,
 ) -> LinkError {
     let (read, write) = stream.into_split();
     tokio::select! {
@@ -107,12 +108,16 @@ pub async fn run(
     }
 }
 
-async fn hear(read: OwnedReadHalf, heard: impl AsyncFn(FromKeeper)) -> LinkError {
+async fn hear<T: From<FromKeeper>>(read: OwnedReadHalf, heard: mpsc::Sender<T>) -> LinkError {
     let mut read = tokio::io::BufReader::new(read);
     let mut bytes = Vec::new();
     loop {
         match receive(&mut read, &mut bytes).await {
-            Ok(message) => heard(message).await,
+            Ok(message) => {
+                if heard.send(message.into()).await.is_err() {
+                    return LinkError::NobodyListens;
+                }
+            }
             Err(error) => return error,
         }
     }

@@ -22,6 +22,9 @@ pub const MESSAGE_BYTES_MAX: usize = 4 << 20;
 /// Largest opaque [`SpawnRequest::meta`], in bytes: the keeper holds one per task.
 pub const META_BYTES_MAX: usize = 256 << 10;
 
+/// Names the task in the environment of each of its processes.
+pub const TASK_ID_VARIABLE: &str = "DESKD_TASK_ID";
+
 /// Pids named in one [`StopRound`].
 pub const STOP_PIDS_MAX: usize = 64;
 /// Rounds of a stop that are reported; further ones (a fork bomb) are carried out silently.

@@ -13,6 +13,7 @@ use super::handle::{LaunchAdmission, LaunchError};
 use super::health::Health;
 use super::input::{Input, Reply};
 use super::journal::Journal;
+use super::keeper_events::Adoption;
 use super::settings::Settings;
 use super::snapshot::{Desktop, Snapshot};
 use super::table::Table;
@@ -49,6 +50,7 @@ pub(super) struct Driver {
     pub(super) unsent: Vec<TaskId>,
     /// When which task is due to run again.
     pub(super) restarts: BTreeSet<(Instant, TaskId)>,
+    pub(super) adoption: Option<Adoption>,
     /// Removed tasks whose last processes are being stopped.
     pub(super) removing: HashSet<TaskId>,
     pub(super) followers: HashMap<TaskId, watch::Sender<u64>>,
@@ -108,6 +110,7 @@ impl Driver {
             launching: HashMap::new(),
             unsent: Vec::new(),
             restarts: BTreeSet::new(),
+            adoption: None,
             removing: HashSet::new(),
             followers: HashMap::new(),
             keeper_started_at: parts.keeper_started_at,

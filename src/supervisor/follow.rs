@@ -10,11 +10,7 @@ use crate::domain::id::TaskId;
 use crate::keeper::wire::ToKeeper;
 
 impl Driver {
-    pub(super) fn follow_log(
-        &mut self,
-        id: TaskId,
-        reply: Reply<Result<LogFollow, LogOpenError>>,
-    ) {
+    pub(super) fn follow_log(&mut self, id: TaskId, reply: Reply<Result<LogFollow, LogOpenError>>) {
         let Some(entry) = self.table.get(&id) else {
             return self.answer(reply, Err(LogOpenError::UnknownTask(id)));
         };

@@ -180,7 +180,9 @@ impl Handle {
 
     /// Launches; waits for the keeper's answer.
     pub async fn launch(&self, request: LaunchRequest) -> Result<LaunchAdmission, LaunchError> {
-        self.ask(|reply| Input::Launch(request, reply)).await.unwrap_or(Err(LaunchError::KeeperAway))
+        self.ask(|reply| Input::Launch(request, reply))
+            .await
+            .unwrap_or(Err(LaunchError::KeeperAway))
     }
 
     /// The plan a launch would have now.
@@ -191,7 +193,11 @@ impl Handle {
     }
 
     /// Begins to stop a task; does not wait for its end.
-    pub async fn stop(&self, task: TaskId, request: StopRequest) -> Result<StopAdmission, StopError> {
+    pub async fn stop(
+        &self,
+        task: TaskId,
+        request: StopRequest,
+    ) -> Result<StopAdmission, StopError> {
         self.ask(|reply| Input::Stop(task, request, reply))
             .await
             .unwrap_or(Err(StopError::KeeperAway))

@@ -52,9 +52,8 @@ impl Health {
 }
 
 fn sentence(checks: &[Check], display: &DisplayStatus) -> String {
-    let failing = |required: bool| {
-        checks.iter().find(move |check| !check.ok && check.required == required)
-    };
+    let failing =
+        |required: bool| checks.iter().find(move |check| !check.ok && check.required == required);
     match failing(true).or_else(|| failing(false)) {
         Some(check) => capitalized(&check.detail),
         None => format!("Display {} works, shared memory proved", display.display),

@@ -53,3 +53,9 @@ pub enum Input {
     /// Windows were asked to close.
     WindowsAsked(TaskId, Vec<(WindowId, CloseOutcome)>),
 }
+
+impl From<FromKeeper> for Input {
+    fn from(message: FromKeeper) -> Self {
+        Self::Keeper(message)
+    }
+}

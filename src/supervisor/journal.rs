@@ -28,7 +28,7 @@ const READ_BYTES_MAX: u64 = 256 << 20;
 enum Line<'a> {
     Task(std::borrow::Cow<'a, Entry>),
     Removed(TaskId),
-    App(std::borrow::Cow<'a, App>),
+    App(Box<std::borrow::Cow<'a, App>>),
     AppRemoved(AppId),
     /// The keeper the lines after this one belong to, by its start time.
     Keeper(i64),
@@ -60,7 +60,8 @@ impl Journal {
     #[must_use]
     pub fn open(state_dir: &Path) -> (Self, Remembered) {
         let path = state_dir.join("tasks.jsonl");
-        let opened = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(&path);
+        let opened =
+            OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(&path);
         let mut journal = Self { path, file: None, pending: Vec::new(), bytes: 0, trouble: None };
         let mut text = Vec::new();
         match opened {
@@ -91,7 +92,7 @@ impl Journal {
 
     /// Records an app added over the API.
     pub fn app(&mut self, app: &App) {
-        self.push(&Line::App(std::borrow::Cow::Borrowed(app)));
+        self.push(&Line::App(Box::new(std::borrow::Cow::Borrowed(app))));
     }
 
     /// Records that such an app is gone.
@@ -145,17 +146,15 @@ impl Journal {
         tasks.for_each(|entry| self.task(entry));
         let text = std::mem::take(&mut self.pending);
         let fresh = self.path.with_extension("new");
-        let written = OpenOptions::new()
-            .append(true)
-            .create(true)
-            .mode(0o600)
-            .open(&fresh)
-            .and_then(|mut file| {
-                file.set_len(0)?;
-                file.write_all(&text)?;
-                std::fs::rename(&fresh, &self.path)?;
-                Ok(file)
-            });
+        let written =
+            OpenOptions::new().append(true).create(true).mode(0o600).open(&fresh).and_then(
+                |mut file| {
+                    file.set_len(0)?;
+                    file.write_all(&text)?;
+                    std::fs::rename(&fresh, &self.path)?;
+                    Ok(file)
+                },
+            );
         match written {
             Ok(file) => {
                 self.file = Some(file);

@@ -8,29 +8,35 @@ use super::last_words::last_words;
 use super::table::Entry;
 use crate::domain::id::TaskId;
 use crate::domain::task::{Exit, Rusage, StopStep, StopStepKind, Task, TaskEvent, TaskState};
-use crate::keeper::wire::{FromKeeper, RunEnd, RunId, TaskRecord, ToKeeper};
+use crate::keeper::wire::{Drain, FromKeeper, RunEnd, RunId, StopRound, TaskRecord, ToKeeper};
 
 /// Said of tasks whose keeper died with them.
 const KEEPER_RESTARTED: &str =
     "deskd's container was restarted while it ran; nobody saw how it ended";
 
+/// A Welcome whose records have not all arrived.
+#[derive(Debug)]
+pub(super) struct Adoption {
+    started_at: i64,
+    draining: Option<Drain>,
+    known: HashSet<TaskId>,
+}
+
 impl Driver {
     pub(super) fn keeper_said(&mut self, message: FromKeeper) {
         match message {
-            FromKeeper::Welcome { started_at, tasks, draining, log_trouble, .. } => {
-                self.health.keeper_connected = true;
+            FromKeeper::Welcome { started_at, tasks, more, draining, log_trouble, .. } => {
                 self.health.log_trouble = log_trouble;
-                self.adopt(started_at, tasks);
-                if let Some(drain) = draining {
-                    self.drain(drain);
-                }
+                self.adoption = Some(Adoption { started_at, draining, known: HashSet::new() });
+                self.adopt(tasks, more);
             }
+            FromKeeper::MoreTasks { tasks, more } => self.adopt(tasks, more),
             FromKeeper::Spawned { id, pid, at } => self.spawned(&id, pid, at),
             FromKeeper::SpawnRefused { id, error } => self.spawn_refused(&id, error),
             FromKeeper::Exited { id, end } => self.exited(&id, end),
             FromKeeper::TreeGone { id } => self.tree_gone(&id),
-            FromKeeper::StopStep { id, at, step, pids } => {
-                self.apply(&id.task, TaskEvent::StopStep(stop_step(at, step, &pids)));
+            FromKeeper::StopStep { id, round } => {
+                self.apply(&id.task, TaskEvent::StopStep(stop_step(&round)));
             }
             FromKeeper::LogAdvanced { task, end } => self.log_advanced(&task, end),
             FromKeeper::LogTrouble { trouble } => self.health.log_trouble = trouble,
@@ -74,36 +80,39 @@ impl Driver {
         self.report_drained();
     }
 
-    /// Brings the table and the keeper's records together.
-    fn adopt(&mut self, started_at: i64, records: Vec<TaskRecord>) {
+    /// Brings the table and the keeper's records together; they may come in several messages.
+    fn adopt(&mut self, records: Vec<TaskRecord>, more: bool) {
+        let Some(mut adoption) = self.adoption.take() else { return };
+        for record in records {
+            adoption.known.insert(record.id.task.clone());
+            self.adopt_record(record);
+        }
+        if more {
+            self.adoption = Some(adoption);
+        } else {
+            self.adopted(adoption);
+        }
+    }
+
+    fn adopted(&mut self, adoption: Adoption) {
+        let Adoption { started_at, draining, known } = adoption;
         let same_keeper = self.keeper_started_at == Some(started_at);
         if !same_keeper {
             self.journal.keeper(started_at);
             self.keeper_started_at = Some(started_at);
         }
-        let known: HashSet<TaskId> = records.iter().map(|record| record.id.task.clone()).collect();
-        for record in records {
-            self.adopt_record(record);
+        let tasks: Vec<Arc<Task>> = self.table.iter().map(|entry| entry.task.clone()).collect();
+        for task in tasks.iter().filter(|task| !known.contains(&task.id)) {
+            self.adopt_unknown(task, same_keeper);
         }
-        let rest: Vec<Arc<Task>> = self
-            .table
-            .iter()
-            .filter(|entry| !known.contains(&entry.task.id))
-            .map(|entry| entry.task.clone())
-            .collect();
-        for task in rest {
-            self.adopt_unknown(&task, same_keeper);
+        for task in tasks.iter().filter(|task| task.state == TaskState::Planned) {
+            self.rearm_restart(task);
         }
-        let planned: Vec<Arc<Task>> = self
-            .table
-            .iter()
-            .filter(|entry| entry.task.state == TaskState::Planned)
-            .map(|entry| entry.task.clone())
-            .collect();
-        for task in planned {
-            self.rearm_restart(&task);
-        }
+        self.health.keeper_connected = true;
         self.send_unsent();
+        if let Some(drain) = draining {
+            self.drain(drain);
+        }
     }
 
     fn adopt_record(&mut self, record: TaskRecord) {
@@ -137,8 +146,8 @@ impl Driver {
         if stopping {
             self.apply(&id, TaskEvent::StopAsked("you".into()));
         }
-        for (at, step, pids) in stop_steps {
-            self.apply(&id, TaskEvent::StopStep(stop_step(at, step, &pids)));
+        for round in stop_steps {
+            self.apply(&id, TaskEvent::StopStep(stop_step(&round)));
         }
         if let Some(end) = end {
             self.exited(&RunId { task: id.clone(), run }, end);
@@ -172,12 +181,16 @@ impl Driver {
     }
 }
 
-fn stop_step(at: i64, step: StopStepKind, pids: &[u32]) -> StopStep {
-    let signal = if step == StopStepKind::Kill { "SIGKILL" } else { "SIGTERM" };
-    let list: Vec<String> = pids.iter().map(u32::to_string).collect();
-    let detail = match pids {
+fn stop_step(round: &StopRound) -> StopStep {
+    let signal = if round.step == StopStepKind::Kill { "SIGKILL" } else { "SIGTERM" };
+    let list = |pids: &[u32]| pids.iter().map(u32::to_string).collect::<Vec<_>>().join(", ");
+    let mut detail = match round.pids.as_slice() {
         [one] => format!("{signal} to process {one}"),
-        _ => format!("{signal} to {} processes: {}", pids.len(), list.join(", ")),
+        pids => format!("{signal} to {} processes: {}", round.count, list(pids)),
     };
-    StopStep { at, step, detail }
+    if !round.refused.is_empty() {
+        let refused = list(&round.refused);
+        detail.push_str(&format!("; not permitted (they run as another user): {refused}"));
+    }
+    StopStep { at: round.at, step: round.step, detail }
 }

@@ -3,13 +3,17 @@
 use std::collections::HashMap;
 
 use super::driver::Driver;
-use crate::display::{DisplayEvent, attribution};
+use crate::display::DisplayEvent;
 use crate::domain::display::DisplayStatus;
 use crate::domain::id::TaskId;
 use crate::domain::task::TaskEvent;
 use crate::domain::window::{Window, WindowEvent, WindowId};
+use crate::keeper::wire::TASK_ID_VARIABLE;
 use crate::procfs;
 use crate::supervisor::input::{Input, Reply};
+
+/// Generations looked back.
+const ANCESTORS_MAX: usize = 64;
 
 /// Mapped windows of this server epoch.
 #[derive(Debug, Default)]
@@ -110,11 +114,14 @@ impl Driver {
             .iter()
             .filter_map(|entry| entry.task.pid.map(|pid| (pid, &entry.task.id)))
             .collect();
-        let by_ancestry =
-            attribution::owner(pid, procfs::parent_of, |pid| mains.get(&pid).map(|id| (*id).clone()));
-        by_ancestry.or_else(|| {
+        let ancestors = std::iter::successors(Some(pid), |pid| {
+            procfs::read_stat(*pid).map(|stat| stat.ppid).filter(|parent| *parent > 1)
+        });
+        let mut line = ancestors.take(ANCESTORS_MAX);
+        line.find_map(|pid| mains.get(&pid).map(|id| (*id).clone())).or_else(|| {
             // A process that left its parents still carries the variable the keeper set.
-            let id: TaskId = procfs::task_id_of(pid)?.parse().ok()?;
+            let id = procfs::read_env_value(pid, TASK_ID_VARIABLE)?;
+            let id: TaskId = String::from_utf8(id).ok()?.parse().ok()?;
             self.table.get(&id).map(|entry| entry.task.id.clone())
         })
     }
