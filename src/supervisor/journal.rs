@@ -218,3 +218,94 @@ fn replay(text: &[u8]) -> Remembered {
         keeper,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::plan::tests::{app, plan_of};
+    use crate::domain::task::{Task, TaskEvent};
+    use proptest::prelude::*;
+    use std::sync::Arc;
+
+    fn entry(number: u32, windows: u32) -> Entry {
+        let app = app("xclock");
+        let mut task = Task::new(TaskId::new(&app.id, number), &app, &plan_of(&app), 5);
+        for _ in 0..windows {
+            task.apply(TaskEvent::WindowMapped, 6);
+        }
+        Entry { task: Arc::new(task), args: vec![], key: Some(format!("k{number}")), env: vec![] }
+    }
+
+    fn seen(remembered: &Remembered) -> Vec<(String, u32)> {
+        let tasks = remembered.tasks.iter();
+        tasks.map(|entry| (entry.task.id.to_string(), entry.task.windows)).collect()
+    }
+
+    #[test]
+    fn the_last_word_about_each_task_is_remembered_in_order_of_creation() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut journal, nothing) = Journal::open(dir.path());
+        assert!(nothing.tasks.is_empty() && nothing.keeper.is_none());
+        journal.keeper(17);
+        for (number, windows) in [(1, 0), (2, 0), (3, 0), (1, 2)] {
+            journal.task(&entry(number, windows));
+        }
+        journal.removed(&entry(2, 0).task.id);
+        journal.app(&app("added"));
+        journal.flush();
+        assert_eq!(journal.trouble(), None);
+        let (mut journal, remembered) = Journal::open(dir.path());
+        assert_eq!(seen(&remembered), [("xclock-00001".into(), 2), ("xclock-00003".into(), 0)]);
+        assert_eq!((remembered.keeper, remembered.apps.len()), (Some(17), 1));
+        journal.rewrite(Some(18), remembered.tasks.iter(), remembered.apps.iter());
+        let (_, again) = Journal::open(dir.path());
+        assert_eq!((seen(&again), again.keeper), (seen(&remembered), Some(18)));
+    }
+
+    #[test]
+    fn a_directory_that_cannot_be_written_is_trouble_with_its_name_and_not_an_error() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("file");
+        std::fs::write(&file, "").unwrap();
+        let (mut journal, _) = Journal::open(&file);
+        journal.task(&entry(1, 0));
+        journal.flush();
+        assert!(journal.trouble().unwrap().contains(file.to_str().unwrap()));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..Default::default() })]
+        #[test]
+        fn a_crash_anywhere_keeps_every_whole_line_and_later_lines_are_not_lost(
+            ops in prop::collection::vec((0..6u32, 0..4u32, any::<bool>()), 1..20),
+            cut in 0..4096usize,
+        ) {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("tasks.jsonl");
+            let (mut journal, _) = Journal::open(dir.path());
+            for (number, windows, remove) in &ops {
+                if *remove { journal.removed(&entry(*number, 0).task.id) } else { journal.task(&entry(*number, *windows)) }
+                journal.flush();
+            }
+            let text = std::fs::read(&path).unwrap();
+            let cut = text.len().saturating_sub(cut);
+            std::fs::write(&path, &text[..cut]).unwrap();
+            let whole = text[..cut].iter().filter(|&&byte| byte == b'\n').count();
+            let mut model: Vec<(u32, u32)> = Vec::new();
+            for (number, windows, remove) in ops.iter().take(whole) {
+                if *remove { model.retain(|(n, _)| n != number); }
+                else if let Some(known) = model.iter_mut().find(|(n, _)| n == number) { known.1 = *windows; }
+                else { model.push((*number, *windows)); }
+            }
+            let wanted: Vec<_> = model.iter().map(|(n, w)| (entry(*n, 0).task.id.to_string(), *w)).collect();
+            let (mut journal, remembered) = Journal::open(dir.path());
+            // A line that lost only its newline is whole.
+            let last_whole = text[..cut].last().is_some_and(|&b| b == b'\n') || text.get(cut) != Some(&b'\n');
+            if last_whole { prop_assert_eq!(seen(&remembered), wanted); }
+            journal.task(&entry(9, 1));
+            journal.flush();
+            let (_, after) = Journal::open(dir.path());
+            prop_assert!(seen(&after).contains(&("xclock-00009".to_owned(), 1)));
+        }
+    }
+}
