@@ -1,1 +1,3 @@
 //! procfs
+
+pub mod sockets;
