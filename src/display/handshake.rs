@@ -44,35 +44,43 @@ pub enum Handshake {
     Failed(EndpointState),
 }
 
+/// A dying server closes connections before its listening socket, so a connection that is closed
+/// without a word is made again: the second one waits for the end in the backlog, the third one
+/// finds nobody. A server that hangs up on us does so each time.
+const ATTEMPTS_MAX: usize = 3;
+
 /// Connects and makes the handshake; both together take at most `limit`.
-///
-/// A server that dies while it is asked closes the connection: that is told apart from one that
-/// hangs up on us by connecting once more, which is refused when nobody listens any more.
 #[must_use]
 pub fn connect(address: &Address, cookie: Option<&Cookie>, limit: Duration) -> Handshake {
     let deadline = Instant::now() + limit;
+    for _ in 0..ATTEMPTS_MAX {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if let Some(handshake) = attempt(address, cookie, left) {
+            return handshake;
+        }
+    }
+    let reason = "it closed the connection without a word";
+    Handshake::Failed(EndpointState::Refused(reason.into()))
+}
+
+/// Nothing when the connection was closed without a word.
+fn attempt(address: &Address, cookie: Option<&Cookie>, limit: Duration) -> Option<Handshake> {
+    let deadline = Instant::now() + limit;
     let stream = match open(address, limit) {
         Ok(stream) => stream,
-        Err(error) => return Handshake::Failed(connect_failure(&error)),
+        Err(error) => return Some(Handshake::Failed(connect_failure(&error))),
     };
-    let left = deadline.saturating_duration_since(Instant::now());
+    let stream = ServerStream::new(stream, deadline.saturating_duration_since(Instant::now()));
     let (name, data) = match cookie {
         Some(cookie) => (COOKIE_PROTOCOL.to_vec(), cookie.bytes().to_vec()),
         None => (Vec::new(), Vec::new()),
     };
-    let stream = ServerStream::new(stream, left);
     match RustConnection::connect_to_stream_with_auth_info(stream, 0, name, data) {
         Ok(connection) => {
             connection.stream().expect_packets();
-            Handshake::Answering(Box::new(connection))
+            Some(Handshake::Answering(Box::new(connection)))
         }
-        Err(error) => Handshake::Failed(match setup_failure(&error) {
-            Some(state) => state,
-            None => match open(address, deadline.saturating_duration_since(Instant::now())) {
-                Ok(_) => EndpointState::Refused("it closed the connection without a word".into()),
-                Err(error) => connect_failure(&error),
-            },
-        }),
+        Err(error) => setup_failure(&error).map(Handshake::Failed),
     }
 }
 
@@ -240,8 +248,7 @@ mod tests {
     #[test]
     fn hanging_up_is_told_apart_from_dying() {
         let state = against(|listener| {
-            drop(listener.accept().unwrap());
-            drop(listener.accept().unwrap());
+            (0..ATTEMPTS_MAX).for_each(|_| drop(listener.accept().unwrap()));
         });
         assert_eq!(state, EndpointState::Refused("it closed the connection without a word".into()));
         let state = against(|listener| {

@@ -12,32 +12,28 @@ use crate::procfs::sockets::{tcp_listeners, unix_listeners};
 /// A line has about 150 bytes; a pod with more than 100,000 sockets is cut off there.
 const TABLE_BYTES_MAX: u64 = 16 << 20;
 
-/// What listens.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Listening {
-    pub(super) ipv4: bool,
-    pub(super) ipv6: bool,
-    pub(super) path: bool,
-    pub(super) abstract_socket: bool,
-}
-
 /// `/tmp/.X11-unix/XN`, the name of both unix sockets.
 pub(super) fn socket_path(number: u16) -> String {
     format!("{}/X{number}", super::SOCKET_DIR)
 }
 
-/// Reads the tables.
-pub(super) fn look(number: u16) -> Listening {
-    let port = X11_TCP_PORT_BASE + number;
+/// Whether the socket file and the abstract socket listen.
+pub(super) fn unix(number: u16) -> (bool, bool) {
     let path = socket_path(number);
-    let unix = table("unix");
-    Listening {
-        ipv4: tcp_listeners(&table("tcp")).any(|listener| listener == port),
-        ipv6: tcp_listeners(&table("tcp6")).any(|listener| listener == port),
-        path: unix_listeners(&unix).any(|name| name == path),
-        abstract_socket: unix_listeners(&unix)
-            .any(|name| name.strip_prefix('@') == Some(path.as_str())),
-    }
+    let table = table("unix");
+    let abstract_socket =
+        unix_listeners(&table).any(|name| name.strip_prefix('@') == Some(path.as_str()));
+    (unix_listeners(&table).any(|name| name == path), abstract_socket)
+}
+
+/// Whether an IPv4 and an IPv6 address listen.
+///
+/// The kernel walks its whole hash of connections for these tables, whatever they hold: some
+/// milliseconds, more on a large machine.
+pub(super) fn tcp(number: u16) -> (bool, bool) {
+    let port = X11_TCP_PORT_BASE + number;
+    let listens = |name| tcp_listeners(&table(name)).any(|listener| listener == port);
+    (listens("tcp"), listens("tcp6"))
 }
 
 fn table(name: &str) -> String {

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use x11rb::connection::Connection;
 
 use super::handshake::{Address, Handshake, ServerConnection, connect};
-use super::listen::{self, Listening};
+use super::listen;
 use super::xauthority::Cookie;
 use super::{DisplayConfig, cookie, proof};
 use crate::domain::display::{
@@ -45,34 +45,21 @@ pub(super) fn look(config: &DisplayConfig, number: u16) -> Looked {
     }
     // Last, while the connection is open: a server without `-noreset` starts over when its only
     // client leaves.
-    status.tcp = tcp(config, number, listen::look(number), cookie.as_ref());
+    status.tcp = tcp(config, number, cookie.as_ref());
     Looked { status, connection }
 }
 
 /// The status right after the server was lost, without waiting for anything.
 pub(super) fn lost(before: &DisplayStatus, number: u16) -> DisplayStatus {
-    let listening = listen::look(number);
-    let state = |listens| match listens {
+    let mut status = DisplayStatus::unknown(&before.display, number);
+    let (path, abstract_socket) = listen::unix(number);
+    let state = match path || abstract_socket {
         true => EndpointState::Unchecked,
         false => EndpointState::NotListening,
     };
-    DisplayStatus {
-        unix: UnixEndpoint {
-            path: listening.path,
-            abstract_socket: listening.abstract_socket,
-            state: state(listening.path || listening.abstract_socket),
-        },
-        tcp: TcpEndpoint {
-            port: before.tcp.port,
-            ipv4: listening.ipv4,
-            ipv6: listening.ipv6,
-            state: state(listening.ipv4 || listening.ipv6),
-        },
-        shm: ShmVerdicts::unreachable(),
-        server: None,
-        notes: Vec::new(),
-        ..before.clone()
-    }
+    status.unix = UnixEndpoint { path, abstract_socket, state };
+    status.server_epoch = before.server_epoch;
+    status
 }
 
 fn unix(
@@ -81,15 +68,12 @@ fn unix(
     cookie: Option<&Cookie>,
 ) -> (UnixEndpoint, Option<Box<ServerConnection>>) {
     let path = listen::socket_path(number);
-    let attempt = |address| connect(address, cookie, config.handshake_timeout);
+    let attempt = |address: Address| connect(&address, cookie, config.handshake_timeout);
     // The file first, as applications do; it may be missing here when another container made it.
-    let by_path = attempt(&Address::Path(path.clone()));
-    let listening = listen::look(number);
-    let mut endpoint = UnixEndpoint {
-        path: listening.path,
-        abstract_socket: listening.abstract_socket,
-        state: EndpointState::Answering,
-    };
+    let by_path = attempt(Address::Path(path.clone()));
+    let (listens, abstract_socket) = listen::unix(number);
+    let mut endpoint =
+        UnixEndpoint { path: listens, abstract_socket, state: EndpointState::Answering };
     let path_failure = match by_path {
         Handshake::Answering(connection) => {
             endpoint.path = true;
@@ -101,7 +85,9 @@ fn unix(
         }
         Handshake::Failed(state) => state,
     };
-    match attempt(&Address::Abstract(path)) {
+    // The table may show the socket of a file that is not in this mount namespace.
+    endpoint.path &= path_failure != EndpointState::NotListening;
+    match attempt(Address::Abstract(path)) {
         Handshake::Answering(connection) => {
             endpoint.abstract_socket = true;
             (endpoint, Some(connection))
@@ -117,16 +103,12 @@ fn unix(
     }
 }
 
-fn tcp(
-    config: &DisplayConfig,
-    number: u16,
-    listening: Listening,
-    cookie: Option<&Cookie>,
-) -> TcpEndpoint {
+fn tcp(config: &DisplayConfig, number: u16, cookie: Option<&Cookie>) -> TcpEndpoint {
+    let (ipv4, ipv6) = listen::tcp(number);
     let port = X11_TCP_PORT_BASE + number;
     let loopback = [
-        (listening.ipv4, IpAddr::V4(Ipv4Addr::LOCALHOST)),
-        (listening.ipv6, IpAddr::V6(Ipv6Addr::LOCALHOST)),
+        (ipv4, IpAddr::V4(Ipv4Addr::LOCALHOST)),
+        (ipv6, IpAddr::V6(Ipv6Addr::LOCALHOST)),
     ];
     let mut state = EndpointState::NotListening;
     for (listens, address) in loopback {
@@ -143,7 +125,7 @@ fn tcp(
             Handshake::Failed(failure) => failure,
         };
     }
-    TcpEndpoint { port, ipv4: listening.ipv4, ipv6: listening.ipv6, state }
+    TcpEndpoint { port, ipv4, ipv6, state }
 }
 
 fn server_info(connection: &ServerConnection) -> ServerInfo {

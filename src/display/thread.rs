@@ -234,7 +234,7 @@ impl Worker {
         status.server_epoch = self.status.server_epoch;
         match (&mut self.server, connection) {
             (Server::Away(_), Some(connection)) => {
-                match Session::new(connection, self.config.hang_timeout) {
+                match Session::new(*connection, self.config.hang_timeout) {
                     Ok(session) => self.arrived(session, status),
                     // It answered a moment ago: say so only when it can be used.
                     Err(_) => self.still_away(look::lost(&status, self.number)),

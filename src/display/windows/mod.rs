@@ -94,7 +94,7 @@ impl AsFd for Session {
 impl Session {
     /// Takes the connection over and asks for the root's events.
     pub(super) fn new(
-        connection: Box<ServerConnection>,
+        connection: ServerConnection,
         limit: Duration,
     ) -> Result<Self, SessionError> {
         connection.stream().begin(limit);

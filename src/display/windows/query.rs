@@ -40,7 +40,7 @@ type PropertyCookie<'c> = Cookie<'c, ServerConnection, GetPropertyReply>;
 /// What all questions need.
 #[derive(Debug)]
 pub(super) struct Asker {
-    pub(super) connection: Box<ServerConnection>,
+    pub(super) connection: ServerConnection,
     pub(super) atoms: Atoms,
     host: String,
     /// The server's pids are of our PID namespace.
@@ -48,8 +48,8 @@ pub(super) struct Asker {
 }
 
 impl Asker {
-    pub(super) fn new(connection: Box<ServerConnection>) -> Result<Self, SessionError> {
-        let atoms = Atoms::new(&*connection)?.reply().map_err(SessionError::from_reply)?;
+    pub(super) fn new(connection: ServerConnection) -> Result<Self, SessionError> {
+        let atoms = Atoms::new(&connection)?.reply().map_err(SessionError::from_reply)?;
         let host = nix::unistd::gethostname().unwrap_or_default().to_string_lossy().into_owned();
         let mut asker = Self { connection, atoms, host, trusted_pids: false };
         asker.trusted_pids = asker.sees_our_pid()?;
