@@ -1,5 +1,7 @@
 //! The one integration binary.
 
+mod cli;
+mod cli_fake;
 mod config;
 mod display_endpoints;
 mod display_helper;
