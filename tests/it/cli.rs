@@ -2,6 +2,7 @@
 //! is printed, on which stream, and with which exit code.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
+#![expect(clippy::disallowed_methods, reason = "a test starts the program it is about")]
 
 use std::io::Read as _;
 use std::process::{Command, Output, Stdio};
