@@ -3,6 +3,7 @@
 mod architecture;
 mod architecture_source;
 mod cli;
+mod cli_daemon;
 mod cli_fake;
 mod config;
 mod display_endpoints;
