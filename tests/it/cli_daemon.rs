@@ -139,6 +139,28 @@ fn a_task_lives_from_launch_to_removal_by_commands_alone() {
 }
 
 #[test]
+fn applications_come_and_go_but_those_of_the_file_stay() {
+    let deskd = Deskd::start();
+    let file = deskd.dir.path().join("more.toml");
+    let section =
+        "[app.more]\ncommand = ['echo', 'more']\nneeds_display = false\numask = '0o077'\n";
+    std::fs::write(&file, section).unwrap();
+    assert_eq!(deskd.ok(&["app", "add", file.to_str().unwrap()]), b"more\n");
+    let task = deskd.launch("more");
+    assert_eq!(deskd.ok(&["logs", "-f", &task]), b"more\n");
+    let plan = String::from_utf8(deskd.ok(&["explain", "more", "--", "a b"])).unwrap();
+    assert!(plan.contains("\n  command: echo more 'a b'\n"), "{plan}");
+    deskd.ok(&["app", "remove", "more"]);
+    deskd.refused(&["app", "show", "more"], Exit::NotFound);
+    let refused = deskd.refused(&["app", "remove", "sleep"], Exit::Refused);
+    assert!(refused.contains("configuration file"), "{refused}");
+
+    std::fs::write(&file, "[app.lost]\ndesktop_entry = 'no-such.desktop'\n").unwrap();
+    let refused = deskd.refused(&["app", "add", file.to_str().unwrap()], Exit::Refused);
+    assert!(refused.contains("no-such.desktop"), "{refused}");
+}
+
+#[test]
 fn what_cannot_be_launched_is_refused_with_its_reason() {
     let deskd = Deskd::start();
     let stderr = deskd.refused(&["launch", "nowhere"], Exit::Refused);
