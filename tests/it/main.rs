@@ -1,6 +1,9 @@
 //! The one integration binary.
 
+mod architecture;
+mod architecture_source;
 mod cli;
+mod cli_daemon;
 mod cli_fake;
 mod config;
 mod display_endpoints;
