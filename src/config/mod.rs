@@ -37,6 +37,7 @@ pub use env::{Env, inherited_env};
 pub use parse::{Draft, parse};
 pub use problem::{ConfigErrors, Origin, Position, Problem};
 pub use state_dir::{default_state_dir, state_dir_candidates};
+pub use values::{Complaint, duration};
 
 /// TCP port when `listen` is not given.
 pub const LISTEN_PORT_DEFAULT: u16 = 29791;
@@ -155,12 +156,20 @@ pub struct PodConfig {
 impl Config {
     /// Reads `path` (else the file named by `DESKD_CONFIG`, else none) and the environment.
     pub fn load(path: Option<&Path>, env: &Env) -> Result<Self, ConfigErrors> {
-        let path = path.map(Path::to_owned).or_else(|| env.get("DESKD_CONFIG").map(PathBuf::from));
-        let text = path.as_deref().map(read_file).transpose()?;
-        let draft = parse(text.as_deref().unwrap_or_default(), |name| env.get(name))
-            .map_err(|problems| ConfigErrors::Invalid { path: path.clone(), problems })?;
-        Ok(draft.resolve(path, env))
+        Ok(read(path, env)?.resolve(file(path, env), env))
     }
+}
+
+/// Like [`Config::load`], but looks nothing up and creates nothing.
+pub fn read(path: Option<&Path>, env: &Env) -> Result<Draft, ConfigErrors> {
+    let path = file(path, env);
+    let text = path.as_deref().map(read_file).transpose()?;
+    parse(text.as_deref().unwrap_or_default(), |name| env.get(name))
+        .map_err(|problems| ConfigErrors::Invalid { path, problems })
+}
+
+fn file(path: Option<&Path>, env: &Env) -> Option<PathBuf> {
+    path.map(Path::to_owned).or_else(|| env.get("DESKD_CONFIG").map(PathBuf::from))
 }
 
 /// The unix socket a client should use: what the environment or the configuration file says, else
@@ -171,10 +180,8 @@ pub fn client_socket(path: Option<&Path>, env: &Env) -> PathBuf {
     if let Some(socket) = env.get("DESKD_SOCKET") {
         return socket.into();
     }
-    let path = path.map(Path::to_owned).or_else(|| env.get("DESKD_CONFIG").map(PathBuf::from));
-    let text = path.as_deref().and_then(|path| read_file(path).ok()).unwrap_or_default();
-    let draft = parse(&text, |name| env.get(name)).or_else(|_| parse("", |name| env.get(name)));
-    if let Some(socket) = draft.ok().and_then(|draft| draft.socket()) {
+    let draft = read(path, env).ok().or_else(|| parse("", |name| env.get(name)).ok());
+    if let Some(socket) = draft.and_then(|draft| draft.socket()) {
         return socket;
     }
     let sockets = state_dir_candidates(env).into_iter().map(|dir| dir.join(SOCKET_NAME));

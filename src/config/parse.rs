@@ -11,6 +11,7 @@ use super::problem::Problem;
 use super::section::{Collector, Section};
 use super::values::{self, Complaint};
 use super::{Config, DisplaySettings, Env, LogStoreConfig, PodConfig, StopConfig, keys};
+use crate::domain::app::App;
 
 /// A valid configuration whose defaults and references that depend on the machine (state
 /// directory, `.desktop` files, icons) are still open.
@@ -36,6 +37,19 @@ impl Draft {
     pub fn socket(&self) -> Option<PathBuf> {
         let in_state_dir = || self.state_dir.as_ref().map(|dir| dir.join(super::SOCKET_NAME));
         self.socket.clone().or_else(in_state_dir)
+    }
+
+    /// The display.
+    #[must_use]
+    pub fn display(&self) -> &DisplaySettings {
+        &self.display
+    }
+
+    /// The applications alone, resolved; creates no directory.
+    #[must_use]
+    pub fn apps(self, env: &Env) -> Vec<App> {
+        let lookup = super::desktop_files::Lookup::of_system(env);
+        self.apps.into_iter().map(|app| app.resolve(&lookup)).collect()
     }
 
     /// Looks up what depends on the machine. Never fails: see [`crate::domain::app::App::problems`].

@@ -53,7 +53,7 @@ pub struct Facts {
 }
 
 /// Everything the local engine needs; it decides nothing itself.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct LocalPlan {
     /// argv.
     pub argv: Vec<String>,
@@ -73,7 +73,7 @@ pub struct Rejected {
 }
 
 /// A complete decision.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Plan {
     /// The chosen engine.
     pub engine: EngineKind,

@@ -29,8 +29,8 @@ pub const TASK_ID_VARIABLE: &str = "DESKD_TASK_ID";
 pub const STOP_PIDS_MAX: usize = 64;
 /// Rounds of a stop that are reported; further ones (a fork bomb) are carried out silently.
 pub const STOP_ROUNDS_MAX: usize = 16;
-/// Total record bytes from which on Welcome is continued in MoreTasks.
-pub const WELCOME_BYTES: usize = 1 << 20;
+/// Bytes of meta in one Welcome or MoreTasks; JSON may make six of one (control characters).
+pub const WELCOME_BYTES: usize = 512 << 10;
 
 /// One run of a task; runs of a task count from 1.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
