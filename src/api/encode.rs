@@ -62,7 +62,8 @@ pub fn events(bytes: &[u8], from: u64, force: bool, out: &mut Vec<u8>) -> Encode
             lines.close();
             return Encoded { next: record.cursor, held_back: true };
         }
-        let keep = if record.next == end { record.content.len() } else { record.content.len() - cut };
+        let keep =
+            if record.next == end { record.content.len() } else { record.content.len() - cut };
         let (whole, rest) = record.content.split_at(keep);
         carried.extend_from_slice(whole);
         lines.push(&record, partial, carried);
@@ -174,7 +175,10 @@ mod tests {
         let end = format!("]\nid: {}\n\n", encoded.next);
         assert!(text.starts_with("event: lines\ndata: [{\"c\":100,\"t\":\"2026-"), "{text}");
         assert!(text.ends_with(&end), "{text}");
-        assert!(text.contains("\"s\":\"stderr\",\"p\":false,\"text\":\"\u{fffd}\\u0000two\""), "{text}");
+        assert!(
+            text.contains("\"s\":\"stderr\",\"p\":false,\"text\":\"\u{fffd}\\u0000two\""),
+            "{text}"
+        );
     }
 
     #[test]
@@ -189,12 +193,16 @@ mod tests {
         let text = String::from_utf8(out).unwrap();
         let names: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("event: ")).collect();
         assert_eq!(names, ["lines", "gap", "lines"]);
-        assert!(text.contains("data: {\"dropped_bytes\":42,\"reason\":\"write_failed\"}"), "{text}");
+        assert!(
+            text.contains("data: {\"dropped_bytes\":42,\"reason\":\"write_failed\"}"),
+            "{text}"
+        );
     }
 
     #[test]
     fn a_character_cut_by_a_read_is_whole_again() {
-        let bytes = stored(&[("stdout P", b"a\xe2\x82"), ("stderr F", b"x"), ("stdout F", b"\xacb")]);
+        let bytes =
+            stored(&[("stdout P", b"a\xe2\x82"), ("stderr F", b"x"), ("stdout F", b"\xacb")]);
         let mut out = Vec::new();
         events(&bytes, 0, false, &mut out);
         let expected = [("a".into(), true), ("x".into(), false), ("\u{20ac}b".into(), false)];

@@ -112,9 +112,8 @@ impl Container<'_> {
     /// The OCI runtime specification of this container: an unprivileged user without capabilities, a
     /// read-only root, the pod's namespaces.
     fn spec(&self) -> Value {
-        let shared = |kind: &str, file: &str| {
-            json!({ "type": kind, "path": self.pod.namespace(file) })
-        };
+        let shared =
+            |kind: &str, file: &str| json!({ "type": kind, "path": self.pod.namespace(file) });
         let env: Vec<_> = self.env.iter().map(|(name, value)| format!("{name}={value}")).collect();
         let none: [&str; 0] = [];
         json!({

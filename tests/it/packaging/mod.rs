@@ -59,7 +59,8 @@ struct Installed {
 
 impl Installed {
     fn new(binary: &Path) -> Self {
-        let dir = tempfile::Builder::new().prefix("deskd-installed-").tempdir().expect("a directory");
+        let dir =
+            tempfile::Builder::new().prefix("deskd-installed-").tempdir().expect("a directory");
         chown(dir.path(), Some(POD_UID), Some(POD_UID)).expect("chown");
         std::fs::copy(binary, dir.path().join("deskd")).expect("a copy of the binary");
         Self { dir }

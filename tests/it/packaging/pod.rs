@@ -31,7 +31,8 @@ const DESKD: [(&str, &str); 8] = [
 fn start_xvnc(pod: &Pod, image: &Image) -> RunningContainer {
     let env = [PATH, COOKIE, ("DISPLAY", ":0"), ("HOME", "/tmp")];
     let argv = ["desktop-xvnc"];
-    let xvnc = Container { pod, name: "graphical", image, argv: &argv, env: &env, volumes: &SHARED };
+    let xvnc =
+        Container { pod, name: "graphical", image, argv: &argv, env: &env, volumes: &SHARED };
     xvnc.start()
 }
 
@@ -86,10 +87,12 @@ fn in_a_pod_shared_memory_works_and_applications_show_their_windows() {
     let pod = Pod::new();
 
     // deskd first, as a sidecar starts: started, alive, and not ready without the X server.
-    let deskd = start_deskd(&pod, "deskd", &desktop, &[("HOME", "/tmp"), (
-        "DESKD_CONFIG",
-        "/etc/deskd/deskd.toml",
-    )]);
+    let deskd = start_deskd(
+        &pod,
+        "deskd",
+        &desktop,
+        &[("HOME", "/tmp"), ("DESKD_CONFIG", "/etc/deskd/deskd.toml")],
+    );
     let seen = |path: &'static str, code: &'static str| {
         eventually(path, || kubelet_sees(&pod, path).contains(code).then_some(()));
     };

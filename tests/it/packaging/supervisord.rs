@@ -57,7 +57,8 @@ fn supervisord_starts_deskd_and_its_stop_ends_the_applications_too() {
     stdout_of(&mut installed.command(&["deskd", "health", "--wait", "10s"]));
     let task = stdout_of(&mut installed.command(&["deskd", "launch", "xclock"]));
     let state = installed.path("state").display().to_string();
-    let application = || processes_with(&task).into_iter().find(|(_, argv)| argv.contains("xclock"));
+    let application =
+        || processes_with(&task).into_iter().find(|(_, argv)| argv.contains("xclock"));
     eventually("xclock runs", application);
 
     stdout_of(&mut control(&["stop", "deskd"]));

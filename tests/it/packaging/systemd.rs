@@ -67,7 +67,9 @@ impl NotifySocket {
 
     /// The next message and the pid of its sender; nothing within `patience`.
     fn next(&self, patience: Duration) -> Option<(i32, String)> {
-        self.socket.set_read_timeout(Some(patience.max(Duration::from_millis(1)))).expect("timeout");
+        self.socket
+            .set_read_timeout(Some(patience.max(Duration::from_millis(1))))
+            .expect("timeout");
         let mut bytes = [0_u8; 4096];
         let mut space = nix::cmsg_space!(nix::sys::socket::UnixCredentials);
         let mut slices = [IoSliceMut::new(&mut bytes)];
