@@ -12,4 +12,5 @@ mod display_leaks;
 mod display_server;
 mod display_shm;
 mod display_windows;
+mod packaging;
 mod support;
