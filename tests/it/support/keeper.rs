@@ -200,6 +200,14 @@ impl Client {
         self.stream.write_all(&bytes).unwrap();
     }
 
+    /// Sends without waiting for room for long; false when the other side does not read.
+    pub(crate) fn try_send(&mut self, message: &ToKeeper) -> bool {
+        let mut bytes = Vec::new();
+        frame::encode(message, &mut bytes).unwrap();
+        self.stream.set_write_timeout(Some(Duration::from_millis(500))).unwrap();
+        self.stream.write_all(&bytes).is_ok()
+    }
+
     /// Reads what there is, at most once; false at the end of the connection.
     fn read(&mut self) -> bool {
         let mut bytes = [0; 65536];
