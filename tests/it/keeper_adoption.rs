@@ -163,11 +163,7 @@ fn the_daemon_is_started_again_when_it_dies_and_its_environment_is_its_own() {
     }
     let (mut client, _) = keeper.connect();
     let app = client.spawn(request("app-00001", &["sleep", "1000"])).unwrap();
-    let kill = |pid: u32| {
-        let pid = nix::unistd::Pid::from_raw(pid.cast_signed());
-        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL).unwrap();
-    };
-    kill(first);
+    proc::kill(first);
     let second = wait::until("another daemon runs", || {
         let children = proc::children(keeper.pid());
         children.iter().map(|child| child.pid).find(|pid| *pid != first && *pid != app)

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use deskd::keeper::wire::{META_BYTES_MAX, SpawnError, SpawnRequest};
 
 use crate::support::keeper::{Client, Keeper, request};
-use crate::support::proc;
+use crate::support::{proc, wait};
 
 /// The reason why the file is refused; checks that nothing was started and nothing is left.
 fn refusal(keeper: &Keeper, client: &mut Client, request: SpawnRequest) -> (String, i32) {
@@ -205,6 +205,11 @@ fn a_process_starts_in_a_session_of_its_own_with_nothing_inherited_but_its_outpu
     let keeper = Keeper::start();
     let (mut client, _) = keeper.connect();
     let pid = client.spawn(request("app-00001", &["sleep", "1000"])).unwrap();
+    wait::until("it sleeps, with its libraries loaded", || {
+        proc::file(pid, "syscall")
+            .starts_with(&nix::libc::SYS_clock_nanosleep.to_string())
+            .then_some(())
+    });
     let mut fds: Vec<_> = fs::read_dir(format!("/proc/{pid}/fd"))
         .unwrap()
         .map(|entry| entry.unwrap())

@@ -178,9 +178,7 @@ fn a_stop_names_the_processes_that_run_as_another_user() {
     }
     let sudo = setuid_program(dir.path());
     let keeper = keeper.start_in(dir);
-    wait::until("it listens", || {
-        std::os::unix::net::UnixStream::connect(keeper.dir().join("keeper.sock")).ok()
-    });
+    keeper.wait_until_it_listens();
     let (mut client, _) = keeper.connect();
     let script = format!("{sudo} --reuid=0 sleep 1000 & exec sleep 1000");
     let main = client.sh("app-00001", &script);
@@ -193,10 +191,7 @@ fn a_stop_names_the_processes_that_run_as_another_user() {
     client.exited("app-00001");
     let kill = client.stop_round("app-00001");
     assert_eq!((kill.step, kill.count, kill.refused), (StopStepKind::Kill, 0, vec![other]));
-    let _ = nix::sys::signal::kill(
-        nix::unistd::Pid::from_raw(other.cast_signed()),
-        nix::sys::signal::Signal::SIGKILL,
-    );
+    proc::kill(other);
     client.tree_gone("app-00001");
 }
 

@@ -16,10 +16,10 @@ use deskd::keeper::wire::{
     VERSION,
 };
 use deskd::logs::{LogReader, Records, Stream, Tag};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::sys::signal::Signal;
 
 use super::keeper_host::{HostConfig, VARIABLE};
+use super::proc;
 use super::wait::{self, PATIENCE};
 
 /// A keeper in a process of its own. Killed when dropped, with everything below it.
@@ -53,40 +53,60 @@ impl Default for Setup {
 impl Setup {
     pub(crate) fn start(self) -> Keeper {
         let keeper = self.start_in(tempfile::tempdir().unwrap());
-        wait::until("the keeper listens", || {
-            UnixStream::connect(keeper.dir.path().join("keeper.sock")).ok()
-        });
+        keeper.wait_until_it_listens();
         keeper
     }
 
-    #[expect(clippy::disallowed_methods, reason = "the process under test")]
+    /// Does not wait.
     pub(crate) fn start_in(self, dir: tempfile::TempDir) -> Keeper {
+        Keeper { child: self.process(dir.path()), dir }
+    }
+
+    /// In the directory of one that is dead.
+    pub(crate) fn start_again(self, mut dead: Keeper) -> Keeper {
+        dead.child = self.process(dead.dir.path());
+        dead.wait_until_it_listens();
+        dead
+    }
+
+    /// In the directory of one that runs.
+    pub(crate) fn start_beside(self, other: &Keeper) -> Child {
+        self.process(other.dir.path())
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "the process under test")]
+    fn process(self, dir: &Path) -> Child {
         let host = HostConfig {
-            state_dir: dir.path().to_owned(),
+            state_dir: dir.to_owned(),
             grace_ms: self.grace_ms,
             daemon_argv: self.daemon_argv,
             tasks_max: self.tasks_max,
         };
-        let log =
-            File::options().create(true).append(true).open(dir.path().join("stderr")).unwrap();
+        let log = File::options().create(true).append(true).open(dir.join("stderr")).unwrap();
         let exe = std::env::current_exe().unwrap();
         let mut words =
             self.wrapper.iter().map(|word| (*word).into()).chain([exe.into_os_string()]);
-        let child = Command::new(words.next().unwrap())
+        Command::new(words.next().unwrap())
             .args(words)
             .env(VARIABLE, serde_json::to_string(&host).unwrap())
             .envs(self.env)
             .stdin(Stdio::null())
+            .stdout(Stdio::null())
             .stderr(log)
             .spawn()
-            .unwrap();
-        Keeper { child, dir }
+            .unwrap()
     }
 }
 
 impl Keeper {
     pub(crate) fn start() -> Self {
         Setup::default().start()
+    }
+
+    pub(crate) fn wait_until_it_listens(&self) {
+        wait::until("the keeper listens", || {
+            UnixStream::connect(self.dir.path().join("keeper.sock")).ok()
+        });
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -103,7 +123,7 @@ impl Keeper {
     }
 
     pub(crate) fn signal(&self, signal: Signal) {
-        kill(Pid::from_raw(self.pid().cast_signed()), signal).unwrap();
+        proc::signal(self.pid(), signal);
     }
 
     /// Connects and says hello; the second value is everything it was told.
@@ -154,8 +174,8 @@ impl Drop for Keeper {
         // Everything below it first: a killed keeper stops nothing.
         let mut doomed = vec![self.pid()];
         while let Some(pid) = doomed.pop() {
-            doomed.extend(super::proc::children(pid).iter().map(|child| child.pid));
-            let _ = kill(Pid::from_raw(pid.cast_signed()), Signal::SIGKILL);
+            doomed.extend(proc::children(pid).iter().map(|child| child.pid));
+            proc::kill(pid);
         }
         let _ = self.child.wait();
         if std::thread::panicking() {

@@ -4,12 +4,19 @@ use std::fs;
 use std::time::Duration;
 
 use deskd::procfs;
+use nix::sys::signal::Signal;
+use nix::unistd::Pid;
 
 use super::wait;
 
 /// Whether the process exists and is not a zombie.
 pub(crate) fn is_alive(pid: u32) -> bool {
     procfs::read_stat(pid).is_some_and(|stat| stat.is_alive())
+}
+
+/// Whether it waits for something.
+pub(crate) fn is_sleeping(pid: u32) -> bool {
+    procfs::read_stat(pid).is_some_and(|stat| stat.state == 'S')
 }
 
 /// Whether nothing, not even a zombie, is left of it.
@@ -21,6 +28,16 @@ pub(crate) fn is_reaped(pid: u32) -> bool {
 pub(crate) fn children(pid: u32) -> Vec<procfs::ProcessStat> {
     let all = procfs::pids().unwrap().into_iter().filter_map(procfs::read_stat);
     all.filter(|stat| stat.ppid == pid).collect()
+}
+
+/// Sends a signal to a process that is there.
+pub(crate) fn signal(pid: u32, signal: Signal) {
+    nix::sys::signal::kill(Pid::from_raw(pid.cast_signed()), signal).unwrap();
+}
+
+/// Kills a process if it is there.
+pub(crate) fn kill(pid: u32) {
+    let _ = nix::sys::signal::kill(Pid::from_raw(pid.cast_signed()), Signal::SIGKILL);
 }
 
 /// A file of `/proc/PID/`.
