@@ -31,6 +31,8 @@ pub struct HealthFacts<'a> {
     pub keeper_connected: bool,
     /// Last trouble of the log store, if it has not passed.
     pub log_trouble: Option<&'a str>,
+    /// Why tasks cannot be recorded, if they cannot.
+    pub journal_trouble: Option<&'a str>,
     /// deskd is shutting down.
     pub draining: bool,
 }
@@ -71,6 +73,12 @@ pub fn checks(facts: &HealthFacts<'_>) -> Vec<Check> {
             facts.log_trouble.is_none(),
             false,
             facts.log_trouble.unwrap_or("output is being kept").to_owned(),
+        ),
+        check(
+            "journal",
+            facts.journal_trouble.is_none(),
+            false,
+            facts.journal_trouble.unwrap_or("tasks are being recorded").to_owned(),
         ),
         check(
             "not-draining",
