@@ -4,12 +4,13 @@
 //! it is asked to (SIGTERM) or the keeper is gone. It never stops an application by ending.
 
 use std::path::Path;
+use std::pin::pin;
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::api::{self, ApiConfig, Limits, Token};
-use crate::config::{Config, Env, inherited_env};
+use crate::config::{Config, DisplaySettings, Env, inherited_env};
 use crate::display::{self, Cookie, DisplayConfig, Secret};
 use crate::exit::Exit;
 use crate::supervisor::{self, Settings};
@@ -43,7 +44,7 @@ async fn run(config: Config, env: &Env) -> anyhow::Result<Exit> {
     if let Some(address) = api.tcp_address() {
         tracing::info!("the Tasks panel is at http://{address}/ (`deskd panel` prints a login)");
     }
-    let serving = tokio::spawn(api.run());
+    let mut serving = pin!(api.run());
     let exit = tokio::select! {
         _ = terminate.recv() => Exit::Ok,
         _ = interrupt.recv() => Exit::Ok,
@@ -52,9 +53,12 @@ async fn run(config: Config, env: &Env) -> anyhow::Result<Exit> {
             tracing::error!("the daemon ends: {why}");
             Exit::Internal
         }
+        () = &mut serving => Exit::Internal,
     };
-    stop.cancel();
-    serving.await?;
+    if !stop.is_cancelled() && exit == Exit::Ok {
+        stop.cancel();
+        serving.await;
+    }
     Ok(exit)
 }
 
@@ -70,8 +74,7 @@ fn api_config(config: &Config) -> Result<ApiConfig, api::TokenError> {
 
 /// The display as the configuration and the environment describe it.
 #[must_use]
-pub fn display_config(config: &Config, env: &Env) -> DisplayConfig {
-    let display = &config.display;
+pub fn display_config(display: &DisplaySettings, env: &Env) -> DisplayConfig {
     DisplayConfig {
         display: display.name.clone(),
         xauthority: display.xauthority.clone(),
@@ -83,7 +86,7 @@ pub fn display_config(config: &Config, env: &Env) -> DisplayConfig {
 }
 
 fn settings(config: &Config, env: &Env) -> Settings {
-    let display = display_config(config, env);
+    let display = display_config(&config.display, env);
     // Config checked the name; a display that is not ours is reported by the display thread.
     let number = display::name::parse(&display.display).unwrap_or(0);
     let host = || nix::unistd::gethostname().ok()?.into_string().ok();

@@ -14,11 +14,13 @@
 //! | [`supervisor`] | one driver task that owns the task table | domain, engine, display, logs, procfs |
 //! | [`api`] | HTTP: routes, SSE, auth, OpenAPI, the Tasks panel | supervisor::Handle, domain, logs |
 //! | [`config`] | TOML + environment to one validated value | domain |
+//! | [`daemon`] | makes supervisor and API from the configuration and runs them | everything |
 //! | [`cli`] | argument parsing and the client of the unix socket | everything |
 
 pub mod api;
 pub mod cli;
 pub mod config;
+pub mod daemon;
 pub mod display;
 pub mod domain;
 pub mod engine;

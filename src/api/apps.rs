@@ -5,14 +5,16 @@ use std::io::Read as _;
 use std::sync::Arc;
 
 use axum::extract::{Path, State};
-use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
+use axum::http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS,
+};
 use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
 use super::error::{ApiError, ErrorBody};
 use super::extract::{Json, Query, app_id};
-use super::limits::{ARGS_MAX, ARG_BYTES_MAX, ICON_BYTES_MAX};
+use super::limits::{ARG_BYTES_MAX, ARGS_MAX, ICON_BYTES_MAX};
 use super::state::ApiState;
 use crate::domain::app::{App, AppSource, LocalProgram, Rlimits};
 use crate::domain::id::AppId;
@@ -123,9 +125,9 @@ impl AppInput {
             "local.cwd: not an absolute path",
         );
         must(
-            self.icon.as_ref().is_none_or(|icon| {
-                icon.starts_with('/') || icon.starts_with("data:image/")
-            }),
+            self.icon
+                .as_ref()
+                .is_none_or(|icon| icon.starts_with('/') || icon.starts_with("data:image/")),
             "icon: neither an absolute path nor a data:image/ URL",
         );
         if !problems.is_empty() {
@@ -179,7 +181,9 @@ pub async fn list_apps(
 ) -> axum::Json<Vec<App>> {
     let words = query.q.unwrap_or_default();
     let snapshot = state.handle.snapshot();
-    axum::Json(snapshot.apps.iter().filter(|app| app.matches(&words)).map(|app| public(app)).collect())
+    axum::Json(
+        snapshot.apps.iter().filter(|app| app.matches(&words)).map(|app| public(app)).collect(),
+    )
 }
 
 fn find(state: &ApiState, id: &str) -> Result<Arc<App>, ApiError> {
@@ -362,11 +366,13 @@ mod tests {
 
     #[test]
     fn what_is_shown_can_be_sent_back_but_not_with_redacted_secrets() {
-        let app = input(r#"{"id": "x", "local": {"command": ["x"], "env": {"TZ": "UTC"}}}"#).unwrap();
+        let app =
+            input(r#"{"id": "x", "local": {"command": ["x"], "env": {"TZ": "UTC"}}}"#).unwrap();
         let shown = serde_json::to_string(&public(&app)).unwrap();
         assert_eq!(input(&shown).unwrap(), app);
         let secret =
-            input(r#"{"id": "x", "local": {"command": ["x"], "env": {"API_TOKEN": "s"}}}"#).unwrap();
+            input(r#"{"id": "x", "local": {"command": ["x"], "env": {"API_TOKEN": "s"}}}"#)
+                .unwrap();
         let shown = serde_json::to_string(&public(&secret)).unwrap();
         assert!(!shown.contains("\"s\""), "{shown}");
         assert!(input(&shown).unwrap_err().to_string().contains("redacted"));

@@ -186,7 +186,10 @@ mod tests {
         let end = format!("]\nid: {end}\n\n");
         assert!(text.starts_with("event: lines\ndata: [{\"c\":100,\"t\":\"2026-"), "{text}");
         assert!(text.ends_with(&end), "{text}");
-        assert!(text.contains("\"s\":\"stderr\",\"p\":false,\"text\":\"\u{fffd}\\u0000two\""), "{text}");
+        assert!(
+            text.contains("\"s\":\"stderr\",\"p\":false,\"text\":\"\u{fffd}\\u0000two\""),
+            "{text}"
+        );
     }
 
     #[test]
@@ -200,12 +203,16 @@ mod tests {
         let text = String::from_utf8(out).unwrap();
         let names: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("event: ")).collect();
         assert_eq!(names, ["lines", "gap", "lines"]);
-        assert!(text.contains("data: {\"dropped_bytes\":42,\"reason\":\"write_failed\"}"), "{text}");
+        assert!(
+            text.contains("data: {\"dropped_bytes\":42,\"reason\":\"write_failed\"}"),
+            "{text}"
+        );
     }
 
     #[test]
     fn a_character_cut_by_a_read_is_whole_again() {
-        let bytes = stored(&[("stdout P", b"a\xe2\x82"), ("stderr F", b"x"), ("stdout F", b"\xacb")]);
+        let bytes =
+            stored(&[("stdout P", b"a\xe2\x82"), ("stderr F", b"x"), ("stdout F", b"\xacb")]);
         let (_, out, _) = encoded(&bytes, 0, false);
         let expected = [("a".into(), true), ("x".into(), false), ("\u{20ac}b".into(), false)];
         assert_eq!(lines(&out), expected);

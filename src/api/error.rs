@@ -84,7 +84,9 @@ pub enum ApiError {
     #[error("{0}")]
     Query(String),
     /// A header does not fit.
-    #[error("the Idempotency-Key must be 1 to {IDEMPOTENCY_KEY_BYTES_MAX} visible ASCII characters")]
+    #[error(
+        "the Idempotency-Key must be 1 to {IDEMPOTENCY_KEY_BYTES_MAX} visible ASCII characters"
+    )]
     IdempotencyKey,
     /// `Last-Event-ID` is none of ours.
     #[error("Last-Event-ID `{0}` is not an id of this stream")]

@@ -109,8 +109,7 @@ impl Feed {
         }
         let encoded = encode::events(&inner.scratch, chunk.from, chunk.next, force, &mut out);
         out.shrink_to_fit();
-        let piece =
-            Piece { next: encoded.next, bytes: out.into(), held_back: encoded.held_back };
+        let piece = Piece { next: encoded.next, bytes: out.into(), held_back: encoded.held_back };
         if piece.next > cursor {
             if inner.chunks.len() == CHUNKS_MAX {
                 inner.chunks.pop_front();

@@ -46,7 +46,8 @@ pub fn admit(state: &ApiState, request: &Request) -> Result<(), ApiError> {
                 let bearer = bearer.to_str().ok().and_then(|text| text.split_once(' '));
                 return match bearer {
                     Some((scheme, given))
-                        if scheme.eq_ignore_ascii_case("bearer") && state.token.is(given.trim()) =>
+                        if scheme.eq_ignore_ascii_case("bearer")
+                            && state.token.is(given.trim()) =>
                     {
                         Ok(())
                     }
@@ -179,7 +180,9 @@ mod tests {
         ] {
             assert!(host_is_ours(ours, pod, &names), "{ours}");
         }
-        for other in ["", "evil.example", "10.1.2.4", "localhost.evil.example", "127.0.0.1.evil", "a b"] {
+        for other in
+            ["", "evil.example", "10.1.2.4", "localhost.evil.example", "127.0.0.1.evil", "a b"]
+        {
             assert!(!host_is_ours(other, pod, &names), "{other}");
         }
     }

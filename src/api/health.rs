@@ -122,10 +122,8 @@ fn report(path: &str, checks: &[Check], ask: &Ask) -> (bool, String) {
         .collect();
     if !unknown.is_empty() {
         let names = unknown.join(",");
-        let _ = writeln!(
-            text,
-            "warn: some health checks cannot be excluded: no matches for {names}"
-        );
+        let _ =
+            writeln!(text, "warn: some health checks cannot be excluded: no matches for {names}");
     }
     if pass && !ask.verbose {
         text.push_str("ok");
@@ -173,9 +171,11 @@ mod tests {
         assert_eq!(text(&checks, "exclude=shm"), (true, "ok".into()));
         let (pass, text) = text(&checks, "verbose&exclude=shm&exclude=nope");
         assert!(pass);
-        assert!(text.starts_with(
-            "warn: some health checks cannot be excluded: no matches for \"nope\"\n"
-        ));
+        assert!(
+            text.starts_with(
+                "warn: some health checks cannot be excluded: no matches for \"nope\"\n"
+            )
+        );
         assert!(text.contains("[+]shm excluded: ok\n"));
         assert!(text.ends_with("readyz check passed\n"));
     }

@@ -75,7 +75,11 @@ pub async fn log_text(
         cursor: from,
         until: bounds.end,
         left: query.bytes_max.unwrap_or(usize::MAX),
-        format: Format { stream: query.stream, timestamps: query.timestamps == Some(true), at_start: true },
+        format: Format {
+            stream: query.stream,
+            timestamps: query.timestamps == Some(true),
+            at_start: true,
+        },
         scratch: Vec::new(),
     };
     let mut first = Vec::new();
@@ -265,7 +269,8 @@ mod tests {
         let stored = format!(
             "{STORED}2026-11-24T05:30:27.000000000Z stderr F:gap 42 task_limit 42 bytes dropped: x\n"
         );
-        assert!(text(&stored, None, false)
-            .ends_with("no end\n[deskd: 42 bytes are missing here: the limit of this task's log]\n"));
+        assert!(text(&stored, None, false).ends_with(
+            "no end\n[deskd: 42 bytes are missing here: the limit of this task's log]\n"
+        ));
     }
 }

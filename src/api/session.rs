@@ -49,7 +49,8 @@ impl Sessions {
     pub fn use_code(&self, given: &str) -> bool {
         let mut codes = self.codes.lock().unwrap_or_else(PoisonError::into_inner);
         let given = mac(&self.key, given.as_bytes());
-        let found = codes.iter().position(|(code, _)| same(&mac(&self.key, code.as_bytes()), &given));
+        let found =
+            codes.iter().position(|(code, _)| same(&mac(&self.key, code.as_bytes()), &given));
         found.is_some_and(|at| codes.remove(at).1 > Instant::now())
     }
 
@@ -57,9 +58,7 @@ impl Sessions {
     #[must_use]
     pub fn set_cookie(&self) -> String {
         let value = self.cookie(unix_s() + SESSION_S);
-        format!(
-            "{COOKIE_NAME}={value}; Path=/; Max-Age={SESSION_S}; HttpOnly; SameSite=Strict"
-        )
+        format!("{COOKIE_NAME}={value}; Path=/; Max-Age={SESSION_S}; HttpOnly; SameSite=Strict")
     }
 
     /// Whether the request carries an open session.
@@ -133,7 +132,9 @@ mod tests {
         assert!(sessions("0123456789abcdef").is_valid(&cookie, 999));
         assert!(!sessions("0123456789abcdef").is_valid(&cookie, 1_000));
         assert!(!sessions("another-token-16").is_valid(&cookie, 999));
-        for forged in [cookie.replace("1000", "9999"), format!("{cookie}0"), "v1.9".into(), String::new()] {
+        for forged in
+            [cookie.replace("1000", "9999"), format!("{cookie}0"), "v1.9".into(), String::new()]
+        {
             assert!(!sessions("0123456789abcdef").is_valid(&forged, 999), "{forged}");
         }
     }

@@ -11,8 +11,8 @@ use super::args::Args;
 use super::client::{Ask, Client};
 use super::failure::Failure;
 use super::output::{Out, Tone, printable};
-use super::wiring::display_config;
 use crate::config::{self, Config, ConfigErrors, Env};
+use crate::daemon::display_config;
 use crate::domain::display::{DisplayStatus, EndpointState};
 use crate::domain::plan::display_sentence;
 use crate::exit::Exit;
@@ -26,7 +26,7 @@ fn invalid(errors: &ConfigErrors, exit: Exit) -> Failure {
     Failure::report(exit, format!("{}deskd: cannot start: {errors}", errors.report()))
 }
 
-/// Reads what the keeper wrote for its daemon, and closes the descriptor.
+/// Reads what `run` wrote for the daemon.
 pub fn config_from_fd(fd: i32) -> Result<Config, Failure> {
     let doing = format!("read the configuration from file descriptor {fd}");
     let failed = |why: &dyn std::fmt::Display| {
@@ -38,7 +38,6 @@ pub fn config_from_fd(fd: i32) -> Result<Config, Failure> {
     std::fs::File::open(format!("/proc/self/fd/{fd}"))
         .and_then(|file| file.take(CONFIG_JSON_BYTES_MAX).read_to_string(&mut text))
         .map_err(|error| failed(&error))?;
-    nix::unistd::close(fd).map_err(|error| failed(&error))?;
     serde_json::from_str(&text).map_err(|error| failed(&error))
 }
 

@@ -33,8 +33,6 @@ use client::Client;
 use failure::Failure;
 use output::Out;
 
-pub use wiring::display_config;
-
 /// Runs the command line and returns its exit code.
 pub fn main() -> ExitCode {
     let args = match Args::try_parse() {
@@ -63,11 +61,11 @@ pub fn main() -> ExitCode {
 
 fn run(args: Args, env: &Env, out: &mut Out) -> Result<Exit, Failure> {
     match args.command {
-        Command::Run { config } => wiring::keeper(local::load(config.as_deref(), env)?, env),
-        Command::Daemon { config_fd } => wiring::daemon(local::config_from_fd(config_fd)?, env),
+        Command::Run { config } => wiring::keeper(local::load(config.as_deref(), env)?),
+        Command::Daemon { config_fd } => Ok(wiring::daemon(local::config_from_fd(config_fd)?, env)),
         Command::Probe { config } => local::probe(config.as_deref(), env, out),
         Command::CheckConfig { file } => local::check_config(&file, env, out),
-        Command::Openapi => out.text(&wiring::openapi()?).map(|()| Exit::Ok),
+        Command::Openapi => out.text(&wiring::openapi()).map(|()| Exit::Ok),
         Command::Completions { shell } => local::completions(shell, out),
         command => {
             let socket = args.socket.unwrap_or_else(|| config::client_socket(None, env));

@@ -76,6 +76,9 @@ pub struct KeeperConfig {
     pub grace: Duration,
     /// The daemon's argv; looked up in PATH unless it has a `/`.
     pub daemon_argv: Vec<OsString>,
+    /// The daemon's standard input, such as a memory file with its configuration; absent:
+    /// `/dev/null`. Every daemon gets the same open file.
+    pub daemon_stdin: Option<std::sync::Arc<std::os::fd::OwnedFd>>,
     /// Added to the daemon's environment, which is otherwise the keeper's.
     pub daemon_env: Vec<(OsString, OsString)>,
     /// Tasks kept, ended ones included.

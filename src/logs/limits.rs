@@ -27,8 +27,9 @@ impl LogStore {
         }
         while self.total_bytes + bytes > self.limits.total_bytes {
             let droppable = self.logs.iter().filter(|(_, log)| !log.segments.is_empty());
-            let Some(victim) =
-                droppable.max_by_key(|(_, log)| (!log.known, log.stored_bytes())).map(|(key, _)| *key)
+            let Some(victim) = droppable
+                .max_by_key(|(_, log)| (!log.known, log.stored_bytes()))
+                .map(|(key, _)| *key)
             else {
                 break;
             };

@@ -125,12 +125,7 @@ pub(super) struct Place {
 
 /// Walks over whole, valid records from `from` until the cursor is at least `until`, or there are
 /// no more. `block` is working memory.
-pub(super) fn walk(
-    file: &File,
-    from: Place,
-    until: u64,
-    block: &mut Vec<u8>,
-) -> io::Result<Place> {
+pub(super) fn walk(file: &File, from: Place, until: u64, block: &mut Vec<u8>) -> io::Result<Place> {
     let mut place = from;
     block.resize(BLOCK_BYTES, 0);
     while place.cursor < until {

@@ -82,7 +82,9 @@ impl LogReader {
                     None if block_start == 0 => 0,
                     None => break,
                 };
-                let Ok(output) = output_bytes(&line[begin..]) else { return Ok((place.cursor, true)) };
+                let Ok(output) = output_bytes(&line[begin..]) else {
+                    return Ok((place.cursor, true));
+                };
                 if !count.take(&line[begin..]) {
                     return Ok((place.cursor, true));
                 }

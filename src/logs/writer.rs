@@ -178,8 +178,7 @@ impl LogStore {
         let mut stored = 0;
         if self.recover(key) {
             let stamp = Stamp::now();
-            let heads =
-                Heads { full: stamp.head(stream, b'F'), piece: stamp.head(stream, b'P') };
+            let heads = Heads { full: stamp.head(stream, b'F'), piece: stamp.head(stream, b'P') };
             stored = self.format(key, &heads, bytes);
             self.flush(key);
         }
@@ -235,7 +234,8 @@ impl LogStore {
 
     /// Removes a task's log.
     pub fn remove(&mut self, task: &TaskId) -> io::Result<()> {
-        if let Some(key) = self.logs.iter().find(|(_, log)| log.task == *task).map(|(key, _)| *key) {
+        if let Some(key) = self.logs.iter().find(|(_, log)| log.task == *task).map(|(key, _)| *key)
+        {
             self.forget(key);
         }
         match std::fs::remove_dir_all(self.dir.join(task.as_str())) {

@@ -6,7 +6,9 @@ use serde_json::Value;
 use x11rb::protocol::res::ConnectionExt as _;
 
 use crate::display_helper::Role;
-use crate::support::xvnc::{Helper, PATIENCE, Place, Running, Xvnc, available, eventually, observer};
+use crate::support::xvnc::{
+    Helper, PATIENCE, Place, Running, Xvnc, available, eventually, observer,
+};
 
 /// An IPC namespace of the test's own: other tests make segments, too.
 struct Ipc(Running);
@@ -50,7 +52,10 @@ fn resources(observer: &ServerConnection) -> Vec<(u32, u64, u64)> {
         let bytes = observer.res_query_client_pixmap_bytes(id).expect("sent").reply();
         bytes.map_or(0, |reply| u64::from(reply.bytes_overflow) << 32 | u64::from(reply.bytes))
     };
-    clients.iter().map(|c| (c.resource_base, count(c.resource_base), bytes(c.resource_base))).collect()
+    clients
+        .iter()
+        .map(|c| (c.resource_base, count(c.resource_base), bytes(c.resource_base)))
+        .collect()
 }
 
 /// Shared memory the server has mapped, and its descriptors.

@@ -3,8 +3,8 @@
 
 use std::collections::HashMap;
 
-use deskd::display::handshake::{Address, Handshake, ServerConnection, connect};
 use deskd::display::Cookie;
+use deskd::display::handshake::{Address, Handshake, ServerConnection, connect};
 use serde_json::Value;
 use x11rb::connection::Connection;
 use x11rb::protocol::xproto::{
@@ -13,7 +13,9 @@ use x11rb::protocol::xproto::{
 use x11rb::wrapper::ConnectionExt as _;
 
 use crate::display_helper::Role;
-use crate::support::xvnc::{Helper, PATIENCE, Place, Running, Xvnc, available, eventually, observer};
+use crate::support::xvnc::{
+    Helper, PATIENCE, Place, Running, Xvnc, available, eventually, observer,
+};
 
 fn follow_in(place: &Place, server: &Xvnc) -> Helper {
     let (display, key) = (server.display(), server.key.clone());
@@ -239,7 +241,8 @@ fn of_a_client_over_tcp_only_its_claim_is_known() {
         panic!("the server does not answer over TCP");
     };
     let client = Client(*connection);
-    let (honest, silent) = (client.window(client.root(), false), client.window(client.root(), false));
+    let (honest, silent) =
+        (client.window(client.root(), false), client.window(client.root(), false));
     client.cardinal(honest, "_NET_WM_PID", 4321);
     client.map(honest);
     client.map(silent);

@@ -93,10 +93,7 @@ impl AsFd for Session {
 
 impl Session {
     /// Takes the connection over and asks for the root's events.
-    pub(super) fn new(
-        connection: ServerConnection,
-        limit: Duration,
-    ) -> Result<Self, SessionError> {
+    pub(super) fn new(connection: ServerConnection, limit: Duration) -> Result<Self, SessionError> {
         connection.stream().begin(limit);
         let root = connection.setup().roots.first().map_or(0, |screen| screen.root);
         let asker = Asker::new(connection)?;
@@ -175,7 +172,9 @@ impl Session {
                 if looked_at >= FRAME_WINDOWS_MAX {
                     return Ok(None);
                 }
-                below.extend(self.asker.family(id)?.map(|(children, _)| children).unwrap_or_default());
+                below.extend(
+                    self.asker.family(id)?.map(|(children, _)| children).unwrap_or_default(),
+                );
             }
             level = below;
         }
@@ -200,8 +199,7 @@ impl Session {
                     self.reparented(event.window, event.parent, emit)?;
                 }
                 event => {
-                    let steps =
-                        self.decode(&event).map(|event| self.tracker.event(event));
+                    let steps = self.decode(&event).map(|event| self.tracker.event(event));
                     self.carry_out(steps.unwrap_or_default(), emit)?;
                 }
             }

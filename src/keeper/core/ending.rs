@@ -1,5 +1,7 @@
 //! The daemon's life and the keeper's end.
 
+use std::os::fd::AsFd;
+
 use std::time::Instant;
 
 use nix::sys::signal::{Signal as NixSignal, kill};
@@ -20,7 +22,8 @@ impl Keeper {
         if !due || self.is_daemons_turn() {
             return Ok(());
         }
-        match self.spawner.start_uncaptured(&self.daemon.command) {
+        let stdin = self.config.daemon_stdin.as_deref().map(AsFd::as_fd);
+        match self.spawner.start_uncaptured(&self.daemon.command, stdin) {
             Ok(pid) => self.daemon.started(pid, now),
             Err(error) if !self.daemon.has_run() => {
                 return Err(KeeperError::Daemon(error));

@@ -18,7 +18,7 @@ mod elf;
 mod path;
 mod reason;
 
-use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
@@ -71,10 +71,15 @@ impl Spawner {
         Ok(Started { pid: self.start(command, stdio)?, stdout, stderr })
     }
 
-    /// Starts `command` with the keeper's own output.
-    pub fn start_uncaptured(&mut self, command: &Command) -> Result<u32, SpawnError> {
+    /// Starts `command` with the keeper's own output, and `stdin` or nothing to read.
+    pub fn start_uncaptured(
+        &mut self,
+        command: &Command,
+        stdin: Option<BorrowedFd<'_>>,
+    ) -> Result<u32, SpawnError> {
         let (stdout, stderr) = (std::io::stdout(), std::io::stderr());
-        let stdio = [self.null.as_raw_fd(), stdout.as_fd().as_raw_fd(), stderr.as_fd().as_raw_fd()];
+        let stdin = stdin.unwrap_or(self.null.as_fd()).as_raw_fd();
+        let stdio = [stdin, stdout.as_fd().as_raw_fd(), stderr.as_fd().as_raw_fd()];
         self.start(command, stdio)
     }
 

@@ -17,21 +17,46 @@ const READERS: usize = 4;
 
 #[derive(Debug, Clone)]
 enum Op {
-    Append { task: usize, stderr: bool, bytes: Vec<u8> },
-    Read { reader: usize, bytes_max: usize },
+    Append {
+        task: usize,
+        stderr: bool,
+        bytes: Vec<u8>,
+    },
+    Read {
+        reader: usize,
+        bytes_max: usize,
+    },
     /// The reader is replaced by one that has only the cursor of an earlier read.
-    Resume { reader: usize, pick: prop::sample::Index },
-    Bounds { reader: usize },
-    Tail { reader: usize, lines: u64 },
+    Resume {
+        reader: usize,
+        pick: prop::sample::Index,
+    },
+    Bounds {
+        reader: usize,
+    },
+    Tail {
+        reader: usize,
+        lines: u64,
+    },
     /// The keeper dies and another starts; `cut` bytes of the task's last segment (at most all)
     /// are gone, and there is garbage behind it.
-    Crash { task: usize, cut: prop::sample::Index, garbage: Vec<u8> },
+    Crash {
+        task: usize,
+        cut: prop::sample::Index,
+        garbage: Vec<u8>,
+    },
     Restart,
-    DiskFull { free_bytes: usize },
+    DiskFull {
+        free_bytes: usize,
+    },
     DiskFree,
     Retry,
-    Close { task: usize },
-    Remove { task: usize },
+    Close {
+        task: usize,
+    },
+    Remove {
+        task: usize,
+    },
 }
 
 fn bytes() -> impl Strategy<Value = Vec<u8>> {
@@ -217,7 +242,8 @@ impl World {
             follower.history.retain(|cursor| *cursor <= end);
             if follower.cursor > end {
                 let reader = follower.reader.take();
-                let read = reader.map(|mut reader| reader.read(follower.cursor, 1, &mut Vec::new()));
+                let read =
+                    reader.map(|mut reader| reader.read(follower.cursor, 1, &mut Vec::new()));
                 let told = matches!(
                     read,
                     None | Some(Err(ReadError::BadCursor { .. } | ReadError::NoLog(_)))
@@ -256,7 +282,8 @@ impl World {
         }
         let is_head = torn.len() > HEAD_BYTES
             && torn[..4].iter().all(u8::is_ascii_digit)
-            && [b"out F ", b"out P ", b"err F ", b"err P "].contains(&torn[34..40].try_into().unwrap());
+            && [b"out F ", b"out P ", b"err F ", b"err P "]
+                .contains(&torn[34..40].try_into().unwrap());
         let written = &mut self.written[number];
         assert!(end <= written.truth.len(), "the log is longer than what was written");
         written.truth.truncate(end);
@@ -322,7 +349,11 @@ impl World {
         assert!(raw.len() <= bytes_max || records == 1, "{records} records, {} bytes", raw.len());
         assert_eq!(at as u64, chunk.next);
         let more = chunk.next != follower.cursor;
-        assert!(more || at == written.truth.len(), "nothing read at {at} of {}", written.truth.len());
+        assert!(
+            more || at == written.truth.len(),
+            "nothing read at {at} of {}",
+            written.truth.len()
+        );
         follower.cursor = chunk.next;
         follower.history.insert(chunk.next);
         more

@@ -326,7 +326,10 @@ impl Helper {
     }
 
     /// Skips to something it says.
-    pub fn until(&mut self, mut wanted: impl FnMut(&serde_json::Value) -> bool) -> serde_json::Value {
+    pub fn until(
+        &mut self,
+        mut wanted: impl FnMut(&serde_json::Value) -> bool,
+    ) -> serde_json::Value {
         loop {
             let said = self.next();
             if wanted(&said) {
