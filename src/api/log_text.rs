@@ -66,7 +66,11 @@ pub async fn log_text(
     let mut reader = state.handle.log_reader(&task)?;
     let bounds = reader.bounds()?;
     let from = match (query.from, query.tail) {
-        (Some(cursor), _) => cursor,
+        (Some(cursor), _) => {
+            // Beyond the end there is nothing to read, but the cursor must be refused.
+            reader.read(cursor, 1, &mut Vec::new())?;
+            cursor
+        }
         (None, Some(lines)) => reader.tail(lines)?,
         (None, None) => bounds.first,
     };

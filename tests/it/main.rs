@@ -1,5 +1,7 @@
 //! The one integration binary.
 
+mod api;
+mod api_streams;
 mod cli;
 mod cli_fake;
 mod config;

@@ -278,7 +278,10 @@ export class LogView {
       const element = h(mark ? "mark" : "span", { class: classes(style) });
       if (mark && n === this.current) element.classList.add("current");
       if (typeof style.fg === "string") element.style.color = style.fg;
-      if (typeof style.bg === "string") element.style.backgroundColor = style.bg;
+      if (typeof style.bg === "string") {
+        element.style.backgroundColor = style.bg;
+        if (style.fg === null) element.style.color = readableOn(style.bg);
+      }
       element.textContent = text.slice(from, to);
       parts.push(element);
       from = to;
@@ -383,6 +386,12 @@ export class LogView {
     event.clipboardData.setData("text/plain", this.model.text(from, to + 1));
     event.preventDefault();
   }
+}
+
+/** Black or white, whichever can be read on `rgb(r g b)`. */
+function readableOn(color) {
+  const [red, green, blue] = color.match(/\d+/g).map(Number);
+  return red * 0.299 + green * 0.587 + blue * 0.114 > 140 ? "#111" : "#fff";
 }
 
 function classes(style) {

@@ -87,7 +87,7 @@ export class Table {
     setText(row.id, task.id);
     setText(row.engine, ENGINES[task.engine] ?? task.engine);
     setAttribute(row.engine, "title", task.reasons.join("\n"));
-    setText(row.state, task.next_run_at !== null && task.state !== "running" ? "Restarting" : WORDS[task.state]);
+    setText(row.state, stateWord(task));
     setText(row.window, task.first_window_ms === null ? "–" : duration(task.first_window_ms));
     const result = outcome(task);
     setText(row.result, result);
@@ -164,20 +164,24 @@ export class Table {
   }
 }
 
+function stateWord(task) {
+  if (task.next_run_at !== null && task.state !== "running") return "Restarting";
+  return failed(task) ? "Failed" : WORDS[task.state];
+}
+
 function time(at) {
-  return at === null ? "–" : new Date(at).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+  return new Date(at).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit" });
 }
 
 function details(task) {
   const list = (title, items) => (items.length === 0 ? null : h("div", {}, h("h3", {}, title), h("ul", {}, ...items.map((item) => h("li", {}, item)))));
   const facts = [
     ["Command", h("code", {}, task.command.join(" "))],
-    ["Process", task.pid === null ? "–" : String(task.pid)],
-    ["Started", time(task.started_at)],
-    ["Ended", time(task.ended_at)],
-    ["Runs", String(task.runs)],
-    ["Windows", String(task.windows)],
+    ["Started", task.started_at === null ? "not yet" : time(task.started_at)],
   ];
+  if (task.ended_at !== null) facts.push(["Ended", time(task.ended_at)]);
+  if (task.pid !== null) facts.push(["Process", String(task.pid)], ["Windows", String(task.windows)]);
+  if (task.runs > 1) facts.push(["Runs", String(task.runs)]);
   if (task.rusage) {
     facts.push(["CPU time", duration(Math.round((task.rusage.user_us + task.rusage.system_us) / 1000))]);
     facts.push(["Peak memory", bytes(task.rusage.max_rss_kib * 1024)]);
