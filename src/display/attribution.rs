@@ -28,11 +28,7 @@ mod tests {
 
     fn find(tree: &[(u32, u32)], tasks: &[u32], pid: u32) -> Option<u32> {
         let parents: HashMap<_, _> = tree.iter().copied().collect();
-        owner(
-            pid,
-            |pid| parents.get(&pid).copied(),
-            |pid| tasks.contains(&pid).then_some(pid),
-        )
+        owner(pid, |pid| parents.get(&pid).copied(), |pid| tasks.contains(&pid).then_some(pid))
     }
 
     #[test]

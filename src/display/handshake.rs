@@ -218,20 +218,12 @@ mod tests {
                 let (mut stream, _) = listener.accept().unwrap();
                 stream.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
                 // One byte each 20 ms: progress, but never an answer within the limit.
-                while stream.write_all(&[1]).is_ok() && stream.read(&mut [0; 64]).is_err_or_some() {}
+                while stream.write_all(&[1]).is_ok() && !matches!(stream.read(&mut [0; 64]), Ok(0))
+                {
+                }
             }),
             EndpointState::Hanging
         );
-    }
-
-    trait Alive {
-        fn is_err_or_some(self) -> bool;
-    }
-
-    impl Alive for io::Result<usize> {
-        fn is_err_or_some(self) -> bool {
-            !matches!(self, Ok(0))
-        }
     }
 
     #[test]

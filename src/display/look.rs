@@ -106,10 +106,8 @@ fn unix(
 fn tcp(config: &DisplayConfig, number: u16, cookie: Option<&Cookie>) -> TcpEndpoint {
     let (ipv4, ipv6) = listen::tcp(number);
     let port = X11_TCP_PORT_BASE + number;
-    let loopback = [
-        (ipv4, IpAddr::V4(Ipv4Addr::LOCALHOST)),
-        (ipv6, IpAddr::V6(Ipv6Addr::LOCALHOST)),
-    ];
+    let loopback =
+        [(ipv4, IpAddr::V4(Ipv4Addr::LOCALHOST)), (ipv6, IpAddr::V6(Ipv6Addr::LOCALHOST))];
     let mut state = EndpointState::NotListening;
     for (listens, address) in loopback {
         if !listens || state.answers() {

@@ -34,8 +34,7 @@ const HANG_CHECK_S: u64 = 10;
 const RETRY_FIRST_MS: u64 = 50;
 const RETRY_LONGEST_MS: u64 = 2_000;
 
-const PID_NAMESPACE_NOTE: &str =
-    "the X server is in another PID namespace: which process owns a window is the application's \
+const PID_NAMESPACE_NOTE: &str = "the X server is in another PID namespace: which process owns a window is the application's \
      own claim (_NET_WM_PID)";
 
 type Sink = Box<dyn Fn(DisplayEvent) + Send>;

@@ -31,7 +31,8 @@ pub fn unix_listeners(table: &str) -> impl Iterator<Item = &str> {
             rest = after;
             Some(word)
         };
-        let flags = u32::from_str_radix(field().and(field()).and(field()).and(field())?, 16).ok()?;
+        let flags =
+            u32::from_str_radix(field().and(field()).and(field()).and(field())?, 16).ok()?;
         let kind = u32::from_str_radix(field()?, 16).ok()?;
         field().and(field())?;
         (flags & UNIX_ACCEPTCON != 0 && kind == UNIX_STREAM && !rest.is_empty()).then_some(rest)

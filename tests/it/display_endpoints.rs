@@ -15,11 +15,7 @@ use crate::support::xvnc::{Place, Xvnc, available, fresh_key};
 const SHORT: Duration = Duration::from_millis(300);
 
 fn impatient(display: &str, key: &str, tcp: bool) -> DisplayConfig {
-    DisplayConfig {
-        handshake_timeout: SHORT,
-        hang_timeout: SHORT,
-        ..config(display, key, tcp)
-    }
+    DisplayConfig { handshake_timeout: SHORT, hang_timeout: SHORT, ..config(display, key, tcp) }
 }
 
 /// A display number that no server has, held by a lock file as X servers do.
@@ -81,7 +77,10 @@ fn a_wrong_and_a_missing_cookie_are_refused_with_the_servers_reason() {
         let status = probe(&config(&server.display(), &key, true));
         for state in [&status.unix.state, &status.tcp.state] {
             let EndpointState::Refused(reason) = state else { panic!("{state:?}") };
-            assert!(reason.contains("MIT-MAGIC-COOKIE-1") || reason.contains("Authorization"), "{reason}");
+            assert!(
+                reason.contains("MIT-MAGIC-COOKIE-1") || reason.contains("Authorization"),
+                "{reason}"
+            );
             assert!(!reason.contains('\n'));
         }
         assert_eq!(status.notes.len(), notes, "{:?}", status.notes);

@@ -6,7 +6,9 @@ use serde_json::Value;
 use x11rb::protocol::res::ConnectionExt as _;
 
 use crate::display_helper::Role;
-use crate::support::xvnc::{Helper, PATIENCE, Place, Running, Xvnc, available, eventually, observer};
+use crate::support::xvnc::{
+    Helper, PATIENCE, Place, Running, Xvnc, available, eventually, observer,
+};
 
 /// An IPC namespace of the test's own: other tests make segments, too.
 struct Ipc(Running);
@@ -50,7 +52,10 @@ fn resources(observer: &ServerConnection) -> Vec<(u32, u64, u64)> {
         let bytes = observer.res_query_client_pixmap_bytes(id).expect("sent").reply();
         bytes.map_or(0, |reply| u64::from(reply.bytes_overflow) << 32 | u64::from(reply.bytes))
     };
-    clients.iter().map(|c| (c.resource_base, count(c.resource_base), bytes(c.resource_base))).collect()
+    clients
+        .iter()
+        .map(|c| (c.resource_base, count(c.resource_base), bytes(c.resource_base)))
+        .collect()
 }
 
 /// Shared memory the server has mapped, and its descriptors.
@@ -90,19 +95,16 @@ fn a_server_killed_in_the_middle_of_probes_leaves_no_segment() {
     let ipc = Ipc::new();
     let mut server = Xvnc::start_in(ipc.pod(), &[]);
     let mut helper = Helper::start(&ipc.pod(), &endless_probes(&server, u32::MAX));
-    let mut lost = 0;
     for round in 0..25 {
         helper.until(|status| status["shm"]["sysv"] == "works");
         // Another moment of a probe each time.
-        (0..round).for_each(|_| std::hint::black_box(drop(helper.next())));
+        (0..round).for_each(|_| drop(helper.next()));
         server.kill();
         let status = helper.until(|status| status["unix"]["state"] != "answering");
         assert_eq!(status["unix"]["state"], "not_listening", "{status}");
         assert_eq!(status["shm"]["sysv"], "unreachable");
-        lost += 1;
         server.restart();
     }
-    assert_eq!(lost, 25);
     helper.until(|status| status["shm"]["fd"] == "works");
     drop(helper);
     eventually("no segment", || (ipc.segments() == 0).then_some(()));
@@ -119,7 +121,7 @@ fn a_prober_killed_in_the_middle_leaves_nothing() {
     let before = (resources(&observer), mapped(&server));
     for round in 0..25 {
         let mut helper = Helper::start(&ipc.pod(), &endless_probes(&server, u32::MAX));
-        (0..=round).for_each(|_| std::hint::black_box(drop(helper.next())));
+        (0..=round).for_each(|_| drop(helper.next()));
         helper.process.signal(Signal::SIGKILL);
     }
     eventually("everything as before", || {

@@ -19,8 +19,8 @@ use x11rb::connection::{Connection, RequestConnection};
 use x11rb::errors::{ConnectionError, ReplyError, ReplyOrIdError};
 use x11rb::protocol::ErrorKind as XErrorKind;
 use x11rb::protocol::shm::{self, ConnectionExt as _};
-use x11rb::protocol::xproto::{ConnectionExt as _, CreateGCAux, GcontextWrapper, ImageFormat};
 use x11rb::protocol::xproto::PixmapWrapper;
+use x11rb::protocol::xproto::{ConnectionExt as _, CreateGCAux, GcontextWrapper, ImageFormat};
 
 use self::pattern::{HEIGHT_PX, Layout, PICTURE_BYTES_MAX, WIDTH_PX};
 use self::sysv::Segment;
@@ -62,8 +62,8 @@ fn version(connection: &ServerConnection) -> Result<Option<(u16, u16)>, ShmVerdi
 
 fn prove_sysv(connection: &ServerConnection) -> Result<ShmVerdict, ShmVerdict> {
     let nonce = nonce()?;
-    let segment =
-        Segment::new(&nonce).map_err(|(call, errno)| unproved(call, &std::io::Error::from(errno)))?;
+    let segment = Segment::new(&nonce)
+        .map_err(|(call, errno)| unproved(call, &std::io::Error::from(errno)))?;
     // Read-write, as every toolkit attaches: the proof is about what they do.
     let attach = |id| connection.shm_attach(id, segment.id(), false);
     let attached = ServerSegment::attach(connection, "ShmAttach", attach)?;
@@ -101,16 +101,28 @@ fn draw_and_compare(
         return Err(ShmVerdict::Unproved("the server describes no pixmap format".into()));
     };
     let root = connection.setup().roots.first().map_or(0, |screen| screen.root);
-    let pixmap =
-        PixmapWrapper::create_pixmap(connection, layout.depth, root, WIDTH_PX, HEIGHT_PX);
+    let pixmap = PixmapWrapper::create_pixmap(connection, layout.depth, root, WIDTH_PX, HEIGHT_PX);
     let pixmap = pixmap.map_err(|error| unexpected_id("CreatePixmap", error))?;
     let gc = GcontextWrapper::create_gc(connection, pixmap.pixmap(), &CreateGCAux::new());
     let gc = gc.map_err(|error| unexpected_id("CreateGC", error))?;
     let (format, send_event, offset) = (ImageFormat::Z_PIXMAP.into(), false, 0);
     let drawn = connection
         .shm_put_image(
-            pixmap.pixmap(), gc.gcontext(), WIDTH_PX, HEIGHT_PX, 0, 0, WIDTH_PX, HEIGHT_PX, 0, 0,
-            layout.depth, format, send_event, segment.id, offset,
+            pixmap.pixmap(),
+            gc.gcontext(),
+            WIDTH_PX,
+            HEIGHT_PX,
+            0,
+            0,
+            WIDTH_PX,
+            HEIGHT_PX,
+            0,
+            0,
+            layout.depth,
+            format,
+            send_event,
+            segment.id,
+            offset,
         )
         .map_err(|error| lost(&error))?
         .check();

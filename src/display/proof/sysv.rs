@@ -34,7 +34,9 @@ impl Segment {
         removed.map_err(|errno| ("shmctl", errno))?;
         // SAFETY: the segment is at least `content.len()` bytes long, writable, fresh, and no
         // reference to it exists; X servers that attach it later only ever race on its bytes.
-        unsafe { segment.memory.copy_from_nonoverlapping(NonNull::from(content).cast(), content.len()) };
+        unsafe {
+            segment.memory.copy_from_nonoverlapping(NonNull::from(content).cast(), content.len())
+        };
         Ok(segment)
     }
 

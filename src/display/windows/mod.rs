@@ -93,10 +93,7 @@ impl AsFd for Session {
 
 impl Session {
     /// Takes the connection over and asks for the root's events.
-    pub(super) fn new(
-        connection: ServerConnection,
-        limit: Duration,
-    ) -> Result<Self, SessionError> {
+    pub(super) fn new(connection: ServerConnection, limit: Duration) -> Result<Self, SessionError> {
         connection.stream().begin(limit);
         let root = connection.setup().roots.first().map_or(0, |screen| screen.root);
         let asker = Asker::new(connection)?;
@@ -160,8 +157,9 @@ impl Session {
         self.carry_out(steps, emit)
     }
 
-    /// The client inside a window manager's frame: the descendant that carries WM_STATE
-    /// (ICCCM 4.1.3.1), as `XmuClientWindow` finds it. Nothing when `window` is a client itself.
+    /// The client inside a window manager's frame: the nearest descendant that carries WM_STATE
+    /// (ICCCM 4.1.3.1, as `XmuClientWindow` finds it) or was made by another client and is no
+    /// XEmbed plug (WM_STATE comes after the frame). Nothing when `window` is a client itself.
     fn framed_client(&self, window: WindowId) -> Result<Option<WindowId>, SessionError> {
         let mut level = vec![window];
         let mut looked_at = 0;
@@ -175,7 +173,16 @@ impl Session {
                 if looked_at >= FRAME_WINDOWS_MAX {
                     return Ok(None);
                 }
-                below.extend(self.asker.family(id)?.map(|(children, _)| children).unwrap_or_default());
+                if !self.asker.same_client(id, window) {
+                    if !self.asker.has(id, self.asker.atoms._XEMBED_INFO)? {
+                        return Ok(Some(id));
+                    }
+                    // What is inside a plug is the plug's.
+                    continue;
+                }
+                below.extend(
+                    self.asker.family(id)?.map(|(children, _)| children).unwrap_or_default(),
+                );
             }
             level = below;
         }
@@ -191,8 +198,12 @@ impl Session {
     ) -> Result<bool, SessionError> {
         for _ in 0..EVENTS_PER_TURN_MAX {
             self.begin();
+            // Subscriptions have no answer that would have sent them off.
+            self.asker.connection.flush()?;
             let Some(event) = self.asker.connection.poll_for_event()? else {
-                self.refresh(emit)?;
+                if self.refresh(emit)? {
+                    continue;
+                }
                 return Ok(false);
             };
             match event {
@@ -200,13 +211,11 @@ impl Session {
                     self.reparented(event.window, event.parent, emit)?;
                 }
                 event => {
-                    let steps =
-                        self.decode(&event).map(|event| self.tracker.event(event));
+                    let steps = self.decode(&event).map(|event| self.tracker.event(event));
                     self.carry_out(steps.unwrap_or_default(), emit)?;
                 }
             }
         }
-        self.refresh(emit)?;
         Ok(true)
     }
 
@@ -217,18 +226,17 @@ impl Session {
         (!self.stale.is_empty()).then(|| self.refreshed_at.map_or(now, |last| last + pause))
     }
 
-    /// Reads the windows whose properties changed, at most once per [`CHANGES_COALESCE_MS`].
-    pub(super) fn refresh(
-        &mut self,
-        emit: &mut dyn FnMut(WindowEvent),
-    ) -> Result<(), SessionError> {
+    /// Reads the windows whose properties changed, at most once per [`CHANGES_COALESCE_MS`]; false
+    /// when there was nothing to do.
+    fn refresh(&mut self, emit: &mut dyn FnMut(WindowEvent)) -> Result<bool, SessionError> {
         if self.refresh_at().is_none_or(|at| at > Instant::now()) {
-            return Ok(());
+            return Ok(false);
         }
         self.begin();
         self.refreshed_at = Some(Instant::now());
         let stale = std::mem::take(&mut self.stale);
-        self.carry_out(stale.into_iter().map(Step::Read).collect(), emit)
+        self.carry_out(stale.into_iter().map(Step::Read).collect(), emit)?;
+        Ok(true)
     }
 
     /// Asks one window to close.

@@ -107,8 +107,7 @@ impl Asker {
             false => None,
         };
         let Some(attributes) = present(attributes.reply())? else { return Ok(None) };
-        if attributes.class == WindowClass::INPUT_ONLY
-            || attributes.map_state == MapState::UNMAPPED
+        if attributes.class == WindowClass::INPUT_ONLY || attributes.map_state == MapState::UNMAPPED
         {
             return Ok(None);
         }
