@@ -133,6 +133,7 @@ impl Session {
         let Some((children, _)) = self.asker.family(self.root)? else { return Ok(()) };
         let mut existing: HashSet<WindowId> = children.iter().copied().collect();
         for child in children {
+            self.begin();
             let created = self.tracker.event(XEvent::Created(child));
             self.carry_out(created, emit)?;
             if let Some(client) = self.framed_client(child)? {
