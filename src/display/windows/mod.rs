@@ -309,9 +309,7 @@ impl Session {
         parent: WindowId,
         emit: &mut dyn FnMut(WindowEvent),
     ) -> Result<(), SessionError> {
-        let inner = self.asker.same_client(window, parent)
-            || self.asker.has(window, self.asker.atoms._XEMBED_INFO)?;
-        if inner {
+        if self.is_inner(window, parent)? {
             let steps = self.tracker.event(XEvent::Into(window, Placement::Inner));
             return self.carry_out(steps, emit);
         }
@@ -326,6 +324,19 @@ impl Session {
         }
         let steps = self.tracker.event(XEvent::Into(window, Placement::Frame));
         self.carry_out(steps, emit)
+    }
+
+    /// Whether it is a part of something, and not a client in a frame. `_XEMBED_INFO` alone does not
+    /// tell: Qt sets it on every window, so that each could be embedded.
+    fn is_inner(&self, window: WindowId, parent: WindowId) -> Result<bool, SessionError> {
+        if self.asker.same_client(window, parent) {
+            return Ok(true);
+        }
+        if !self.asker.has(window, self.asker.atoms._XEMBED_INFO)? {
+            return Ok(false);
+        }
+        let manager = self.asker.window_manager(self.root)?;
+        Ok(!manager.is_some_and(|manager| self.asker.same_client(manager, parent)))
     }
 
     fn is_reported(&self, atom: u32) -> bool {
