@@ -1,7 +1,7 @@
 //! The FIFO over which the probe program reports the time of its first instruction.
 
 use std::fs::{File, OpenOptions};
-use std::io::Read;
+use std::io::{Read, Write};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
@@ -61,6 +61,11 @@ impl Fifo {
         self.path.display().to_string()
     }
 
+    /// Writes a byte into it, for a program that reads.
+    pub fn put(&mut self, byte: u8) -> Result<()> {
+        Ok(self.file.write_all(&[byte])?)
+    }
+
     /// The next report, within `limit_ms`.
     pub fn next(&mut self, limit_ms: u64) -> Result<Report> {
         if !readable(&self.file, limit_ms) {
@@ -68,7 +73,8 @@ impl Fifo {
         }
         let mut record = [0; RECORD_BYTES];
         self.file.read_exact(&mut record)?;
-        let word = |at: usize| record.iter().skip(at).take(4).rev().fold(0, |n, &b| n << 8 | u64::from(b));
+        let word =
+            |at: usize| record.iter().skip(at).take(4).rev().fold(0, |n, &b| n << 8 | u64::from(b));
         Ok(Report { pid: word(0) as i32, tag: word(4) as u32, ns: word(12) << 32 | word(8) })
     }
 

@@ -71,7 +71,7 @@ impl Kind {
     fn programs(self) -> &'static [&'static str] {
         match self {
             Self::Deskd => &[],
-            Self::S6 => &["s6-svscan", "s6-supervise", "s6-log", "execlineb"],
+            Self::S6 => &["s6-svscan", "s6-supervise", "s6-log"],
             Self::Runit => &["runsvdir", "runsv", "svlogd"],
             Self::Supervisord => &["supervisord"],
             Self::Pebble => &["pebble"],
@@ -84,7 +84,8 @@ impl Kind {
         if self == Self::Deskd {
             return Some(deskd_binary()).filter(|path| path.exists());
         }
-        let found: Option<Vec<PathBuf>> = self.programs().iter().map(|name| in_path(name)).collect();
+        let found: Option<Vec<PathBuf>> =
+            self.programs().iter().map(|name| in_path(name)).collect();
         found?.into_iter().next()
     }
 

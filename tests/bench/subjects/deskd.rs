@@ -68,8 +68,7 @@ pub fn boot(dir: &Path, setup: &Setup) -> Result<Box<dyn Subject>> {
     for _ in 0..CONNECTIONS {
         many.push(Http::connect(&socket)?);
     }
-    let mut subject =
-        Deskd { root, dir: dir.to_owned(), http, many, tasks: HashMap::new() };
+    let mut subject = Deskd { root, dir: dir.to_owned(), http, many, tasks: HashMap::new() };
     for service in setup.services.iter().filter(|service| service.autostart) {
         subject.start(&service.name)?;
     }

@@ -29,7 +29,8 @@ fn spawn(dir: &Path) -> Result<Root> {
 
 /// Boots it.
 pub fn boot(dir: &Path, setup: &Setup) -> Result<Box<dyn Subject>> {
-    let mut text = "version: \"0.5\"\nis_tui_disabled: true\nlog_level: error\nprocesses:\n".to_owned();
+    let mut text =
+        "version: \"0.5\"\nis_tui_disabled: true\nlog_level: error\nprocesses:\n".to_owned();
     for service in &setup.services {
         let argv = serde_json::to_string(&service.argv)?;
         let _ = write!(
@@ -95,7 +96,8 @@ impl Subject for ProcessCompose {
 
     fn follow(&mut self, service: &str) -> Result<Box<dyn Follow>> {
         let http = Http::connect(&self.dir.join("sock"))?;
-        let body = http.websocket(&format!("/process/logs/ws?name={service}&offset=0&follow=true"))?;
+        let body =
+            http.websocket(&format!("/process/logs/ws?name={service}&offset=0&follow=true"))?;
         Ok(Box::new(WebFollow::new(body, message_lines)))
     }
 

@@ -1,4 +1,4 @@
-//! s6: `run` scripts in execline, orders by writing to `supervise/control` (what `s6-svc` does,
+//! s6: `run` scripts in sh (Debian's execlineb is a chain of wrappers and slower), orders by writing to `supervise/control` (what `s6-svc` does,
 //! without starting a process for it), loggers by s6-log with a TAI64N timestamp per line.
 
 use std::collections::HashMap;
@@ -47,7 +47,7 @@ pub fn boot(dir: &Path, setup: &Setup) -> Result<Box<dyn Subject>> {
     for service in &setup.services {
         let home = scan.join(&service.name);
         fs::create_dir_all(&home)?;
-        script(&home.join("run"), &format!("#!/usr/bin/execlineb -P\n{}\n", service.argv.join(" ")))?;
+        script(&home.join("run"), &format!("#!/bin/sh\nexec {}\n", service.argv.join(" ")))?;
         if !service.autostart {
             fs::write(home.join("down"), "")?;
         }
@@ -55,10 +55,7 @@ pub fn boot(dir: &Path, setup: &Setup) -> Result<Box<dyn Subject>> {
             let log = dir.join("log").join(&service.name);
             fs::create_dir_all(home.join("log"))?;
             fs::create_dir_all(&log)?;
-            let run = format!(
-                "#!/usr/bin/execlineb -P\ns6-log -b n100 s{FILE_BYTES} t {}\n",
-                log.display()
-            );
+            let run = format!("#!/bin/sh\nexec s6-log -b n100 s{FILE_BYTES} t {}\n", log.display());
             script(&home.join("log/run"), &run)?;
         }
     }

@@ -19,7 +19,8 @@ struct Supervisord {
 }
 
 fn call(method: &str, arguments: &[String]) -> String {
-    let mut body = format!("<?xml version='1.0'?><methodCall><methodName>{method}</methodName><params>");
+    let mut body =
+        format!("<?xml version='1.0'?><methodCall><methodName>{method}</methodName><params>");
     for argument in arguments {
         let _ = write!(body, "<param><value>{argument}</value></param>");
     }
