@@ -14,7 +14,7 @@ pub enum Exit {
     Config = 3,
     /// The daemon does not answer on its unix socket.
     Unreachable = 4,
-    /// The daemon refused: the printed message says why (unknown app, cannot launch, conflict).
+    /// The daemon refused: the printed message says why (cannot launch, conflict).
     Refused = 5,
     /// The thing named does not exist.
     NotFound = 6,
@@ -22,6 +22,37 @@ pub enum Exit {
     Timeout = 7,
     /// An unexpected failure of deskd itself.
     Internal = 70,
+}
+
+impl Exit {
+    /// All of them, by number.
+    pub const ALL: [Self; 9] = [
+        Self::Ok,
+        Self::Unhealthy,
+        Self::Usage,
+        Self::Config,
+        Self::Unreachable,
+        Self::Refused,
+        Self::NotFound,
+        Self::Timeout,
+        Self::Internal,
+    ];
+
+    /// One line for `--help` and `docs/cli.md`.
+    #[must_use]
+    pub fn meaning(self) -> &'static str {
+        match self {
+            Self::Ok => "the command did what was asked",
+            Self::Unhealthy => "probe, health or check-config found something wrong",
+            Self::Usage => "the arguments do not fit",
+            Self::Config => "the configuration is invalid",
+            Self::Unreachable => "the daemon does not answer on its unix socket",
+            Self::Refused => "the daemon refused; the message says why",
+            Self::NotFound => "the thing named does not exist",
+            Self::Timeout => "time ran out while waiting",
+            Self::Internal => "deskd itself failed",
+        }
+    }
 }
 
 impl From<Exit> for std::process::ExitCode {

@@ -3,11 +3,34 @@
 //! It looks (socket table, setup handshakes), proves shared memory, follows the server and its
 //! windows, and reports [`DisplayEvent`]s; it decides nothing about tasks.
 
+pub mod attribution;
+mod command;
+mod cookie;
+pub mod handshake;
+mod listen;
+mod look;
+pub mod name;
+pub mod proof;
+mod stream;
+mod thread;
+mod windows;
+mod xauthority;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::domain::display::DisplayStatus;
 use crate::domain::window::{CloseOutcome, WindowEvent, WindowId};
+
+pub use cookie::write_xauthority;
+pub use stream::ServerStream;
+pub use xauthority::{Cookie, to_xauthority_file};
+
+use command::{Command, CommandSender};
+use thread::Worker;
+
+/// Where X servers put their sockets.
+const SOCKET_DIR: &str = "/tmp/.X11-unix";
 
 /// What to look at and how long to wait.
 #[derive(Debug, Clone)]
@@ -45,36 +68,58 @@ pub enum DisplayEvent {
     Window(WindowEvent),
 }
 
-/// Talks to the thread. Dropping it ends the thread.
+/// Talks to the thread. Dropping it ends the thread, once what it does at that moment is over.
 #[derive(Debug)]
-pub struct DisplayHandle {}
+pub struct DisplayHandle {
+    commands: CommandSender,
+}
 
 impl DisplayHandle {
     /// Starts the thread; `sink` is called on it and must not block.
+    ///
+    /// Fails when `config.display` is not a display of this pod.
     pub fn start(
-        _config: DisplayConfig,
-        _sink: impl Fn(DisplayEvent) + Send + 'static,
+        config: DisplayConfig,
+        sink: impl Fn(DisplayEvent) + Send + 'static,
     ) -> std::io::Result<Self> {
-        unimplemented!()
+        let number = name::parse(&config.display)
+            .map_err(|error| std::io::Error::new(std::io::ErrorKind::InvalidInput, error))?;
+        let (commands, receiver) = command::channel()?;
+        let worker = Worker::new(config, number, receiver, Box::new(sink));
+        std::thread::Builder::new().name("display".into()).spawn(move || worker.run())?;
+        Ok(Self { commands })
     }
 
     /// Asks the windows to close; `done` is called on the thread with one outcome per window.
+    ///
+    /// While the server hangs nothing can be asked: every outcome is `Unsupported`.
     pub fn close_windows(
         &self,
-        _windows: Vec<WindowId>,
-        _done: impl FnOnce(Vec<(WindowId, CloseOutcome)>) + Send + 'static,
+        windows: Vec<WindowId>,
+        done: impl FnOnce(Vec<(WindowId, CloseOutcome)>) + Send + 'static,
     ) {
-        unimplemented!()
+        self.commands.send(Command::Close { windows, done: Box::new(done) });
     }
 
     /// Looks at everything again now; `done` is called when the status is up to date.
-    pub fn look(&self, _done: impl FnOnce(DisplayStatus) + Send + 'static) {
-        unimplemented!()
+    pub fn look(&self, done: impl FnOnce(DisplayStatus) + Send + 'static) {
+        self.commands.send(Command::Look { done: Box::new(done) });
     }
 }
 
 /// One full look without a thread: what `deskd probe` prints.
 #[must_use]
-pub fn probe(_config: &DisplayConfig) -> DisplayStatus {
-    unimplemented!()
+pub fn probe(config: &DisplayConfig) -> DisplayStatus {
+    match name::parse(&config.display) {
+        Ok(number) => {
+            let mut status = look::look(config, number).status;
+            status.server_epoch = u64::from(status.answers());
+            status
+        }
+        Err(error) => {
+            let mut status = DisplayStatus::unknown(&config.display, 0);
+            status.notes.push(error.to_string());
+            status
+        }
+    }
 }

@@ -31,6 +31,8 @@ pub struct HealthFacts<'a> {
     pub keeper_connected: bool,
     /// Last trouble of the log store, if it has not passed.
     pub log_trouble: Option<&'a str>,
+    /// Why tasks cannot be recorded, if they cannot.
+    pub journal_trouble: Option<&'a str>,
     /// deskd is shutting down.
     pub draining: bool,
 }
@@ -73,6 +75,12 @@ pub fn checks(facts: &HealthFacts<'_>) -> Vec<Check> {
             facts.log_trouble.unwrap_or("output is being kept").to_owned(),
         ),
         check(
+            "journal",
+            facts.journal_trouble.is_none(),
+            false,
+            facts.journal_trouble.unwrap_or("tasks are being recorded").to_owned(),
+        ),
+        check(
             "not-draining",
             !facts.draining,
             true,
@@ -86,7 +94,7 @@ fn tcp_sentence(display: &DisplayStatus, wanted: bool) -> String {
     let port = display.tcp.port;
     match &display.tcp.state {
         S::Answering => format!("TCP {port} answers"),
-        S::Unchecked if !wanted => format!("TCP {port} is not wanted (X11LISTEN is not tcp)"),
+        S::Unchecked | S::NotListening if !wanted => format!("TCP {port} is not wanted (X11LISTEN is not tcp)"),
         S::Unchecked => format!("TCP {port} has not been looked at yet"),
         S::NotListening => {
             format!("nothing listens on TCP {port}: start Xvnc with `-listen tcp` (X11LISTEN=tcp)")

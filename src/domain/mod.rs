@@ -6,6 +6,7 @@ pub mod desktop_entry;
 pub mod display;
 pub mod health;
 pub mod id;
+pub mod lifecycle;
 pub mod plan;
 pub mod redact;
 pub mod restart;

@@ -53,7 +53,7 @@ pub struct Facts {
 }
 
 /// Everything the local engine needs; it decides nothing itself.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct LocalPlan {
     /// argv.
     pub argv: Vec<String>,
@@ -73,7 +73,7 @@ pub struct Rejected {
 }
 
 /// A complete decision.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Plan {
     /// The chosen engine.
     pub engine: EngineKind,
@@ -174,4 +174,91 @@ fn environment(app: &App, facts: &Facts) -> Vec<(String, String)> {
     }
     env.extend(app.local.env.clone());
     env.into_iter().collect()
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::domain::app::{AppSource, Rlimits};
+    use crate::domain::restart::RestartPolicy;
+    use crate::domain::shm::{ShmVerdict, ShmVerdicts};
+    use std::collections::BTreeMap;
+
+    pub(crate) fn app(id: &str) -> App {
+        App {
+            id: id.parse().unwrap(),
+            display_name: id.to_owned(),
+            icon: None,
+            keywords: vec![],
+            categories: vec![],
+            wm_class: None,
+            needs_display: true,
+            restart: RestartPolicy::Never,
+            local: LocalProgram {
+                command: vec![id.to_owned()],
+                cwd: None,
+                env: BTreeMap::new(),
+                umask: None,
+                rlimits: Rlimits::default(),
+                nice: None,
+                oom_score_adj: None,
+            },
+            source: AppSource::Config,
+            problems: vec![],
+        }
+    }
+
+    fn facts() -> Facts {
+        let mut display = DisplayStatus::unknown(":7", 7);
+        display.unix.state = EndpointState::Answering;
+        display.shm = ShmVerdicts { sysv: ShmVerdict::Works, fd: ShmVerdict::Works };
+        Facts {
+            display,
+            inherited_env: vec![("HOME".into(), "/home/b".into()), ("A".into(), "1".into())],
+            xauthority: Some("/run/deskd/Xauthority".into()),
+        }
+    }
+
+    pub(crate) fn plan_of(app: &App) -> Plan {
+        plan(app, &[], &facts()).unwrap()
+    }
+
+    #[test]
+    fn a_plan_is_complete_and_says_why() {
+        let mut app = app("xclock");
+        app.local.env.insert("A".into(), "2".into());
+        let plan = plan(&app, &["-update".into(), "1".into()], &facts()).unwrap();
+        assert_eq!(plan.engine, EngineKind::Local);
+        assert_eq!(plan.local.argv, ["xclock", "-update", "1"]);
+        let env: Vec<_> = plan.local.env.iter().map(|(n, v)| format!("{n}={v}")).collect();
+        assert_eq!(env, ["A=2", "DISPLAY=:7", "HOME=/home/b", "XAUTHORITY=/run/deskd/Xauthority"]);
+        assert!(plan.reasons.iter().any(|r| r.contains("proved by pixels")));
+        let rejected: Vec<_> = plan.rejected.iter().map(|r| r.engine).collect();
+        assert_eq!(rejected, [EngineKind::EphemeralContainer, EngineKind::PodApplication]);
+    }
+
+    #[test]
+    fn local_programs_get_nothing_that_turns_shared_memory_off() {
+        let env = plan_of(&app("x")).local.env;
+        assert!(!env.iter().any(|(name, _)| name.contains("MITSHM")));
+    }
+
+    #[test]
+    fn without_a_display_the_refusal_says_what_is_wrong_with_it() {
+        let mut facts = facts();
+        for (state, word) in [
+            (EndpointState::NotListening, "nothing listens"),
+            (EndpointState::Refused("no cookie".into()), "no cookie"),
+            (EndpointState::Hanging, "hangs"),
+        ] {
+            facts.display.unix.state = state;
+            let refusal = plan(&app("x"), &[], &facts).unwrap_err();
+            assert_eq!(refusal.code, UnplannableCode::DisplayUnavailable);
+            assert!(refusal.sentence.contains(word), "{}", refusal.sentence);
+            assert_eq!(refusal.rejected.len(), 3);
+        }
+        let mut headless = app("x");
+        headless.needs_display = false;
+        assert!(plan(&headless, &[], &facts).is_ok());
+    }
 }

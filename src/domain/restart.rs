@@ -37,7 +37,7 @@ impl RestartPolicy {
 }
 
 /// Failures in a row, and from them the next delay.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Backoff {
     /// Runs in a row that ended before [`HEALTHY_RUN_MS`].
     pub failures: u32,

@@ -9,8 +9,8 @@
 //!     +------ restart due (policy, backoff; a new run of the same task) ----------+
 //! ```
 //!
-//! The driver feeds [`TaskEvent`]s; nothing else changes a task. An event that does not fit the
-//! state changes nothing: events from the keeper can arrive twice after a re-adoption.
+//! The driver feeds [`TaskEvent`]s to [`Task::apply`] (in [`super::lifecycle`]); nothing else
+//! changes a task.
 
 use serde::{Deserialize, Serialize};
 
@@ -188,11 +188,14 @@ pub struct Task {
     #[serde(default)]
     pub restart: RestartPolicy,
     /// Failures in a row.
-    #[serde(skip)]
+    #[serde(default)]
     pub backoff: Backoff,
     /// A stop was asked for: whatever ends it now is not a failure and is not restarted.
-    #[serde(skip)]
+    #[serde(default)]
     pub stop_asked: bool,
+    /// Processes of it outlive its main process.
+    #[serde(default)]
+    pub leftovers: bool,
 }
 
 /// Everything that can happen to a task.
@@ -237,6 +240,11 @@ pub enum TaskEvent {
         rusage: Rusage,
         /// When.
         at: UnixMs,
+    },
+    /// No process of `run` is left.
+    TreeGone {
+        /// Which run.
+        run: u32,
     },
     /// A restart was scheduled.
     RestartAt(UnixMs),

@@ -1,1 +1,3 @@
-//! engine
+//! Engines carry plans out; they decide nothing.
+
+pub mod local;

@@ -22,6 +22,16 @@ pub const MESSAGE_BYTES_MAX: usize = 4 << 20;
 /// Largest opaque [`SpawnRequest::meta`], in bytes: the keeper holds one per task.
 pub const META_BYTES_MAX: usize = 256 << 10;
 
+/// Names the task in the environment of each of its processes.
+pub const TASK_ID_VARIABLE: &str = "DESKD_TASK_ID";
+
+/// Pids named in one [`StopRound`].
+pub const STOP_PIDS_MAX: usize = 64;
+/// Rounds of a stop that are reported; further ones (a fork bomb) are carried out silently.
+pub const STOP_ROUNDS_MAX: usize = 16;
+/// Bytes of meta in one Welcome or MoreTasks; JSON may make six of one (control characters).
+pub const WELCOME_BYTES: usize = 512 << 10;
+
 /// One run of a task; runs of a task count from 1.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct RunId {
@@ -118,12 +128,22 @@ pub enum FromKeeper {
         keeper_pid: u32,
         /// When the keeper started.
         started_at: UnixMs,
-        /// Every task it knows, each with its last run, in order of first spawn.
+        /// The tasks it knows, each with its last run, in order of first spawn.
         tasks: Vec<TaskRecord>,
+        /// They did not all fit into one message: MoreTasks follows. No other message is about a
+        /// task whose record has not been sent yet.
+        more: bool,
         /// A shutdown is under way.
         draining: Option<Drain>,
         /// What is wrong with the log store, if anything.
         log_trouble: Option<String>,
+    },
+    /// Continues Welcome.
+    MoreTasks {
+        /// The next tasks.
+        tasks: Vec<TaskRecord>,
+        /// Yet another MoreTasks follows.
+        more: bool,
     },
     /// The process runs its program (exec succeeded).
     Spawned {
@@ -157,12 +177,8 @@ pub enum FromKeeper {
     StopStep {
         /// Which run.
         id: RunId,
-        /// When.
-        at: UnixMs,
-        /// Which step (`term` or `kill`).
-        step: StopStepKind,
-        /// The pids signalled in this round.
-        pids: Vec<u32>,
+        /// What was done.
+        round: StopRound,
     },
     /// Answer to WatchLog.
     LogAdvanced {
@@ -216,8 +232,23 @@ pub struct TaskRecord {
     pub tree_gone: bool,
     /// A stop was asked for.
     pub stopping: bool,
-    /// The stop's steps so far.
-    pub stop_steps: Vec<(UnixMs, StopStepKind, Vec<u32>)>,
+    /// The stop's rounds so far, at most [`STOP_ROUNDS_MAX`].
+    pub stop_steps: Vec<StopRound>,
+}
+
+/// One signal round of a stop.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StopRound {
+    /// When.
+    pub at: UnixMs,
+    /// Which step (`term` or `kill`).
+    pub step: StopStepKind,
+    /// How many processes were signalled.
+    pub count: u32,
+    /// Their pids, at most the first [`STOP_PIDS_MAX`].
+    pub pids: Vec<u32>,
+    /// Pids that may not be signalled (EPERM: they run as another user), likewise bounded.
+    pub refused: Vec<u32>,
 }
 
 /// How a run ended.

@@ -1,1 +1,11 @@
-//! procfs
+//! What `/proc` says: parsers that are pure functions of a text, and the readers that feed them.
+//!
+//! Deliberately not here: what a fact means. Who owns a process is decided in `keeper::tree`.
+
+mod process;
+
+pub use process::{
+    ProcessStat, env_value, pids, read_env_value, read_soft_limit, read_stat, soft_limit,
+};
+
+pub mod sockets;

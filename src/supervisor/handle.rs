@@ -4,8 +4,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{mpsc, oneshot, watch};
 
+use super::busy::Busy;
+use super::input::Input;
 use super::snapshot::Snapshot;
 use crate::domain::app::App;
 use crate::domain::id::{AppId, TaskId};
@@ -143,9 +145,21 @@ pub type LogFollow = watch::Receiver<u64>;
 #[derive(Debug, Clone)]
 pub struct Handle {
     snapshots: watch::Receiver<Arc<Snapshot>>,
+    inputs: mpsc::Sender<Input>,
+    busy: Arc<Busy>,
+    logs_dir: Arc<Path>,
 }
 
 impl Handle {
+    pub(super) fn new(
+        snapshots: watch::Receiver<Arc<Snapshot>>,
+        inputs: mpsc::Sender<Input>,
+        busy: Arc<Busy>,
+        logs_dir: Arc<Path>,
+    ) -> Self {
+        Self { snapshots, inputs, busy, logs_dir }
+    }
+
     /// The newest snapshot; microseconds, never waits for the driver.
     #[must_use]
     pub fn snapshot(&self) -> Arc<Snapshot> {
@@ -158,69 +172,88 @@ impl Handle {
         self.snapshots.clone()
     }
 
-    /// Whether the driver is stuck: how long its oldest unhandled input has waited.
+    /// Whether the driver is stuck: for how long it has been busy with one batch of inputs.
     #[must_use]
     pub fn stalled_for(&self) -> Duration {
-        unimplemented!()
+        self.busy.busy_for()
     }
 
     /// Launches; waits for the keeper's answer.
-    pub async fn launch(&self, _request: LaunchRequest) -> Result<LaunchAdmission, LaunchError> {
-        unimplemented!()
+    pub async fn launch(&self, request: LaunchRequest) -> Result<LaunchAdmission, LaunchError> {
+        self.ask(|reply| Input::Launch(request, reply))
+            .await
+            .unwrap_or(Err(LaunchError::KeeperAway))
     }
 
     /// The plan a launch would have now.
-    pub async fn explain(&self, _app: AppId, _args: Vec<String>) -> Result<Plan, LaunchError> {
-        unimplemented!()
+    pub async fn explain(&self, app: AppId, args: Vec<String>) -> Result<Plan, LaunchError> {
+        self.ask(|reply| Input::Explain(app, args, reply))
+            .await
+            .unwrap_or(Err(LaunchError::KeeperAway))
     }
 
     /// Begins to stop a task; does not wait for its end.
     pub async fn stop(
         &self,
-        _task: TaskId,
-        _request: StopRequest,
+        task: TaskId,
+        request: StopRequest,
     ) -> Result<StopAdmission, StopError> {
-        unimplemented!()
+        self.ask(|reply| Input::Stop(task, request, reply))
+            .await
+            .unwrap_or(Err(StopError::KeeperAway))
     }
 
     /// Removes an ended task and its log.
-    pub async fn remove(&self, _task: TaskId) -> Result<(), RemoveError> {
-        unimplemented!()
+    pub async fn remove(&self, task: TaskId) -> Result<(), RemoveError> {
+        let unknown = RemoveError::UnknownTask(task.clone());
+        self.ask(|reply| Input::Remove(task, reply)).await.unwrap_or(Err(unknown))
     }
 
     /// The environment a task was given, redacted.
-    pub async fn env(&self, _task: TaskId) -> Option<Vec<EnvVar>> {
-        unimplemented!()
+    pub async fn env(&self, task: TaskId) -> Option<Vec<EnvVar>> {
+        self.ask(|reply| Input::Env(task, reply)).await.flatten()
     }
 
     /// Adds or replaces an application.
-    pub async fn put_app(&self, _app: App) -> AppChange {
-        unimplemented!()
+    pub async fn put_app(&self, app: App) -> AppChange {
+        self.ask(|reply| Input::PutApp(Box::new(app), reply)).await.unwrap_or(AppChange::NotFound)
     }
 
     /// Removes an application that was added over the API.
-    pub async fn remove_app(&self, _app: AppId) -> AppChange {
-        unimplemented!()
+    pub async fn remove_app(&self, app: AppId) -> AppChange {
+        self.ask(|reply| Input::RemoveApp(app, reply)).await.unwrap_or(AppChange::NotFound)
     }
 
     /// A reader of a task's log.
-    pub fn log_reader(&self, _task: &TaskId) -> Result<LogReader, LogOpenError> {
-        unimplemented!()
+    pub fn log_reader(&self, task: &TaskId) -> Result<LogReader, LogOpenError> {
+        if self.snapshot().task(task).is_none() {
+            return Err(LogOpenError::UnknownTask(task.clone()));
+        }
+        Ok(LogReader::open(&self.logs_dir, task)?)
     }
 
     /// Wakes when a task's log grows beyond what was seen.
-    pub async fn follow_log(&self, _task: TaskId) -> Result<LogFollow, LogOpenError> {
-        unimplemented!()
+    pub async fn follow_log(&self, task: TaskId) -> Result<LogFollow, LogOpenError> {
+        let unknown = LogOpenError::UnknownTask(task.clone());
+        self.ask(|reply| Input::FollowLog(task, reply)).await.unwrap_or(Err(unknown))
     }
 
     /// Where the logs are (`<state>/logs`).
     #[must_use]
     pub fn logs_dir(&self) -> &Path {
-        unimplemented!()
+        &self.logs_dir
     }
 
     /// Looks at the display again now and returns when that is done.
     pub async fn probe(&self) -> Arc<Snapshot> {
-        unimplemented!()
+        self.ask(Input::Probe).await;
+        self.snapshot()
+    }
+
+    /// Nothing when the driver is gone: the daemon is ending.
+    async fn ask<T>(&self, input: impl FnOnce(oneshot::Sender<T>) -> Input) -> Option<T> {
+        let (reply, answer) = oneshot::channel();
+        self.inputs.send(input(reply)).await.ok()?;
+        answer.await.ok()
     }
 }

@@ -3,11 +3,27 @@
 //! Everything that changes the table arrives as one closed `enum Input`; after each batch of
 //! inputs the driver publishes one numbered [`Snapshot`]. Readers never lock the table.
 
+mod apps;
+mod busy;
+pub mod daemon;
+mod driver;
+mod follow;
 mod handle;
+mod health;
+mod input;
+mod journal;
+mod keeper_events;
+mod last_words;
+mod launch;
+mod settings;
 mod snapshot;
+mod stop;
+mod table;
+mod windows;
 
 pub use handle::{
     AppChange, Handle, LaunchAdmission, LaunchError, LaunchRequest, LogFollow, LogOpenError,
     RemoveError, StopAdmission, StopError, StopRequest,
 };
+pub use settings::Settings;
 pub use snapshot::{Changes, Desktop, Snapshot};

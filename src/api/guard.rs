@@ -1,0 +1,206 @@
+//! Who may pass: peer uid on the unix socket; bearer token or session cookie, Host and Origin on
+//! TCP. Also the request id, the time limit and the counting of requests.
+//!
+//! A bearer token proves that a program means deskd, so it needs no Host check. A cookie is sent by
+//! browsers on behalf of whoever asks, so Host keeps DNS rebinding out and Origin other sites.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Instant;
+
+use axum::extract::{Request, State};
+use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, HOST, ORIGIN, WWW_AUTHENTICATE};
+use axum::http::uri::Authority;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method};
+use axum::middleware::Next;
+use axum::response::Response;
+
+use super::error::ApiError;
+use super::state::ApiState;
+
+/// The header of a request's id.
+pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Who is at the other end of a connection; put into every request by the accept loop.
+#[derive(Debug, Clone, Copy)]
+pub enum Peer {
+    /// The unix socket.
+    Unix {
+        /// Of the connecting process, from the kernel.
+        uid: u32,
+    },
+    /// TCP.
+    Tcp {
+        /// The address the client connected to.
+        local: SocketAddr,
+    },
+}
+
+/// Lets a request to `/v1` pass or refuses it.
+pub fn admit(state: &ApiState, request: &Request) -> Result<(), ApiError> {
+    let headers = request.headers();
+    match request.extensions().get::<Peer>() {
+        Some(Peer::Unix { uid }) if *uid == 0 || *uid == state.own_uid => Ok(()),
+        Some(Peer::Unix { uid }) => Err(ApiError::PeerUid(*uid)),
+        Some(Peer::Tcp { local }) => {
+            if let Some(bearer) = headers.get(AUTHORIZATION) {
+                let bearer = bearer.to_str().ok().and_then(|text| text.split_once(' '));
+                return match bearer {
+                    Some((scheme, given))
+                        if scheme.eq_ignore_ascii_case("bearer")
+                            && state.token.is(given.trim()) =>
+                    {
+                        Ok(())
+                    }
+                    _ => Err(ApiError::Unauthorized("the bearer token is wrong")),
+                };
+            }
+            check_host(state, headers, *local)?;
+            if !state.sessions.is_open(headers) {
+                return Err(ApiError::Unauthorized(
+                    "a bearer token or a panel session is needed (`deskd panel` opens one)",
+                ));
+            }
+            if request.method() != Method::GET && request.method() != Method::HEAD {
+                check_origin(headers)?;
+            }
+            Ok(())
+        }
+        None => Err(ApiError::Unauthorized("the connection is unknown")),
+    }
+}
+
+/// Refuses names that are not ours: a page of another site whose name was made to resolve to us
+/// (DNS rebinding) sends its own name.
+pub fn check_host(
+    state: &ApiState,
+    headers: &HeaderMap,
+    local: SocketAddr,
+) -> Result<(), ApiError> {
+    let text = headers.get(HOST).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if host_is_ours(text, local.ip(), &state.panel_hosts) {
+        Ok(())
+    } else {
+        Err(ApiError::Host(text.chars().take(80).collect()))
+    }
+}
+
+fn host_is_ours(text: &str, local: IpAddr, panel_hosts: &[String]) -> bool {
+    let Ok(authority) = text.parse::<Authority>() else { return false };
+    let host = authority.host().trim_end_matches('.').to_ascii_lowercase();
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    match bare.parse::<IpAddr>() {
+        Ok(ip) if ip.is_loopback() || ip.to_canonical() == local.to_canonical() => true,
+        _ if host == "localhost" || host.ends_with(".localhost") => true,
+        _ => panel_hosts.iter().any(|known| known.eq_ignore_ascii_case(bare)),
+    }
+}
+
+fn check_origin(headers: &HeaderMap) -> Result<(), ApiError> {
+    let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+    let host = text(HOST).unwrap_or_default();
+    let same = text(ORIGIN)
+        .and_then(|origin| origin.split_once("://"))
+        .is_some_and(|(scheme, rest)| matches!(scheme, "http" | "https") && rest == host);
+    if same { Ok(()) } else { Err(ApiError::Origin) }
+}
+
+/// The outermost layer of `/v1`: admission, time limit, request id, error bodies.
+pub async fn guard(State(state): State<ApiState>, request: Request, next: Next) -> Response {
+    let id = state.next_request_id();
+    let door = match request.extensions().get::<Peer>() {
+        Some(Peer::Tcp { .. }) => "tcp",
+        _ => "unix",
+    };
+    let method = request.method().clone();
+    let path = request.uri().path().to_owned();
+    let started = Instant::now();
+    let mut response = match admit(&state, &request) {
+        Ok(()) => run(&state, request, next).await,
+        Err(error) => axum::response::IntoResponse::into_response(error),
+    };
+    if let Some(error) = response.extensions_mut().remove::<ApiError>() {
+        let kept = std::mem::take(response.headers_mut());
+        response = error.clone().into_body(&id);
+        if let Some(allow) = kept.get(axum::http::header::ALLOW) {
+            response.headers_mut().insert(axum::http::header::ALLOW, allow.clone());
+        }
+        if matches!(error, ApiError::Unauthorized(_)) {
+            let bearer = HeaderValue::from_static("Bearer realm=\"deskd\"");
+            response.headers_mut().insert(WWW_AUTHENTICATE, bearer);
+        }
+        tracing::debug!(request_id = %id, %method, path, %error, "refused");
+    }
+    let status = response.status();
+    state.counters.request(door, status);
+    if status.is_server_error() {
+        tracing::warn!(request_id = %id, %method, path, %status, elapsed = ?started.elapsed(), "request failed");
+    }
+    let headers = response.headers_mut();
+    headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    if let Ok(value) = HeaderValue::from_str(&id) {
+        headers.insert(REQUEST_ID, value);
+    }
+    response
+}
+
+/// Handlers that wait on purpose mark their answer's future by this path suffix.
+const WAIT_SUFFIX: &str = "/wait";
+
+async fn run(state: &ApiState, request: Request, next: Next) -> Response {
+    if request.uri().path().ends_with(WAIT_SUFFIX) {
+        return next.run(request).await;
+    }
+    let limit = state.limits.request_time;
+    match tokio::time::timeout(limit, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => {
+            axum::response::IntoResponse::into_response(ApiError::RequestTime(limit.as_millis()))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn loopback_the_bound_address_and_configured_names_are_ours_and_nothing_else() {
+        let pod: IpAddr = "10.1.2.3".parse().unwrap();
+        let names = ["desk.example".to_owned()];
+        for ours in [
+            "localhost",
+            "localhost:29791",
+            "127.0.0.1:29791",
+            "127.1.1.1",
+            "[::1]:29791",
+            "10.1.2.3:29791",
+            "Desk.Example",
+            "desk.example.:8443",
+            "deskd.localhost:1",
+        ] {
+            assert!(host_is_ours(ours, pod, &names), "{ours}");
+        }
+        for other in
+            ["", "evil.example", "10.1.2.4", "localhost.evil.example", "127.0.0.1.evil", "a b"]
+        {
+            assert!(!host_is_ours(other, pod, &names), "{other}");
+        }
+    }
+
+    #[test]
+    fn a_change_with_a_cookie_must_come_from_our_own_page() {
+        let headers = |host: &str, origin: Option<&str>| {
+            let mut headers = HeaderMap::new();
+            headers.insert(HOST, host.parse().unwrap());
+            if let Some(origin) = origin {
+                headers.insert(ORIGIN, origin.parse().unwrap());
+            }
+            headers
+        };
+        let good = Some("http://localhost:29791");
+        assert!(check_origin(&headers("localhost:29791", good)).is_ok());
+        for bad in [None, Some("null"), Some("http://localhost:1"), Some("http://evil.example")] {
+            assert!(check_origin(&headers("localhost:29791", bad)).is_err(), "{bad:?}");
+        }
+    }
+}

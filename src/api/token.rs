@@ -1,0 +1,170 @@
+//! The bearer token: loaded from its file, or made there at the first start.
+
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use sha2::Sha256;
+
+/// Random bytes of a token that deskd makes; the file holds twice as many hexadecimal digits.
+pub const TOKEN_BYTES: usize = 32;
+/// Shortest token that is taken from a file somebody else wrote.
+pub const TOKEN_CHARS_MIN: usize = 16;
+/// Longest token, and so the largest file that is read.
+pub const TOKEN_BYTES_MAX: usize = 4096;
+
+/// Why there is no token.
+#[derive(Debug, thiserror::Error)]
+pub enum TokenError {
+    /// The file cannot be read or made.
+    #[error("cannot {what} the token file {path}")]
+    Io {
+        /// `read` or `create`.
+        what: &'static str,
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file's content is no token.
+    #[error(
+        "the token in {0} must be {TOKEN_CHARS_MIN} to {TOKEN_BYTES_MAX} visible ASCII characters"
+    )]
+    Invalid(PathBuf),
+    /// The kernel gave no random bytes.
+    #[error("no random bytes for a token: {0}")]
+    Random(getrandom::Error),
+}
+
+/// The secret that opens the TCP door. Never printed.
+#[derive(Clone)]
+pub struct Token(String);
+
+impl std::fmt::Debug for Token {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("[redacted]")
+    }
+}
+
+impl Token {
+    /// Reads `path`; makes it (mode 0600) when there is none. A crash in the middle leaves either
+    /// no file or a whole one.
+    pub fn load_or_create(path: &Path) -> Result<Self, TokenError> {
+        match read(path) {
+            Err(TokenError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {
+                create(path)?;
+                read(path)
+            }
+            other => other,
+        }
+    }
+
+    /// Whether `given` is the token; takes the same time wherever they differ.
+    #[must_use]
+    pub fn is(&self, given: &str) -> bool {
+        same(&mac(self.0.as_bytes(), given.as_bytes()), &mac(self.0.as_bytes(), self.0.as_bytes()))
+    }
+
+    /// A key for one purpose, from which the token cannot be computed.
+    #[must_use]
+    pub fn derive(&self, purpose: &str) -> [u8; 32] {
+        mac(self.0.as_bytes(), purpose.as_bytes())
+    }
+}
+
+/// HMAC-SHA256.
+#[must_use]
+pub fn mac(key: &[u8], message: &[u8]) -> [u8; 32] {
+    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes keys of any length");
+    mac.update(message);
+    mac.finalize().into_bytes().into()
+}
+
+/// Compares without telling by its time where the first difference is.
+#[must_use]
+pub fn same(a: &[u8; 32], b: &[u8; 32]) -> bool {
+    a.iter().zip(b).fold(0u8, |all, (x, y)| all | (x ^ y)) == 0
+}
+
+/// `bytes` random bytes as hexadecimal digits.
+pub fn random_hex(bytes: usize) -> Result<String, getrandom::Error> {
+    let mut raw = vec![0; bytes];
+    getrandom::fill(&mut raw)?;
+    Ok(hex(&raw))
+}
+
+/// Lower-case hexadecimal digits.
+#[must_use]
+pub fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+fn read(path: &Path) -> Result<Token, TokenError> {
+    let io = |source| TokenError::Io { what: "read", path: path.to_owned(), source };
+    let mut text = String::new();
+    let file = std::fs::File::open(path).map_err(io)?;
+    file.take(TOKEN_BYTES_MAX as u64 + 2).read_to_string(&mut text).map_err(io)?;
+    let token = text.trim();
+    let fits = (TOKEN_CHARS_MIN..=TOKEN_BYTES_MAX).contains(&token.len());
+    if !fits || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(TokenError::Invalid(path.to_owned()));
+    }
+    Ok(Token(token.to_owned()))
+}
+
+fn create(path: &Path) -> Result<(), TokenError> {
+    let io = |source| TokenError::Io { what: "create", path: path.to_owned(), source };
+    let token = random_hex(TOKEN_BYTES).map_err(TokenError::Random)?;
+    let part = path.with_extension(format!("part-{}", std::process::id()));
+    let written = (|| {
+        let mut options = std::fs::OpenOptions::new();
+        let mut file = options.write(true).create_new(true).mode(0o600).open(&part)?;
+        writeln!(file, "{token}")?;
+        file.sync_all()?;
+        // A link fails where somebody else was faster: then theirs is the token.
+        match std::fs::hard_link(&part, path) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+            other => other,
+        }
+    })();
+    let _ = std::fs::remove_file(&part);
+    written.map_err(io)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    #[test]
+    fn the_first_start_makes_a_token_that_only_its_owner_reads_and_the_next_finds_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("token");
+        let made = Token::load_or_create(&path).unwrap();
+        let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        assert_eq!(made.0.len(), TOKEN_BYTES * 2);
+        assert!(Token::load_or_create(&path).unwrap().is(&made.0));
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "a part file stayed");
+    }
+
+    #[test]
+    fn a_short_token_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("token");
+        std::fs::write(&path, "short\n").unwrap();
+        assert!(matches!(Token::load_or_create(&path), Err(TokenError::Invalid(_))));
+    }
+
+    #[test]
+    fn a_token_is_never_printed() {
+        let token = Token("0123456789abcdef".into());
+        assert_eq!(format!("{token:?}"), "[redacted]");
+        assert!(token.is("0123456789abcdef") && !token.is("0123456789abcdeF") && !token.is(""));
+    }
+}

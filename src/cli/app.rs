@@ -1,0 +1,159 @@
+//! `deskd app` and `deskd explain`.
+
+use std::io::Read as _;
+use std::path::Path;
+
+use hyper::Method;
+use serde_json::{Value, json};
+
+use super::args::AppCommand;
+use super::client::{Ask, Client, escape, typed};
+use super::failure::{Failure, note};
+use super::output::{Out, Tone, printable};
+use super::view;
+use crate::config::{self, ConfigErrors, Env};
+use crate::domain::app::{App, AppSource};
+use crate::domain::id::AppId;
+use crate::domain::plan::Rejected;
+use crate::exit::Exit;
+
+/// Largest file of `app add`, in bytes: the API takes less per application.
+const FILE_BYTES_MAX: u64 = 16 << 20;
+
+/// `deskd app ...`.
+pub async fn run(
+    client: &Client,
+    command: AppCommand,
+    env: &Env,
+    out: &mut Out,
+) -> Result<Exit, Failure> {
+    match command {
+        AppCommand::List { query } => {
+            let doing = "list applications";
+            let path = match query.join(" ") {
+                words if words.is_empty() => "/v1/apps".to_owned(),
+                words => format!("/v1/apps?q={}", escape(&words)),
+            };
+            let answer: Value = client.get(&path).await.map_err(|error| error.failure(doing))?;
+            if out.is_json() {
+                out.json(&answer)?
+            } else {
+                view::apps(&typed::<Vec<App>>(answer, doing)?, out)?
+            }
+        }
+        AppCommand::Show { app } => {
+            let doing = format!("show application {app}");
+            let path = format!("/v1/apps/{app}");
+            let answer: Value = client.get(&path).await.map_err(|error| error.failure(&doing))?;
+            if out.is_json() {
+                out.json(&answer)?
+            } else {
+                view::app(&typed(answer, &doing)?, out)?
+            }
+        }
+        AppCommand::Add { file } => add(client, &file, env, out).await?,
+        AppCommand::Remove { apps } => {
+            for app in &apps {
+                let ask = Ask::new(Method::DELETE, format!("/v1/apps/{app}"));
+                let removed: Result<Value, _> = client.json(&ask).await;
+                removed.map_err(|error| error.failure(&format!("remove application {app}")))?;
+            }
+        }
+    }
+    Ok(Exit::Ok)
+}
+
+async fn add(client: &Client, file: &Path, env: &Env, out: &mut Out) -> Result<(), Failure> {
+    let doing = format!("add the applications of {}", file.display());
+    let text = read(file).map_err(|error| Failure::new(Exit::Config, &doing, error))?;
+    let mut answers = Vec::new();
+    for app in documents(&text, file, env, &doing)? {
+        let id = app.get("id").and_then(Value::as_str).unwrap_or("without an id").to_owned();
+        let mut ask = Ask::new(Method::PUT, "/v1/apps");
+        ask.body = Some(&app);
+        let answer: Value = client
+            .json(&ask)
+            .await
+            .map_err(|error| error.failure(&format!("add application {id}")))?;
+        if !out.is_json() {
+            out.text(&printable(&id))?;
+        }
+        answers.push(answer);
+    }
+    if out.is_json() { out.json(&answers) } else { Ok(()) }
+}
+
+fn read(file: &Path) -> std::io::Result<String> {
+    let mut text = String::new();
+    let read = if file == Path::new("-") {
+        std::io::stdin().take(FILE_BYTES_MAX + 1).read_to_string(&mut text)
+    } else {
+        std::fs::File::open(file)?.take(FILE_BYTES_MAX + 1).read_to_string(&mut text)
+    }?;
+    if read as u64 > FILE_BYTES_MAX {
+        let text = format!("it is larger than {} MiB", FILE_BYTES_MAX >> 20);
+        return Err(std::io::Error::new(std::io::ErrorKind::FileTooLarge, text));
+    }
+    Ok(text)
+}
+
+/// JSON goes to the daemon as it is; the sections of a TOML file are read as `deskd run` reads
+/// them, relative to the files of this container.
+fn documents(text: &str, file: &Path, env: &Env, doing: &str) -> Result<Vec<Value>, Failure> {
+    if text.trim_start().starts_with('{') {
+        let app = serde_json::from_str(text)
+            .map_err(|error| Failure::new(Exit::Config, doing, error).remedy("correct the JSON"))?;
+        return Ok(vec![app]);
+    }
+    let draft = config::parse(text, |_| None).map_err(|problems| {
+        let path = Some(file.to_owned());
+        Failure::report(Exit::Config, ConfigErrors::Invalid { path, problems }.report())
+    })?;
+    let mut apps = Vec::new();
+    for app in draft.apps(env) {
+        for problem in &app.problems {
+            note(&printable(&format!("application {}: {problem}", app.id)));
+        }
+        apps.push(json!(App { source: AppSource::Api, ..app }));
+    }
+    if apps.is_empty() {
+        return Err(Failure::new(Exit::Config, doing, "it has no section [app.NAME]"));
+    }
+    Ok(apps)
+}
+
+/// `deskd explain`.
+pub async fn explain(
+    client: &Client,
+    app: &AppId,
+    args: &[String],
+    out: &mut Out,
+) -> Result<Exit, Failure> {
+    let doing = format!("plan a launch of {app}");
+    let args: Vec<_> = args.iter().map(|arg| format!("arg={}", escape(arg))).collect();
+    let path = format!("/v1/apps/{app}/plan?{}", args.join("&"));
+    let plan: Value = client.get(&path).await.map_err(|error| error.failure(&doing))?;
+    if out.is_json() {
+        out.json(&plan)?;
+        return Ok(Exit::Ok);
+    }
+    let strings = |pointer: &str| -> Vec<String> {
+        plan.pointer(pointer)
+            .and_then(|list| serde_json::from_value(list.clone()).ok())
+            .unwrap_or_default()
+    };
+    let engine = plan.get("engine").and_then(Value::as_str).unwrap_or_default();
+    out.text(&format!("{app} would run as {}:", out.toned(engine, Tone::Good)))?;
+    for reason in strings("/reasons") {
+        out.text(&format!("  because {}", printable(&reason)))?;
+    }
+    let command = [strings("/command"), strings("/local/argv")].concat();
+    out.text(&format!("  command: {}", printable(&shell_words::join(command))))?;
+    let rejected = plan.get("rejected").cloned().unwrap_or_default();
+    for Rejected { engine, why } in
+        serde_json::from_value::<Vec<Rejected>>(rejected).unwrap_or_default()
+    {
+        out.text(&format!("not {}: {}", engine.as_str(), printable(&why)))?;
+    }
+    Ok(Exit::Ok)
+}

@@ -1,0 +1,231 @@
+//! The words of the command line.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+use crate::domain::id::{AppId, TaskId};
+use crate::exit::Exit;
+
+/// Everything after `deskd`.
+#[derive(Debug, Parser)]
+#[command(name = "deskd", version, about, max_term_width = 100, after_help = exit_codes())]
+#[command(disable_help_subcommand = true, arg_required_else_help = true)]
+pub struct Args {
+    /// Unix socket of the daemon [default: DESKD_SOCKET, else the one in the state directory]
+    #[arg(long, global = true, value_name = "PATH")]
+    pub socket: Option<PathBuf>,
+    /// What to print
+    #[arg(long, short, global = true, value_enum, default_value_t, value_name = "FORMAT")]
+    pub output: Format,
+    /// What to do
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// How answers are printed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// Tables and sentences
+    #[default]
+    Human,
+    /// JSON; streams print one value per line
+    Json,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Supervise the desktop: start the daemon and keep its applications
+    Run {
+        /// Configuration file [default: DESKD_CONFIG; none is needed]
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+    },
+    /// Say whether deskd and the desktop are well
+    Health {
+        /// Wait until they are, at most this long, such as 30s
+        #[arg(long, value_name = "TIME", value_parser = duration)]
+        wait: Option<Duration>,
+    },
+    /// Look at the display and prove shared memory, without a daemon
+    Probe {
+        /// Configuration file [default: DESKD_CONFIG; none is needed]
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+    },
+    /// Applications
+    App {
+        /// What to do with them
+        #[command(subcommand)]
+        command: AppCommand,
+    },
+    /// Print the plan a launch would have, without launching
+    Explain {
+        /// Which application
+        app: AppId,
+        /// Arguments appended to its command
+        #[arg(last = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
+    /// Start an application and print the task's id
+    Launch {
+        /// Which application
+        app: AppId,
+        /// Arguments appended to its command
+        #[arg(last = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+        /// Idempotency key: the same key gives the same task [default: a new one]
+        #[arg(long, value_name = "TEXT")]
+        key: Option<String>,
+    },
+    /// Tasks: running and ended applications
+    Task {
+        /// What to do with them
+        #[command(subcommand)]
+        command: TaskCommand,
+    },
+    /// Print the output of a task, byte for byte
+    Logs(LogsArgs),
+    /// Print changes of tasks, applications and the desktop
+    Events {
+        /// Go on as things happen; without it the present state is printed
+        #[arg(short, long)]
+        follow: bool,
+    },
+    /// Print a one-time login URL of the Tasks panel
+    Panel,
+    /// Check a configuration file and report everything that is wrong with it
+    CheckConfig {
+        /// Which file
+        file: PathBuf,
+    },
+    /// Print the OpenAPI document
+    Openapi,
+    /// Print a completion script
+    Completions {
+        /// For which shell
+        shell: clap_complete::Shell,
+    },
+    /// The daemon, as the keeper starts it
+    #[command(hide = true)]
+    Daemon {
+        /// File descriptor to read the configuration from, as JSON
+        #[arg(long, value_name = "FD")]
+        config_fd: i32,
+    },
+}
+
+/// `deskd app`.
+#[derive(Debug, Subcommand)]
+pub enum AppCommand {
+    /// List applications
+    #[command(visible_alias = "ls")]
+    List {
+        /// Only those with these words in id, name, keywords or categories
+        query: Vec<String>,
+    },
+    /// Add or replace applications
+    Add {
+        /// JSON (one application) or TOML with [app.NAME] sections; `-` is standard input
+        file: PathBuf,
+    },
+    /// Remove applications that were added
+    #[command(visible_alias = "rm")]
+    Remove {
+        /// Which
+        #[arg(required = true)]
+        apps: Vec<AppId>,
+    },
+    /// Show everything about an application
+    Show {
+        /// Which
+        app: AppId,
+    },
+}
+
+/// `deskd task`.
+#[derive(Debug, Subcommand)]
+pub enum TaskCommand {
+    /// List tasks, oldest first
+    #[command(visible_alias = "ls")]
+    List,
+    /// Show everything about a task
+    Show {
+        /// Which
+        task: TaskId,
+    },
+    /// Stop tasks and wait for their end
+    Stop {
+        /// Which
+        #[arg(required = true)]
+        tasks: Vec<TaskId>,
+        /// Return as soon as the stop has begun
+        #[arg(long)]
+        no_wait: bool,
+        /// SIGKILL at once
+        #[arg(long, conflicts_with = "grace")]
+        force: bool,
+        /// Time until SIGKILL, such as 10s [default: the configuration's]
+        #[arg(long, value_name = "TIME", value_parser = duration)]
+        grace: Option<Duration>,
+    },
+    /// Remove ended tasks and their logs
+    #[command(visible_alias = "rm")]
+    Remove {
+        /// Which
+        #[arg(required = true)]
+        tasks: Vec<TaskId>,
+    },
+}
+
+/// `deskd logs`.
+#[derive(Debug, clap::Args)]
+pub struct LogsArgs {
+    /// Which task
+    pub task: TaskId,
+    /// Go on until the task has ended
+    #[arg(short, long)]
+    pub follow: bool,
+    /// Begin with the last N lines
+    #[arg(long, short = 'n', value_name = "N")]
+    pub tail: Option<u64>,
+    /// Begin each line with the time it was read
+    #[arg(long, short)]
+    pub timestamps: bool,
+    /// Only one of the two streams
+    #[arg(long, value_enum)]
+    pub stream: Option<StreamName>,
+}
+
+/// One of a task's streams.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum StreamName {
+    /// Standard output
+    Stdout,
+    /// Standard error
+    Stderr,
+}
+
+impl StreamName {
+    /// The word of the API.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Stdout => "stdout",
+            Self::Stderr => "stderr",
+        }
+    }
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    crate::config::duration(text)
+        .map_err(|complaint| format!("{}; {}", complaint.what, complaint.remedy))
+}
+
+fn exit_codes() -> String {
+    let line = |exit: Exit| format!("  {:<3} {}\n", exit as u8, exit.meaning());
+    let codes: String = Exit::ALL.into_iter().map(line).collect();
+    format!("Exit codes:\n{codes}")
+}

@@ -1,0 +1,178 @@
+//! Tasks, applications and the desktop as people read them.
+
+use std::collections::BTreeSet;
+
+use super::failure::Failure;
+use super::output::{Cell, Out, Tone, ago, rfc3339, span};
+use crate::domain::app::{App, AppSource};
+use crate::domain::task::{Exit, Task, TaskState};
+use crate::supervisor::Desktop;
+
+/// One word about a state, and its colour.
+fn state(task: &Task) -> Cell {
+    let failed = task.exit.as_ref().is_some_and(Exit::is_failure) && !is_stopped(task);
+    let tone = match task.state {
+        TaskState::Running => Tone::Good,
+        TaskState::Planned | TaskState::Starting | TaskState::Stopping => Tone::Busy,
+        TaskState::Ended if failed => Tone::Bad,
+        TaskState::Ended => Tone::Dim,
+    };
+    Cell::toned(task.state.as_str(), tone)
+}
+
+/// It was asked to end, so a signal is what it should have ended by.
+fn is_stopped(task: &Task) -> bool {
+    !task.stop_steps.is_empty()
+}
+
+fn window(task: &Task) -> String {
+    task.first_window_ms.map_or_else(|| "-".into(), |ms| format!("{ms} ms"))
+}
+
+/// How it ended or what it waits for, in a few words.
+fn remark(task: &Task, now_ms: i64) -> String {
+    match (task.state, &task.exit) {
+        (TaskState::Planned, _) => match task.next_run_at {
+            Some(at) => {
+                let left = u64::try_from(at - now_ms).unwrap_or(0);
+                format!("restarts in {}", span(left))
+            }
+            None => String::new(),
+        },
+        (TaskState::Ended, Some(exit)) => task.cause.clone().unwrap_or_else(|| exit.sentence()),
+        _ => task.cause.clone().unwrap_or_default(),
+    }
+}
+
+/// The table of `task list`.
+pub fn tasks(tasks: &[Task], now_ms: i64, out: &mut Out) -> Result<(), Failure> {
+    let row = |task: &Task| {
+        vec![
+            task.id.as_str().into(),
+            state(task),
+            task.engine.as_str().into(),
+            task.pid.map_or_else(|| "-".into(), |pid| pid.to_string()).into(),
+            ago(task.started_at.unwrap_or(task.created_at), now_ms).into(),
+            window(task).into(),
+            remark(task, now_ms).into(),
+        ]
+    };
+    let rows: Vec<Vec<Cell>> = tasks.iter().map(row).collect();
+    out.table(&["TASK", "STATE", "ENGINE", "PID", "STARTED", "WINDOW", "REMARK"], &rows)
+}
+
+/// Everything of `task show`.
+pub fn task(task: &Task, now_ms: i64, out: &mut Out) -> Result<(), Failure> {
+    let at = |at: Option<i64>| {
+        at.map(|at| format!("{} ({})", rfc3339(at), ago(at, now_ms))).unwrap_or_default()
+    };
+    let rusage = task.rusage.map(|used| {
+        let cpu_ms = (used.user_us + used.system_us) / 1000;
+        format!("{} CPU, peak memory {} KiB", span(cpu_ms), used.max_rss_kib)
+    });
+    let windows = match task.first_window_ms {
+        Some(ms) => format!("{} now, the first after {ms} ms", task.windows),
+        None => String::new(),
+    };
+    out.fields(&[
+        ("task", task.id.to_string()),
+        ("application", format!("{} ({})", task.display_name, task.app)),
+        ("state", task.state.as_str().to_owned()),
+        ("ended by", task.exit.as_ref().map(Exit::sentence).unwrap_or_default()),
+        ("cause", task.cause.clone().unwrap_or_default()),
+        ("engine", format!("{}: {}", task.engine.as_str(), task.reasons.join("; "))),
+        ("command", shell_words::join(&task.command)),
+        ("pid", task.pid.map(|pid| pid.to_string()).unwrap_or_default()),
+        ("created", at(Some(task.created_at))),
+        ("started", at(task.started_at)),
+        ("ended", at(task.ended_at)),
+        ("next run", at(task.next_run_at)),
+        ("runs", task.runs.to_string()),
+        ("windows", windows),
+        ("used", rusage.unwrap_or_default()),
+        ("stop", lines(task.stop_steps.iter().map(|step| (step.at, step.detail.as_str())))),
+        ("history", lines(task.history.iter().map(|entry| (entry.at, entry.what.as_str())))),
+    ])
+}
+
+fn lines<'a>(entries: impl Iterator<Item = (i64, &'a str)>) -> String {
+    entries.map(|(at, what)| format!("{}  {what}", rfc3339(at))).collect::<Vec<_>>().join("\n")
+}
+
+/// The table of `app list`.
+pub fn apps(apps: &[App], out: &mut Out) -> Result<(), Failure> {
+    let row = |app: &App| {
+        let problems = match app.problems.as_slice() {
+            [] => "".into(),
+            [only] => Cell::toned(only, Tone::Bad),
+            [first, rest @ ..] => {
+                Cell::toned(&format!("{first} (and {} more)", rest.len()), Tone::Bad)
+            }
+        };
+        vec![app.id.as_str().into(), (&app.display_name).into(), source(app).into(), problems]
+    };
+    let rows: Vec<Vec<Cell>> = apps.iter().map(row).collect();
+    out.table(&["APP", "NAME", "FROM", "PROBLEM"], &rows)
+}
+
+fn source(app: &App) -> &'static str {
+    match app.source {
+        AppSource::Config => "config",
+        AppSource::Api => "api",
+    }
+}
+
+/// Everything of `app show`.
+pub fn app(app: &App, out: &mut Out) -> Result<(), Failure> {
+    let env: Vec<_> = app.local.env.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    let yes_no = |yes: bool| if yes { "yes" } else { "no" }.to_owned();
+    out.fields(&[
+        ("app", app.id.to_string()),
+        ("name", app.display_name.clone()),
+        ("from", source(app).to_owned()),
+        ("problems", app.problems.join("\n")),
+        ("command", shell_words::join(&app.local.command)),
+        ("directory", app.local.cwd.clone().unwrap_or_default()),
+        ("environment", env.join("\n")),
+        ("needs display", yes_no(app.needs_display)),
+        ("icon", app.icon.clone().map(|icon| short(&icon)).unwrap_or_default()),
+        ("keywords", app.keywords.join(", ")),
+        ("categories", app.categories.join(", ")),
+        ("WM_CLASS", app.wm_class.clone().unwrap_or_default()),
+    ])
+}
+
+/// A `data:` URL is nothing to read.
+fn short(icon: &str) -> String {
+    match icon.split_once(',') {
+        Some((kind, data)) if kind.starts_with("data:") => format!("{kind}, {} bytes", data.len()),
+        _ => icon.to_owned(),
+    }
+}
+
+/// The checks of the desktop; those that nothing depends on are marked.
+pub fn desktop(desktop: &Desktop, out: &mut Out) -> Result<(), Failure> {
+    out.text(&super::output::printable(&desktop.sentence))?;
+    for check in &desktop.checks {
+        let (mark, tone) = match (check.ok, check.required) {
+            (true, _) => ("ok", Tone::Good),
+            (false, true) => ("failed", Tone::Bad),
+            (false, false) => ("failed, not required", Tone::Busy),
+        };
+        let detail = super::output::printable(&check.detail);
+        out.text(&format!("  {} {}: {detail}", check.name, out.toned(mark, tone)))?;
+    }
+    Ok(())
+}
+
+/// One line about a task, for event streams.
+pub fn task_line(task: &Task) -> String {
+    let mut words: Vec<&str> = vec![task.state.as_str()];
+    let pid = task.pid.map(|pid| format!("pid {pid}"));
+    let windows = task.first_window_ms.map(|ms| format!("first window after {ms} ms"));
+    let exit = task.exit.as_ref().filter(|_| task.state == TaskState::Ended).map(Exit::sentence);
+    let extra: BTreeSet<_> =
+        [pid, windows, exit, task.cause.clone()].into_iter().flatten().collect();
+    words.extend(extra.iter().map(String::as_str));
+    super::output::printable(&format!("task {} {}", task.id, words.join(", ")))
+}

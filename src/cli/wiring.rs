@@ -1,0 +1,60 @@
+//! Where the command line meets the rooms that run.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::Write as _;
+use std::sync::Arc;
+
+use nix::sys::memfd::{MFdFlags, memfd_create};
+
+use crate::config::{Config, Env};
+use crate::exit::Exit;
+use crate::keeper::{self, KeeperConfig};
+use crate::logs::Limits;
+use crate::{api, daemon};
+
+use super::failure::Failure;
+
+/// `deskd run`: becomes the keeper and returns when it is over. No async, no network here.
+///
+/// The daemon gets the configuration as it was checked now, from a memory file, so that a file
+/// that is broken later does not keep a restarted daemon from working.
+pub fn keeper(config: Config) -> Result<Exit, Failure> {
+    let doing = "start";
+    let failed = |error: &dyn std::fmt::Display| Failure::new(Exit::Internal, doing, error);
+    let program = std::env::current_exe().map_err(|error| failed(&error))?;
+    let memory = memfd_create(c"deskd-config", MFdFlags::MFD_CLOEXEC).map_err(|e| failed(&e))?;
+    let mut memory = File::from(memory);
+    let json = serde_json::to_vec(&config).map_err(|error| failed(&error))?;
+    memory.write_all(&json).map_err(|error| failed(&error))?;
+    drop(json);
+    let limits = Limits {
+        task_bytes: config.log_store.task_limit_bytes,
+        total_bytes: config.log_store.total_limit_bytes,
+    };
+    let arguments = ["daemon", "--config-fd", "0"].map(OsString::from);
+    let keeper = KeeperConfig {
+        state_dir: config.state_dir.clone(),
+        limits,
+        grace: config.stop.shutdown_grace,
+        daemon_argv: std::iter::once(program.into_os_string()).chain(arguments).collect(),
+        daemon_stdin: Some(Arc::new(memory.into())),
+        daemon_env: Vec::new(),
+        tasks_max: config.tasks_max as usize,
+    };
+    drop(config);
+    keeper::run(keeper).map_err(|error| {
+        let why = anyhow::Error::new(error);
+        Failure::new(Exit::Internal, doing, format!("{why:#}"))
+    })
+}
+
+/// `deskd daemon`: becomes the daemon and returns when it is over.
+pub fn daemon(config: Config, env: &Env) -> Exit {
+    daemon::main(config, env)
+}
+
+/// `deskd openapi`.
+pub fn openapi() -> String {
+    api::openapi_json()
+}

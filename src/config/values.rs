@@ -1,0 +1,232 @@
+//! Values written as text: sizes, durations, addresses, masks. Each parser says what is wrong and
+//! what to write instead; where the value stands is the caller's business.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// What is wrong with a value, and the remedy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Complaint {
+    /// The end of a sentence that begins with the key.
+    pub what: String,
+    /// What to do.
+    pub remedy: String,
+}
+
+impl Complaint {
+    /// From its two parts.
+    pub fn new(what: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self { what: what.into(), remedy: remedy.into() }
+    }
+}
+
+/// Units of sizes, in bytes.
+const SIZE_UNITS: [(&str, u64); 8] = [
+    ("B", 1),
+    ("KiB", 1 << 10),
+    ("MiB", 1 << 20),
+    ("GiB", 1 << 30),
+    ("TiB", 1 << 40),
+    ("kB", 1_000),
+    ("MB", 1_000_000),
+    ("GB", 1_000_000_000),
+];
+
+/// Units of durations, in milliseconds.
+const DURATION_UNITS: [(&str, u64); 4] = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000)];
+
+/// `8 MiB` -> bytes.
+pub fn size(text: &str) -> Result<u64, Complaint> {
+    let bad = |what: String| {
+        Complaint::new(
+            what,
+            "write a whole number and a unit (B, KiB, MiB, GiB), such as \"8 MiB\"",
+        )
+    };
+    let (number, unit) =
+        number_and_unit(text).ok_or_else(|| bad(format!("is no size: `{text}`")))?;
+    let factor = SIZE_UNITS
+        .iter()
+        .find(|(name, _)| *name == unit)
+        .map(|(_, factor)| *factor)
+        .ok_or_else(|| bad(format!("has the unit `{unit}`, which is none of sizes")))?;
+    number.checked_mul(factor).ok_or_else(|| bad(format!("is too large: `{text}`")))
+}
+
+/// `10s`, `500ms` -> duration.
+pub fn duration(text: &str) -> Result<Duration, Complaint> {
+    let bad = |what: String| {
+        Complaint::new(
+            what,
+            "write a whole number and a unit (ms, s, m, h), such as \"10s\" or \"500ms\"",
+        )
+    };
+    let (number, unit) =
+        number_and_unit(text).ok_or_else(|| bad(format!("is no duration: `{text}`")))?;
+    let factor =
+        DURATION_UNITS
+            .iter()
+            .find(|(name, _)| *name == unit)
+            .map(|(_, factor)| *factor)
+            .ok_or_else(|| bad(format!("has the unit `{unit}`, which is none of durations")))?;
+    let ms = number.checked_mul(factor).ok_or_else(|| bad(format!("is too long: `{text}`")))?;
+    Ok(Duration::from_millis(ms))
+}
+
+fn number_and_unit(text: &str) -> Option<(u64, &str)> {
+    let text = text.trim();
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    let unit = unit.trim_start();
+    (!unit.is_empty()).then_some((number.parse().ok()?, unit))
+}
+
+/// `127.0.0.1:29791`, or `none`.
+pub fn listen(text: &str) -> Result<Option<SocketAddr>, Complaint> {
+    if text == "none" {
+        return Ok(None);
+    }
+    if let Ok(address) = text.parse() {
+        return Ok(Some(address));
+    }
+    let remedy = if text.parse::<std::net::IpAddr>().is_ok() {
+        format!("add the port: \"{}\"", with_port(text))
+    } else if let Some(port) = text.strip_prefix(':') {
+        format!("name the address: \"0.0.0.0:{port}\" for all, \"127.0.0.1:{port}\" for this pod")
+    } else if let Some(port) = text.strip_prefix("localhost:") {
+        format!("write the address: \"127.0.0.1:{port}\"")
+    } else {
+        "write ADDRESS:PORT with a numeric address, such as \"127.0.0.1:29791\", or \"none\"".into()
+    };
+    Err(Complaint::new(format!("is no address to listen on: `{text}`"), remedy))
+}
+
+fn with_port(ip: &str) -> String {
+    let port = super::LISTEN_PORT_DEFAULT;
+    if ip.contains(':') { format!("[{ip}]:{port}") } else { format!("{ip}:{port}") }
+}
+
+/// `0o022` or `022` -> mask.
+pub fn umask(text: &str) -> Result<u32, Complaint> {
+    let digits = text.strip_prefix("0o").unwrap_or(text);
+    u32::from_str_radix(digits, 8)
+        .ok()
+        .filter(|mask| *mask <= 0o777 && !digits.starts_with('+'))
+        .ok_or_else(|| {
+            Complaint::new(
+                format!("is no file mode mask: `{text}`"),
+                "write three octal digits, such as \"0o022\"",
+            )
+        })
+}
+
+/// `:0`, `:0.0`, `unix:0`, `host:0` -> itself.
+pub fn display(text: &str) -> Result<String, Complaint> {
+    let number_ok = text.rsplit_once(':').is_some_and(|(_, number)| {
+        let (number, screen) = number.split_once('.').unwrap_or((number, "0"));
+        let digits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+        digits(screen)
+            && digits(number)
+            && number.parse::<u16>().is_ok_and(|n| n <= DISPLAY_NUMBER_MAX)
+    });
+    if number_ok {
+        Ok(text.to_owned())
+    } else {
+        Err(Complaint::new(
+            format!("is no X display: `{text}`"),
+            "write a colon and the display number, such as \":0\"",
+        ))
+    }
+}
+
+/// Largest display number: its TCP port 6000 + N must be a port.
+const DISPLAY_NUMBER_MAX: u16 = u16::MAX - 6000;
+
+/// A host name as it stands in a `Host` header, without port.
+pub fn host(text: &str) -> Result<String, Complaint> {
+    let plain =
+        |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_' | b':' | b'[' | b']');
+    if !text.is_empty() && text.bytes().all(plain) {
+        Ok(text.to_ascii_lowercase())
+    } else {
+        Err(Complaint::new(
+            format!("has `{text}`, which is no host name"),
+            "write the name as browsers send it, without scheme and path, such as \"desktop.example.org\"",
+        ))
+    }
+}
+
+/// A MIT-MAGIC-COOKIE-1 in hexadecimal. The complaint never shows the value.
+pub fn cookie(text: &str) -> Result<(), Complaint> {
+    if text.len() == COOKIE_HEX_DIGITS && text.bytes().all(|b| b.is_ascii_hexdigit()) {
+        Ok(())
+    } else {
+        Err(Complaint::new(
+            format!("is no MIT-MAGIC-COOKIE-1 ({} characters, its value is not shown)", text.len()),
+            "set it to the cookie's 32 hexadecimal digits (`mcookie` makes one), or unset it and use XAUTHORITY",
+        ))
+    }
+}
+
+/// A MIT-MAGIC-COOKIE-1 has 128 bits.
+const COOKIE_HEX_DIGITS: usize = 32;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn sizes_and_durations_need_a_whole_number_and_a_known_unit() {
+        assert_eq!(size("8 MiB"), Ok(8 << 20));
+        assert_eq!(size("0B"), Ok(0));
+        assert_eq!(size("1kB"), Ok(1000));
+        for bad in ["", "8", "MiB", "8 mib", "1.5 GiB", "-1 B", "99999999999 GiB", "8 MiB x"] {
+            assert!(size(bad).is_err(), "{bad:?} was accepted");
+        }
+        assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
+        assert_eq!(duration("2 m"), Ok(Duration::from_secs(120)));
+        for bad in ["", "10", "s", "1.5s", "-1s", "10 sec", "99999999999999999h"] {
+            assert!(duration(bad).is_err(), "{bad:?} was accepted");
+        }
+    }
+
+    #[test]
+    fn a_listen_address_that_lacks_a_part_is_answered_with_the_whole() {
+        assert_eq!(listen("none"), Ok(None));
+        assert!(listen("[::]:29791").is_ok_and(|a| a.is_some()));
+        assert!(listen(":80").unwrap_err().remedy.contains("0.0.0.0:80"));
+        assert!(listen("localhost:80").unwrap_err().remedy.contains("127.0.0.1:80"));
+        assert!(listen("::1").unwrap_err().remedy.contains("[::1]:29791"));
+        assert!(listen("desktop.example.org:80").is_err());
+    }
+
+    #[test]
+    fn masks_are_octal_and_displays_are_numbers() {
+        assert_eq!(umask("0o022"), Ok(0o022));
+        assert_eq!(umask("77"), Ok(0o77));
+        for bad in ["", "0o", "8", "1000", "+22", "0x12"] {
+            assert!(umask(bad).is_err(), "{bad:?} was accepted");
+        }
+        for good in [":0", ":0.0", "unix:3", "10.0.0.7:12"] {
+            assert!(display(good).is_ok(), "{good:?} was refused");
+        }
+        for bad in ["", "0", ":", ":x", ":0.", ":99999", ":+1"] {
+            assert!(display(bad).is_err(), "{bad:?} was accepted");
+        }
+    }
+
+    #[test]
+    fn a_bad_cookie_is_not_repeated_in_the_complaint() {
+        let complaint = cookie("0123456789abcdef-secret").unwrap_err();
+        assert!(!format!("{complaint:?}").contains("secret"));
+        assert!(cookie(&"0f".repeat(16)).is_ok());
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_a_parser_panic(text in ".*") {
+            let _ = (size(&text), duration(&text), listen(&text), umask(&text), display(&text), host(&text), cookie(&text));
+        }
+    }
+}

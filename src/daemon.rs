@@ -1,0 +1,119 @@
+//! The daemon: what the keeper starts, and starts again when it dies.
+//!
+//! Makes the supervisor and the API from the configuration, runs them on one thread, and ends when
+//! it is asked to (SIGTERM) or the keeper is gone. It never stops an application by ending.
+
+use std::path::Path;
+use std::pin::pin;
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use crate::api::{self, ApiConfig, Limits, Token};
+use crate::config::{Config, DisplaySettings, Env, inherited_env};
+use crate::display::{self, Cookie, DisplayConfig, Secret};
+use crate::exit::Exit;
+use crate::supervisor::{self, Settings};
+
+/// Runs the daemon until it ends; the exit code tells the keeper whether starting it again helps.
+#[must_use]
+pub fn main(config: Config, env: &Env) -> Exit {
+    crate::telemetry::init(config.log_filter.as_deref());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let result = match runtime {
+        Ok(runtime) => runtime.block_on(run(config, env)),
+        Err(error) => Err(anyhow::Error::new(error).context("cannot start the event loop")),
+    };
+    match result {
+        Ok(exit) => exit,
+        Err(error) => {
+            tracing::error!("{error:#}");
+            // An address that cannot be bound or a token that cannot be read is for the operator.
+            let operator = error.is::<api::BuildError>() || error.is::<api::TokenError>();
+            if operator { Exit::Config } else { Exit::Internal }
+        }
+    }
+}
+
+async fn run(config: Config, env: &Env) -> anyhow::Result<Exit> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let supervisor = supervisor::daemon::start(settings(&config, env)).await?;
+    let stop = CancellationToken::new();
+    let api = api::build(supervisor.handle.clone(), api_config(&config)?, stop.clone())?;
+    if let Some(address) = api.tcp_address() {
+        tracing::info!("the Tasks panel is at http://{address}/ (`deskd panel` prints a login)");
+    }
+    let mut serving = pin!(api.run());
+    let exit = tokio::select! {
+        _ = terminate.recv() => Exit::Ok,
+        _ = interrupt.recv() => Exit::Ok,
+        link = supervisor.link => {
+            let why = link.map_or_else(|panic| panic.to_string(), |error| error.to_string());
+            tracing::error!("the daemon ends: {why}");
+            Exit::Internal
+        }
+        () = &mut serving => Exit::Internal,
+    };
+    if !stop.is_cancelled() && exit == Exit::Ok {
+        stop.cancel();
+        serving.await;
+    }
+    Ok(exit)
+}
+
+fn api_config(config: &Config) -> Result<ApiConfig, api::TokenError> {
+    Ok(ApiConfig {
+        socket: config.socket.clone(),
+        listen: config.listen,
+        token: Token::load_or_create(&config.token_file)?,
+        panel_hosts: config.panel_hosts.clone(),
+        limits: Limits::default(),
+    })
+}
+
+/// The display as the configuration and the environment describe it.
+#[must_use]
+pub fn display_config(display: &DisplaySettings, env: &Env) -> DisplayConfig {
+    DisplayConfig {
+        display: display.name.clone(),
+        xauthority: display.xauthority.clone(),
+        xauth_key: env.get("XAUTH_KEY").map(Secret),
+        tcp: display.require_tcp,
+        handshake_timeout: display.handshake_timeout,
+        hang_timeout: display.hang_timeout,
+    }
+}
+
+fn settings(config: &Config, env: &Env) -> Settings {
+    let display = display_config(&config.display, env);
+    // Config checked the name; a display that is not ours is reported by the display thread.
+    let number = display::name::parse(&display.display).unwrap_or(0);
+    let host = || nix::unistd::gethostname().ok()?.into_string().ok();
+    Settings {
+        name: config.pod.name.clone().or_else(host).unwrap_or_else(|| "desktop".into()),
+        xauthority: app_xauthority(&display, number, &config.state_dir),
+        state_dir: config.state_dir.clone(),
+        display,
+        display_number: number,
+        inherited_env: inherited_env(env),
+        tcp_wanted: config.display.require_tcp,
+        shm_wanted: config.display.require_shm,
+        apps: config.apps.clone(),
+        close_grace: config.stop.close_windows,
+        term_grace: config.stop.term,
+        tasks_max: config.tasks_max as usize,
+    }
+}
+
+/// The Xauthority file for local applications: the given one, or one made from `XAUTH_KEY`.
+fn app_xauthority(display: &DisplayConfig, number: u16, state_dir: &Path) -> Option<String> {
+    if let Some(cookie) = display.xauth_key.as_ref().and_then(|key| Cookie::from_hex(&key.0)) {
+        let path = state_dir.join("Xauthority");
+        match display::write_xauthority(&path, &cookie, number) {
+            Ok(()) => return Some(path.to_string_lossy().into_owned()),
+            Err(error) => tracing::warn!("cannot write {}: {error}", path.display()),
+        }
+    }
+    display.xauthority.as_ref().map(|path| path.to_string_lossy().into_owned())
+}

@@ -1,0 +1,204 @@
+//! The byte stream under an X11 connection, with a time limit and a byte limit on everything.
+//!
+//! x11rb waits for the server without a limit and believes the length of a reply before it has
+//! the bytes. [`ServerStream`] fails instead: each operation gets a deadline and a byte budget
+//! ([`ServerStream::begin`]), and a packet that claims to be too long is an error before a byte
+//! of it is stored.
+
+use std::cell::{Cell, RefCell};
+use std::io::{Error, ErrorKind, Result};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec};
+use x11rb::rust_connection::{DefaultStream, PollMode, Stream};
+
+/// Our largest legitimate reply is a QueryTree of 65,535 windows (256 KiB).
+const PACKET_BYTES_MAX: u64 = 1 << 20;
+/// What one operation may read in all: half a million events.
+const OPERATION_BYTES_MAX: usize = 16 << 20;
+/// Every packet starts with this many bytes; replies and generic events may have more.
+const PACKET_HEAD_BYTES: usize = 32;
+
+const REPLY: u8 = 1;
+const GENERIC_EVENT: u8 = 35;
+/// Set in the type of events that came from SendEvent.
+const SENT_EVENT: u8 = 0x80;
+
+/// A connected stream that never waits or reads without a limit.
+#[derive(Debug)]
+pub struct ServerStream {
+    inner: DefaultStream,
+    deadline: Cell<Instant>,
+    budget_bytes: Cell<usize>,
+    frames: RefCell<Option<FrameGuard>>,
+}
+
+impl ServerStream {
+    /// Wraps a connected stream; the operation that begins with it ends within `limit`.
+    pub(super) fn new(inner: DefaultStream, limit: Duration) -> Self {
+        Self {
+            inner,
+            deadline: Cell::new(Instant::now() + limit),
+            budget_bytes: Cell::new(OPERATION_BYTES_MAX),
+            frames: RefCell::new(None),
+        }
+    }
+
+    /// Begins an operation: everything from now on must be over within `limit`.
+    pub fn begin(&self, limit: Duration) {
+        self.deadline.set(Instant::now() + limit);
+        self.budget_bytes.set(OPERATION_BYTES_MAX);
+    }
+
+    /// The setup is over: packets follow.
+    pub(super) fn expect_packets(&self) {
+        *self.frames.borrow_mut() = Some(FrameGuard::default());
+    }
+
+    /// Waits until `flags` or the deadline.
+    fn wait(&self, flags: PollFlags) -> Result<()> {
+        loop {
+            let left = self.deadline.get().saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(ErrorKind::TimedOut.into());
+            }
+            let timeout = Timespec::try_from(left).map_err(|_| ErrorKind::InvalidInput)?;
+            match rustix::event::poll(&mut [PollFd::new(&self.inner, flags)], Some(&timeout)) {
+                Ok(0) | Err(rustix::io::Errno::INTR) => {}
+                Ok(_) => return Ok(()),
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+    }
+}
+
+impl AsFd for ServerStream {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.inner.as_fd()
+    }
+}
+
+impl Stream for ServerStream {
+    fn poll(&self, mode: PollMode) -> Result<()> {
+        self.wait(match mode {
+            PollMode::Readable => PollFlags::IN,
+            PollMode::Writable => PollFlags::OUT,
+            PollMode::ReadAndWritable => PollFlags::IN | PollFlags::OUT,
+        })
+    }
+
+    fn read(&self, buffer: &mut [u8], fds: &mut Vec<OwnedFd>) -> Result<usize> {
+        let length = self.inner.read(buffer, fds)?;
+        let budget = self.budget_bytes.get().checked_sub(length);
+        self.budget_bytes
+            .set(budget.ok_or_else(|| Error::other("the X server sent too much at once"))?);
+        if let Some(frames) = self.frames.borrow_mut().as_mut() {
+            frames.feed(&buffer[..length])?;
+        }
+        Ok(length)
+    }
+
+    fn write(&self, bytes: &[u8], fds: &mut Vec<OwnedFd>) -> Result<usize> {
+        self.inner.write(bytes, fds)
+    }
+
+    fn write_vectored(
+        &self,
+        buffers: &[std::io::IoSlice<'_>],
+        fds: &mut Vec<OwnedFd>,
+    ) -> Result<usize> {
+        self.inner.write_vectored(buffers, fds)
+    }
+}
+
+/// Follows the packet boundaries of a byte stream and refuses packets that claim too much.
+#[derive(Debug, Default)]
+struct FrameGuard {
+    head: [u8; PACKET_HEAD_BYTES],
+    have: usize,
+    /// Bytes of the current packet beyond its head that are still to come.
+    skip: u64,
+}
+
+impl FrameGuard {
+    fn feed(&mut self, mut bytes: &[u8]) -> Result<()> {
+        while !bytes.is_empty() {
+            if self.skip > 0 {
+                let length = bytes.len().min(usize::try_from(self.skip).unwrap_or(usize::MAX));
+                self.skip -= length as u64;
+                bytes = &bytes[length..];
+                continue;
+            }
+            let length = bytes.len().min(PACKET_HEAD_BYTES - self.have);
+            self.head[self.have..self.have + length].copy_from_slice(&bytes[..length]);
+            self.have += length;
+            bytes = &bytes[length..];
+            if self.have == PACKET_HEAD_BYTES {
+                self.have = 0;
+                self.skip = tail_bytes(&self.head);
+                if self.skip > PACKET_BYTES_MAX {
+                    return Err(Error::new(ErrorKind::InvalidData, "an oversized X11 packet"));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// How many bytes follow a packet's head (X protocol, "Connection setup" and the encoding of
+/// replies: a count of 4-byte units at byte 4).
+fn tail_bytes(head: &[u8; PACKET_HEAD_BYTES]) -> u64 {
+    match head[0] {
+        REPLY => {}
+        kind if kind & !SENT_EVENT == GENERIC_EVENT => {}
+        _ => return 0,
+    }
+    4 * u64::from(u32::from_ne_bytes([head[4], head[5], head[6], head[7]]))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn packet(kind: u8, units: u32) -> Vec<u8> {
+        let mut bytes = vec![0; PACKET_HEAD_BYTES];
+        bytes[0] = kind;
+        bytes[4..8].copy_from_slice(&units.to_ne_bytes());
+        bytes
+    }
+
+    #[test]
+    fn an_oversized_reply_or_generic_event_is_refused_by_its_head_alone() {
+        for kind in [REPLY, GENERIC_EVENT, GENERIC_EVENT | SENT_EVENT] {
+            assert!(FrameGuard::default().feed(&packet(kind, u32::MAX)).is_err());
+        }
+        assert!(FrameGuard::default().feed(&packet(12, u32::MAX)).is_ok());
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..Default::default() })]
+
+        #[test]
+        fn boundaries_are_found_however_the_bytes_are_cut(
+            sizes in proptest::collection::vec((prop_oneof![Just(REPLY), Just(12)], 0_u32..40), 0..8),
+            cut in 1_usize..70,
+        ) {
+            let mut bytes = Vec::new();
+            for (kind, units) in sizes {
+                bytes.extend(packet(kind, units));
+                if kind == REPLY {
+                    bytes.extend(vec![0xff; 4 * units as usize]);
+                }
+            }
+            let mut guard = FrameGuard::default();
+            for chunk in bytes.chunks(cut) {
+                guard.feed(chunk).unwrap();
+            }
+            prop_assert_eq!((guard.have, guard.skip), (0, 0));
+            prop_assert!(guard.feed(&packet(REPLY, u32::MAX)).is_err());
+        }
+    }
+}

@@ -1,0 +1,323 @@
+//! The transitions of a task: [`Task::apply`] and the decision about a restart.
+//!
+//! An event that does not fit the state changes nothing, so events may arrive twice (after a
+//! re-adoption the keeper tells everything again).
+
+use super::app::App;
+use super::id::TaskId;
+use super::plan::Plan;
+use super::restart::Backoff;
+use super::task::{
+    Exit, HISTORY_ENTRIES_MAX, HistoryEntry, Rusage, StopStep, Task, TaskEvent, TaskState, UnixMs,
+};
+
+impl Task {
+    /// A planned task that has not run yet.
+    #[must_use]
+    pub fn new(id: TaskId, app: &App, plan: &Plan, now: UnixMs) -> Self {
+        Self {
+            id,
+            app: app.id.clone(),
+            display_name: app.display_name.clone(),
+            engine: plan.engine,
+            reasons: plan.reasons.clone(),
+            command: plan.local.argv.clone(),
+            state: TaskState::Planned,
+            pid: None,
+            exit: None,
+            rusage: None,
+            created_at: now,
+            started_at: None,
+            ended_at: None,
+            first_window_ms: None,
+            windows: 0,
+            cause: None,
+            runs: 0,
+            next_run_at: None,
+            stop_steps: Vec::new(),
+            history: Vec::new(),
+            generation: 0,
+            restart: app.restart,
+            backoff: Backoff::default(),
+            stop_asked: false,
+            leftovers: false,
+        }
+    }
+
+    /// Applies one event; whether anything changed.
+    pub fn apply(&mut self, event: TaskEvent, now: UnixMs) -> bool {
+        match event {
+            TaskEvent::Starting { run } => self.starting(run, now),
+            TaskEvent::Started { run, pid, at } => self.started(run, pid, at),
+            TaskEvent::Refused { run, why } => self.refused(run, why, now),
+            TaskEvent::WindowMapped => self.window_mapped(now),
+            TaskEvent::WindowGone => {
+                let had = self.windows;
+                self.windows = had.saturating_sub(1);
+                had > 0
+            }
+            TaskEvent::StopAsked(who) => self.stop_asked_by(&who, now),
+            TaskEvent::StopStep(step) => self.stop_step(step),
+            TaskEvent::Exited { run, exit, rusage, at } => self.exited(run, exit, rusage, at),
+            TaskEvent::TreeGone { run } => self.tree_gone(run, now),
+            TaskEvent::RestartAt(at) => self.restart_at(at, now),
+        }
+    }
+
+    /// The delay before the next run, in milliseconds, if the policy wants one after the run that
+    /// just ended. `random` is any uniformly distributed number.
+    pub fn next_run_delay_ms(&mut self, random: u32) -> Option<u64> {
+        let failure = self.exit.as_ref().is_some_and(Exit::is_failure);
+        let wanted = self.state == TaskState::Ended
+            && !self.stop_asked
+            && self.restart.wants_restart(failure);
+        let run_ms = match (self.started_at, self.ended_at) {
+            (Some(start), Some(end)) => u64::try_from(end - start).unwrap_or(0),
+            _ => 0,
+        };
+        wanted.then(|| self.backoff.next_delay_ms(run_ms, random))
+    }
+
+    /// Whether it is over for good as far as its output is concerned.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.state == TaskState::Ended && !self.leftovers
+    }
+
+    fn starting(&mut self, run: u32, now: UnixMs) -> bool {
+        if self.state != TaskState::Planned || run != self.runs + 1 {
+            return false;
+        }
+        self.runs = run;
+        self.next_run_at = None;
+        self.started_at = None;
+        self.first_window_ms = None;
+        self.leftovers = false;
+        self.enter(TaskState::Starting, now, if run == 1 { "launch" } else { "restart" }.into());
+        true
+    }
+
+    fn started(&mut self, run: u32, pid: u32, at: UnixMs) -> bool {
+        let waiting = matches!(self.state, TaskState::Starting | TaskState::Stopping);
+        if run != self.runs || !waiting || self.pid.is_some() || self.started_at.is_some() {
+            return false;
+        }
+        self.pid = Some(pid);
+        self.started_at = Some(at);
+        self.exit = None;
+        self.ended_at = None;
+        self.rusage = None;
+        self.cause = None;
+        self.leftovers = true;
+        let state = if self.state == TaskState::Starting { TaskState::Running } else { self.state };
+        self.enter(state, at, format!("process {pid} started"));
+        true
+    }
+
+    fn refused(&mut self, run: u32, why: String, now: UnixMs) -> bool {
+        let waiting = matches!(self.state, TaskState::Starting | TaskState::Stopping);
+        if run != self.runs || !waiting || self.started_at.is_some() {
+            return false;
+        }
+        self.ended_at = Some(now);
+        self.cause = Some(why.clone());
+        self.exit = Some(Exit::Reason(why.clone()));
+        self.enter(TaskState::Ended, now, why);
+        true
+    }
+
+    fn window_mapped(&mut self, now: UnixMs) -> bool {
+        self.windows += 1;
+        if self.first_window_ms.is_none()
+            && let Some(start) = self.started_at
+        {
+            let ms = u64::try_from(now - start).unwrap_or(0);
+            self.first_window_ms = Some(ms);
+            self.note(now, format!("first window after {ms} ms"));
+        }
+        true
+    }
+
+    fn stop_asked_by(&mut self, who: &str, now: UnixMs) -> bool {
+        match self.state {
+            TaskState::Planned => {
+                self.stop_asked = true;
+                self.next_run_at = None;
+                self.ended_at = self.ended_at.or(Some(now));
+                let why = format!("stopped by {who} before it ran");
+                self.exit = self.exit.take().or(Some(Exit::Reason(why.clone())));
+                self.enter(TaskState::Ended, now, why);
+                true
+            }
+            TaskState::Starting | TaskState::Running => {
+                self.stop_asked = true;
+                self.stop_steps.clear();
+                self.enter(TaskState::Stopping, now, format!("stop asked by {who}"));
+                true
+            }
+            TaskState::Stopping | TaskState::Ended => false,
+        }
+    }
+
+    fn stop_step(&mut self, step: StopStep) -> bool {
+        if !self.stop_asked || self.stop_steps.contains(&step) {
+            return false;
+        }
+        self.stop_steps.push(step);
+        true
+    }
+
+    fn exited(&mut self, run: u32, exit: Exit, rusage: Rusage, at: UnixMs) -> bool {
+        let alive = matches!(self.state, TaskState::Running | TaskState::Stopping);
+        if run != self.runs || !alive || self.exit.is_some() {
+            return false;
+        }
+        self.pid = None;
+        self.ended_at = Some(at);
+        self.rusage = Some(rusage);
+        let sentence = exit.sentence();
+        if exit.is_failure() && !self.stop_asked {
+            self.cause = Some(format!("ended by itself with {sentence}"));
+        }
+        self.exit = Some(exit);
+        if self.state == TaskState::Stopping {
+            self.note(at, format!("main process ended: {sentence}"));
+        } else {
+            self.enter(TaskState::Ended, at, sentence);
+        }
+        true
+    }
+
+    fn tree_gone(&mut self, run: u32, now: UnixMs) -> bool {
+        if run != self.runs || !self.leftovers || self.exit.is_none() {
+            return false;
+        }
+        self.leftovers = false;
+        if self.state == TaskState::Stopping {
+            self.enter(TaskState::Ended, now, "stopped; no process of it is left".into());
+        }
+        true
+    }
+
+    fn restart_at(&mut self, at: UnixMs, now: UnixMs) -> bool {
+        let waits = matches!(self.state, TaskState::Ended | TaskState::Planned);
+        if !waits || self.stop_asked || self.runs == 0 || self.next_run_at == Some(at) {
+            return false;
+        }
+        self.next_run_at = Some(at);
+        self.enter(TaskState::Planned, now, format!("restart in {} ms", (at - now).max(0)));
+        true
+    }
+
+    fn enter(&mut self, state: TaskState, at: UnixMs, what: String) {
+        self.state = state;
+        self.note(at, what);
+    }
+
+    fn note(&mut self, at: UnixMs, what: String) {
+        if self.history.len() >= HISTORY_ENTRIES_MAX {
+            self.history.remove(1);
+        }
+        self.history.push(HistoryEntry { at, state: self.state, what });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::restart::RestartPolicy;
+    use crate::domain::task::StopStepKind;
+    use proptest::prelude::*;
+
+    fn task(restart: RestartPolicy) -> Task {
+        let mut app = crate::domain::plan::tests::app("xclock");
+        app.restart = restart;
+        let plan = crate::domain::plan::tests::plan_of(&app);
+        Task::new("xclock-00001".parse().unwrap(), &app, &plan, 0)
+    }
+
+    fn event() -> impl Strategy<Value = TaskEvent> {
+        let run = 1..4u32;
+        let exit = prop_oneof![
+            (0..3).prop_map(Exit::Code),
+            Just(Exit::Signal { number: 9, name: "SIGKILL".into(), core_dumped: false }),
+        ];
+        prop_oneof![
+            run.clone().prop_map(|run| TaskEvent::Starting { run }),
+            (run.clone(), 1..9u32, 0..50i64).prop_map(|(run, pid, at)| TaskEvent::Started {
+                run,
+                pid,
+                at
+            }),
+            run.clone().prop_map(|run| TaskEvent::Refused { run, why: "no".into() }),
+            Just(TaskEvent::WindowMapped),
+            Just(TaskEvent::WindowGone),
+            Just(TaskEvent::StopAsked("you".into())),
+            Just(TaskEvent::StopStep(StopStep {
+                at: 5,
+                step: StopStepKind::Term,
+                detail: String::new()
+            })),
+            (run.clone(), exit, 50..99i64).prop_map(|(run, exit, at)| TaskEvent::Exited {
+                run,
+                exit,
+                rusage: Rusage::default(),
+                at
+            }),
+            run.prop_map(|run| TaskEvent::TreeGone { run }),
+            (0..200i64).prop_map(TaskEvent::RestartAt),
+        ]
+    }
+
+    fn counts(event: &TaskEvent) -> bool {
+        matches!(event, TaskEvent::WindowMapped | TaskEvent::WindowGone)
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_arrives_in_whatever_order_the_lifecycle_holds(
+            events in prop::collection::vec(event(), 0..60)
+        ) {
+            let mut task = task(RestartPolicy::Always);
+            for (now, event) in (100i64..).zip(events) {
+                let before = task.clone();
+                let changed = task.apply(event.clone(), now);
+                prop_assert_eq!(changed, before != task, "{:?}", event);
+                prop_assert!(task.runs >= before.runs, "runs went back");
+                if before.state == TaskState::Ended && task.state != TaskState::Ended {
+                    prop_assert!(matches!(event, TaskEvent::RestartAt(_)));
+                    prop_assert!(!before.stop_asked, "a stopped task came back");
+                }
+                if task.pid.is_some() {
+                    prop_assert!(matches!(task.state, TaskState::Running | TaskState::Stopping));
+                }
+                if task.state == TaskState::Running {
+                    prop_assert!(task.pid.is_some() && task.started_at.is_some());
+                }
+                if task.state == TaskState::Ended {
+                    prop_assert!(task.exit.is_some() && task.ended_at.is_some());
+                }
+                prop_assert!(task.history.len() <= HISTORY_ENTRIES_MAX);
+                if !counts(&event) {
+                    prop_assert!(!task.apply(event.clone(), now), "{:?} applied twice", event);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_stopped_task_ends_only_when_its_tree_is_gone() {
+        let mut task = task(RestartPolicy::Always);
+        task.apply(TaskEvent::Starting { run: 1 }, 1);
+        task.apply(TaskEvent::Started { run: 1, pid: 7, at: 2 }, 2);
+        task.apply(TaskEvent::WindowMapped, 30);
+        assert_eq!(task.first_window_ms, Some(28));
+        task.apply(TaskEvent::StopAsked("you".into()), 40);
+        let exit = Exit::Code(0);
+        task.apply(TaskEvent::Exited { run: 1, exit, rusage: Rusage::default(), at: 50 }, 50);
+        assert_eq!(task.state, TaskState::Stopping);
+        task.apply(TaskEvent::TreeGone { run: 1 }, 60);
+        assert_eq!(task.state, TaskState::Ended);
+        assert_eq!(task.next_run_delay_ms(0), None);
+    }
+}

@@ -1,0 +1,250 @@
+//! clone and what the child does until its program runs.
+//!
+//! The child shares the keeper's memory, so it must not allocate, lock, panic or return: it makes
+//! system calls on values that were prepared, and where one fails it writes down which and why.
+
+#![expect(unsafe_code, reason = "clone(2) with a shared memory, and system calls in the child")]
+
+use std::ffi::CString;
+use std::os::fd::RawFd;
+use std::ptr;
+use std::sync::atomic::{AtomicI32, AtomicU32, AtomicUsize, Ordering::Relaxed};
+
+use nix::errno::Errno;
+use nix::libc::{self, c_char, c_int};
+use nix::sched::{CloneFlags, clone};
+use nix::sys::resource::Resource;
+use nix::sys::wait::waitpid;
+
+use super::command::{Command, Limit};
+
+/// Signals there are (`_NSIG` of every Linux architecture but MIPS).
+const SIGNALS_MAX: c_int = 64;
+/// `oom_score_adj` as text: a sign and four digits.
+const OOM_TEXT_BYTES_MAX: usize = 12;
+
+/// A step between clone and the program's first instruction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+pub(super) enum Step {
+    Clone,
+    Session,
+    Stdio,
+    OomScore,
+    Directory,
+    Nice,
+    Limit,
+    Exec,
+}
+
+/// Steps by their number, for what the child wrote down.
+const STEPS: [Step; 8] = [
+    Step::Clone,
+    Step::Session,
+    Step::Stdio,
+    Step::OomScore,
+    Step::Directory,
+    Step::Nice,
+    Step::Limit,
+    Step::Exec,
+];
+
+/// Which step failed.
+#[derive(Debug)]
+pub(super) struct Failure {
+    pub(super) step: Step,
+    pub(super) errno: i32,
+    /// Which limit or which candidate.
+    pub(super) index: usize,
+}
+
+/// What the child writes and the parent reads when the child is gone or runs its program.
+#[derive(Default)]
+struct Note {
+    errno: AtomicI32,
+    step: AtomicU32,
+    index: AtomicUsize,
+}
+
+/// Pointers for execve and the rest, all into a [`Command`] that outlives the child's use of it.
+struct Prepared<'a> {
+    command: &'a Command,
+    argv: Vec<*const c_char>,
+    env: Vec<*const c_char>,
+    oom_score_adj: Option<([u8; OOM_TEXT_BYTES_MAX], usize)>,
+    stdio: [RawFd; 3],
+    open_files: (u64, u64),
+}
+
+/// Starts `command`. When this returns a pid, its program runs (or was killed while loading).
+pub(super) fn start(
+    command: &Command,
+    stdio: [RawFd; 3],
+    open_files: (u64, u64),
+    stack: &mut [u8],
+) -> Result<u32, Failure> {
+    let prepared = Prepared {
+        command,
+        argv: pointers(&command.argv),
+        env: pointers(&command.env),
+        oom_score_adj: command.oom_score_adj.map(decimal),
+        stdio,
+        open_files,
+    };
+    let note = Note::default();
+    let child = Box::new(|| {
+        let (step, index) = run(&prepared);
+        note.errno.store(Errno::last_raw(), Relaxed);
+        note.step.store(step as u32, Relaxed);
+        note.index.store(index, Relaxed);
+        // SAFETY: _exit(2) ends the child without running anything of the parent's.
+        unsafe { libc::_exit(127) }
+    });
+    // SAFETY: CLONE_VFORK suspends this (only) thread until the child has executed its program or
+    // exited, so nothing the child borrows changes or goes away meanwhile; the child runs `run`,
+    // which only makes system calls and never returns to the caller's frames; it has its own stack.
+    let cloned = unsafe {
+        clone(child, stack, CloneFlags::CLONE_VM | CloneFlags::CLONE_VFORK, Some(libc::SIGCHLD))
+    };
+    let pid =
+        cloned.map_err(|errno| Failure { step: Step::Clone, errno: errno as i32, index: 0 })?;
+    let errno = note.errno.load(Relaxed);
+    if errno == 0 {
+        return Ok(pid.as_raw().unsigned_abs());
+    }
+    // It has exited or is about to: take it away before anybody sees it.
+    let _ = waitpid(pid, None);
+    let step = STEPS.get(note.step.load(Relaxed) as usize).copied().unwrap_or(Step::Clone);
+    Err(Failure { step, errno, index: note.index.load(Relaxed) })
+}
+
+fn pointers(strings: &[CString]) -> Vec<*const c_char> {
+    strings.iter().map(|text| text.as_ptr()).chain([ptr::null()]).collect()
+}
+
+fn decimal(value: i32) -> ([u8; OOM_TEXT_BYTES_MAX], usize) {
+    let text = value.to_string();
+    let mut bytes = [0; OOM_TEXT_BYTES_MAX];
+    bytes[..text.len()].copy_from_slice(text.as_bytes());
+    (bytes, text.len())
+}
+
+/// In the child. Returns only on failure: the step and which of its items; errno says why.
+fn run(prepared: &Prepared<'_>) -> (Step, usize) {
+    let command = prepared.command;
+    // SAFETY: system calls with valid pointers into `prepared`, in the child's own process state
+    // (session, descriptors, directory, limits, signals are not shared with the parent: neither
+    // CLONE_FILES, CLONE_FS nor CLONE_SIGHAND was given).
+    unsafe {
+        if libc::setsid() < 0 {
+            return (Step::Session, 0);
+        }
+        for (target, fd) in (0..).zip(prepared.stdio) {
+            // dup2 of a descriptor onto itself would leave it close-on-exec.
+            let done = if fd == target {
+                libc::fcntl(fd, libc::F_SETFD, 0)
+            } else {
+                libc::dup2(fd, target)
+            };
+            if done < 0 {
+                return (Step::Stdio, 0);
+            }
+        }
+        // Everything of the keeper's is close-on-exec already; what it inherited may not be.
+        // Kernels before 5.11 do not know the flag, and then there is nothing to do about it.
+        libc::syscall(libc::SYS_close_range, 3, u32::MAX, libc::CLOSE_RANGE_CLOEXEC);
+        // Before the limits: one of them may forbid to open a file.
+        if let Some((text, length)) = &prepared.oom_score_adj
+            && !write_file(c"/proc/self/oom_score_adj".as_ptr(), &text[..*length])
+        {
+            return (Step::OomScore, 0);
+        }
+        if let Some(cwd) = &command.cwd
+            && libc::chdir(cwd.as_ptr()) < 0
+        {
+            return (Step::Directory, 0);
+        }
+        if let Some(umask) = command.umask {
+            libc::umask(umask as libc::mode_t);
+        }
+        if let Some(nice) = command.nice
+            && libc::setpriority(libc::PRIO_PROCESS, 0, nice) < 0
+        {
+            return (Step::Nice, 0);
+        }
+        let (soft, hard) = prepared.open_files;
+        set_limit(Resource::RLIMIT_NOFILE as u32, soft, hard);
+        for (index, Limit { resource, value, optional, .. }) in command.limits.iter().enumerate() {
+            if !set_limit(*resource, *value, *value) && !optional {
+                return (Step::Limit, index);
+            }
+        }
+        reset_signals();
+        exec(prepared)
+    }
+}
+
+/// Gives every signal its default effect and blocks none, as a program expects to be started.
+unsafe fn reset_signals() {
+    // SAFETY: a zeroed sigaction is SIG_DFL without flags, a zeroed set is empty (both libcs).
+    unsafe {
+        let default: libc::sigaction = std::mem::zeroed();
+        for signal in 1..=SIGNALS_MAX {
+            // Fails for SIGKILL, SIGSTOP and the libc's own two: those are as they must be.
+            libc::sigaction(signal, &raw const default, ptr::null_mut());
+        }
+        let none: libc::sigset_t = std::mem::zeroed();
+        libc::sigprocmask(libc::SIG_SETMASK, &raw const none, ptr::null_mut());
+    }
+}
+
+/// execvp(3) without its shell: the next candidate follows only where there was no such file.
+unsafe fn exec(prepared: &Prepared<'_>) -> (Step, usize) {
+    let mut forbidden = None;
+    let mut last = 0;
+    for (index, file) in prepared.command.candidates.iter().enumerate() {
+        // SAFETY: NUL-terminated strings and null-terminated arrays that outlive the call.
+        unsafe {
+            libc::execve(file.as_ptr(), prepared.argv.as_ptr(), prepared.env.as_ptr());
+        }
+        last = index;
+        match Errno::last() {
+            Errno::EACCES => {
+                forbidden.get_or_insert(index);
+            }
+            Errno::ENOENT | Errno::ENOTDIR | Errno::ESTALE | Errno::ENODEV | Errno::ETIMEDOUT => {}
+            _ => return (Step::Exec, index),
+        }
+    }
+    if let Some(index) = forbidden {
+        Errno::EACCES.set();
+        return (Step::Exec, index);
+    }
+    if prepared.command.candidates.len() > 1 {
+        Errno::ENOENT.set();
+    }
+    (Step::Exec, last)
+}
+
+unsafe fn write_file(path: *const c_char, bytes: &[u8]) -> bool {
+    // SAFETY: a NUL-terminated path and a buffer with its length.
+    unsafe {
+        let fd = libc::open(path, libc::O_WRONLY | libc::O_CLOEXEC);
+        if fd < 0 {
+            return false;
+        }
+        let written = libc::write(fd, bytes.as_ptr().cast(), bytes.len());
+        let errno = Errno::last_raw();
+        libc::close(fd);
+        Errno::set_raw(errno);
+        written >= 0
+    }
+}
+
+/// prlimit64(2) itself: its resource numbers have one type whatever the libc.
+unsafe fn set_limit(resource: u32, soft: u64, hard: u64) -> bool {
+    let limit = [soft, hard];
+    let none = ptr::null_mut::<u64>();
+    // SAFETY: `struct rlimit64` is two 64-bit numbers; the old value is not asked for.
+    unsafe { libc::syscall(libc::SYS_prlimit64, 0, resource, limit.as_ptr(), none) == 0 }
+}

@@ -1,0 +1,175 @@
+//! Processes: `/proc/PID/stat`, `limits` and `environ` (proc(5)).
+
+use std::io::{self, Read};
+
+/// Most bytes read of one file. `stat` has less than 1 KiB; an environment is bounded by ARG_MAX,
+/// but a marker that deskd appended is looked for in no more than this.
+const FILE_BYTES_MAX: u64 = 4 << 20;
+
+/// The fields of `/proc/PID/stat` that deskd uses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProcessStat {
+    /// Process id.
+    pub pid: u32,
+    /// The executable's name, up to 15 bytes; any characters, also spaces, `)` and newlines.
+    pub comm: String,
+    /// `R`, `S`, `D`, `T`, `Z`, ...
+    pub state: char,
+    /// Parent; 0 for a process whose parent is in another PID namespace.
+    pub ppid: u32,
+    /// Session id.
+    pub session: u32,
+    /// Threads of the process.
+    pub threads: u32,
+    /// When it started, in clock ticks since boot: with the pid it names a process for good.
+    pub start_ticks: u64,
+}
+
+impl ProcessStat {
+    /// Parses the file's text; nothing when it is not one.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let (pid, rest) = text.split_once(" (")?;
+        // comm may contain anything, but nothing after it contains a parenthesis.
+        let (comm, rest) = rest.rsplit_once(')')?;
+        // Fields are numbered as in proc(5); `state` is number 3.
+        let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
+        let field = |number: usize| fields.get(number - 3).copied();
+        Some(Self {
+            pid: pid.parse().ok()?,
+            comm: comm.to_owned(),
+            state: field(3)?.chars().next()?,
+            ppid: field(4)?.parse().ok()?,
+            session: field(6)?.parse().ok()?,
+            threads: field(20)?.parse().ok()?,
+            start_ticks: field(22)?.parse().ok()?,
+        })
+    }
+
+    /// Whether any thread of it still runs. A zombie whose other threads go on (the first thread
+    /// called `pthread_exit`) is alive.
+    #[must_use]
+    pub fn is_alive(&self) -> bool {
+        !matches!(self.state, 'Z' | 'X' | 'x') || self.threads > 1
+    }
+}
+
+/// The soft limit called `name` (`Max realtime timeout`) in the text of `/proc/PID/limits`;
+/// `u64::MAX` for `unlimited`.
+#[must_use]
+pub fn soft_limit(text: &str, name: &str) -> Option<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+    match line.split_ascii_whitespace().next()? {
+        "unlimited" => Some(u64::MAX),
+        number => number.parse().ok(),
+    }
+}
+
+/// The value of `key` in the bytes of `/proc/PID/environ`; the last one if there are several.
+#[must_use]
+pub fn env_value<'a>(environ: &'a [u8], key: &str) -> Option<&'a [u8]> {
+    environ
+        .split(|byte| *byte == 0)
+        .rev()
+        .find_map(|entry| entry.strip_prefix(key.as_bytes())?.strip_prefix(b"="))
+}
+
+/// The ids of all processes, as `/proc` lists them. A process that exists throughout is listed.
+pub fn pids() -> io::Result<Vec<u32>> {
+    let mut pids = Vec::new();
+    for entry in std::fs::read_dir("/proc")? {
+        if let Some(pid) = entry?.file_name().to_str().and_then(|name| name.parse().ok()) {
+            pids.push(pid);
+        }
+    }
+    Ok(pids)
+}
+
+/// A process's stat; nothing when it is gone.
+#[must_use]
+pub fn read_stat(pid: u32) -> Option<ProcessStat> {
+    ProcessStat::parse(&String::from_utf8_lossy(&read(pid, "stat")?))
+}
+
+/// A process's soft limit called `name`; nothing when it is gone.
+#[must_use]
+pub fn read_soft_limit(pid: u32, name: &str) -> Option<u64> {
+    soft_limit(&String::from_utf8_lossy(&read(pid, "limits")?), name)
+}
+
+/// A variable of the environment a process was started with; nothing when it is gone, has none,
+/// or may not be looked into (another user's).
+#[must_use]
+pub fn read_env_value(pid: u32, key: &str) -> Option<Vec<u8>> {
+    env_value(&read(pid, "environ")?, key).map(<[u8]>::to_vec)
+}
+
+fn read(pid: u32, file: &str) -> Option<Vec<u8>> {
+    let file = std::fs::File::open(format!("/proc/{pid}/{file}")).ok()?;
+    let mut bytes = Vec::with_capacity(512);
+    file.take(FILE_BYTES_MAX).read_to_end(&mut bytes).ok()?;
+    Some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn the_own_process_is_read() {
+        let pid = std::process::id();
+        let stat = read_stat(pid).unwrap();
+        assert_eq!(stat.pid, pid);
+        assert!(stat.is_alive());
+        assert!(pids().unwrap().contains(&pid));
+        assert!(read_soft_limit(pid, "Max open files").unwrap() > 0);
+    }
+
+    #[test]
+    fn limits_are_read_by_their_whole_name() {
+        let text = "Limit                     Soft Limit           Hard Limit           Units     \n\
+                    Max realtime priority     0                    0                              \n\
+                    Max realtime timeout      1152921504606846977  unlimited            us        \n\
+                    Max open files            unlimited            unlimited            files     \n";
+        assert_eq!(soft_limit(text, "Max realtime timeout"), Some((1 << 60) + 1));
+        assert_eq!(soft_limit(text, "Max open files"), Some(u64::MAX));
+        assert_eq!(soft_limit(text, "Max nothing"), None);
+    }
+
+    #[test]
+    fn the_last_of_several_variables_counts_and_prefixes_do_not() {
+        let environ = b"A=1\0DESKD_TASK_ID_X=no\0DESKD_TASK_ID=old\0DESKD_TASK_ID=new\0";
+        assert_eq!(env_value(environ, "DESKD_TASK_ID"), Some(&b"new"[..]));
+        assert_eq!(env_value(environ, "ESKD_TASK_ID"), None);
+        assert_eq!(env_value(b"", "A"), None);
+    }
+
+    #[test]
+    fn a_zombie_with_running_threads_is_alive() {
+        let text = |state, threads| {
+            let zeros = "0 ".repeat(12);
+            format!("7 (x) {state} 1 7 7 {zeros}0 {threads} 0 99 0 0")
+        };
+        assert!(!ProcessStat::parse(&text('Z', 1)).unwrap().is_alive());
+        assert!(ProcessStat::parse(&text('Z', 2)).unwrap().is_alive());
+        assert!(ProcessStat::parse(&text('S', 1)).unwrap().is_alive());
+    }
+
+    proptest! {
+        #[test]
+        fn any_comm_is_survived(comm in "[ ()a-z\n\t0-9]{0,15}", pid: u32, ppid: u32, session: u32, ticks: u64) {
+            let zeros = "0 ".repeat(13);
+            let text = format!("{pid} ({comm}) S {ppid} 5 {session} {zeros}3 0 {ticks} 1 2\n");
+            let stat = ProcessStat::parse(&text).unwrap();
+            prop_assert_eq!(stat, ProcessStat { pid, comm, state: 'S', ppid, session, threads: 3, start_ticks: ticks });
+        }
+
+        #[test]
+        fn no_text_panics(text in "\\PC*", bytes: Vec<u8>) {
+            let _ = ProcessStat::parse(&text);
+            let _ = soft_limit(&text, "Max");
+            let _ = env_value(&bytes, "A");
+        }
+    }
+}

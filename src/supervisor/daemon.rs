@@ -1,0 +1,93 @@
+//! Brings the supervisor to life: journal, display thread, keeper connection, driver.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use super::busy::Busy;
+use super::driver::{Driver, Parts, now_ms};
+use super::handle::Handle;
+use super::input::{INPUTS_MAX, Input};
+use super::journal::Journal;
+use super::settings::Settings;
+use super::table::Table;
+use crate::display::DisplayHandle;
+use crate::domain::app::App;
+use crate::domain::id::AppId;
+use crate::engine::local::{self, LinkError, LocalEngine};
+
+/// Why the supervisor did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The keeper cannot be reached.
+    #[error(transparent)]
+    Keeper(#[from] LinkError),
+    /// The display thread cannot be started.
+    #[error("cannot start the display thread")]
+    Display(#[source] std::io::Error),
+}
+
+/// A running supervisor.
+#[derive(Debug)]
+pub struct Supervisor {
+    /// The door to it.
+    pub handle: Handle,
+    /// Ends, with the reason, when the connection to the keeper does.
+    pub link: JoinHandle<LinkError>,
+}
+
+/// Starts everything. Returns at once: what exists is re-adopted and the display looked at while
+/// the API answers already.
+pub async fn start(settings: Settings) -> Result<Supervisor, StartError> {
+    let (inputs, queue) = mpsc::channel(INPUTS_MAX);
+    let stream = local::connect(&settings.state_dir.join("keeper.sock")).await?;
+    let (engine, to_keeper) = LocalEngine::new();
+    let (journal, remembered) = Journal::open(&settings.state_dir);
+    let from_display = inputs.clone();
+    let display_thread = DisplayHandle::start(settings.display.clone(), move |event| {
+        // The driver is gone when nobody listens; the thread ends with its handle.
+        let _ = from_display.blocking_send(Input::Display(event));
+    })
+    .map_err(StartError::Display)?;
+    let mut table = Table::default();
+    for mut entry in remembered.tasks {
+        // The display thread tells of every window again.
+        Arc::make_mut(&mut entry.task).windows = 0;
+        table.insert(entry);
+    }
+    let busy = Arc::new(Busy::new());
+    let logs_dir: Arc<Path> = settings.state_dir.join("logs").into();
+    let (driver, snapshots) = Driver::new(Parts {
+        apps: apps(&settings.apps, remembered.apps),
+        settings,
+        engine,
+        display_thread,
+        own_inputs: inputs.clone(),
+        journal,
+        table,
+        keeper_started_at: remembered.keeper,
+        busy: busy.clone(),
+        epoch: u64::try_from(now_ms()).unwrap_or(0),
+    });
+    tokio::spawn(driver.run(queue));
+    let handle = Handle::new(snapshots, inputs.clone(), busy, logs_dir);
+    let link = tokio::spawn(async move {
+        let error = local::run(stream, to_keeper, inputs.clone()).await;
+        // Nobody to tell when the driver has ended already.
+        let _ = inputs.send(Input::KeeperLost).await;
+        error
+    });
+    Ok(Supervisor { handle, link })
+}
+
+/// The file's apps win over remembered ones of the same id.
+fn apps(configured: &[App], remembered: Vec<App>) -> BTreeMap<AppId, Arc<App>> {
+    remembered
+        .into_iter()
+        .chain(configured.iter().cloned())
+        .map(|app| (app.id.clone(), Arc::new(app)))
+        .collect()
+}

@@ -1,0 +1,278 @@
+//! The driver: takes inputs in batches, changes the table, then commits: journal first, then the
+//! effects, then the snapshot, then the answers. So whatever somebody was told is on record and
+//! visible, and whatever the keeper was asked for survives a `kill -9` of the daemon.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
+
+use super::busy::Busy;
+use super::handle::{LaunchAdmission, LaunchError};
+use super::health::Health;
+use super::input::{Input, Reply};
+use super::journal::Journal;
+use super::keeper_events::Adoption;
+use super::settings::Settings;
+use super::snapshot::{Desktop, Snapshot};
+use super::table::Table;
+use super::windows::Windows;
+use crate::display::DisplayHandle;
+use crate::domain::app::App;
+use crate::domain::display::DisplayStatus;
+use crate::domain::id::{AppId, TaskId};
+use crate::domain::task::{Task, TaskEvent, UnixMs};
+use crate::engine::local::LocalEngine;
+use crate::keeper::wire::{RunId, ToKeeper};
+
+/// Inputs handled before the results are committed.
+const BATCH_INPUTS_MAX: usize = 256;
+
+pub(super) type LaunchReply = Reply<Result<LaunchAdmission, LaunchError>>;
+
+/// Owns all state.
+pub(super) struct Driver {
+    pub(super) settings: Settings,
+    pub(super) engine: LocalEngine,
+    pub(super) display_thread: DisplayHandle,
+    pub(super) own_inputs: mpsc::Sender<Input>,
+    pub(super) table: Table,
+    pub(super) apps: BTreeMap<AppId, Arc<App>>,
+    pub(super) apps_generation: u64,
+    pub(super) journal: Journal,
+    pub(super) display: DisplayStatus,
+    pub(super) windows: Windows,
+    pub(super) health: Health,
+    /// Launches whose process is being started.
+    pub(super) launching: HashMap<RunId, Vec<LaunchReply>>,
+    /// Tasks on record as starting that the keeper never heard of.
+    pub(super) unsent: Vec<TaskId>,
+    /// When which task is due to run again.
+    pub(super) restarts: BTreeSet<(Instant, TaskId)>,
+    pub(super) adoption: Option<Adoption>,
+    /// Removed tasks whose last processes are being stopped.
+    pub(super) removing: HashSet<TaskId>,
+    pub(super) followers: HashMap<TaskId, watch::Sender<u64>>,
+    /// Start time of the keeper, of the one before the daemon was started until it says hello.
+    pub(super) keeper_started_at: Option<UnixMs>,
+    effects: Vec<ToKeeper>,
+    answers: Vec<Box<dyn FnOnce() + Send>>,
+    desktop: Arc<Desktop>,
+    epoch: u64,
+    snapshots: watch::Sender<Arc<Snapshot>>,
+    busy: Arc<Busy>,
+}
+
+/// What a driver is made of.
+pub(super) struct Parts {
+    pub(super) settings: Settings,
+    pub(super) engine: LocalEngine,
+    pub(super) display_thread: DisplayHandle,
+    pub(super) own_inputs: mpsc::Sender<Input>,
+    pub(super) journal: Journal,
+    pub(super) table: Table,
+    pub(super) apps: BTreeMap<AppId, Arc<App>>,
+    pub(super) keeper_started_at: Option<UnixMs>,
+    pub(super) busy: Arc<Busy>,
+    pub(super) epoch: u64,
+}
+
+impl Driver {
+    pub(super) fn new(parts: Parts) -> (Self, watch::Receiver<Arc<Snapshot>>) {
+        let Parts { settings, engine, display_thread, own_inputs, journal, .. } = parts;
+        let display = settings.unknown_display();
+        let health = Health::default();
+        let desktop = Arc::new(health.desktop(&settings, &display, journal.trouble(), 0));
+        let snapshot = Arc::new(Snapshot {
+            epoch: parts.epoch,
+            generation: 0,
+            desktop: desktop.clone(),
+            tasks: Arc::default(),
+            apps: Arc::default(),
+            apps_generation: 0,
+            removed: Arc::default(),
+            removed_since: 0,
+        });
+        let (snapshots, receiver) = watch::channel(snapshot);
+        let mut driver = Self {
+            settings,
+            engine,
+            display_thread,
+            own_inputs,
+            table: parts.table,
+            apps: parts.apps,
+            apps_generation: 1,
+            journal,
+            display,
+            windows: Windows::default(),
+            health,
+            launching: HashMap::new(),
+            unsent: Vec::new(),
+            restarts: BTreeSet::new(),
+            adoption: None,
+            removing: HashSet::new(),
+            followers: HashMap::new(),
+            keeper_started_at: parts.keeper_started_at,
+            effects: Vec::new(),
+            answers: Vec::new(),
+            desktop,
+            epoch: parts.epoch,
+            snapshots,
+            busy: parts.busy,
+        };
+        driver.table.generation += 1;
+        driver.publish();
+        (driver, receiver)
+    }
+
+    /// Runs until the keeper is lost.
+    pub(super) async fn run(mut self, mut inputs: mpsc::Receiver<Input>) {
+        let mut batch = Vec::new();
+        loop {
+            let due = self.restarts.first().map(|(at, _)| *at);
+            tokio::select! {
+                count = inputs.recv_many(&mut batch, BATCH_INPUTS_MAX) => if count == 0 { return },
+                () = sleep_until(due) => {}
+            }
+            self.busy.begin();
+            let lost = batch.iter().any(|input| matches!(input, Input::KeeperLost));
+            for input in batch.drain(..) {
+                self.handle(input);
+            }
+            self.run_due();
+            self.commit();
+            self.busy.end();
+            if lost {
+                return;
+            }
+        }
+    }
+
+    fn handle(&mut self, input: Input) {
+        match input {
+            Input::Launch(request, reply) => self.launch(request, reply),
+            Input::Explain(app, args, reply) => {
+                let plan = self.plan(&app, &args);
+                self.answer(reply, plan);
+            }
+            Input::Stop(task, request, reply) => self.stop(&task, request, reply),
+            Input::Remove(task, reply) => self.remove(&task, reply),
+            Input::Env(task, reply) => {
+                let env = self.table.get(&task).map(|entry| entry.env.clone());
+                self.answer(reply, env);
+            }
+            Input::PutApp(app, reply) => self.put_app(*app, reply),
+            Input::RemoveApp(app, reply) => self.remove_app(&app, reply),
+            Input::FollowLog(task, reply) => self.follow_log(task, reply),
+            Input::Probe(reply) => self.probe(reply),
+            Input::Keeper(message) => self.keeper_said(message),
+            Input::KeeperLost => self.health.keeper_connected = false,
+            Input::Display(event) => self.display_said(event),
+            Input::Looked(status, reply) => {
+                self.display_said(crate::display::DisplayEvent::Status(status));
+                self.answer(reply, ());
+            }
+            Input::WindowsAsked(task, outcomes) => self.windows_asked(&task, &outcomes),
+        }
+    }
+
+    /// Applies an event to a task.
+    pub(super) fn apply(&mut self, id: &TaskId, event: TaskEvent) -> Option<Arc<Task>> {
+        self.table.apply(id, event, now_ms())
+    }
+
+    /// Sends an answer once the snapshot that shows what it says is published.
+    pub(super) fn answer<T: Send + 'static>(&mut self, reply: Reply<T>, answer: T) {
+        // A caller that went away does not want its answer.
+        self.answers.push(Box::new(move || drop(reply.send(answer))));
+    }
+
+    /// Tells the keeper something once the journal has what it is about.
+    pub(super) fn tell_keeper(&mut self, message: ToKeeper) {
+        self.effects.push(message);
+    }
+
+    fn commit(&mut self) {
+        for entry in self.table.take_dirty() {
+            self.journal.task(entry);
+        }
+        self.journal.flush();
+        if self.journal.wants_rewrite(self.table.len()) {
+            let apps = self.apps.values().map(Arc::as_ref).filter(|app| super::apps::is_added(app));
+            self.journal.rewrite(self.keeper_started_at, self.table.iter(), apps);
+        }
+        self.send_effects();
+        self.publish();
+        self.send_effects();
+        for answer in self.answers.drain(..) {
+            answer();
+        }
+    }
+
+    fn send_effects(&mut self) {
+        for message in self.effects.drain(..) {
+            if !self.engine.send(message) {
+                self.health.keeper_connected = false;
+            }
+        }
+    }
+
+    fn publish(&mut self) {
+        let generation = self.table.generation;
+        let trouble = self.journal.trouble();
+        let desktop = self.health.desktop(&self.settings, &self.display, trouble, generation);
+        if !same(&desktop, &self.desktop) {
+            self.table.generation += 1;
+            if desktop.sentence != self.desktop.sentence {
+                tracing::info!(ready = desktop.ready, "{}", desktop.sentence);
+            }
+            if desktop.started != self.desktop.started || desktop.sentence != self.desktop.sentence
+            {
+                let status = desktop.sentence.clone();
+                self.tell_keeper(ToKeeper::Status { ready: desktop.started, status });
+            }
+            self.desktop = Arc::new(Desktop { generation: self.table.generation, ..desktop });
+        }
+        if self.snapshots.borrow().generation == self.table.generation {
+            return;
+        }
+        let (removed, removed_since) = self.table.shared_removed();
+        let old = self.snapshots.borrow().clone();
+        let apps = if old.apps_generation == self.apps_generation {
+            old.apps.clone()
+        } else {
+            Arc::new(self.apps.values().cloned().collect())
+        };
+        self.snapshots.send_replace(Arc::new(Snapshot {
+            epoch: self.epoch,
+            generation: self.table.generation,
+            desktop: self.desktop.clone(),
+            tasks: self.table.shared(),
+            apps,
+            apps_generation: self.apps_generation,
+            removed,
+            removed_since,
+        }));
+    }
+}
+
+/// Equal but for the number of the change.
+fn same(a: &Desktop, b: &Desktop) -> bool {
+    let Desktop { name, version, display, checks, ready, started, draining, sentence, .. } = a;
+    (name, version, display, checks) == (&b.name, &b.version, &b.display, &b.checks)
+        && (*ready, *started, *draining) == (b.ready, b.started, b.draining)
+        && *sentence == b.sentence
+}
+
+/// Milliseconds since the Unix epoch.
+pub(super) fn now_ms() -> UnixMs {
+    jiff::Timestamp::now().as_millisecond()
+}
+
+async fn sleep_until(due: Option<Instant>) {
+    match due {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,61 @@
+//! Everything that can change the task table. Closed: nothing else does.
+
+use tokio::sync::oneshot;
+
+use super::handle::{
+    AppChange, LaunchAdmission, LaunchError, LaunchRequest, LogFollow, LogOpenError, RemoveError,
+    StopAdmission, StopError, StopRequest,
+};
+use crate::display::DisplayEvent;
+use crate::domain::app::App;
+use crate::domain::display::DisplayStatus;
+use crate::domain::id::{AppId, TaskId};
+use crate::domain::plan::Plan;
+use crate::domain::redact::EnvVar;
+use crate::domain::window::{CloseOutcome, WindowId};
+use crate::keeper::wire::FromKeeper;
+
+/// Inputs waiting for the driver; the API and the keeper's socket wait when it is full.
+pub const INPUTS_MAX: usize = 1024;
+
+/// Where an answer goes. It is sent after the snapshot that shows it.
+pub type Reply<T> = oneshot::Sender<T>;
+
+/// One thing that happened or is asked for.
+#[derive(Debug)]
+pub enum Input {
+    /// Launch an app.
+    Launch(LaunchRequest, Reply<Result<LaunchAdmission, LaunchError>>),
+    /// Make the plan a launch would have.
+    Explain(AppId, Vec<String>, Reply<Result<Plan, LaunchError>>),
+    /// Stop a task.
+    Stop(TaskId, StopRequest, Reply<Result<StopAdmission, StopError>>),
+    /// Remove an ended task.
+    Remove(TaskId, Reply<Result<(), RemoveError>>),
+    /// Show a task's environment.
+    Env(TaskId, Reply<Option<Vec<EnvVar>>>),
+    /// Add or replace an app.
+    PutApp(Box<App>, Reply<AppChange>),
+    /// Remove an app.
+    RemoveApp(AppId, Reply<AppChange>),
+    /// Follow a log.
+    FollowLog(TaskId, Reply<Result<LogFollow, LogOpenError>>),
+    /// Look at the display again.
+    Probe(Reply<()>),
+    /// The keeper said something.
+    Keeper(FromKeeper),
+    /// The connection to the keeper ended.
+    KeeperLost,
+    /// The display said something.
+    Display(DisplayEvent),
+    /// A look that was asked for is over.
+    Looked(Box<DisplayStatus>, Reply<()>),
+    /// Windows were asked to close.
+    WindowsAsked(TaskId, Vec<(WindowId, CloseOutcome)>),
+}
+
+impl From<FromKeeper> for Input {
+    fn from(message: FromKeeper) -> Self {
+        Self::Keeper(message)
+    }
+}

@@ -1,0 +1,231 @@
+//! Launches and restarts: from a request to a message for the keeper.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::driver::{Driver, LaunchReply, now_ms};
+use super::handle::{LaunchAdmission, LaunchError, LaunchRequest};
+use super::table::Entry;
+use crate::domain::id::{AppId, TaskId};
+use crate::domain::plan::{Facts, Plan, plan};
+use crate::domain::redact::redacted;
+use crate::domain::task::{Task, TaskEvent, TaskState};
+use crate::engine::local::spawn_request;
+use crate::keeper::wire::{RunId, SpawnError, ToKeeper};
+
+/// How long a restart waits again when no plan can be made (the display is away).
+const REPLAN_DELAY: Duration = Duration::from_secs(1);
+
+impl Driver {
+    /// The plan for `app` as things are now.
+    pub(super) fn plan(&self, app: &AppId, args: &[String]) -> Result<Plan, LaunchError> {
+        let app = self.apps.get(app).ok_or_else(|| LaunchError::UnknownApp(app.clone()))?;
+        let facts = Facts {
+            display: self.display.clone(),
+            inherited_env: self.settings.inherited_env.clone(),
+            xauthority: self.settings.xauthority.clone(),
+        };
+        Ok(plan(app, args, &facts)?)
+    }
+
+    pub(super) fn launch(&mut self, request: LaunchRequest, reply: LaunchReply) {
+        if let Some(key) = &request.idempotency_key
+            && let Some(known) = self.table.by_key(key)
+        {
+            let same = known.task.app == request.app && known.args == request.args;
+            let task = known.task.clone();
+            return self.launched_before(&task, same, reply);
+        }
+        match self.admit(&request) {
+            Err(error) => self.answer(reply, Err(error)),
+            Ok(plan) => {
+                let id = self.insert(request, &plan);
+                let run = RunId { task: id, run: 1 };
+                self.launching.entry(run.clone()).or_default().push(reply);
+                self.start(run, plan);
+            }
+        }
+    }
+
+    fn launched_before(&mut self, task: &Arc<Task>, same: bool, reply: LaunchReply) {
+        if !same {
+            return self.answer(reply, Err(LaunchError::KeyReused(task.id.clone())));
+        }
+        let run = RunId { task: task.id.clone(), run: task.runs };
+        if task.state == TaskState::Starting {
+            // Answered together with the first request, or when a re-adopted launch is decided.
+            self.launching.entry(run).or_default().push(reply);
+        } else {
+            self.answer(reply, Ok(LaunchAdmission::AlreadyLaunched(task.clone())));
+        }
+    }
+
+    fn admit(&self, request: &LaunchRequest) -> Result<Plan, LaunchError> {
+        if self.health.draining {
+            return Err(LaunchError::Draining);
+        }
+        let limit = self.settings.tasks_max;
+        if self.table.len() >= limit {
+            return Err(LaunchError::TooManyTasks { limit });
+        }
+        let plan = self.plan(&request.app, &request.args)?;
+        if !self.health.keeper_connected {
+            return Err(LaunchError::KeeperAway);
+        }
+        Ok(plan)
+    }
+
+    fn insert(&mut self, request: LaunchRequest, plan: &Plan) -> TaskId {
+        let id = self.fresh_id(&request.app);
+        if let Some(app) = self.apps.get(&request.app) {
+            self.table.insert(Entry {
+                task: Arc::new(Task::new(id.clone(), app, plan, now_ms())),
+                args: request.args,
+                key: request.idempotency_key,
+                env: Vec::new(),
+            });
+        }
+        id
+    }
+
+    fn fresh_id(&self, app: &AppId) -> TaskId {
+        loop {
+            let id = TaskId::new(app, random());
+            if self.table.get(&id).is_none() {
+                return id;
+            }
+        }
+    }
+
+    /// Asks the keeper for a run.
+    pub(super) fn start(&mut self, run: RunId, plan: Plan) {
+        self.apply(&run.task, TaskEvent::Starting { run: run.run });
+        let env = plan.local.env.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        self.table.set_env(&run.task, redacted(env));
+        let seed = self.table.get(&run.task).map(|entry| serde_json::to_string(&entry.task));
+        let meta = seed.and_then(Result::ok).unwrap_or_default();
+        self.tell_keeper(ToKeeper::Spawn(Box::new(spawn_request(run, plan.local, meta))));
+    }
+
+    /// The keeper started a run.
+    pub(super) fn spawned(&mut self, id: &RunId, pid: u32, at: i64) {
+        let task = self.apply(&id.task, TaskEvent::Started { run: id.run, pid, at });
+        self.attribute_windows();
+        let task = task.or_else(|| self.table.get(&id.task).map(|entry| entry.task.clone()));
+        let Some(task) = task else { return };
+        for (number, reply) in self.launching.remove(id).into_iter().flatten().enumerate() {
+            let admission = if number == 0 {
+                LaunchAdmission::Started(task.clone())
+            } else {
+                LaunchAdmission::AlreadyLaunched(task.clone())
+            };
+            self.answer(reply, Ok(admission));
+        }
+    }
+
+    /// The keeper could not start a run. A first run that somebody waits for is an error of the
+    /// launch, not a task.
+    pub(super) fn spawn_refused(&mut self, id: &RunId, error: SpawnError) {
+        let Some(entry) = self.table.get(&id.task) else { return };
+        let app = entry.task.app.clone();
+        let replies = self.launching.remove(id).unwrap_or_default();
+        if id.run == 1 && !replies.is_empty() {
+            self.forget(&id.task);
+        } else {
+            let why = format!("{} cannot be started: {error}", entry.task.display_name);
+            self.apply(&id.task, TaskEvent::Refused { run: id.run, why });
+        }
+        for reply in replies {
+            let error = LaunchError::Spawn { app: app.clone(), error: error.clone() };
+            self.answer(reply, Err(error));
+        }
+    }
+
+    /// Plans the next run of an ended task, if its policy wants one.
+    pub(super) fn schedule_restart(&mut self, id: &TaskId) {
+        if self.health.draining {
+            return;
+        }
+        let mut delay = None;
+        self.table.change(id, |task| {
+            delay = task.next_run_delay_ms(random());
+            delay.is_some()
+        });
+        if let Some(ms) = delay {
+            self.restart_in(id, Duration::from_millis(ms));
+        }
+    }
+
+    fn restart_in(&mut self, id: &TaskId, delay: Duration) {
+        let at = now_ms() + i64::try_from(delay.as_millis()).unwrap_or(i64::MAX);
+        if self.apply(id, TaskEvent::RestartAt(at)).is_some() {
+            self.restarts.insert((Instant::now() + delay, id.clone()));
+        }
+    }
+
+    /// A planned task of an earlier daemon: its restart is due when it was.
+    pub(super) fn rearm_restart(&mut self, task: &Task) {
+        let left = task.next_run_at.unwrap_or(0) - now_ms();
+        let delay = Duration::from_millis(u64::try_from(left).unwrap_or(0));
+        self.restarts.insert((Instant::now() + delay, task.id.clone()));
+    }
+
+    /// Starts what is due.
+    pub(super) fn run_due(&mut self) {
+        while let Some((at, id)) = self.restarts.first().cloned() {
+            if at > Instant::now() {
+                return;
+            }
+            self.restarts.remove(&(at, id.clone()));
+            let Some(entry) = self.table.get(&id) else { continue };
+            if entry.task.state == TaskState::Planned {
+                let run = RunId { task: id, run: entry.task.runs + 1 };
+                self.restart(run);
+            }
+        }
+    }
+
+    fn restart(&mut self, run: RunId) {
+        let Some(entry) = self.table.get(&run.task) else { return };
+        let (app, args) = (entry.task.app.clone(), entry.args.clone());
+        match self.plan(&app, &args) {
+            Ok(plan) => self.start(run, plan),
+            Err(LaunchError::Unplannable(_)) => self.restart_in(&run.task, REPLAN_DELAY),
+            Err(error) => {
+                let why = error.to_string();
+                self.apply(&run.task, TaskEvent::Starting { run: run.run });
+                self.apply(&run.task, TaskEvent::Refused { run: run.run, why });
+            }
+        }
+    }
+
+    /// Launches on record that the keeper never heard of: an earlier daemon was killed in between.
+    /// They wait for the first look, since a plan needs to know the display.
+    pub(super) fn send_unsent(&mut self) {
+        if !self.health.looked || !self.health.keeper_connected {
+            return;
+        }
+        for id in std::mem::take(&mut self.unsent) {
+            let Some(entry) = self.table.get(&id) else { continue };
+            let (app, args) = (entry.task.app.clone(), entry.args.clone());
+            let run = RunId { task: id, run: entry.task.runs.max(1) };
+            match self.plan(&app, &args) {
+                Ok(plan) => self.start(run, plan),
+                Err(error) => {
+                    let why = error.to_string();
+                    self.apply(&run.task, TaskEvent::Refused { run: run.run, why });
+                    self.launching.remove(&run);
+                }
+            }
+        }
+    }
+}
+
+/// A uniformly distributed number.
+pub(super) fn random() -> u32 {
+    // Without the kernel's random numbers ids and jitter fall back to the clock: both only need
+    // to differ, and a clash of ids is checked for.
+    getrandom::u32().unwrap_or_else(|_| now_ms() as u32)
+}

@@ -1,0 +1,45 @@
+//! What the supervisor is told at start.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::display::DisplayConfig;
+use crate::domain::app::App;
+use crate::domain::display::DisplayStatus;
+
+/// Everything the supervisor needs to know; made from the configuration.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The desktop's name: `POD_NAME`, else the host name.
+    pub name: String,
+    /// Where `keeper.sock`, `tasks.jsonl` and `logs/` are.
+    pub state_dir: PathBuf,
+    /// The display to supervise.
+    pub display: DisplayConfig,
+    /// Display number, from the display's name.
+    pub display_number: u16,
+    /// `XAUTHORITY` for local programs.
+    pub xauthority: Option<String>,
+    /// Passed on to local programs.
+    pub inherited_env: Vec<(String, String)>,
+    /// TCP 6000 decides readiness.
+    pub tcp_wanted: bool,
+    /// Shared memory decides readiness.
+    pub shm_wanted: bool,
+    /// Apps of the configuration file.
+    pub apps: Vec<App>,
+    /// How long windows that were asked to close get before SIGTERM.
+    pub close_grace: Duration,
+    /// How long SIGTERM gets before SIGKILL.
+    pub term_grace: Duration,
+    /// Tasks kept at once, ended ones included.
+    pub tasks_max: usize,
+}
+
+impl Settings {
+    /// The display before the first look.
+    #[must_use]
+    pub fn unknown_display(&self) -> DisplayStatus {
+        DisplayStatus::unknown(&self.display.display, self.display_number)
+    }
+}

@@ -1,0 +1,161 @@
+//! Stops, removals and the shutdown: politely by windows, then the keeper's deadlines.
+
+use std::time::Duration;
+
+use super::driver::{Driver, now_ms};
+use super::handle::{RemoveError, StopAdmission, StopError, StopRequest};
+use super::input::{Input, Reply};
+use crate::domain::id::TaskId;
+use crate::domain::task::{StopStep, StopStepKind, TaskEvent, TaskState};
+use crate::domain::window::{CloseOutcome, WindowId};
+use crate::keeper::wire::{Drain, RunId, ToKeeper};
+
+/// What a hurried shutdown leaves between SIGTERM and SIGKILL.
+const HURRY_KILL: Duration = Duration::from_millis(500);
+
+/// When which signal comes, from now.
+#[derive(Debug, Clone, Copy)]
+struct Times {
+    close: Duration,
+    kill: Duration,
+}
+
+impl Driver {
+    pub(super) fn stop(
+        &mut self,
+        id: &TaskId,
+        request: StopRequest,
+        reply: Reply<Result<StopAdmission, StopError>>,
+    ) {
+        let Some(entry) = self.table.get(id) else {
+            return self.answer(reply, Err(StopError::UnknownTask(id.clone())));
+        };
+        if entry.task.state == TaskState::Ended {
+            let ended = StopAdmission::AlreadyEnded(entry.task.clone());
+            return self.answer(reply, Ok(ended));
+        }
+        self.stop_task(id, "a user", self.times(request));
+        if let Some(entry) = self.table.get(id) {
+            let task = entry.task.clone();
+            let admission = if task.state == TaskState::Ended {
+                StopAdmission::AlreadyEnded(task)
+            } else {
+                StopAdmission::Stopping(task)
+            };
+            self.answer(reply, Ok(admission));
+        }
+    }
+
+    fn times(&self, request: StopRequest) -> Times {
+        if request.force {
+            return Times { close: Duration::ZERO, kill: Duration::ZERO };
+        }
+        let close = self.settings.close_grace;
+        match request.grace {
+            Some(grace) => Times { close: close.min(grace / 2), kill: grace },
+            None => Times { close, kill: close + self.settings.term_grace },
+        }
+    }
+
+    /// Asks windows first when there are any that take it; the keeper's deadlines run from now.
+    fn stop_task(&mut self, id: &TaskId, who: &str, times: Times) {
+        self.apply(id, TaskEvent::StopAsked(who.to_owned()));
+        let Some(entry) = self.table.get(id) else { return };
+        if entry.task.state == TaskState::Ended {
+            return;
+        }
+        let windows = self.windows.closable(id);
+        if windows.is_empty() || times.close.is_zero() {
+            return self.signal(id, Duration::ZERO, times.kill);
+        }
+        self.signal(id, times.close, times.kill);
+        let (inputs, task) = (self.own_inputs.clone(), id.clone());
+        self.display_thread.close_windows(windows, move |outcomes| {
+            // The daemon is ending when nobody listens; the keeper's deadlines stand.
+            let _ = inputs.blocking_send(Input::WindowsAsked(task, outcomes));
+        });
+    }
+
+    fn signal(&mut self, id: &TaskId, term: Duration, kill: Duration) {
+        let Some(entry) = self.table.get(id) else { return };
+        let id = RunId { task: id.clone(), run: entry.task.runs };
+        let ms = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+        self.tell_keeper(ToKeeper::Stop { id, term_after_ms: ms(term), kill_after_ms: ms(kill) });
+    }
+
+    pub(super) fn windows_asked(&mut self, id: &TaskId, outcomes: &[(WindowId, CloseOutcome)]) {
+        let asked = outcomes.iter().filter(|(_, what)| *what == CloseOutcome::Asked).count();
+        let detail = format!("asked {asked} of {} windows to close", outcomes.len());
+        let step = StopStep { at: now_ms(), step: StopStepKind::CloseWindows, detail };
+        self.apply(id, TaskEvent::StopStep(step));
+        if asked == 0 {
+            self.signal(id, Duration::ZERO, self.settings.term_grace);
+        }
+    }
+
+    /// The main process of a task that is being stopped ended: what is left of its tree need not
+    /// wait for the rest of the windows' time.
+    pub(super) fn stop_rest(&mut self, id: &TaskId) {
+        self.signal(id, Duration::ZERO, self.settings.term_grace);
+    }
+
+    pub(super) fn remove(&mut self, id: &TaskId, reply: Reply<Result<(), RemoveError>>) {
+        let Some(entry) = self.table.get(id) else {
+            return self.answer(reply, Err(RemoveError::UnknownTask(id.clone())));
+        };
+        if entry.task.state != TaskState::Ended {
+            return self.answer(reply, Err(RemoveError::NotEnded(id.clone())));
+        }
+        if entry.task.leftovers {
+            // Forget is ignored while processes of it live, so they go first; see tree_gone.
+            self.signal(id, Duration::ZERO, self.settings.term_grace);
+            self.removing.insert(id.clone());
+        }
+        self.forget(id);
+        self.answer(reply, Ok(()));
+    }
+
+    /// Takes a task out of the table, the journal, and, unless processes of it live, the keeper.
+    pub(super) fn forget(&mut self, id: &TaskId) {
+        self.table.remove(id);
+        self.journal.removed(id);
+        self.followers.remove(id);
+        self.windows.forget_task(id);
+        if !self.removing.contains(id) {
+            self.tell_keeper(ToKeeper::Forget { task: id.clone() });
+        }
+    }
+
+    pub(super) fn drain(&mut self, drain: Drain) {
+        self.health.draining = true;
+        let left = u64::try_from(drain.deadline - now_ms()).unwrap_or(0);
+        let usual = self.times(StopRequest::default());
+        let kill = usual.kill.min(Duration::from_millis(left));
+        let times = if drain.hurry {
+            Times { close: Duration::ZERO, kill: HURRY_KILL.min(kill) }
+        } else {
+            Times { close: usual.close.min(kill / 2), kill }
+        };
+        let live: Vec<TaskId> = self
+            .table
+            .iter()
+            .filter(|entry| !entry.task.is_over())
+            .map(|entry| entry.task.id.clone())
+            .collect();
+        for id in live {
+            if self.table.get(&id).is_some_and(|entry| entry.task.state == TaskState::Ended) {
+                self.signal(&id, Duration::ZERO, times.kill);
+            } else {
+                self.stop_task(&id, "the shutdown", times);
+            }
+        }
+        self.report_drained();
+    }
+
+    /// Tells the keeper once nothing is left to stop.
+    pub(super) fn report_drained(&mut self) {
+        if self.health.draining && self.table.iter().all(|entry| entry.task.is_over()) {
+            self.tell_keeper(ToKeeper::Drained);
+        }
+    }
+}

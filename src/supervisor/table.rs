@@ -1,0 +1,145 @@
+//! The task table: owned by the driver, changed through [`Table::apply`] only.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::snapshot::TOMBSTONES_MAX;
+use crate::domain::id::TaskId;
+use crate::domain::redact::EnvVar;
+use crate::domain::task::{Task, TaskEvent, UnixMs};
+
+/// A task and what belongs to it but is not shown with it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Entry {
+    /// The task.
+    pub task: Arc<Task>,
+    /// Arguments of the launch, appended to the app's command at every run.
+    pub args: Vec<String>,
+    /// The launch's idempotency key.
+    pub key: Option<String>,
+    /// The environment of the last run, redacted.
+    pub env: Vec<EnvVar>,
+}
+
+/// All tasks, in order of creation.
+#[derive(Debug, Default)]
+pub struct Table {
+    entries: BTreeMap<u64, Entry>,
+    by_id: HashMap<TaskId, u64>,
+    by_key: HashMap<String, u64>,
+    next: u64,
+    /// Number of the last change.
+    pub generation: u64,
+    /// Changed since the last [`Table::take_dirty`].
+    dirty: BTreeSet<u64>,
+    removed: Arc<VecDeque<(u64, TaskId)>>,
+    removed_since: u64,
+}
+
+impl Table {
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Adds a task.
+    pub fn insert(&mut self, mut entry: Entry) {
+        self.generation += 1;
+        Arc::make_mut(&mut entry.task).generation = self.generation;
+        let at = self.next;
+        self.next += 1;
+        self.by_id.insert(entry.task.id.clone(), at);
+        if let Some(key) = &entry.key {
+            self.by_key.insert(key.clone(), at);
+        }
+        self.entries.insert(at, entry);
+        self.dirty.insert(at);
+    }
+
+    /// One task.
+    #[must_use]
+    pub fn get(&self, id: &TaskId) -> Option<&Entry> {
+        self.by_id.get(id).and_then(|at| self.entries.get(at))
+    }
+
+    /// The task launched with `key`.
+    #[must_use]
+    pub fn by_key(&self, key: &str) -> Option<&Entry> {
+        self.by_key.get(key).and_then(|at| self.entries.get(at))
+    }
+
+    /// All, oldest first.
+    pub fn iter(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.values()
+    }
+
+    /// Applies an event to a task; the task when something changed.
+    pub fn apply(&mut self, id: &TaskId, event: TaskEvent, now: UnixMs) -> Option<Arc<Task>> {
+        self.change(id, |task| task.apply(event, now))
+    }
+
+    /// Changes a task with `edit`, which says whether it did anything.
+    pub fn change(
+        &mut self,
+        id: &TaskId,
+        edit: impl FnOnce(&mut Task) -> bool,
+    ) -> Option<Arc<Task>> {
+        let at = *self.by_id.get(id)?;
+        let entry = self.entries.get_mut(&at)?;
+        let task = Arc::make_mut(&mut entry.task);
+        if !edit(task) {
+            return None;
+        }
+        self.generation += 1;
+        task.generation = self.generation;
+        self.dirty.insert(at);
+        Some(entry.task.clone())
+    }
+
+    /// Replaces the environment shown for a task.
+    pub fn set_env(&mut self, id: &TaskId, env: Vec<EnvVar>) {
+        if let Some(entry) = self.by_id.get(id).and_then(|at| self.entries.get_mut(at)) {
+            entry.env = env;
+        }
+    }
+
+    /// Removes a task.
+    pub fn remove(&mut self, id: &TaskId) -> Option<Entry> {
+        let at = self.by_id.remove(id)?;
+        let entry = self.entries.remove(&at)?;
+        if let Some(key) = &entry.key {
+            self.by_key.remove(key);
+        }
+        self.dirty.remove(&at);
+        self.generation += 1;
+        let removed = Arc::make_mut(&mut self.removed);
+        removed.push_back((self.generation, id.clone()));
+        if removed.len() > TOMBSTONES_MAX
+            && let Some((generation, _)) = removed.pop_front()
+        {
+            self.removed_since = generation;
+        }
+        Some(entry)
+    }
+
+    /// The entries changed since the last call.
+    pub fn take_dirty(&mut self) -> impl Iterator<Item = &Entry> {
+        let dirty = std::mem::take(&mut self.dirty);
+        dirty.into_iter().filter_map(|at| self.entries.get(&at))
+    }
+
+    /// Tasks for a snapshot.
+    #[must_use]
+    pub fn shared(&self) -> Arc<Vec<Arc<Task>>> {
+        Arc::new(self.entries.values().map(|entry| entry.task.clone()).collect())
+    }
+
+    /// Removals for a snapshot, and since when they are complete.
+    #[must_use]
+    pub fn shared_removed(&self) -> (Arc<VecDeque<(u64, TaskId)>>, u64) {
+        (self.removed.clone(), self.removed_since)
+    }
+}

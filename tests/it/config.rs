@@ -1,0 +1,229 @@
+//! The configuration as the outside sees it: files, environment, and every complaint.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use deskd::config::{Config, ConfigErrors, Env, keys, parse};
+use deskd::domain::restart::RestartPolicy;
+
+const NOTHING: [(&str, &str); 0] = [];
+
+fn load(text: &str, env: &[(&str, &str)]) -> Result<Config, ConfigErrors> {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("deskd.toml");
+    std::fs::write(&file, text).unwrap();
+    let state = dir.path().join("state").display().to_string();
+    let mut pairs = vec![("DESKD_STATE_DIR", state.as_str())];
+    pairs.extend(env);
+    Config::load(Some(&file), &Env::from_pairs(pairs))
+}
+
+fn complaints(text: &str, env: &[(&str, &str)]) -> String {
+    let lookup = |name: &str| {
+        env.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
+    };
+    let problems = parse(text, lookup).err().unwrap_or_default();
+    ConfigErrors::Invalid { path: Some(PathBuf::from("deskd.toml")), problems }.report()
+}
+
+#[test]
+fn no_file_and_no_environment_is_a_valid_configuration() {
+    let config = Config::load(None, &Env::from_pairs(NOTHING)).unwrap();
+    assert_eq!(config.listen.unwrap().to_string(), "127.0.0.1:29791");
+    assert_eq!(config.socket, config.state_dir.join("deskd.sock"));
+    assert_eq!(config.token_file, config.state_dir.join("token"));
+    assert_eq!(config.log_store.task_limit_bytes, 8 << 20);
+    assert_eq!(config.log_store.total_limit_bytes, 128 << 20);
+    assert_eq!(config.stop.shutdown_grace, Duration::from_secs(25));
+    assert_eq!((config.display.name.as_str(), config.display.require_tcp), (":0", false));
+    assert!(config.display.require_shm && config.apps.is_empty());
+}
+
+#[test]
+fn the_environment_wins_over_the_file() {
+    let text = r#"
+        listen = "0.0.0.0:1"
+        tasks_max = 5
+        [display]
+        name = ":3"
+        [pod]
+        name = "from-file"
+        node = "node-1"
+    "#;
+    let env = [
+        ("DESKD_LISTEN", "none"),
+        ("DISPLAY", ":7"),
+        ("X11LISTEN", "tcp"),
+        ("HOME", "/home/balloon"),
+        ("TERMINATION_GRACE_PERIOD_SECONDS", "60"),
+        ("POD_NAME", "desktop-anna"),
+        ("DESKD_PANEL_HOSTS", "a.example, B.example"),
+    ];
+    let config = load(text, &env).unwrap();
+    assert_eq!(config.listen, None);
+    assert_eq!(config.tasks_max, 5);
+    assert_eq!(config.display.name, ":7");
+    assert!(config.display.require_tcp);
+    assert_eq!(config.display.xauthority, Some("/home/balloon/.Xauthority".into()));
+    assert_eq!(config.stop.shutdown_grace, Duration::from_secs(57));
+    assert_eq!(config.pod.name.as_deref(), Some("desktop-anna"));
+    assert_eq!(config.pod.node.as_deref(), Some("node-1"));
+    assert_eq!(config.panel_hosts, ["a.example", "b.example"]);
+}
+
+#[test]
+fn a_section_becomes_an_application_and_fills_gaps_from_its_desktop_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let entry = dir.path().join("clock.desktop");
+    let svg = dir.path().join("clock.svg");
+    std::fs::write(&svg, "<svg/>").unwrap();
+    let text = format!(
+        "[Desktop Entry]\nType=Application\nName=Clock\nIcon={}\nKeywords=time;watch;\n\
+         Categories=Utility;\nExec=xclock %U -name %c\nPath=/tmp\nStartupWMClass=XClock\n",
+        svg.display()
+    );
+    std::fs::write(&entry, text).unwrap();
+    let config = format!(
+        r#"
+        [app.clock]
+        desktop_entry = "{}"
+        display_name = "My clock"
+        env = {{ TZ = "UTC" }}
+        umask = 0o027
+        nice = 5
+        restart = "on-failure"
+        rlimits = {{ open_files = 512, file_bytes = "1 GiB" }}
+        [app.lost]
+        desktop_entry = "no-such-entry.desktop"
+        "#,
+        entry.display()
+    );
+    let config = load(&config, &[]).unwrap();
+    let [clock, lost] = config.apps.as_slice() else { panic!("{:?}", config.apps) };
+    assert_eq!(clock.display_name, "My clock");
+    assert_eq!(clock.local.command, ["xclock", "-name", "Clock"]);
+    assert_eq!(clock.icon.as_deref(), svg.to_str());
+    assert_eq!((clock.keywords.len(), clock.categories.len()), (2, 1));
+    assert_eq!(clock.wm_class.as_deref(), Some("XClock"));
+    assert_eq!(clock.local.cwd.as_deref(), Some("/tmp"));
+    assert_eq!((clock.local.umask, clock.local.nice), (Some(0o027), Some(5)));
+    assert_eq!(clock.local.rlimits.file_bytes, Some(1 << 30));
+    assert_eq!(clock.restart, RestartPolicy::OnFailure);
+    assert!(clock.problems.is_empty(), "{:?}", clock.problems);
+
+    assert!(lost.local.command.is_empty());
+    assert!(lost.problems[0].contains("no-such-entry.desktop"), "{:?}", lost.problems);
+}
+
+#[test]
+fn every_problem_is_reported_at_once_with_its_place_and_remedy() {
+    let text = r#"lisetn = "0.0.0.0:29791"
+state_dir = "relative"
+panel_hosts = ["https://desktop.example.org/"]
+tasks_max = 0
+colour = true
+
+[log_store]
+task_limit = "8 mb"
+total_limit = "100"
+
+[stop]
+term = 5
+close_windows = "3 seconds"
+shutdown_grace = "40s"
+
+[display]
+require_shm = "yes"
+handshake_timeout = "0s"
+
+[app.xclock]
+command = "xclock -update 1"
+umask = 22
+nice = 20
+restart = "on_failure"
+env = { PORT = 80 }
+rlimits = { open_file = 3, core_bytes = "1 PiB" }
+
+[app.Gnome_Terminal]
+command = []
+comand = ["x"]
+
+[app.empty]
+
+[execute_class.gold]
+requests = { cpu = 1 }
+
+[kubernetes]
+engines = ["docker"]
+"#;
+    let env = [
+        ("DESKD_LISTEN", ":80"),
+        ("XAUTH_KEY", "not-a-cookie"),
+        ("TERMINATION_GRACE_PERIOD_SECONDS", "30"),
+        ("POD_IP", "here"),
+    ];
+    insta::assert_snapshot!(complaints(text, &env));
+}
+
+#[test]
+fn all_syntax_errors_are_reported_together() {
+    insta::assert_snapshot!(complaints(
+        "listen = \n[app.x\ncommand = [\"a\", \n\n[stop]\nterm = 5s\n",
+        &[]
+    ));
+}
+
+#[test]
+fn a_file_that_is_missing_or_no_text_says_so() {
+    let missing = Config::load(Some("/no/such.toml".as_ref()), &Env::from_pairs(NOTHING));
+    let report = missing.unwrap_err().report();
+    assert!(report.contains("/no/such.toml") && report.contains("No such file"), "{report}");
+
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("deskd.toml");
+    std::fs::write(&file, b"listen = \"\xff\"").unwrap();
+    let report = Config::load(Some(&file), &Env::from_pairs(NOTHING)).unwrap_err().report();
+    assert!(report.contains("not UTF-8 (byte 10)"), "{report}");
+}
+
+#[test]
+fn the_daemon_gets_the_configuration_as_json_without_a_secret() {
+    let cookie = "0123456789abcdef".repeat(2);
+    let text = "[app.a]\ncommand = [\"true\"]\n[stop]\nterm = \"1500ms\"\n";
+    let config = load(text, &[("XAUTH_KEY", &cookie)]).unwrap();
+    let json = serde_json::to_string(&config).unwrap();
+    assert!(!json.contains(&cookie));
+    assert_eq!(serde_json::from_str::<Config>(&json).unwrap(), config);
+}
+
+#[test]
+fn every_key_and_variable_of_the_parser_is_documented() {
+    let docs = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/configuration.md");
+    let docs = std::fs::read_to_string(docs).unwrap();
+    for (section, keys) in keys::SECTIONS {
+        let heading = if section.is_empty() {
+            "## Top level".to_owned()
+        } else {
+            format!("## `[{section}]`")
+        };
+        let body = docs
+            .split_once(&heading)
+            .unwrap_or_else(|| panic!("no heading {heading:?}"))
+            .1
+            .split("\n## ")
+            .next()
+            .unwrap_or_default();
+        for key in *keys {
+            assert!(body.contains(&format!("`{key}`")), "`{key}` is missing below {heading:?}");
+        }
+    }
+    for (name, key) in keys::ENVIRONMENT {
+        let documented = docs.lines().any(|line| {
+            line.contains(&format!("`{name}`")) && line.contains(&format!("`{key}`"))
+                || key.is_empty() && line.contains(&format!("`{name}`"))
+        });
+        assert!(documented, "{name} ({key}) is not documented on one line");
+    }
+}
