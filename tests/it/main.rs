@@ -9,6 +9,7 @@ mod cli_daemon;
 mod cli_fake;
 mod config;
 mod desktop;
+mod desktop_disk;
 mod display_endpoints;
 mod display_helper;
 mod display_leaks;
