@@ -89,8 +89,8 @@ impl Place {
     pub fn new_pid() -> Self {
         let words = ["unshare", "--pid", "--fork", "--kill-child=SIGKILL", "--mount-proc"];
         let mut place = Self(words.map(str::to_owned).to_vec()).uid(POD_UID);
-        // Changing the uid cleared what --kill-child had asked for.
-        place.0.extend(["--pdeathsig", "KILL"].map(str::to_owned));
+        // Changing the uid cleared what --kill-child had asked for: once more, after it.
+        place.0.extend(["setpriv", "--pdeathsig", "KILL"].map(str::to_owned));
         place
     }
 
@@ -245,10 +245,14 @@ impl Drop for Xvnc {
         let Some(process) = self.process.take() else { return };
         let pid = process.pid().to_string();
         drop(process);
-        // A killed server leaves these behind.
+        // A killed server leaves these behind. Another one may have the display by now.
+        let socket = format!("/tmp/.X11-unix/X{}", self.number);
+        let bound = std::fs::read_to_string("/proc/net/unix").unwrap_or_default();
+        if !bound.lines().any(|line| line.ends_with(&format!(" {socket}"))) {
+            let _ = std::fs::remove_file(socket);
+        }
         let lock = format!("/tmp/.X{}-lock", self.number);
         if std::fs::read_to_string(&lock).is_ok_and(|owner| owner.trim() == pid) {
-            let _ = std::fs::remove_file(format!("/tmp/.X11-unix/X{}", self.number));
             let _ = std::fs::remove_file(lock);
         }
     }
