@@ -212,7 +212,8 @@ fn what_cannot_be_launched_is_refused_with_its_reason() {
     assert_eq!(long.refusal(400), "invalid_idempotency_key");
     let text = desk.ask("POST", "/v1/tasks").raw("text/plain", b"{}").send();
     assert_eq!(text.refusal(415), "not_json");
-    let large = desk.ask("POST", "/v1/tasks").raw("application/json", &vec![b' '; 1_100_000]).send();
+    let large =
+        desk.ask("POST", "/v1/tasks").raw("application/json", &vec![b' '; 1_100_000]).send();
     assert_eq!(large.refusal(413), "body_too_large");
     assert_eq!(desk.ask("PATCH", "/v1/tasks").send().refusal(405), "method_not_allowed");
     assert_eq!(desk.ask("GET", "/v1/nothing").send().refusal(404), "unknown_path");

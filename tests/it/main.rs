@@ -11,4 +11,6 @@ mod display_leaks;
 mod display_server;
 mod display_shm;
 mod display_windows;
+mod panel;
+mod panel_modules;
 mod support;
