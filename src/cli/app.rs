@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::args::AppCommand;
 use super::client::{Ask, Client, escape, typed};
-use super::failure::Failure;
+use super::failure::{Failure, note};
 use super::output::{Out, Tone, printable};
 use super::view;
 use crate::config::{self, ConfigErrors, Env};
@@ -109,8 +109,13 @@ fn documents(text: &str, file: &Path, env: &Env, doing: &str) -> Result<Vec<Valu
         let path = Some(file.to_owned());
         Failure::report(Exit::Config, ConfigErrors::Invalid { path, problems }.report())
     })?;
-    let apps = draft.apps(env).into_iter().map(|app| json!(App { source: AppSource::Api, ..app }));
-    let apps: Vec<_> = apps.collect();
+    let mut apps = Vec::new();
+    for app in draft.apps(env) {
+        for problem in &app.problems {
+            note(&printable(&format!("application {}: {problem}", app.id)));
+        }
+        apps.push(json!(App { source: AppSource::Api, ..app }));
+    }
     if apps.is_empty() {
         return Err(Failure::new(Exit::Config, doing, "it has no section [app.NAME]"));
     }

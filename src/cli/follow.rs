@@ -1,5 +1,6 @@
 //! A stream of events that outlives the daemon: when the connection breaks, it is opened again
-//! where it stopped, so nothing is lost and nothing comes twice.
+//! where it stopped, so nothing is lost and nothing comes twice. Only a daemon that is really away
+//! is worth a word on stderr.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -17,6 +18,9 @@ use super::sse::{Event, Parser};
 pub const RESUME_S_MAX: u64 = 10;
 /// Time between two attempts to reach it, in milliseconds.
 const RETRY_MS: u64 = 50;
+/// Pause before the next attempt after a connection that brought nothing, in milliseconds: a
+/// daemon that ends every stream at once must not be asked in a loop.
+const FRUITLESS_MS: u64 = 1_000;
 
 /// The stream.
 #[derive(Debug)]
@@ -30,6 +34,8 @@ pub struct Stream<'c> {
     body: Option<Incoming>,
     parser: Parser,
     ready: VecDeque<Event>,
+    /// This connection brought an event.
+    fruitful: bool,
 }
 
 impl<'c> Stream<'c> {
@@ -55,6 +61,7 @@ impl<'c> Stream<'c> {
             body: Some(body),
             parser: Parser::default(),
             ready: VecDeque::new(),
+            fruitful: false,
         })
     }
 
@@ -67,6 +74,7 @@ impl<'c> Stream<'c> {
     pub async fn next(&mut self) -> Result<Event, Failure> {
         loop {
             if let Some(event) = self.ready.pop_front() {
+                self.fruitful = true;
                 if let Some(id) = &event.id {
                     self.last_id = Some(id.clone());
                 }
@@ -91,9 +99,12 @@ impl<'c> Stream<'c> {
     }
 
     async fn resume(&mut self) -> Result<(), Failure> {
-        note(&format!("the daemon went away, waiting up to {RESUME_S_MAX} s for it"));
         let deadline = Instant::now() + Duration::from_secs(RESUME_S_MAX);
         self.parser = Parser::default();
+        if !std::mem::take(&mut self.fruitful) {
+            sleep(Duration::from_millis(FRUITLESS_MS)).await;
+        }
+        let mut told = false;
         loop {
             let path = if self.last_id.is_some() { &self.resume_path } else { &self.path };
             let mut ask = Ask::new(Method::GET, path);
@@ -102,17 +113,23 @@ impl<'c> Stream<'c> {
             }
             let error = match self.client.send(&ask).await {
                 Ok(answer) => {
-                    note("the daemon is back");
                     self.body = Some(answer.into_body());
-                    return Ok(());
+                    break;
                 }
                 Err(error) => error,
             };
             if Instant::now() > deadline || !self.may_pass(&error).await {
                 return Err(error.failure(&self.doing));
             }
+            if !std::mem::replace(&mut told, true) {
+                note(&format!("the daemon went away, waiting up to {RESUME_S_MAX} s for it"));
+            }
             sleep(Duration::from_millis(RETRY_MS)).await;
         }
+        if told {
+            note("the daemon is back");
+        }
+        Ok(())
     }
 
     /// A daemon that has just started may not know its tasks yet.

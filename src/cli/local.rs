@@ -163,24 +163,22 @@ pub async fn panel(client: &Client, out: &mut Out) -> Result<Exit, Failure> {
 #[cfg(test)]
 mod tests {
     use std::io::Write as _;
-    use std::os::fd::{AsRawFd as _, IntoRawFd as _};
+    use std::os::fd::AsRawFd as _;
+
+    use nix::sys::memfd::{MFdFlags, memfd_create};
 
     use super::*;
 
     #[test]
-    fn the_daemon_reads_a_memory_file_from_its_start_and_closes_it() {
+    fn every_daemon_reads_the_same_memory_file_from_its_start() {
         let env = Env::from_pairs([("DESKD_STATE_DIR", "/nowhere")]);
         let config = Config::load(None, &env).unwrap();
-        let name = c"deskd-config";
-        let flags = nix::sys::memfd::MFdFlags::MFD_CLOEXEC;
-        let file = std::fs::File::from(nix::sys::memfd::memfd_create(name, flags).unwrap());
-        for again in 0..2 {
-            if again == 0 {
-                (&file).write_all(&serde_json::to_vec(&config).unwrap()).unwrap();
-            }
-            let fd = file.try_clone().unwrap().into_raw_fd();
-            assert_eq!(config_from_fd(fd).unwrap(), config);
+        let memory = memfd_create(c"deskd-config", MFdFlags::MFD_CLOEXEC).unwrap();
+        let mut memory = std::fs::File::from(memory);
+        memory.write_all(&serde_json::to_vec(&config).unwrap()).unwrap();
+        for _ in 0..2 {
+            assert_eq!(config_from_fd(memory.as_raw_fd()).unwrap(), config);
         }
-        assert!(config_from_fd(file.as_raw_fd() + 1000).is_err());
+        assert!(config_from_fd(i32::MAX).is_err());
     }
 }

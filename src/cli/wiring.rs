@@ -25,8 +25,9 @@ pub fn keeper(config: Config) -> Result<Exit, Failure> {
     let program = std::env::current_exe().map_err(|error| failed(&error))?;
     let memory = memfd_create(c"deskd-config", MFdFlags::MFD_CLOEXEC).map_err(|e| failed(&e))?;
     let mut memory = File::from(memory);
-    serde_json::to_writer(&mut memory, &config).map_err(|error| failed(&error))?;
-    memory.flush().map_err(|error| failed(&error))?;
+    let json = serde_json::to_vec(&config).map_err(|error| failed(&error))?;
+    memory.write_all(&json).map_err(|error| failed(&error))?;
+    drop(json);
     let limits = Limits {
         task_bytes: config.log_store.task_limit_bytes,
         total_bytes: config.log_store.total_limit_bytes,

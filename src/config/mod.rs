@@ -18,6 +18,7 @@
 
 mod apps;
 mod desktop_files;
+mod draft;
 mod env;
 pub mod keys;
 mod parse;
@@ -33,8 +34,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::app::App;
+pub use draft::Draft;
 pub use env::{Env, inherited_env};
-pub use parse::{Draft, parse};
+pub use parse::parse;
 pub use problem::{ConfigErrors, Origin, Position, Problem};
 pub use state_dir::{default_state_dir, state_dir_candidates};
 pub use values::{Complaint, duration};

@@ -10,70 +10,7 @@ use super::apps::{self, AppDraft};
 use super::problem::Problem;
 use super::section::{Collector, Section};
 use super::values::{self, Complaint};
-use super::{Config, DisplaySettings, Env, LogStoreConfig, PodConfig, StopConfig, keys};
-use crate::domain::app::App;
-
-/// A valid configuration whose defaults and references that depend on the machine (state
-/// directory, `.desktop` files, icons) are still open.
-#[derive(Debug, Clone)]
-pub struct Draft {
-    listen: Option<SocketAddr>,
-    state_dir: Option<PathBuf>,
-    socket: Option<PathBuf>,
-    token_file: Option<PathBuf>,
-    panel_hosts: Vec<String>,
-    log_filter: Option<String>,
-    tasks_max: u32,
-    log_store: LogStoreConfig,
-    stop: StopConfig,
-    display: DisplaySettings,
-    pod: PodConfig,
-    apps: Vec<AppDraft>,
-}
-
-impl Draft {
-    /// The unix socket, if it or the state directory is said.
-    #[must_use]
-    pub fn socket(&self) -> Option<PathBuf> {
-        let in_state_dir = || self.state_dir.as_ref().map(|dir| dir.join(super::SOCKET_NAME));
-        self.socket.clone().or_else(in_state_dir)
-    }
-
-    /// The display.
-    #[must_use]
-    pub fn display(&self) -> &DisplaySettings {
-        &self.display
-    }
-
-    /// The applications alone, resolved; creates no directory.
-    #[must_use]
-    pub fn apps(self, env: &Env) -> Vec<App> {
-        let lookup = super::desktop_files::Lookup::of_system(env);
-        self.apps.into_iter().map(|app| app.resolve(&lookup)).collect()
-    }
-
-    /// Looks up what depends on the machine. Never fails: see [`crate::domain::app::App::problems`].
-    #[must_use]
-    pub fn resolve(self, file: Option<PathBuf>, env: &Env) -> Config {
-        let state_dir = self.state_dir.unwrap_or_else(|| super::default_state_dir(env));
-        let lookup = super::desktop_files::Lookup::of_system(env);
-        Config {
-            file,
-            listen: self.listen,
-            socket: self.socket.unwrap_or_else(|| state_dir.join(super::SOCKET_NAME)),
-            token_file: self.token_file.unwrap_or_else(|| state_dir.join(super::TOKEN_NAME)),
-            state_dir,
-            panel_hosts: self.panel_hosts,
-            log_filter: self.log_filter,
-            tasks_max: self.tasks_max,
-            log_store: self.log_store,
-            stop: self.stop,
-            display: self.display,
-            pod: self.pod,
-            apps: self.apps.into_iter().map(|app| app.resolve(&lookup)).collect(),
-        }
-    }
-}
+use super::{DisplaySettings, Draft, LogStoreConfig, PodConfig, StopConfig, keys};
 
 /// Reads `text` (TOML; empty when there is no file) and the environment through `env`, which wins.
 /// While the text is not TOML only its syntax errors (all of them) and the environment's problems

@@ -53,7 +53,11 @@ pub async fn start(settings: Settings) -> Result<Supervisor, StartError> {
     })
     .map_err(StartError::Display)?;
     let mut table = Table::default();
-    remembered.tasks.into_iter().for_each(|entry| table.insert(entry));
+    for mut entry in remembered.tasks {
+        // The display thread tells of every window again.
+        Arc::make_mut(&mut entry.task).windows = 0;
+        table.insert(entry);
+    }
     let busy = Arc::new(Busy::new());
     let logs_dir: Arc<Path> = settings.state_dir.join("logs").into();
     let (driver, snapshots) = Driver::new(Parts {

@@ -144,7 +144,7 @@ impl Driver {
         let TaskRecord { pid, spawned_at, end, tree_gone, stopping, stop_steps, .. } = record;
         self.spawned(&RunId { task: id.clone(), run }, pid, spawned_at);
         if stopping {
-            self.apply(&id, TaskEvent::StopAsked("you".into()));
+            self.apply(&id, TaskEvent::StopAsked("a user".into()));
         }
         for round in stop_steps {
             self.apply(&id, TaskEvent::StopStep(stop_step(&round)));

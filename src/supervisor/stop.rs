@@ -34,7 +34,7 @@ impl Driver {
             let ended = StopAdmission::AlreadyEnded(entry.task.clone());
             return self.answer(reply, Ok(ended));
         }
-        self.stop_task(id, "you", self.times(request));
+        self.stop_task(id, "a user", self.times(request));
         if let Some(entry) = self.table.get(id) {
             let task = entry.task.clone();
             let admission = if task.state == TaskState::Ended {

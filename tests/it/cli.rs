@@ -2,6 +2,7 @@
 //! is printed, on which stream, and with which exit code.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
+#![expect(clippy::disallowed_methods, reason = "a test starts the program it is about")]
 
 use std::io::Read as _;
 use std::process::{Command, Output, Stdio};
@@ -268,10 +269,15 @@ fn lines_event(id: u64, records: &[(u64, &str, bool, &str)]) -> String {
     format!("event: lines\ndata: {}\nid: {id}\n\n", Value::from(records))
 }
 
-/// Dies after the first event, then resumes, with bytes that are not UTF-8.
+/// Dies after the first event, refuses while it starts, then resumes, with bytes that are not
+/// UTF-8.
 fn dying_follower(number: usize, request: &Request, answer: &mut Answer) {
     if request.line.contains("/log?") {
         answer.whole("200 OK", "deskd-log-next: 90\r\n", b"\xff\xfe\n");
+        return;
+    }
+    if number == 1 {
+        answer.json("503 Service Unavailable", &error("shutting_down", "deskd is shutting down"));
         return;
     }
     answer.begin();
@@ -297,12 +303,15 @@ fn followed_logs_resume_where_the_daemon_died_and_stay_exact() {
         output.stdout,
         b"one\ntwo\n[deskd: 5 bytes are missing here: the limit of this task's log]\n\xff\xfe\n"
     );
-    assert_eq!(stderr.lines().count(), 2, "{stderr}");
+    assert_eq!(
+        stderr,
+        "deskd: the daemon went away, waiting up to 10 s for it\ndeskd: the daemon is back\n"
+    );
     let seen = fake.seen();
     assert_eq!(seen[0].line, "GET /v1/tasks/a-00000/log/stream?follow=true&tail=9");
-    assert_eq!(seen[1].line, "GET /v1/tasks/a-00000/log/stream?follow=true");
-    assert_eq!(seen[1].header("last-event-id"), Some("30"));
-    assert_eq!(seen[2].line, "GET /v1/tasks/a-00000/log?timestamps=false&from=60&bytes_max=30");
+    assert_eq!(seen[2].line, "GET /v1/tasks/a-00000/log/stream?follow=true");
+    assert_eq!(seen[2].header("last-event-id"), Some("30"));
+    assert_eq!(seen[3].line, "GET /v1/tasks/a-00000/log?timestamps=false&from=60&bytes_max=30");
 }
 
 #[test]

@@ -3,4 +3,8 @@
 pub mod browser;
 pub mod desk;
 pub mod http;
+pub(crate) mod keeper;
+mod keeper_host;
+pub(crate) mod proc;
+pub(crate) mod wait;
 pub mod xvnc;

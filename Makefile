@@ -1,0 +1,58 @@
+# The front door. `make run` shows deskd at work, `make test` shows that it works.
+# Both install what they need and say so; everything else assumes that they did.
+
+SHELL := /bin/bash
+# Where rustup puts cargo, for the run that has just installed it.
+export PATH := $(HOME)/.cargo/bin:$(PATH)
+
+# One static binary, for the scratch image and for every distribution: glibc linked in. (Not musl:
+# its allocator costs more than the megabyte it saves, and it needs a second Rust target.)
+# `--target` keeps the flag away from proc macros, which cannot be static.
+STATIC := RUSTFLAGS="$(RUSTFLAGS) -C target-feature=+crt-static" \
+	cargo build --release --locked --target host-tuple
+BINARY := target/deskd
+
+.PHONY: help run test check build images bench bench-peers clean
+
+help:
+	@echo 'make run          a desktop with deskd beside it, in the browser (installs what is missing)'
+	@echo 'make test         every test (installs what is missing)'
+	@echo 'make check        format, lints, documentation, unit tests: before each commit'
+	@echo 'make build        the static release binary: $(BINARY)'
+	@echo 'make images       the two container images, with buildah'
+	@echo 'make bench        deskd measured against its floors and the installed peers'
+	@echo 'make bench-peers  installs the peers'
+	@echo 'make clean        removes what was built'
+
+run:
+	@tests/setup/packages build desktop
+	@tests/setup/rust
+	@$(MAKE) --no-print-directory build
+	@tests/setup/run-desktop $(BINARY)
+
+test:
+	@tests/setup/packages build desktop test images
+	@tests/setup/rust clippy rustfmt
+	@$(MAKE) --no-print-directory build
+	@tests/setup/all-tests
+
+check:
+	@tests/setup/all-tests --quick
+
+build:
+	$(STATIC)
+	@install -D target/*/release/deskd $(BINARY)
+
+images: build
+	@tests/setup/packages images
+	@container/build-images
+
+bench: build
+	@tests/bench/run
+
+bench-peers:
+	@tests/bench/peers
+
+clean:
+	cargo clean
+	rm -rf .cache

@@ -1,0 +1,121 @@
+//! deskd as it is delivered: under systemd and supervisord, in containers, and `make run`.
+//!
+//! These tests start the static release binary (`make build`), as a pod and a unit do, and as the
+//! pod's user.
+
+mod containers;
+mod pod;
+mod run;
+mod supervisord;
+mod systemd;
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::os::unix::fs::chown;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use crate::support::xvnc::{POD_UID, Place, Running, eventually};
+
+/// Directories in which a command is looked for: Debian keeps daemons in `sbin`.
+const COMMAND_DIRS: [&str; 4] = ["/usr/local/bin", "/usr/bin", "/usr/sbin", "/usr/games"];
+/// Longest wait for an HTTP answer.
+const HTTP_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The root of the repository.
+fn repository() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The static release binary, when it and `tools` are here and this is root; under CI what is
+/// missing is a failure.
+fn delivered(tools: &[&str]) -> Option<PathBuf> {
+    let binary = repository().join("target/deskd");
+    let mut missing: Vec<&str> = tools
+        .iter()
+        .copied()
+        .filter(|tool| !COMMAND_DIRS.iter().any(|dir| Path::new(dir).join(tool).exists()))
+        .collect();
+    if !binary.exists() {
+        missing.push("target/deskd (make build)");
+    }
+    if !nix::unistd::geteuid().is_root() {
+        missing.push("root");
+    }
+    if missing.is_empty() {
+        return Some(binary);
+    }
+    assert!(std::env::var_os("CI").is_none(), "missing: {missing:?}");
+    println!("skipped: missing {missing:?}");
+    None
+}
+
+/// A directory of the pod's user with deskd in it, as installed: reachable for that user wherever
+/// this repository is.
+struct Installed {
+    dir: tempfile::TempDir,
+}
+
+impl Installed {
+    fn new(binary: &Path) -> Self {
+        let dir =
+            tempfile::Builder::new().prefix("deskd-installed-").tempdir().expect("a directory");
+        chown(dir.path(), Some(POD_UID), Some(POD_UID)).expect("chown");
+        std::fs::copy(binary, dir.path().join("deskd")).expect("a copy of the binary");
+        Self { dir }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// A command as the pod's user with deskd's directory first in PATH, and deskd's variables.
+    fn command(&self, argv: &[&str]) -> Command {
+        let mut command = Place::pod().command(argv);
+        command.env("PATH", format!("{}:/usr/sbin:/usr/bin:/sbin:/bin", self.dir.path().display()));
+        command.env("HOME", self.dir.path());
+        command.env("DESKD_STATE_DIR", self.path("state")).env("DESKD_LISTEN", "127.0.0.1:0");
+        command.env("DESKD_CONFIG", repository().join("container/sample.toml"));
+        command
+    }
+}
+
+/// What a command printed, when it ended well.
+fn stdout_of(command: &mut Command) -> String {
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    assert!(
+        output.status.success(),
+        "{command:?}: {}\n{}{}",
+        output.status,
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr),
+    );
+    String::from_utf8(output.stdout).expect("UTF-8").trim_end().to_owned()
+}
+
+/// `GET path`: status code and body.
+fn get(address: SocketAddr, path: &str) -> Option<(u16, String)> {
+    let mut stream = TcpStream::connect_timeout(&address, HTTP_TIMEOUT).ok()?;
+    stream.set_read_timeout(Some(HTTP_TIMEOUT)).ok()?;
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    let (head, body) = answer.split_once("\r\n\r\n")?;
+    Some((head.split(' ').nth(1)?.parse().ok()?, body.to_owned()))
+}
+
+/// Processes that have `needle` in their arguments or environment: pid and arguments.
+fn processes_with(needle: &str) -> Vec<(u32, String)> {
+    let entries = std::fs::read_dir("/proc").expect("/proc").flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    pids.filter(|&pid| pid != std::process::id())
+        .filter_map(|pid| {
+            let text = |file| std::fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default();
+            let arguments = String::from_utf8_lossy(&text("cmdline")).replace('\0', " ");
+            let environment = String::from_utf8_lossy(&text("environ")).into_owned();
+            let found = arguments.contains(needle) || environment.contains(needle);
+            found.then_some((pid, arguments))
+        })
+        .collect()
+}
