@@ -1,4 +1,5 @@
 //! The one integration binary.
+
 mod api;
 mod api_streams;
 mod architecture;

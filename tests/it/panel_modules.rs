@@ -5,6 +5,7 @@ use std::process::Command;
 use super::support::xvnc::Running;
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "CI and PATH are in the environment")]
 fn the_modules_of_the_panel_pass_their_tests() {
     let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/panel");
     let files =

@@ -17,6 +17,7 @@ pub const ENTER: &str = "\u{e007}";
 pub const ESCAPE: &str = "\u{e00c}";
 
 /// Whether browser tests can run; under CI what is missing is a failure.
+#[expect(clippy::disallowed_methods, reason = "CI says so in the environment")]
 pub fn available() -> bool {
     let missing: Vec<_> = ["chromium", "chromedriver"]
         .into_iter()
