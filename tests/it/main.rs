@@ -22,4 +22,6 @@ mod keeper_run;
 mod keeper_spawn;
 mod keeper_stop;
 mod packaging;
+mod panel;
+mod panel_modules;
 mod support;
