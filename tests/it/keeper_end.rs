@@ -1,5 +1,7 @@
 //! How the keeper ends, and what it costs while it runs.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, also in its helpers")]
+
 use std::time::{Duration, Instant};
 
 use deskd::domain::task::Exit;

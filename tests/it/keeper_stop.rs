@@ -1,5 +1,7 @@
 //! Stopping: nothing survives, whatever it did to get away.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, also in its helpers")]
+
 use deskd::domain::task::{Exit, StopStepKind};
 use deskd::keeper::wire::{FromKeeper, ToKeeper};
 

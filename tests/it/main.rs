@@ -8,6 +8,7 @@ mod cli;
 mod cli_daemon;
 mod cli_fake;
 mod config;
+mod desktop;
 mod display_endpoints;
 mod display_helper;
 mod display_leaks;

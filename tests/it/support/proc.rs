@@ -1,5 +1,7 @@
 //! What `/proc` says about a process, for assertions.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, also in its helpers")]
+
 use std::fs;
 use std::time::Duration;
 

@@ -1,0 +1,106 @@
+//! One start: from the request to the program's first instruction.
+
+use std::collections::BTreeMap;
+
+use anyhow::Result;
+
+use crate::bench::Bench;
+use crate::floor;
+use crate::os::{self, now_ns};
+use crate::report::Row;
+use crate::stats::{Samples, figure};
+use crate::subject::{Kind, Setup, Subject};
+
+/// Starts of each subject.
+const ROUNDS: u32 = 250;
+/// Rounds that only warm up.
+const WARM_UP_ROUNDS: u32 = 12;
+/// Services taken in turn: s6 and runit do not start one again within a second.
+const SERVICES: u32 = 48;
+/// Pause after each start, milliseconds: the supervisor reaps in peace.
+const SETTLE_MS: u64 = 3;
+/// deskd at most this many times the floor.
+const RATIO_MAX: f64 = 1.5;
+/// deskd's 99th percentile, milliseconds.
+const P99_MS_MAX: f64 = 5.0;
+
+const FLOOR_TAG: u32 = 9_999;
+
+/// Starts one service; nanoseconds to its first instruction.
+fn sample(bench: &mut Bench, subject: &mut dyn Subject, n: u32) -> Result<u64> {
+    let name = format!("first-{n}");
+    let asked = now_ns();
+    subject.start(&name)?;
+    let report = bench.fifo.next_of(n, 5_000)?;
+    Ok(report.ns.saturating_sub(asked))
+}
+
+type Figures = (Samples, BTreeMap<Kind, Samples>);
+
+/// Floor and subjects in turns, another one first in each round.
+fn rounds(bench: &mut Bench, subjects: &mut [Box<dyn Subject>], rounds: u32) -> Result<Figures> {
+    let (mut floor, mut figures) = Figures::default();
+    let argv = bench.argv("first", FLOOR_TAG, &[]);
+    for round in 0..WARM_UP_ROUNDS + rounds {
+        let warm = round >= WARM_UP_ROUNDS;
+        for turn in 0..=subjects.len() {
+            let who = (turn + round as usize) % (subjects.len() + 1);
+            if let Some(subject) = subjects.get_mut(who) {
+                let ns = sample(bench, subject.as_mut(), round % SERVICES)?;
+                if warm {
+                    figures.entry(subject.kind()).or_default().push(ns);
+                }
+            } else {
+                let ns = floor::start_ns(&argv, FLOOR_TAG, &mut bench.fifo)?;
+                if warm {
+                    floor.push(ns);
+                }
+            }
+            os::pause_ms(SETTLE_MS);
+        }
+        if round % SERVICES == SERVICES - 1 {
+            subjects.iter_mut().try_for_each(|subject| subject.forget())?;
+        }
+    }
+    Ok((floor, figures))
+}
+
+fn fill(row: &mut Row, floor: &Samples, figures: &BTreeMap<Kind, Samples>) {
+    let pair = |s: &Samples| format!("{} / {}", figure(s.p50()), figure(s.p99()));
+    row.floor = pair(floor);
+    for (&kind, samples) in figures {
+        row.cell(kind, pair(samples));
+    }
+    let Some(ours) = figures.get(&Kind::Deskd) else { return };
+    let ratio = ours.p50() / floor.p50();
+    row.ratio = format!("{ratio:.2}");
+    let ahead = figures.iter().all(|(&kind, s)| kind == Kind::Deskd || s.p50() > ours.p50());
+    row.met = Some(ratio <= RATIO_MAX && ours.p99() < P99_MS_MAX && ahead);
+}
+
+/// All subjects.
+pub fn run(bench: &mut Bench) -> Result<Vec<Row>> {
+    let mut row = Row::new(
+        "start request to first instruction, p50 / p99 ms",
+        "p50 at most 1.5 of the floor and ahead of all, p99 under 5 ms",
+    );
+    let setup = Setup { services: bench.services(SERVICES, "first", 0, &[]), ..Setup::default() };
+    let mut subjects = bench.boot_all(&setup, &mut row);
+    let (floor, figures) = rounds(bench, &mut subjects, ROUNDS)?;
+    fill(&mut row, &floor, &figures);
+    Ok(vec![row])
+}
+
+/// deskd alone, with a big daemon.
+pub fn run_big(bench: &mut Bench) -> Result<Vec<Row>> {
+    let mut row = Row::new("the same with a daemon of 256 MB, p50 / p99 ms", "the same");
+    let setup = Setup { services: bench.services(SERVICES, "first", 0, &[]), ..Setup::default() };
+    if !bench.kinds.contains(&Kind::Deskd) {
+        return Ok(vec![row]);
+    }
+    let Some(subject) = bench.boot(Kind::Deskd, &setup, &mut row) else { return Ok(vec![row]) };
+    let mut subjects = vec![subject];
+    let (floor, figures) = rounds(bench, &mut subjects, ROUNDS)?;
+    fill(&mut row, &floor, &figures);
+    Ok(vec![row])
+}

@@ -1,0 +1,226 @@
+//! deskd, over the unix socket (`docs/api.md`): one keep-alive connection for single requests, a few
+//! for many at once. No X server runs in the bench: `DISPLAY` names one that does not exist, and the
+//! programs need none.
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use super::web::WebFollow;
+use crate::http::{Answer, Http, request};
+use crate::os;
+use crate::subject::{Follow, Kind, Root, Setup, Subject, deskd_binary, until_ready};
+
+/// Connections over which many starts are asked for at once.
+const CONNECTIONS: usize = 8;
+/// A display that nobody serves.
+const DISPLAY_UNUSED: &str = ":6099";
+/// Bytes asked for in one read of a log.
+const LOG_READ_BYTES: usize = 1 << 20;
+
+struct Deskd {
+    root: Root,
+    dir: PathBuf,
+    http: Http,
+    many: Vec<Http>,
+    tasks: HashMap<String, String>,
+}
+
+/// The configuration file's text.
+pub fn config(setup: &Setup) -> String {
+    let mut text = "listen = \"none\"\n".to_owned();
+    if setup.log_bytes > 0 {
+        let bytes = setup.log_bytes;
+        let _ = write!(text, "[log_store]\ntask_limit = \"{bytes}\"\ntotal_limit = \"{bytes}\"\n");
+    }
+    for service in &setup.services {
+        let _ = write!(
+            text,
+            "[app.{}]\ncommand = {:?}\nneeds_display = false\n",
+            service.name, service.argv
+        );
+    }
+    text
+}
+
+/// The command that runs it, with an environment of its own.
+pub fn command(dir: &Path) -> Command {
+    let mut command = Command::new(deskd_binary());
+    command.arg("run").arg("--config").arg(dir.join("deskd.toml")).env_clear();
+    command.envs(std::env::vars_os().filter(|(name, _)| name == "PATH" || name == "HOME"));
+    command.env("DESKD_STATE_DIR", dir.join("state")).env("DISPLAY", DISPLAY_UNUSED);
+    command.env("DESKD_LISTEN", "none").env("DESKD_LOG", "warn");
+    command
+}
+
+/// Boots it.
+pub fn boot(dir: &Path, setup: &Setup) -> Result<Box<dyn Subject>> {
+    fs::write(dir.join("deskd.toml"), config(setup))?;
+    let root = Root::spawn(&mut command(dir), dir)?;
+    let socket = dir.join("state/deskd.sock");
+    until_ready(|| alive(&socket))?;
+    let http = Http::connect(&socket)?;
+    let mut many = Vec::new();
+    for _ in 0..CONNECTIONS {
+        many.push(Http::connect(&socket)?);
+    }
+    let mut subject = Deskd { root, dir: dir.to_owned(), http, many, tasks: HashMap::new() };
+    for service in setup.services.iter().filter(|service| service.autostart) {
+        subject.start(&service.name)?;
+    }
+    Ok(Box::new(subject))
+}
+
+/// Whether a request on a fresh connection is answered by 200.
+pub fn alive(socket: &Path) -> bool {
+    Http::connect(socket)
+        .and_then(|mut http| http.get("/livez"))
+        .is_ok_and(|answer| answer.status == 200)
+}
+
+/// The id in a `Task`.
+fn task_id(answer: &Answer) -> Result<String> {
+    #[derive(serde::Deserialize)]
+    struct Task {
+        id: String,
+    }
+    if answer.status != 201 {
+        bail!("launch answered {}: {}", answer.status, String::from_utf8_lossy(&answer.body));
+    }
+    Ok(serde_json::from_slice::<Task>(&answer.body)?.id)
+}
+
+fn launch(service: &str) -> Vec<u8> {
+    request("POST", "/v1/tasks", "application/json", &format!("{{\"app\":\"{service}\"}}"))
+}
+
+/// The data of `lines` events; other events and fields are passed over.
+fn sse_lines(raw: &[u8], line: &mut dyn FnMut(&[u8])) {
+    #[derive(serde::Deserialize)]
+    struct Record {
+        text: String,
+    }
+    let Some(data) = raw.strip_prefix(b"data: ").or_else(|| raw.strip_prefix(b"data:")) else {
+        return;
+    };
+    for record in serde_json::from_slice::<Vec<Record>>(data).unwrap_or_default() {
+        line(record.text.as_bytes());
+    }
+}
+
+impl Deskd {
+    fn socket(&self) -> PathBuf {
+        self.dir.join("state/deskd.sock")
+    }
+
+    fn task(&self, service: &str) -> Result<&String> {
+        self.tasks.get(service).with_context(|| format!("{service} was not started"))
+    }
+}
+
+impl Subject for Deskd {
+    fn kind(&self) -> Kind {
+        Kind::Deskd
+    }
+
+    fn root(&self) -> i32 {
+        self.root.pid()
+    }
+
+    fn start(&mut self, service: &str) -> Result<()> {
+        self.http.send(&launch(service))?;
+        let answer = self.http.answer()?;
+        self.tasks.insert(service.to_owned(), task_id(&answer)?);
+        Ok(())
+    }
+
+    fn start_all(&mut self, services: &[String]) -> Result<()> {
+        let share = services.len().div_ceil(self.many.len());
+        for (http, services) in self.many.iter_mut().zip(services.chunks(share)) {
+            let requests: Vec<u8> = services.iter().flat_map(|name| launch(name)).collect();
+            http.send(&requests)?;
+        }
+        for (http, services) in self.many.iter_mut().zip(services.chunks(share)) {
+            for service in services {
+                self.tasks.insert(service.clone(), task_id(&http.answer()?)?);
+            }
+        }
+        Ok(())
+    }
+
+    fn forget(&mut self) -> Result<()> {
+        for (_, id) in std::mem::take(&mut self.tasks) {
+            let path = format!("/v1/tasks/{id}");
+            let http = &mut self.http;
+            let mut status = 0;
+            os::wait_until(5_000, || {
+                status = http.json("DELETE", &path, "").map_or(0, |answer| answer.status);
+                matches!(status, 204 | 404)
+            });
+            if !matches!(status, 204 | 404) {
+                bail!("DELETE {path} answered {status}");
+            }
+        }
+        Ok(())
+    }
+
+    fn health(&mut self) -> Result<bool> {
+        let answer = self.http.get("/livez")?;
+        if answer.status != 200 {
+            bail!("health answered {}", answer.status);
+        }
+        Ok(true)
+    }
+
+    fn follow(&mut self, service: &str) -> Result<Box<dyn Follow>> {
+        let path = format!("/v1/tasks/{}/log/stream?follow=true&tail=0", self.task(service)?);
+        let body = Http::connect(&self.socket())?.stream(&path)?;
+        Ok(Box::new(WebFollow::new(body, sse_lines)))
+    }
+
+    fn kept(&mut self, service: &str, line: &mut dyn FnMut(&[u8])) -> Result<()> {
+        let id = self.task(service)?.clone();
+        let mut http = Http::connect(&self.socket())?;
+        let mut text: Vec<u8> = Vec::new();
+        let mut from = 0u64;
+        loop {
+            let path = format!("/v1/tasks/{id}/log?from={from}&bytes_max={LOG_READ_BYTES}");
+            let mut answer = http.get(&path)?;
+            if answer.status != 200 {
+                bail!("{path} answered {}", answer.status);
+            }
+            let next = answer.header("deskd-log-next").and_then(|v| v.parse().ok());
+            let next = next.context("no Deskd-Log-Next header")?;
+            text.append(&mut answer.body);
+            if let Some(end) = memchr::memrchr(b'\n', &text) {
+                text.get(..end).unwrap_or_default().split(|&b| b == b'\n').for_each(&mut *line);
+                text.drain(..=end);
+            }
+            if next == from {
+                break;
+            }
+            from = next;
+        }
+        if !text.is_empty() {
+            line(&text);
+        }
+        Ok(())
+    }
+
+    /// The keeper starts the daemon again by itself.
+    fn revive(&mut self) -> Result<()> {
+        let socket = self.socket();
+        until_ready(|| alive(&socket))?;
+        self.http = Http::connect(&socket)?;
+        Ok(())
+    }
+
+    /// The daemon, the keeper's only child that is no application.
+    fn victim(&self) -> i32 {
+        os::own_processes(self.root()).get(1).copied().unwrap_or(self.root())
+    }
+}

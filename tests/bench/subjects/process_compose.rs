@@ -1,0 +1,116 @@
+//! process-compose: orders by its HTTP API over its unix socket, programs by `entrypoint` (no shell
+//! between), output followed over its WebSocket and kept in its log file.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Result, bail};
+
+use super::files::each_line;
+use super::web::{WebFollow, message_lines};
+use crate::http::Http;
+use crate::subject::{Follow, Kind, Root, Setup, Subject, until_ready};
+
+struct ProcessCompose {
+    root: Root,
+    dir: PathBuf,
+    http: Http,
+}
+
+fn spawn(dir: &Path) -> Result<Root> {
+    let mut command = Command::new("process-compose");
+    command.args(["up", "-t=false", "--keep-project", "--disable-dotenv", "--no-watch", "-U"]);
+    command.arg("-u").arg(dir.join("sock")).arg("-L").arg(dir.join("log"));
+    command.arg("-f").arg(dir.join("process-compose.yaml")).env("XDG_CONFIG_HOME", dir);
+    Root::spawn(&mut command, dir)
+}
+
+/// Boots it.
+pub fn boot(dir: &Path, setup: &Setup) -> Result<Box<dyn Subject>> {
+    let mut text =
+        "version: \"0.5\"\nis_tui_disabled: true\nlog_level: error\nprocesses:\n".to_owned();
+    for service in &setup.services {
+        let argv = serde_json::to_string(&service.argv)?;
+        let _ = write!(
+            text,
+            "  {}:\n    entrypoint: {argv}\n    disabled: {}\n    namespace: bench\n",
+            service.name, !service.autostart
+        );
+        if setup.loggers {
+            let _ = write!(
+                text,
+                "    log_location: {}/{}.log\n    log_configuration:\n      disable_json: true\n      \
+                 no_metadata: true\n      no_color: true\n",
+                dir.display(),
+                service.name
+            );
+        }
+    }
+    if setup.services.is_empty() {
+        text += "  none:\n    entrypoint: [\"/bin/true\"]\n    disabled: true\n";
+    }
+    fs::write(dir.join("process-compose.yaml"), text)?;
+    let root = spawn(dir)?;
+    let socket = dir.join("sock");
+    until_ready(|| Http::connect(&socket).is_ok())?;
+    let http = Http::connect(&socket)?;
+    let mut subject = ProcessCompose { root, dir: dir.to_owned(), http };
+    subject.health()?;
+    Ok(Box::new(subject))
+}
+
+impl Subject for ProcessCompose {
+    fn kind(&self) -> Kind {
+        Kind::ProcessCompose
+    }
+
+    fn root(&self) -> i32 {
+        self.root.pid()
+    }
+
+    fn start(&mut self, service: &str) -> Result<()> {
+        let answer = self.http.json("POST", &format!("/process/start/{service}"), "")?;
+        if answer.status != 200 {
+            bail!("start answered {}: {}", answer.status, String::from_utf8_lossy(&answer.body));
+        }
+        Ok(())
+    }
+
+    fn start_all(&mut self, _services: &[String]) -> Result<()> {
+        let answer = self.http.json("POST", "/namespace/start/bench", "")?;
+        if answer.status != 200 {
+            bail!("start answered {}: {}", answer.status, String::from_utf8_lossy(&answer.body));
+        }
+        Ok(())
+    }
+
+    fn health(&mut self) -> Result<bool> {
+        let answer = self.http.get("/live")?;
+        if answer.status != 200 {
+            bail!("health answered {}", answer.status);
+        }
+        Ok(true)
+    }
+
+    fn follow(&mut self, service: &str) -> Result<Box<dyn Follow>> {
+        let http = Http::connect(&self.dir.join("sock"))?;
+        let body =
+            http.websocket(&format!("/process/logs/ws?name={service}&offset=0&follow=true"))?;
+        Ok(Box::new(WebFollow::new(body, message_lines)))
+    }
+
+    fn kept(&mut self, service: &str, line: &mut dyn FnMut(&[u8])) -> Result<()> {
+        each_line(&[self.dir.join(format!("{service}.log"))], 0, line)
+    }
+
+    fn revive(&mut self) -> Result<()> {
+        let _ = fs::remove_file(self.dir.join("sock"));
+        self.root = spawn(&self.dir)?;
+        let socket = self.dir.join("sock");
+        until_ready(|| Http::connect(&socket).and_then(|mut http| http.get("/live")).is_ok())?;
+        self.http = Http::connect(&socket)?;
+        Ok(())
+    }
+}
