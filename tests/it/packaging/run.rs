@@ -10,7 +10,9 @@ use std::process::{Command, Stdio};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 
-use super::{Running, delivered, eventually, get, processes_with, repository, stdout_of};
+use super::{
+    Running, delivered, eventually, get, own_variable, processes_with, repository, stdout_of,
+};
 use crate::support::xvnc::POD_UID;
 
 const TOOLS: [&str; 6] = ["make", "Xvnc", "openbox", "websockify", "xclock", "gnome-2048"];
@@ -36,7 +38,7 @@ impl MakeRun {
         let mut command = Command::new("make");
         command.args(["--no-print-directory", "run"]).current_dir(repository()).env_clear();
         for name in ["PATH", "HOME", "CARGO_HOME", "RUSTUP_HOME", "RUSTUP_TOOLCHAIN"] {
-            if let Some(value) = std::env::var_os(name) {
+            if let Some(value) = own_variable(name) {
                 command.env(name, value);
             }
         }
