@@ -100,11 +100,9 @@ pub fn run(bench: &mut Bench) -> Result<Vec<Row>> {
         }
         for echo in &mut echoes {
             os::pause_ms(SETTLE_MS);
-            // A subject that polls (supervisord's select) may need longer; it just gets fewer rounds.
-            if let Ok(ns) = echo.sample() {
-                if round >= WARM_UP_ROUNDS {
-                    figures.entry(echo.kind).or_default().push(ns);
-                }
+            let ns = echo.sample()?;
+            if round >= WARM_UP_ROUNDS {
+                figures.entry(echo.kind).or_default().push(ns);
             }
         }
     }
