@@ -96,6 +96,7 @@ fn settings(config: &Config, env: &Env) -> Settings {
         state_dir: config.state_dir.clone(),
         display,
         display_number: number,
+        home: env.get("HOME").filter(|home| Path::new(home).is_dir()),
         inherited_env: inherited_env(env),
         tcp_wanted: config.display.require_tcp,
         shm_wanted: config.display.require_shm,

@@ -107,7 +107,7 @@ impl Feed {
         if let Some(gap) = &chunk.gap {
             super::sse::event(&mut out, "gap", Some(&chunk.from.to_string()), gap);
         }
-        let encoded = encode::events(&inner.scratch, chunk.from, force, &mut out);
+        let encoded = encode::events(&inner.scratch, chunk.from, chunk.next, force, &mut out);
         out.shrink_to_fit();
         let piece = Piece { next: encoded.next, bytes: out.into(), held_back: encoded.held_back };
         if piece.next > cursor {

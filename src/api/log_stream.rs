@@ -23,7 +23,6 @@ use super::limits::KEEP_ALIVE_S;
 use super::sse;
 use super::state::{ApiState, Shared};
 use crate::domain::id::TaskId;
-use crate::domain::task::{Task, TaskState};
 use crate::supervisor::{LogFollow, Snapshot};
 
 /// How long half a character waits for its other half.
@@ -170,7 +169,7 @@ impl Follower {
             (None, Some(until)) => self.cursor >= until,
             _ => {
                 let snapshot = self.snapshots.borrow_and_update();
-                snapshot.task(&self.task).is_none_or(|task| is_over(task))
+                snapshot.task(&self.task).is_none_or(|task| task.is_over())
             }
         }
     }
@@ -188,7 +187,7 @@ impl Follower {
         };
         let (task, snapshots) = (&self.task, &mut self.snapshots);
         let over = async {
-            let gone = |snapshot: &Arc<Snapshot>| snapshot.task(task).is_none_or(|it| is_over(it));
+            let gone = |snapshot: &Arc<Snapshot>| snapshot.task(task).is_none_or(|it| it.is_over());
             if snapshots.wait_for(gone).await.is_err() {
                 std::future::pending().await
             }
@@ -209,8 +208,4 @@ impl Follower {
             sleep_until(last + pause).await;
         }
     }
-}
-
-fn is_over(task: &Task) -> bool {
-    task.state == TaskState::Ended && task.next_run_at.is_none()
 }

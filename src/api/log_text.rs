@@ -66,7 +66,11 @@ pub async fn log_text(
     let mut reader = state.handle.log_reader(&task)?;
     let bounds = reader.bounds()?;
     let from = match (query.from, query.tail) {
-        (Some(cursor), _) => cursor,
+        (Some(cursor), _) => {
+            // Beyond the end there is nothing to read, but the cursor must be refused.
+            reader.read(cursor, 1, &mut Vec::new())?;
+            cursor
+        }
         (None, Some(lines)) => reader.tail(lines)?,
         (None, None) => bounds.first,
     };
@@ -155,15 +159,15 @@ impl Text {
     /// Appends the text of the next chunk.
     fn read(&mut self, out: &mut Vec<u8>) -> Result<Start, ApiError> {
         let mut start = Start { from: self.cursor, dropped_bytes: 0, more: false };
-        if self.cursor >= self.until && self.cursor != 0 || self.left == 0 {
+        if self.cursor >= self.until || self.left == 0 {
             return Ok(start);
         }
-        let room = u64::try_from(CHUNK_BYTES_MAX.min(self.left)).unwrap_or(u64::MAX);
-        let bytes_max = room.min(self.until.saturating_sub(self.cursor)).max(1);
         self.scratch.clear();
-        let chunk = self.reader.read(self.cursor, bytes_max as usize, &mut self.scratch)?;
+        let bytes_max = CHUNK_BYTES_MAX.min(self.left);
+        let chunk = self.reader.read(self.cursor, bytes_max, &mut self.scratch)?;
         start.from = chunk.from;
         start.more = chunk.next > self.cursor;
+        self.cursor = chunk.next;
         if let Some(gap) = &chunk.gap {
             start.dropped_bytes += gap.dropped_bytes;
             self.format.gap(gap, out);
@@ -174,13 +178,17 @@ impl Text {
                 kind: super::error::LogErrorKind::Io,
                 message: error.to_string(),
             })?;
+            if record.cursor >= self.until {
+                // Written since this answer began: the next one's.
+                self.cursor = record.cursor;
+                break;
+            }
             if let (Tag::Gap(gap), true) = (&record.tag, leading) {
                 start.dropped_bytes += gap.dropped_bytes;
             }
             leading &= matches!(record.tag, Tag::Gap(_));
             self.format.record(&record, out);
         }
-        self.cursor = chunk.next;
         self.left = self.left.saturating_sub(self.scratch.len());
         Ok(start)
     }

@@ -261,10 +261,13 @@ impl History {
         let fresh = |at: Option<i64>| at.is_some_and(|at| at >= since_ms);
         let running = task.ended_at.is_none_or(|end| task.started_at.is_some_and(|at| at > end));
         let ended = if running { task.runs.saturating_sub(1) } else { task.runs };
-        let before = Counted {
-            runs: if fresh(task.started_at) { task.runs.saturating_sub(1) } else { task.runs },
-            ended: if fresh(task.ended_at) { ended.saturating_sub(1) } else { ended },
-            windowed: 0,
+        let before = match task.created_at >= since_ms {
+            true => Counted::default(),
+            false => Counted {
+                runs: if fresh(task.started_at) { task.runs.saturating_sub(1) } else { task.runs },
+                ended: if fresh(task.ended_at) { ended.saturating_sub(1) } else { ended },
+                windowed: 0,
+            },
         };
         let counted = self.tasks.entry(task.id.clone()).or_insert(before);
         counters.runs.inc_by(u64::from(task.runs.saturating_sub(counted.runs)));

@@ -1,5 +1,6 @@
 //! HTTP over the daemon's unix socket: one connection per request, answers of bounded size.
 
+use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::net::UnixStream;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::failure::Failure;
 use crate::domain::plan::Rejected;
@@ -24,6 +25,11 @@ const ANSWER_BYTES_MAX: usize = 256 << 20;
 const HEAD_S_MAX: u64 = 30;
 /// Time for the head of an answer to `/wait`, which takes up to 60 s by itself.
 const WAIT_HEAD_S_MAX: u64 = 75;
+
+/// Time a refused connection is tried again: the keeper starts a killed daemon within 0.5 s.
+const REFUSED_MS_MAX: u64 = 1_000;
+/// Pause between these tries.
+const REFUSED_PAUSE_MS: u64 = 10;
 
 /// The daemon, by its socket.
 #[derive(Debug)]
@@ -102,7 +108,8 @@ impl Client {
 
     /// Sends and returns the head of a successful answer; its body is still to come.
     pub async fn send(&self, ask: &Ask<'_>) -> Result<Response<Incoming>, ClientError> {
-        let stream = UnixStream::connect(&self.socket)
+        let stream = self
+            .connect()
             .await
             .map_err(|source| ClientError::Unreachable { socket: self.socket.clone(), source })?;
         let lost = |error: hyper::Error| ClientError::Lost(error_chain(&error));
@@ -125,6 +132,22 @@ impl Client {
             ..ErrorBody::default()
         });
         Err(ClientError::Refused { status, body })
+    }
+
+    /// A refused connection is most often a daemon that was killed and is being started again.
+    async fn connect(&self) -> std::io::Result<UnixStream> {
+        let deadline = Instant::now() + Duration::from_millis(REFUSED_MS_MAX);
+        loop {
+            match UnixStream::connect(&self.socket).await {
+                Err(error)
+                    if error.kind() == ErrorKind::ConnectionRefused
+                        && Instant::now() < deadline =>
+                {
+                    tokio::time::sleep(Duration::from_millis(REFUSED_PAUSE_MS)).await;
+                }
+                result => return result,
+            }
+        }
     }
 
     /// Sends and reads the whole answer as JSON; no body is `null`.

@@ -59,7 +59,7 @@ pub fn connect(address: &Address, cookie: Option<&Cookie>, limit: Duration) -> H
             return handshake;
         }
     }
-    let reason = "it closed the connection without a word";
+    let reason = "it ended the connection without a reason";
     Handshake::Failed(EndpointState::Refused(reason.into()))
 }
 
@@ -218,21 +218,12 @@ mod tests {
                 let (mut stream, _) = listener.accept().unwrap();
                 stream.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
                 // One byte each 20 ms: progress, but never an answer within the limit.
-                while stream.write_all(&[1]).is_ok() && stream.read(&mut [0; 64]).is_err_or_some() {
+                while stream.write_all(&[1]).is_ok() && !matches!(stream.read(&mut [0; 64]), Ok(0))
+                {
                 }
             }),
             EndpointState::Hanging
         );
-    }
-
-    trait Alive {
-        fn is_err_or_some(self) -> bool;
-    }
-
-    impl Alive for io::Result<usize> {
-        fn is_err_or_some(self) -> bool {
-            !matches!(self, Ok(0))
-        }
     }
 
     #[test]
@@ -251,7 +242,10 @@ mod tests {
         let state = against(|listener| {
             (0..ATTEMPTS_MAX).for_each(|_| drop(listener.accept().unwrap()));
         });
-        assert_eq!(state, EndpointState::Refused("it closed the connection without a word".into()));
+        assert_eq!(
+            state,
+            EndpointState::Refused("it ended the connection without a reason".into())
+        );
         let state = against(|listener| {
             let (mut stream, _) = listener.accept().unwrap();
             stream.read_exact(&mut [0; 12]).unwrap();
@@ -264,10 +258,11 @@ mod tests {
     fn garbage_is_not_x11() {
         let state = against(|listener| {
             let (mut stream, _) = listener.accept().unwrap();
-            stream.write_all(b"SSH-2.\0\0").unwrap();
+            stream.write_all(b"SSH-2.\x01\0").unwrap();
             stream.write_all(b"xxxx").unwrap();
             hold(stream);
         });
-        assert!(matches!(state, EndpointState::Refused(_) | EndpointState::Hanging), "{state:?}");
+        let EndpointState::Refused(reason) = state else { panic!("{state:?}") };
+        assert!(reason.starts_with("it does not speak X11"), "{reason}");
     }
 }

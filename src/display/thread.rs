@@ -5,7 +5,7 @@
 //!   Away ------------------------------------------> Here
 //!    ^  retry: socket created, or backoff              |  hang check every 10 s
 //!    |                                                 |  silent: Hanging (same connection,
-//!    +-------------------------------------------------+    its next byte ends it)
+//!    +-------------------------------------------------+    its next answer ends it)
 //!           end of file: lost
 //! ```
 //!
@@ -86,8 +86,10 @@ impl Away {
         let read = self.watch.as_ref().map(Inotify::read_events);
         match read {
             Some(Err(nix::errno::Errno::EAGAIN)) | None => return,
-            Some(Ok(_)) => {}
-            Some(Err(_)) => self.watch = None,
+            // The directory itself may be gone.
+            Some(Ok(events))
+                if events.iter().all(|e| !e.mask.contains(AddWatchFlags::IN_IGNORED)) => {}
+            Some(_) => self.watch = None,
         }
         self.pause = Duration::ZERO;
         self.retry_at = Instant::now();
@@ -97,8 +99,7 @@ impl Away {
 /// Nothing when the directory does not exist yet.
 fn watch() -> Option<Inotify> {
     let watch = Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC).ok()?;
-    let kinds =
-        AddWatchFlags::IN_CREATE | AddWatchFlags::IN_MOVED_TO | AddWatchFlags::IN_DELETE_SELF;
+    let kinds = AddWatchFlags::IN_CREATE | AddWatchFlags::IN_MOVED_TO;
     watch.add_watch(Path::new(SOCKET_DIR), kinds).ok()?;
     Some(watch)
 }
@@ -173,23 +174,22 @@ impl Worker {
     /// Sleeps until something happens; false when `poll` itself is broken.
     fn wait(&self) -> bool {
         let (server, until) = match &self.server {
-            Server::Away(away) => (away.watch.as_ref().map(AsFd::as_fd), Some(away.retry_at)),
-            Server::Here(here) if here.hanging => (Some(here.session.as_fd()), None),
+            Server::Away(away) => (away.watch.as_ref().map(AsFd::as_fd), away.retry_at),
+            Server::Here(here) if here.hanging => (Some(here.session.as_fd()), here.check_at),
             Server::Here(here) => {
                 let until = match (here.busy, here.session.refresh_at()) {
                     (true, _) => Instant::now(),
                     (false, Some(refresh)) => refresh.min(here.check_at),
                     (false, None) => here.check_at,
                 };
-                (Some(here.session.as_fd()), Some(until))
+                (Some(here.session.as_fd()), until)
             }
         };
         let fds: Vec<BorrowedFd<'_>> =
             std::iter::once(self.commands.as_fd()).chain(server).collect();
         let mut fds: Vec<_> = fds.iter().map(|fd| PollFd::new(fd, PollFlags::IN)).collect();
-        let left = until.map(|until| until.saturating_duration_since(Instant::now()));
-        // `poll` returns early by up to a millisecond's rounding, never late.
-        let timeout = left.and_then(|left| Timespec::try_from(left).ok());
+        let left = until.saturating_duration_since(Instant::now());
+        let timeout = Timespec::try_from(left).ok();
         !matches!(
             rustix::event::poll(&mut fds, timeout.as_ref()),
             Err(errno) if errno != rustix::io::Errno::INTR
@@ -283,9 +283,9 @@ impl Worker {
     /// The connection was lost or fell silent.
     fn failed(&mut self, error: SessionError) {
         let Server::Here(here) = &mut self.server else { return };
-        let mut error = error;
         if error == SessionError::Hanging {
             here.hanging = true;
+            here.check_at = Instant::now() + Duration::from_secs(HANG_CHECK_S);
             // The answer to this is what wakes us when the server goes on.
             if here.session.ask() != Err(SessionError::Lost) {
                 let mut status = self.status.clone();
@@ -294,23 +294,21 @@ impl Worker {
                 self.publish(status);
                 return;
             }
-            error = SessionError::Lost;
         }
-        debug_assert_eq!(error, SessionError::Lost);
         self.server = Server::Away(Away::new());
         self.publish(look::lost(&self.status, self.number));
     }
 
-    /// The hanging server sent something (or nothing: a command woke us).
+    /// The hanging server sent something, or it is time to ask again, or only a command woke us.
     fn resume(&mut self) {
         let Server::Here(here) = &mut self.server else { return };
-        if !readable(here.session.as_fd()) {
+        if here.check_at > Instant::now() && !readable(here.session.as_fd()) {
             return;
         }
+        here.check_at = Instant::now() + Duration::from_secs(HANG_CHECK_S);
         match here.session.check() {
             Ok(()) => {
                 here.hanging = false;
-                here.check_at = Instant::now() + Duration::from_secs(HANG_CHECK_S);
                 self.look();
                 self.adopt();
             }

@@ -358,6 +358,7 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
         #[test]
         fn what_was_quoted_comes_back(
             program in "[^\0]{1,12}",

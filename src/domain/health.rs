@@ -94,7 +94,9 @@ fn tcp_sentence(display: &DisplayStatus, wanted: bool) -> String {
     let port = display.tcp.port;
     match &display.tcp.state {
         S::Answering => format!("TCP {port} answers"),
-        S::Unchecked | S::NotListening if !wanted => format!("TCP {port} is not wanted (X11LISTEN is not tcp)"),
+        S::Unchecked | S::NotListening if !wanted => {
+            format!("TCP {port} is not wanted (X11LISTEN is not tcp)")
+        }
         S::Unchecked => format!("TCP {port} has not been looked at yet"),
         S::NotListening => {
             format!("nothing listens on TCP {port}: start Xvnc with `-listen tcp` (X11LISTEN=tcp)")

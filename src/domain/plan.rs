@@ -50,6 +50,8 @@ pub struct Facts {
     pub inherited_env: Vec<(String, String)>,
     /// `XAUTHORITY` for local programs.
     pub xauthority: Option<String>,
+    /// The home directory, if it exists: where local programs start that name no directory.
+    pub home: Option<String>,
 }
 
 /// Everything the local engine needs; it decides nothing itself.
@@ -130,7 +132,9 @@ pub fn plan(app: &App, extra_args: &[String], facts: &Facts) -> Result<Plan, Unp
         reasons.push(facts.display.shm.sysv.sentence());
     }
     let argv = app.local.command.iter().chain(extra_args).cloned().collect();
-    let local = LocalPlan { argv, env: environment(app, facts), program: app.local.clone() };
+    let mut program = app.local.clone();
+    program.cwd = program.cwd.or_else(|| facts.home.clone());
+    let local = LocalPlan { argv, env: environment(app, facts), program };
     Ok(Plan { engine: EngineKind::Local, local, reasons, rejected: kubernetes })
 }
 
@@ -216,6 +220,7 @@ pub(crate) mod tests {
             display,
             inherited_env: vec![("HOME".into(), "/home/b".into()), ("A".into(), "1".into())],
             xauthority: Some("/run/deskd/Xauthority".into()),
+            home: Some("/home/b".into()),
         }
     }
 
@@ -232,6 +237,7 @@ pub(crate) mod tests {
         assert_eq!(plan.local.argv, ["xclock", "-update", "1"]);
         let env: Vec<_> = plan.local.env.iter().map(|(n, v)| format!("{n}={v}")).collect();
         assert_eq!(env, ["A=2", "DISPLAY=:7", "HOME=/home/b", "XAUTHORITY=/run/deskd/Xauthority"]);
+        assert_eq!(plan.local.program.cwd.as_deref(), Some("/home/b"));
         assert!(plan.reasons.iter().any(|r| r.contains("proved by pixels")));
         let rejected: Vec<_> = plan.rejected.iter().map(|r| r.engine).collect();
         assert_eq!(rejected, [EngineKind::EphemeralContainer, EngineKind::PodApplication]);

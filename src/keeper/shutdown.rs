@@ -136,22 +136,22 @@ impl Shutdown {
     pub fn next(&mut self, now: Instant, facts: Facts) -> Option<Action> {
         match self.phase {
             Phase::Polite { .. } if !facts.left && (facts.drained || !facts.daemon) => {
-                self.to_daemon(now, facts)
+                self.turn_to_daemon(now, facts)
             }
             Phase::Polite { until } if facts.drained || now >= until => {
                 if facts.left {
                     Some(self.terminate(now))
                 } else {
-                    self.to_daemon(now, facts)
+                    self.turn_to_daemon(now, facts)
                 }
             }
             Phase::Terminating { .. } | Phase::Killing { .. } if !facts.left => {
-                self.to_daemon(now, facts)
+                self.turn_to_daemon(now, facts)
             }
             Phase::Killing { .. }
                 if now >= self.deadline + Duration::from_millis(UNKILLABLE_MS) =>
             {
-                self.to_daemon(now, facts)
+                self.turn_to_daemon(now, facts)
             }
             Phase::Terminating { kill_at: at } | Phase::Killing { look_at: at } if now >= at => {
                 self.phase = Phase::Killing { look_at: now + Duration::from_millis(KILL_LOOK_MS) };
@@ -177,7 +177,7 @@ impl Shutdown {
         Action::Terminate { kill_at }
     }
 
-    fn to_daemon(&mut self, now: Instant, facts: Facts) -> Option<Action> {
+    fn turn_to_daemon(&mut self, now: Instant, facts: Facts) -> Option<Action> {
         if !facts.daemon {
             return Some(Action::Finish);
         }

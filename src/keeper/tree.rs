@@ -18,13 +18,12 @@ use std::collections::HashMap;
 use std::io;
 
 use super::table::TaskKey;
+use super::wire::TASK_VARIABLE;
 use crate::domain::id::TaskId;
 use crate::procfs;
 
 /// The limit's name in `/proc/PID/limits`.
 const TAG_LIMIT: &str = "Max realtime timeout";
-/// The environment variable that names a process's task.
-pub const TASK_VARIABLE: &str = "DESKD_TASK_ID";
 /// Times a process is read again whose parent vanished during the pass.
 const REREADS_MAX: usize = 3;
 

@@ -23,7 +23,7 @@ pub const MESSAGE_BYTES_MAX: usize = 4 << 20;
 pub const META_BYTES_MAX: usize = 256 << 10;
 
 /// Names the task in the environment of each of its processes.
-pub const TASK_ID_VARIABLE: &str = "DESKD_TASK_ID";
+pub const TASK_VARIABLE: &str = "DESKD_TASK_ID";
 
 /// Pids named in one [`StopRound`].
 pub const STOP_PIDS_MAX: usize = 64;

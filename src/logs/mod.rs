@@ -27,6 +27,8 @@
 //! Deliberately not here: who follows what, HTTP, and any decision about tasks.
 
 mod disk;
+mod flush;
+mod format;
 mod limits;
 mod reader;
 mod record;

@@ -26,6 +26,7 @@ impl Driver {
             display: self.display.clone(),
             inherited_env: self.settings.inherited_env.clone(),
             xauthority: self.settings.xauthority.clone(),
+            home: self.settings.home.clone(),
         };
         Ok(plan(app, args, &facts)?)
     }

@@ -20,6 +20,8 @@ pub struct Settings {
     pub display_number: u16,
     /// `XAUTHORITY` for local programs.
     pub xauthority: Option<String>,
+    /// Where local programs start that name no directory; it exists.
+    pub home: Option<String>,
     /// Passed on to local programs.
     pub inherited_env: Vec<(String, String)>,
     /// TCP 6000 decides readiness.

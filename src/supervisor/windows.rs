@@ -8,7 +8,7 @@ use crate::domain::display::DisplayStatus;
 use crate::domain::id::TaskId;
 use crate::domain::task::TaskEvent;
 use crate::domain::window::{Window, WindowEvent, WindowId};
-use crate::keeper::wire::TASK_ID_VARIABLE;
+use crate::keeper::wire::TASK_VARIABLE;
 use crate::procfs;
 use crate::supervisor::input::{Input, Reply};
 
@@ -120,7 +120,7 @@ impl Driver {
         let mut line = ancestors.take(ANCESTORS_MAX);
         line.find_map(|pid| mains.get(&pid).map(|id| (*id).clone())).or_else(|| {
             // A process that left its parents still carries the variable the keeper set.
-            let id = procfs::read_env_value(pid, TASK_ID_VARIABLE)?;
+            let id = procfs::read_env_value(pid, TASK_VARIABLE)?;
             let id: TaskId = String::from_utf8(id).ok()?.parse().ok()?;
             self.table.get(&id).map(|entry| entry.task.id.clone())
         })

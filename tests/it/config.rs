@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use deskd::config::{Config, ConfigErrors, Env, keys, parse};
 use deskd::domain::restart::RestartPolicy;
+use proptest::prelude::*;
 
 const NOTHING: [(&str, &str); 0] = [];
 
@@ -225,5 +226,48 @@ fn every_key_and_variable_of_the_parser_is_documented() {
                 || key.is_empty() && line.contains(&format!("`{name}`"))
         });
         assert!(documented, "{name} ({key}) is not documented on one line");
+    }
+}
+
+/// Pieces that real and broken files are made of.
+const PIECES: [&str; 24] = [
+    "[app.a]\n",
+    "[app.B_c]\n",
+    "[log_store]\n",
+    "[stop]\n",
+    "[display]\n",
+    "[app]\n",
+    "command = ",
+    "env = ",
+    "term = ",
+    "task_limit = ",
+    "umask = ",
+    "rlimits = ",
+    "listen = ",
+    "\"5s\"",
+    "\"8 MiB\"",
+    "[\"a\", 1]",
+    "{ b = \"c\" }",
+    "0o22",
+    "true",
+    "1979-05-27",
+    "\n",
+    "\u{e9}",
+    "\"",
+    "'''",
+];
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+    #[test]
+    fn any_text_is_a_configuration_or_has_problems_within_it(
+        pieces in prop::collection::vec(prop::sample::select(PIECES.as_slice()), 0..20),
+    ) {
+        let text = pieces.concat();
+        for problem in parse(&text, |_| None).err().unwrap_or_default() {
+            prop_assert!(!problem.what.is_empty() && !problem.remedy.is_empty());
+            let deskd::config::Origin::File(at) = problem.origin else { panic!("{problem:?}") };
+            prop_assert!(at.line <= text.split('\n').count(), "{text:?}: {at:?}");
+        }
     }
 }

@@ -95,19 +95,16 @@ fn a_server_killed_in_the_middle_of_probes_leaves_no_segment() {
     let ipc = Ipc::new();
     let mut server = Xvnc::start_in(ipc.pod(), &[]);
     let mut helper = Helper::start(&ipc.pod(), &endless_probes(&server, u32::MAX));
-    let mut lost = 0;
     for round in 0..25 {
         helper.until(|status| status["shm"]["sysv"] == "works");
         // Another moment of a probe each time.
-        (0..round).for_each(|_| std::hint::black_box(drop(helper.next())));
+        (0..round).for_each(|_| drop(helper.next()));
         server.kill();
         let status = helper.until(|status| status["unix"]["state"] != "answering");
         assert_eq!(status["unix"]["state"], "not_listening", "{status}");
         assert_eq!(status["shm"]["sysv"], "unreachable");
-        lost += 1;
         server.restart();
     }
-    assert_eq!(lost, 25);
     helper.until(|status| status["shm"]["fd"] == "works");
     drop(helper);
     eventually("no segment", || (ipc.segments() == 0).then_some(()));
@@ -124,7 +121,7 @@ fn a_prober_killed_in_the_middle_leaves_nothing() {
     let before = (resources(&observer), mapped(&server));
     for round in 0..25 {
         let mut helper = Helper::start(&ipc.pod(), &endless_probes(&server, u32::MAX));
-        (0..=round).for_each(|_| std::hint::black_box(drop(helper.next())));
+        (0..=round).for_each(|_| drop(helper.next()));
         helper.process.signal(Signal::SIGKILL);
     }
     eventually("everything as before", || {

@@ -121,13 +121,23 @@ fn a_polite_close_ends_applications_that_support_it() {
     }
     let server = Xvnc::start();
     let mut helper = follow(&server);
-    let programs = [("xclock", "XClock"), ("xeyes", "XEyes"), ("xterm", "XTerm")];
+    // xterm hangs its program up and ends with it, so that must run first: it sets the title.
+    let ready = r"printf '\033]2;ready\007'; exec sleep 1000";
+    let programs: [(&[&str], _, _); 3] = [
+        (&["xclock"], "XClock", "xclock"),
+        (&["xeyes"], "XEyes", "xeyes"),
+        (&["xterm", "-e", "sh", "-c", ready], "XTerm", "ready"),
+    ];
     let mut running: Vec<Running> = Vec::new();
     let mut ids = HashMap::new();
-    for (program, class) in programs {
-        running.push(server.application(&[program]));
-        let window = mapped(&mut helper, |w| w["class"] == class);
-        assert_eq!(window["can_close"], true, "{program}");
+    for (argv, class, title) in programs {
+        running.push(server.application(argv));
+        // Some announce WM_DELETE_WINDOW only after they have mapped their window.
+        let mut window = Value::Null;
+        helper.until(|said| {
+            window = said.get("mapped").or(said.get("changed")).cloned().unwrap_or_default();
+            window["class"] == class && window["title"] == title && window["can_close"] == true
+        });
         ids.insert(window["id"].as_u64().expect("an id"), class);
     }
     let words: Vec<_> = ids.keys().map(u64::to_string).collect();
@@ -291,8 +301,10 @@ fn a_window_managers_frame_is_not_a_window_and_its_client_stays_one() {
     client.title(id, "still followed");
     client.sync();
     assert_eq!(helper.next()["changed"]["title"], "still followed");
+    // Threads that start later find the client in its frame, before and after it got WM_STATE.
+    let mut later = follow(&server);
+    assert_eq!(later.next()["mapped"]["id"], id);
     manager.cardinal(id, "WM_STATE", 1);
-    // A thread that starts later finds the client in its frame, too.
     let mut late = follow(&server);
     assert_eq!(late.next()["mapped"]["id"], id);
     client.0.unmap_window(id).expect("sent");

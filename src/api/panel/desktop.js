@@ -1,1 +1,58 @@
-// desktop
+// The desktop's health in one line, its checks unfolded on demand.
+
+import { h, setAttribute, setText } from "./dom.js";
+
+export class Health {
+  constructor(button, text, checks, name) {
+    Object.assign(this, { button, text, checks, name });
+    button.addEventListener("click", () => this.unfold(checks.hidden));
+    document.addEventListener("keydown", (event) => {
+      if (event.key === "Escape" && !checks.hidden) {
+        this.unfold(false);
+        button.focus();
+      }
+    });
+    document.addEventListener("pointerdown", (event) => {
+      if (!checks.hidden && !event.target.closest(".health")) this.unfold(false);
+    });
+  }
+
+  unfold(open) {
+    this.checks.hidden = !open;
+    this.button.setAttribute("aria-expanded", String(open));
+  }
+
+  /** Shows a desktop; `open` is whether the daemon is connected. */
+  show(desktop, open) {
+    const state = !open || desktop === null ? "unknown" : desktop.ready ? "well" : "ill";
+    setAttribute(this.button, "data-state", state);
+    setText(this.text, desktop === null ? "Connecting…" : desktop.sentence);
+    if (desktop === null) return;
+    setText(this.name, desktop.name);
+    document.title = desktop.ready ? `Tasks · ${desktop.name}` : `⚠ Tasks · ${desktop.name}`;
+    const server = desktop.display.server;
+    const facts = [
+      ["Display", desktop.display.display],
+      ["Screen", server ? `${server.width_px} × ${server.height_px}` : "unknown"],
+      ["Server", server ? server.vendor : "does not answer"],
+      ["deskd", desktop.version],
+    ];
+    this.checks.replaceChildren(
+      h("ul", { class: "checks" }, ...desktop.checks.map(check)),
+      ...desktop.display.notes.map((note) => h("p", { class: "note" }, note)),
+      h("dl", { class: "facts" }, ...facts.flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, value)])),
+    );
+  }
+}
+
+function check({ name, ok, detail, required }) {
+  const state = ok ? "well" : required ? "ill" : "warn";
+  const word = ok ? "passes" : "fails";
+  return h(
+    "li",
+    { "data-state": state },
+    h("span", { class: "dot", "aria-hidden": "true" }),
+    h("b", {}, name, h("span", { class: "offscreen" }, ` ${word}: `)),
+    h("span", { class: "detail" }, detail, required ? null : h("small", { class: "muted" }, " (not required)")),
+  );
+}

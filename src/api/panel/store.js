@@ -1,1 +1,113 @@
-// store
+// What the panel knows, as a pure reducer over the daemon's events.
+
+/** Nothing known yet. */
+export function emptyState() {
+  return { desktop: null, tasks: new Map(), apps: new Map(), usage: new Map(), unconfirmed: new Set() };
+}
+
+/** Applies one event; changes `state` in place and tells what changed. */
+export function apply(state, name, data) {
+  const change = { tasks: new Set(), removed: new Set(), desktop: false, apps: false, usage: false, said: [] };
+  if (name === "snapshot") everything(state, data, change);
+  else if (name === "task") oneTask(state, data, change);
+  else if (name === "removed") remove(state, data.id, change);
+  else if (name === "desktop") setDesktop(state, data, change);
+  else if (name === "apps") setApps(state, data, change);
+  else if (name === "usage") {
+    state.usage = new Map(Object.entries(data));
+    change.usage = true;
+  }
+  return change;
+}
+
+function everything(state, data, change) {
+  const first = state.desktop === null;
+  const known = new Set(data.tasks.map((task) => task.id));
+  setApps(state, data.apps, change);
+  for (const task of data.tasks) oneTask(state, task, change, first);
+  for (const id of [...state.tasks.keys()].filter((id) => !known.has(id))) {
+    // A daemon that just came back has not heard of its tasks yet: they are not gone for that.
+    if (data.desktop.started) remove(state, id, change);
+    else state.unconfirmed.add(id);
+  }
+  setDesktop(state, data.desktop, change);
+}
+
+function oneTask(state, task, change, quiet = false) {
+  const before = state.tasks.get(task.id);
+  state.tasks.set(task.id, task);
+  state.unconfirmed.delete(task.id);
+  change.tasks.add(task.id);
+  if (!quiet && before?.state !== task.state) change.said.push(sentence(task));
+}
+
+function remove(state, id, change) {
+  state.tasks.delete(id);
+  state.usage.delete(id);
+  state.unconfirmed.delete(id);
+  change.tasks.delete(id);
+  change.removed.add(id);
+}
+
+function setDesktop(state, desktop, change) {
+  if (state.desktop !== null && state.desktop.ready !== desktop.ready) change.said.push(desktop.sentence);
+  state.desktop = desktop;
+  change.desktop = true;
+  if (desktop.started) {
+    for (const id of state.unconfirmed) remove(state, id, change);
+  }
+}
+
+function setApps(state, apps, change) {
+  state.apps = new Map(apps.map((app) => [app.id, app]));
+  change.apps = true;
+}
+
+/** What a screen reader is told about a task's new state. */
+export function sentence(task) {
+  const how = outcome(task);
+  switch (task.state) {
+    case "ended":
+      return how ? `${task.display_name} ended: ${how}` : `${task.display_name} ended`;
+    case "running":
+      return `${task.display_name} is running`;
+    case "stopping":
+      return `${task.display_name} is being stopped`;
+    case "starting":
+      return `${task.display_name} is starting`;
+    default:
+      return `${task.display_name} is waiting to start`;
+  }
+}
+
+/** How the last run ended, in a few words; empty when it did not. */
+export function outcome(task) {
+  if (task.cause) return task.cause;
+  const exit = task.exit;
+  if (!exit) return "";
+  if (exit.code !== undefined) return `exit code ${exit.code}`;
+  if (exit.signal) return exit.signal.core_dumped ? `${exit.signal.name} (core dumped)` : exit.signal.name;
+  return exit.reason ?? "";
+}
+
+/** Whether the last run ended badly by itself. */
+export function failed(task) {
+  if (task.state !== "ended" || !task.exit) return false;
+  return task.stop_steps.length === 0 && task.exit.code !== 0;
+}
+
+/** Applications that have every word of the query, those whose name begins with it first. */
+export function searchApps(apps, query) {
+  const words = query.toLowerCase().split(/\s+/).filter((word) => word !== "");
+  const rated = [];
+  for (const app of apps) {
+    const name = app.display_name.toLowerCase();
+    const hay = [app.id, name, ...app.keywords, ...app.categories].join("\n").toLowerCase();
+    if (!words.every((word) => hay.includes(word))) continue;
+    const begins = words.length > 0 && (name.startsWith(words[0]) || app.id.startsWith(words[0]));
+    const named = words.length > 0 && words.every((word) => name.includes(word) || app.id.includes(word));
+    rated.push({ app, rank: begins ? 0 : named ? 1 : 2 });
+  }
+  rated.sort((a, b) => a.rank - b.rank || a.app.display_name.localeCompare(b.app.display_name));
+  return rated.map(({ app }) => app);
+}

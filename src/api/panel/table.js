@@ -1,1 +1,200 @@
-// table
+// The table of tasks. All rows are elements of the page; the browser skips laying out and painting
+// those out of sight (content-visibility), so a thousand cost little and find-in-page still works.
+
+import { appIcon, bytes, duration, glyph, h, setAttribute, setText } from "./dom.js";
+import { failed, outcome } from "./store.js";
+
+const ENGINES = { local: "Local", ephemeral_container: "Container", pod_application: "Pod" };
+const WORDS = { planned: "Waiting", starting: "Starting", running: "Running", stopping: "Stopping", ended: "Ended" };
+const CHEVRON = "M6 4l4 4-4 4";
+
+export class Table {
+  /** `act(name, task)` with `logs`, `env`, `stop`, `kill`, `remove`. */
+  constructor(body, state, act) {
+    Object.assign(this, { body, state, act, rows: new Map() });
+    body.addEventListener("click", (event) => {
+      const button = event.target.closest("button[data-act]");
+      const row = event.target.closest("[data-task]");
+      const task = row && this.state.tasks.get(row.dataset.task);
+      if (!button || !task) return;
+      if (button.dataset.act === "unfold") this.unfold(task.id);
+      else this.act(button.dataset.act, task, button);
+    });
+    body.addEventListener("keydown", (event) => this.key(event));
+  }
+
+  /** Brings the rows up to date with one change of the store. */
+  show(change) {
+    for (const id of change.removed) this.remove(id);
+    const fresh = document.createDocumentFragment();
+    for (const id of change.tasks) {
+      const task = this.state.tasks.get(id);
+      const row = this.rows.get(id);
+      if (row !== undefined) this.update(row, task);
+      else fresh.prepend(this.create(task));
+    }
+    // Newest first.
+    this.body.prepend(fresh);
+    if (change.usage) for (const [id, row] of this.rows) this.usage(row, this.state.tasks.get(id));
+    if (change.apps) for (const [id, row] of this.rows) this.icon(row, this.state.tasks.get(id));
+  }
+
+  create(task) {
+    const cell = (name, ...children) => h("span", { role: "cell", class: name }, ...children);
+    const button = (act, text) => h("button", { type: "button", "data-act": act, class: "quiet" }, text);
+    const unfold = h("button", { type: "button", "data-act": "unfold", class: "unfold", "aria-expanded": "false" }, glyph(CHEVRON));
+    const row = {
+      unfold,
+      iconBox: h("span", { class: "icon-box" }),
+      name: h("b"),
+      id: h("small", { class: "muted" }),
+      engine: h("span", { class: "chip" }),
+      state: h("span", { class: "state" }),
+      window: cell("number"),
+      cpu: cell("number cpu"),
+      memory: cell("number memory"),
+      result: cell("result"),
+      logs: button("logs", "Logs"),
+      env: button("env", "Environment"),
+      end: button("stop", "Stop"),
+      more: null,
+      shown: "",
+      iconOf: null,
+    };
+    const line = h(
+      "div",
+      { class: "row", role: "row" },
+      cell("app", unfold, row.iconBox, h("span", { class: "words" }, row.name, row.id)),
+      cell("engine", row.engine),
+      cell("state-cell", row.state),
+      row.window,
+      row.cpu,
+      row.memory,
+      row.result,
+      cell("actions", row.logs, row.env, row.end),
+    );
+    row.box = h("div", { class: "task", role: "presentation", "data-task": task.id }, line);
+    this.rows.set(task.id, row);
+    this.update(row, task);
+    return row.box;
+  }
+
+  update(row, task) {
+    const name = task.display_name;
+    setAttribute(row.box, "data-state", task.state);
+    setAttribute(row.box, "data-failed", failed(task) ? "" : null);
+    setText(row.name, name);
+    setText(row.id, task.id);
+    setText(row.engine, ENGINES[task.engine] ?? task.engine);
+    setAttribute(row.engine, "title", task.reasons.join("\n"));
+    setText(row.state, stateWord(task));
+    setText(row.window, task.first_window_ms === null ? "–" : duration(task.first_window_ms));
+    const result = outcome(task);
+    setText(row.result, result);
+    setAttribute(row.result, "title", result);
+    this.buttons(row, task);
+    this.icon(row, task);
+    this.usage(row, task);
+    if (row.more !== null) row.more.replaceChildren(...details(task));
+  }
+
+  buttons(row, task) {
+    const name = task.display_name;
+    const live = task.state !== "ended" || task.next_run_at !== null;
+    const [act, word] = !live ? ["remove", "Remove"] : task.state === "stopping" ? ["kill", "Kill now"] : ["stop", "Stop"];
+    setAttribute(row.end, "data-act", act);
+    setText(row.end, word);
+    setAttribute(row.end, "aria-label", `${word} ${name} (${task.id})`);
+    setAttribute(row.logs, "aria-label", `Logs of ${name} (${task.id})`);
+    setAttribute(row.env, "aria-label", `Environment of ${name} (${task.id})`);
+    setAttribute(row.unfold, "aria-label", `Details of ${name} (${task.id})`);
+  }
+
+  icon(row, task) {
+    const app = this.state.apps.get(task.app);
+    const key = `${app?.icon ?? ""} ${task.display_name}`;
+    if (row.iconOf === key) return;
+    row.iconOf = key;
+    row.iconBox.replaceChildren(appIcon(app, task.display_name));
+  }
+
+  usage(row, task) {
+    const use = task.pid === null || task.state === "ended" ? undefined : this.state.usage.get(task.id);
+    setText(row.cpu, use ? `${use.cpu_percent < 10 ? use.cpu_percent.toFixed(1) : Math.round(use.cpu_percent)} %` : "–");
+    setText(row.memory, use ? bytes(use.rss_bytes) : "–");
+  }
+
+  unfold(id) {
+    const row = this.rows.get(id);
+    const open = row.more === null;
+    row.unfold.setAttribute("aria-expanded", String(open));
+    if (open) {
+      row.more = h("div", { class: "more", role: "row" });
+      row.more.replaceChildren(...details(this.state.tasks.get(id)));
+      row.box.append(row.more);
+    } else {
+      row.more.remove();
+      row.more = null;
+    }
+  }
+
+  remove(id) {
+    const row = this.rows.get(id);
+    if (row === undefined) return;
+    const next = row.box.nextElementSibling ?? row.box.previousElementSibling;
+    const focused = row.box.contains(document.activeElement);
+    row.box.remove();
+    this.rows.delete(id);
+    if (focused) (next?.querySelector("[data-act=logs]") ?? document.getElementById("search")).focus();
+  }
+
+  /** Arrow keys go from row to row, staying in the same column of buttons. */
+  key(event) {
+    if (event.key !== "ArrowDown" && event.key !== "ArrowUp") return;
+    const button = event.target.closest("button");
+    const box = event.target.closest("[data-task]");
+    if (button === null || box === null) return;
+    const at = [...box.querySelectorAll("button")].indexOf(button);
+    const step = event.key === "ArrowDown" ? "nextElementSibling" : "previousElementSibling";
+    let to = box[step];
+    while (to !== null && to.offsetParent === null) to = to[step];
+    if (to === null) return;
+    event.preventDefault();
+    to.querySelectorAll("button")[at]?.focus();
+  }
+}
+
+function stateWord(task) {
+  if (task.next_run_at !== null && task.state !== "running") return "Restarting";
+  return failed(task) ? "Failed" : WORDS[task.state];
+}
+
+function time(at) {
+  return new Date(at).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+}
+
+function details(task) {
+  const list = (title, items) => (items.length === 0 ? null : h("div", {}, h("h3", {}, title), h("ul", {}, ...items.map((item) => h("li", {}, item)))));
+  const facts = [
+    ["Command", h("code", {}, task.command.join(" "))],
+    ["Started", task.started_at === null ? "not yet" : time(task.started_at)],
+  ];
+  if (task.ended_at !== null) facts.push(["Ended", time(task.ended_at)]);
+  if (task.pid !== null) facts.push(["Process", String(task.pid)], ["Windows", String(task.windows)]);
+  if (task.runs > 1) facts.push(["Runs", String(task.runs)]);
+  if (task.rusage) {
+    facts.push(["CPU time", duration(Math.round((task.rusage.user_us + task.rusage.system_us) / 1000))]);
+    facts.push(["Peak memory", bytes(task.rusage.max_rss_kib * 1024)]);
+  }
+  const moment = ({ at, what, detail }) => h("span", {}, h("time", {}, time(at)), " ", what ?? detail);
+  return [
+    h(
+      "div",
+      { role: "cell", class: "more-cell" },
+      h("dl", { class: "facts" }, ...facts.flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, value)])),
+      list("Why this engine", task.reasons),
+      list("How it was stopped", task.stop_steps.map(moment)),
+      list("What happened", task.history.map(moment)),
+    ),
+  ];
+}

@@ -133,6 +133,7 @@ impl Session {
         let Some((children, _)) = self.asker.family(self.root)? else { return Ok(()) };
         let mut existing: HashSet<WindowId> = children.iter().copied().collect();
         for child in children {
+            self.begin();
             let created = self.tracker.event(XEvent::Created(child));
             self.carry_out(created, emit)?;
             if let Some(client) = self.framed_client(child)? {
@@ -157,8 +158,9 @@ impl Session {
         self.carry_out(steps, emit)
     }
 
-    /// The client inside a window manager's frame: the descendant that carries WM_STATE
-    /// (ICCCM 4.1.3.1), as `XmuClientWindow` finds it. Nothing when `window` is a client itself.
+    /// The client inside a window manager's frame: the nearest descendant that carries WM_STATE
+    /// (ICCCM 4.1.3.1, as `XmuClientWindow` finds it) or was made by another client and is no
+    /// XEmbed plug (WM_STATE comes after the frame). Nothing when `window` is a client itself.
     fn framed_client(&self, window: WindowId) -> Result<Option<WindowId>, SessionError> {
         let mut level = vec![window];
         let mut looked_at = 0;
@@ -171,6 +173,13 @@ impl Session {
                 }
                 if looked_at >= FRAME_WINDOWS_MAX {
                     return Ok(None);
+                }
+                if !self.asker.same_client(id, window) {
+                    if !self.asker.has(id, self.asker.atoms._XEMBED_INFO)? {
+                        return Ok(Some(id));
+                    }
+                    // What is inside a plug is the plug's.
+                    continue;
                 }
                 below.extend(
                     self.asker.family(id)?.map(|(children, _)| children).unwrap_or_default(),
@@ -190,8 +199,12 @@ impl Session {
     ) -> Result<bool, SessionError> {
         for _ in 0..EVENTS_PER_TURN_MAX {
             self.begin();
+            // Subscriptions have no answer that would have sent them off.
+            self.asker.connection.flush()?;
             let Some(event) = self.asker.connection.poll_for_event()? else {
-                self.refresh(emit)?;
+                if self.refresh(emit)? {
+                    continue;
+                }
                 return Ok(false);
             };
             match event {
@@ -204,7 +217,6 @@ impl Session {
                 }
             }
         }
-        self.refresh(emit)?;
         Ok(true)
     }
 
@@ -215,18 +227,17 @@ impl Session {
         (!self.stale.is_empty()).then(|| self.refreshed_at.map_or(now, |last| last + pause))
     }
 
-    /// Reads the windows whose properties changed, at most once per [`CHANGES_COALESCE_MS`].
-    pub(super) fn refresh(
-        &mut self,
-        emit: &mut dyn FnMut(WindowEvent),
-    ) -> Result<(), SessionError> {
+    /// Reads the windows whose properties changed, at most once per [`CHANGES_COALESCE_MS`]; false
+    /// when there was nothing to do.
+    fn refresh(&mut self, emit: &mut dyn FnMut(WindowEvent)) -> Result<bool, SessionError> {
         if self.refresh_at().is_none_or(|at| at > Instant::now()) {
-            return Ok(());
+            return Ok(false);
         }
         self.begin();
         self.refreshed_at = Some(Instant::now());
         let stale = std::mem::take(&mut self.stale);
-        self.carry_out(stale.into_iter().map(Step::Read).collect(), emit)
+        self.carry_out(stale.into_iter().map(Step::Read).collect(), emit)?;
+        Ok(true)
     }
 
     /// Asks one window to close.
@@ -298,9 +309,7 @@ impl Session {
         parent: WindowId,
         emit: &mut dyn FnMut(WindowEvent),
     ) -> Result<(), SessionError> {
-        let inner = self.asker.same_client(window, parent)
-            || self.asker.has(window, self.asker.atoms._XEMBED_INFO)?;
-        if inner {
+        if self.is_inner(window, parent)? {
             let steps = self.tracker.event(XEvent::Into(window, Placement::Inner));
             return self.carry_out(steps, emit);
         }
@@ -315,6 +324,19 @@ impl Session {
         }
         let steps = self.tracker.event(XEvent::Into(window, Placement::Frame));
         self.carry_out(steps, emit)
+    }
+
+    /// Whether it is a part of something, and not a client in a frame. `_XEMBED_INFO` alone does not
+    /// tell: Qt sets it on every window, so that each could be embedded.
+    fn is_inner(&self, window: WindowId, parent: WindowId) -> Result<bool, SessionError> {
+        if self.asker.same_client(window, parent) {
+            return Ok(true);
+        }
+        if !self.asker.has(window, self.asker.atoms._XEMBED_INFO)? {
+            return Ok(false);
+        }
+        let manager = self.asker.window_manager(self.root)?;
+        Ok(!manager.is_some_and(|manager| self.asker.same_client(manager, parent)))
     }
 
     fn is_reported(&self, atom: u32) -> bool {

@@ -24,6 +24,7 @@ x11rb::atom_manager! {
         WM_CLIENT_MACHINE,
         _NET_WM_NAME,
         _NET_WM_PID,
+        _NET_SUPPORTING_WM_CHECK,
         _XEMBED_INFO,
     }
 }
@@ -168,6 +169,12 @@ impl Asker {
     pub(super) fn has(&self, id: WindowId, property: Atom) -> Result<bool, SessionError> {
         let reply = present(self.property(id, property, 0)?.reply())?;
         Ok(reply.is_some_and(|reply| reply.type_ != u32::from(AtomEnum::NONE)))
+    }
+
+    /// A window of the window manager (`_NET_SUPPORTING_WM_CHECK`, EWMH); nothing without one.
+    pub(super) fn window_manager(&self, root: WindowId) -> Result<Option<WindowId>, SessionError> {
+        let check = self.property(root, self.atoms._NET_SUPPORTING_WM_CHECK, 4)?;
+        Ok(present(check.reply())?.and_then(|check| check.value32()?.next()))
     }
 
     /// Its children and its parent (0: it is a root); nothing when it is gone.

@@ -192,10 +192,10 @@ impl Keeper {
 
     fn take_signals(&mut self) -> Result<(), KeeperError> {
         while let Some(info) = self.signals.read_signal().map_err(tried("read a signal"))? {
-            match Signal::try_from(info.ssi_signo.cast_signed()) {
-                Ok(Signal::SIGTERM | Signal::SIGINT) => self.shut_down(),
-                // SIGCHLD: reaping follows. SIGHUP means nothing to the keeper.
-                _ => {}
+            // After SIGCHLD follows reaping. SIGHUP means nothing to the keeper.
+            let signal = Signal::try_from(info.ssi_signo.cast_signed());
+            if matches!(signal, Ok(Signal::SIGTERM | Signal::SIGINT)) {
+                self.shut_down();
             }
         }
         Ok(())

@@ -22,6 +22,10 @@ impl Keeper {
                 return;
             }
         };
+        // What the daemon before this one still asked for counts.
+        self.welcome = None;
+        self.receive();
+        self.answer_requests();
         self.drop_connection();
         let event = EpollEvent::new(EpollFlags::EPOLLIN, Source::Connection as u64);
         match self.epoll.add(&connection, event) {

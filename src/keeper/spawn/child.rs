@@ -20,6 +20,8 @@ use super::command::{Command, Limit};
 
 /// Signals there are (`_NSIG` of every Linux architecture but MIPS).
 const SIGNALS_MAX: c_int = 64;
+/// At least the size of the kernel's `struct sigaction` (four words).
+const KERNEL_SIGACTION_WORDS: usize = 8;
 /// `oom_score_adj` as text: a sign and four digits.
 const OOM_TEXT_BYTES_MAX: usize = 12;
 
@@ -186,15 +188,30 @@ fn run(prepared: &Prepared<'_>) -> (Step, usize) {
 
 /// Gives every signal its default effect and blocks none, as a program expects to be started.
 unsafe fn reset_signals() {
-    // SAFETY: a zeroed sigaction is SIG_DFL without flags, a zeroed set is empty (both libcs).
+    // rt_sigaction(2) itself: the libcs refuse to touch signals 32 and 33, which may have been
+    // inherited as ignored like any other.
+    let default = [0_u64; KERNEL_SIGACTION_WORDS];
+    let none = 0_u64;
+    // SAFETY: all zeros is SIG_DFL, no flags, no restorer, an empty mask, in whatever order an
+    // architecture has them; a kernel signal set is 64 bits; old values are not asked for.
     unsafe {
-        let default: libc::sigaction = std::mem::zeroed();
         for signal in 1..=SIGNALS_MAX {
-            // Fails for SIGKILL, SIGSTOP and the libc's own two: those are as they must be.
-            libc::sigaction(signal, &raw const default, ptr::null_mut());
+            // Fails for SIGKILL and SIGSTOP, which cannot be anything else.
+            libc::syscall(
+                libc::SYS_rt_sigaction,
+                signal,
+                default.as_ptr(),
+                ptr::null_mut::<u64>(),
+                size_of::<u64>(),
+            );
         }
-        let none: libc::sigset_t = std::mem::zeroed();
-        libc::sigprocmask(libc::SIG_SETMASK, &raw const none, ptr::null_mut());
+        libc::syscall(
+            libc::SYS_rt_sigprocmask,
+            libc::SIG_SETMASK,
+            &raw const none,
+            ptr::null_mut::<u64>(),
+            size_of::<u64>(),
+        );
     }
 }
 

@@ -7,8 +7,7 @@ use nix::sys::resource::Resource;
 
 use super::path;
 use crate::domain::app::Rlimits;
-use crate::keeper::tree::TASK_VARIABLE;
-use crate::keeper::wire::{SpawnError, SpawnRequest};
+use crate::keeper::wire::{SpawnError, SpawnRequest, TASK_VARIABLE};
 
 /// A resource limit of the new process, soft and hard alike.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -122,6 +122,3 @@ fn explain(command: &Command, failure: Failure) -> SpawnError {
     };
     setup(step, errno)
 }
-
-#[cfg(test)]
-mod tests;

@@ -60,16 +60,29 @@ fn parse_cri(line: &[u8]) -> (&str, &str, &[u8]) {
     (stream, tags, fields.next().expect("the content is missing"))
 }
 
-/// Every line of every `*.log` file of the task, strictly parsed.
-fn check_cri(dir: &Path, task: &TaskId) {
+/// How many bytes of output a record stands for, by that parser's fields.
+fn output_bytes(tags: &str, content: &[u8]) -> usize {
+    match tags {
+        "F" => content.len() + 1,
+        "P" => content.len(),
+        _ => str::from_utf8(content).unwrap().split(' ').next().unwrap().parse().unwrap(),
+    }
+}
+
+/// Every line of every `*.log` file of the task, strictly parsed, as an agent reads them. Returns
+/// how many bytes of output they stand for.
+fn check_cri(dir: &Path, task: &TaskId) -> usize {
+    let mut output = 0;
     for path in log_files(dir, task) {
         let bytes = std::fs::read(&path).unwrap();
         let mut lines = bytes.split(|byte| *byte == b'\n').collect::<Vec<_>>();
         assert_eq!(lines.pop(), Some(b"".as_slice()), "{} ends in a torn record", path.display());
         for line in lines {
-            parse_cri(line);
+            let (_, tags, content) = parse_cri(line);
+            output += output_bytes(tags, content);
         }
     }
+    output
 }
 
 /// The task's `*.log` files in the order a shell lists them.

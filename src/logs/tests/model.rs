@@ -65,7 +65,7 @@ fn bytes() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![
         8 => prop::collection::vec(byte, 0..300),
         2 => prop::collection::vec(Just(b'\n'), 0..30),
-        1 => (0_usize..100_000, any::<bool>()).prop_map(|(length, ends)| {
+        1 => (0_usize..40_000, any::<bool>()).prop_map(|(length, ends)| {
             let mut line = vec![b'l'; length];
             line.extend(ends.then_some(b'\n'));
             line
@@ -191,9 +191,10 @@ impl World {
             assert!(more == 0 || more == written.owed, "{more} of {} owed", written.owed);
             written.truth.extend(std::iter::repeat_n(None, more));
             written.owed -= more;
-            assert!(written.owed == 0 || store.trouble().is_some(), "lost bytes, no trouble");
             assert_eq!(store.stored_bytes(log), stored);
         }
+        let owed = self.written.iter().any(|written| written.owed > 0);
+        assert_eq!(store.trouble().is_some(), owed, "{:?}", store.trouble());
         assert_eq!(store.total_bytes(), total, "the store does not know what it holds");
     }
 
@@ -215,7 +216,7 @@ impl World {
         written.truth.extend(bytes[..stored].iter().map(|byte| Some((stream, *byte))));
         written.owed += bytes.len() - stored;
         if store.disk.free_bytes.is_none() {
-            assert_eq!((written.owed, store.trouble()), (0, None), "lost on a good disk");
+            assert_eq!(written.owed, 0, "lost on a good disk");
         }
         self.settle();
     }
@@ -229,25 +230,35 @@ impl World {
         }
     }
 
+    /// The log is gone. Who held a segment may read it to its end, and is then told.
     fn forget(&mut self, number: usize) {
         let written = &mut self.written[number];
+        for follower in self.followers.iter_mut().filter(|follower| follower.task == number) {
+            if let Some(mut reader) = follower.reader.take()
+                && follower.cursor == written.truth.len() as u64
+            {
+                let read = reader.read(follower.cursor, 1, &mut Vec::new());
+                assert!(matches!(read, Err(ReadError::NoLog(_))), "read what is gone: {read:?}");
+            }
+            (follower.cursor, follower.history) = (0, BTreeSet::from([0]));
+        }
         (written.log, written.owed) = (None, 0);
         written.truth.clear();
-        self.reset_followers(number, 0);
     }
 
     /// Followers beyond `end` are told so, and start again.
-    fn reset_followers(&mut self, number: usize, end: u64) {
+    fn reset_followers(&mut self, number: usize, end: u64, gap_end: u64) {
         for follower in self.followers.iter_mut().filter(|follower| follower.task == number) {
             follower.history.retain(|cursor| *cursor <= end);
             if follower.cursor > end {
                 let reader = follower.reader.take();
                 let read =
                     reader.map(|mut reader| reader.read(follower.cursor, 1, &mut Vec::new()));
-                let told = matches!(
-                    read,
-                    None | Some(Err(ReadError::BadCursor { .. } | ReadError::NoLog(_)))
-                );
+                // Unless the gap ends where the torn record did: then it goes on there.
+                let told = match &read {
+                    None | Some(Err(ReadError::BadCursor { .. })) => true,
+                    Some(read) => matches!(read, Ok(chunk) if chunk.next == gap_end),
+                };
                 assert!(told, "read beyond the end: {read:?}");
                 follower.cursor = end.min(*follower.history.last().unwrap_or(&0));
             }
@@ -274,11 +285,7 @@ impl World {
         let torn = lines.pop().unwrap();
         for line in lines {
             let (_, tags, content) = parse_cri(line);
-            end += match tags {
-                "F" => content.len() + 1,
-                "P" => content.len(),
-                _ => str::from_utf8(content).unwrap().split(' ').next().unwrap().parse().unwrap(),
-            };
+            end += output_bytes(tags, content);
         }
         let is_head = torn.len() > HEAD_BYTES
             && torn[..4].iter().all(u8::is_ascii_digit)
@@ -291,10 +298,10 @@ impl World {
             written.owed = if is_head { torn.len() - HEAD_BYTES } else { 1 };
         }
         let owed = written.owed;
-        self.reset_followers(number, end as u64);
         self.start();
         self.written[number].owed = owed;
         self.log(number);
+        self.reset_followers(number, end as u64, (end + owed) as u64);
     }
 
     /// The follower, with its reader open; none when there is no log.
@@ -437,7 +444,8 @@ impl World {
         }
         for written in &self.written {
             assert_eq!(written.owed, 0);
-            check_cri(&self.dir, &written.task);
+            let seen_by_agents = check_cri(&self.dir, &written.task);
+            assert_eq!(seen_by_agents, written.truth.len(), "an agent cannot account for it");
             let mut reader = LogReader::open(&self.dir, &written.task).unwrap();
             let (output, gaps, end) = drain(&mut reader, 0);
             let dropped: u64 = gaps.iter().map(|gap| gap.dropped_bytes).sum();
@@ -449,8 +457,15 @@ impl World {
 
 const DROPPED: &str = "00000000000000000000-dropped.log";
 
+/// Half of proptest's number of cases, because each is long; `PROPTEST_CASES` asks for more. No
+/// file of regressions beside the sources.
+fn config() -> ProptestConfig {
+    let default = ProptestConfig::default();
+    ProptestConfig { failure_persistence: None, cases: default.cases.div_ceil(2), ..default }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, cases: 400, ..ProptestConfig::default() })]
+    #![proptest_config(config())]
 
     #[test]
     fn every_reader_gets_what_was_written_or_a_gap_that_accounts_for_every_byte(

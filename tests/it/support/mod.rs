@@ -1,3 +1,9 @@
 //! Helpers shared by the integration tests.
 
+pub mod desk;
+pub mod http;
+pub(crate) mod keeper;
+mod keeper_host;
+pub(crate) mod proc;
+pub(crate) mod wait;
 pub mod xvnc;

@@ -7,6 +7,7 @@ use std::os::fd::AsRawFd;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use deskd::display::Cookie;
@@ -31,6 +32,7 @@ pub fn eventually<T>(what: &str, mut predicate: impl FnMut() -> Option<T>) -> T 
 }
 
 /// Whether the tests of this file can run; under CI what is missing is a failure.
+#[expect(clippy::disallowed_methods, reason = "CI says so in the environment")]
 pub fn available() -> bool {
     let missing: Vec<_> = ["Xvnc", "xterm", "xclock", "xeyes", "setpriv", "unshare", "ip"]
         .into_iter()
@@ -86,7 +88,10 @@ impl Place {
     /// In a fresh PID namespace, as the pod's user.
     pub fn new_pid() -> Self {
         let words = ["unshare", "--pid", "--fork", "--kill-child=SIGKILL", "--mount-proc"];
-        Self(words.map(str::to_owned).to_vec()).uid(POD_UID)
+        let mut place = Self(words.map(str::to_owned).to_vec()).uid(POD_UID);
+        // Changing the uid cleared what --kill-child had asked for.
+        place.0.extend(["--pdeathsig", "KILL"].map(str::to_owned));
+        place
     }
 
     /// After a shell script, which must end in `exec "$@"`.
@@ -289,7 +294,9 @@ fn this_binary() -> String {
 /// This test binary in another role (see `display_helper.rs`) in another place.
 pub struct Helper {
     pub process: Running,
-    lines: std::io::Lines<BufReader<std::process::ChildStdout>>,
+    said: Receiver<serde_json::Value>,
+    /// What it said last.
+    heard: serde_json::Value,
 }
 
 /// Marks the helper's lines among those of the test harness.
@@ -303,7 +310,17 @@ impl Helper {
         command.env("DESKD_TEST_ROLE", role.to_string()).stdin(Stdio::piped());
         let mut process = Running::start(command.stdout(Stdio::piped()));
         let stdout = process.0.stdout.take().expect("a pipe");
-        Self { process, lines: BufReader::new(stdout).lines() }
+        let (sender, said) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                let Some((_, text)) = line.split_once(HELPER_MARK) else { continue };
+                let value = serde_json::from_str(text).expect("JSON from the helper");
+                if sender.send(value).is_err() {
+                    return;
+                }
+            }
+        });
+        Self { process, said, heard: serde_json::Value::Null }
     }
 
     /// What a helper that says one thing says.
@@ -316,11 +333,16 @@ impl Helper {
         self.try_next().expect("the helper says something")
     }
 
+    /// The same; nothing when it has ended.
     pub fn try_next(&mut self) -> Option<serde_json::Value> {
-        loop {
-            let line = self.lines.next()?.ok()?;
-            if let Some((_, text)) = line.split_once(HELPER_MARK) {
-                return Some(serde_json::from_str(text).expect("JSON from the helper"));
+        match self.said.recv_timeout(PATIENCE) {
+            Ok(said) => {
+                self.heard = said.clone();
+                Some(said)
+            }
+            Err(RecvTimeoutError::Disconnected) => None,
+            Err(RecvTimeoutError::Timeout) => {
+                panic!("the helper said nothing for {PATIENCE:?} after {}", self.heard)
             }
         }
     }

@@ -1,0 +1,26 @@
+//! Waiting for a predicate, with a bound.
+
+use std::time::{Duration, Instant};
+
+/// How long anything may take before a test gives up.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+/// Between two looks.
+const PAUSE: Duration = Duration::from_millis(5);
+
+/// Looks until there is something; fails after [`PATIENCE`].
+pub(crate) fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let start = Instant::now();
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(start.elapsed() < PATIENCE, "waited {PATIENCE:?} in vain until {what}");
+        pause(PAUSE);
+    }
+}
+
+/// Lets time pass.
+#[expect(clippy::disallowed_methods, reason = "the pause between two looks at a predicate")]
+pub(crate) fn pause(time: Duration) {
+    std::thread::sleep(time);
+}
