@@ -128,18 +128,11 @@ impl Http {
         Ok(Answer { status, head, body })
     }
 
-    /// Sends a GET and turns the connection into the stream of its answer's body.
+    /// Sends a GET and turns the connection into the stream of its answer's body. The head is read
+    /// with the first piece of the body: Pebble sends neither before there is something to say.
     pub fn stream(mut self, path: &str) -> Result<Body> {
         self.send(&request("GET", path, "", ""))?;
-        let (status, head) = self.head()?;
-        if status != 200 {
-            bail!("{path} answered {status}");
-        }
-        let framing = match header(&head, "transfer-encoding") {
-            Some(_) => Framing::Chunked(Chunks::default()),
-            None => Framing::Plain,
-        };
-        Ok(Body { http: self, framing, text: Vec::new() })
+        Ok(Body { http: self, framing: Framing::Head, text: Vec::new() })
     }
 
     /// Turns the connection into a WebSocket.
@@ -210,6 +203,7 @@ impl Chunks {
 }
 
 enum Framing {
+    Head,
     Plain,
     Chunked(Chunks),
     WebSocket,
@@ -230,7 +224,18 @@ impl Body {
             return Ok(None);
         }
         let at = now_ns();
+        if matches!(self.framing, Framing::Head) {
+            let (status, head) = self.http.head()?;
+            if status != 200 {
+                bail!("a stream answered {status}");
+            }
+            self.framing = match header(&head, "transfer-encoding") {
+                Some(_) => Framing::Chunked(Chunks::default()),
+                None => Framing::Plain,
+            };
+        }
         match &mut self.framing {
+            Framing::Head => {}
             Framing::Plain => self.text.append(&mut self.http.buffer),
             Framing::Chunked(chunks) => chunks.decode(&mut self.http.buffer, &mut self.text)?,
             Framing::WebSocket => frames(&mut self.http.buffer, &mut self.text),

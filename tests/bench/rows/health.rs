@@ -12,10 +12,10 @@ use crate::report::Row;
 use crate::stats::{Samples, figure};
 use crate::subject::{Kind, Setup, Subject};
 
-/// Requests to each.
-const ROUNDS: usize = 10_000;
-/// Requests that only warm up.
-const WARM_UP_ROUNDS: usize = 500;
+/// Times each has its turn; the first only warms up.
+const BLOCKS: usize = 101;
+/// Requests in a turn.
+const BLOCK_REQUESTS: usize = 100;
 /// deskd at most this many times bare axum.
 const RATIO_MAX: f64 = 1.3;
 /// Lines of 100 bytes a second while busy: 400 MB/s.
@@ -25,7 +25,7 @@ const BUSY_S: u64 = 6;
 /// deskd's 99th percentile then, milliseconds.
 const BUSY_P99_MS_MAX: f64 = 10.0;
 
-/// Bare axum and the subjects in turns, request by request.
+/// Bare axum and the subjects in turns.
 pub fn run(bench: &mut Bench) -> Result<Vec<Row>> {
     let mut row = Row::new("health, keep-alive, p50 / p99 us", "p50 at most 1.3 of bare axum");
     let setup = Setup { services: bench.services(1, "stay", 0, &[]), ..Setup::default() };
@@ -39,19 +39,21 @@ pub fn run(bench: &mut Bench) -> Result<Vec<Row>> {
     let mut bare = Http::connect(&bench.dir.join("axum.sock"))?;
     let mut floor = Samples::default();
     let mut figures: BTreeMap<Kind, Samples> = BTreeMap::new();
-    for round in 0..WARM_UP_ROUNDS + ROUNDS {
-        let mut sample = |ask: &mut dyn FnMut() -> Result<()>, samples: &mut Samples| {
-            let asked = now_ns();
-            ask()?;
-            if round >= WARM_UP_ROUNDS {
-                samples.push(now_ns() - asked);
+    for block in 0..BLOCKS {
+        let mut ask = |ask: &mut dyn FnMut() -> Result<()>, samples: &mut Samples| {
+            for _ in 0..BLOCK_REQUESTS {
+                let asked = now_ns();
+                ask()?;
+                if block > 0 {
+                    samples.push(now_ns() - asked);
+                }
             }
             anyhow::Ok(())
         };
-        sample(&mut || bare.get("/livez").map(|_| ()), &mut floor)?;
+        ask(&mut || bare.get("/livez").map(|_| ()), &mut floor)?;
         for subject in &mut subjects {
             let samples = figures.entry(subject.kind()).or_default();
-            sample(&mut || subject.health().map(|_| ()), samples)?;
+            ask(&mut || subject.health().map(|_| ()), samples)?;
         }
     }
     let pair = |s: &Samples| format!("{} / {}", figure(s.p50() * 1e3), figure(s.p99() * 1e3));

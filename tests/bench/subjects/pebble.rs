@@ -30,7 +30,10 @@ fn spawn(dir: &Path, hold: bool) -> Result<Root> {
 
 /// Boots it.
 pub fn boot(dir: &Path, setup: &Setup) -> Result<Box<dyn Subject>> {
-    let mut layer = "services:\n".to_owned();
+    let mut layer = "summary: bench\n".to_owned();
+    if !setup.services.is_empty() {
+        layer += "services:\n";
+    }
     for service in &setup.services {
         let _ = write!(
             layer,

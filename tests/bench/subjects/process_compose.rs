@@ -42,7 +42,7 @@ pub fn boot(dir: &Path, setup: &Setup) -> Result<Box<dyn Subject>> {
             let _ = write!(
                 text,
                 "    log_location: {}/{}.log\n    log_configuration:\n      disable_json: true\n      \
-                 no_metadata: true\n      no_color: true\n",
+                 no_metadata: true\n      no_color: true\n      flush_each_line: true\n",
                 dir.display(),
                 service.name
             );
@@ -57,7 +57,13 @@ pub fn boot(dir: &Path, setup: &Setup) -> Result<Box<dyn Subject>> {
     until_ready(|| Http::connect(&socket).is_ok())?;
     let http = Http::connect(&socket)?;
     let mut subject = ProcessCompose { root, dir: dir.to_owned(), http };
-    subject.health()?;
+    // The socket answers before the project is loaded; a start then is a 500.
+    let last = setup.services.last().map_or("none", |service| service.name.as_str());
+    let last = format!("\"{last}\"");
+    until_ready(|| {
+        let answer = subject.http.get("/processes");
+        answer.is_ok_and(|answer| String::from_utf8_lossy(&answer.body).contains(&last))
+    })?;
     Ok(Box::new(subject))
 }
 

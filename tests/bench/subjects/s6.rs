@@ -65,9 +65,9 @@ pub fn boot(dir: &Path, setup: &Setup) -> Result<Box<dyn Subject>> {
     until_ready(|| open_control(&svscan).is_ok())?;
     for service in &setup.services {
         let path = scan.join(&service.name).join("supervise/control");
-        let logger = scan.join(&service.name).join("log/supervise/control");
+        let current = dir.join("log").join(&service.name).join("current");
         until_ready(|| open_control(&path).is_ok())?;
-        until_ready(|| !setup.loggers || open_control(&logger).is_ok())?;
+        until_ready(|| !setup.loggers || current.exists())?;
         subject.control.insert(service.name.clone(), open_control(&path)?);
     }
     Ok(Box::new(subject))
