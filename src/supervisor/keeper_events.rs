@@ -153,6 +153,12 @@ impl Driver {
                 true
             });
         }
+        let ahead =
+            |entry: &Entry| entry.task.state == TaskState::Starting && entry.task.runs > run;
+        if self.table.get(&id).is_some_and(ahead) {
+            // The next run is on record, but the keeper never heard of it.
+            return self.unsent.push(id);
+        }
         let TaskRecord { pid, spawned_at, end, tree_gone, stopping, stop_steps, .. } = record;
         self.spawned(&RunId { task: id.clone(), run }, pid, spawned_at);
         if stopping {
