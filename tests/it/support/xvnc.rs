@@ -263,19 +263,9 @@ impl Xvnc {
 
 impl Drop for Xvnc {
     fn drop(&mut self) {
-        let Some(process) = self.process.take() else { return };
-        let pid = process.pid().to_string();
-        drop(process);
-        // A killed server leaves these behind. Another one may have the display by now.
-        let socket = format!("/tmp/.X11-unix/X{}", self.number);
-        let bound = std::fs::read_to_string("/proc/net/unix").unwrap_or_default();
-        if !bound.lines().any(|line| line.ends_with(&format!(" {socket}"))) {
-            let _ = std::fs::remove_file(socket);
-        }
-        let lock = format!("/tmp/.X{}-lock", self.number);
-        if std::fs::read_to_string(&lock).is_ok_and(|owner| owner.trim() == pid) {
-            let _ = std::fs::remove_file(lock);
-        }
+        self.process = None;
+        // A killed server leaves its socket behind (with -displayfd there is no lock file).
+        let _ = std::fs::remove_file(format!("/tmp/.X11-unix/X{}", self.number));
     }
 }
 
