@@ -35,7 +35,8 @@ pub fn config(setup: &Setup) -> String {
     let mut text = "listen = \"none\"\n".to_owned();
     if setup.log_bytes > 0 {
         let bytes = setup.log_bytes;
-        let _ = write!(text, "[log_store]\ntask_limit = \"{bytes} B\"\ntotal_limit = \"{bytes} B\"\n");
+        let _ =
+            write!(text, "[log_store]\ntask_limit = \"{bytes} B\"\ntotal_limit = \"{bytes} B\"\n");
     }
     for service in &setup.services {
         let _ = write!(
