@@ -48,7 +48,7 @@ images: build
 	@container/build-images
 
 bench: build
-	@tests/bench/run
+	@DESKD_BIN="$(CURDIR)/$(BINARY)" tests/bench/run
 
 bench-peers:
 	@tests/bench/peers

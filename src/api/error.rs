@@ -36,6 +36,9 @@ pub enum ApiError {
     /// No such task.
     #[error("there is no task `{0}`")]
     UnknownTask(String),
+    /// No such task is known yet: the daemon just started and has not heard of all of them.
+    #[error("deskd has just started and does not know a task `{0}` yet: ask again")]
+    Starting(String),
     /// No such application.
     #[error("there is no application `{0}`")]
     UnknownApp(String),
@@ -154,6 +157,7 @@ impl ApiError {
             Self::UnknownApp(_) | Self::Launch(LaunchError::UnknownApp(_)) => {
                 (S::NOT_FOUND, "unknown_app")
             }
+            Self::Starting(_) => (S::SERVICE_UNAVAILABLE, "starting"),
             Self::UnknownPath => (S::NOT_FOUND, "unknown_path"),
             Self::Method => (S::METHOD_NOT_ALLOWED, "method_not_allowed"),
             Self::Launch(error) => launch_status(error),
@@ -186,6 +190,18 @@ impl ApiError {
             Self::RequestTime(_) => (S::SERVICE_UNAVAILABLE, "request_time"),
             Self::WaitedInVain { .. } => (S::REQUEST_TIMEOUT, "wait_timeout"),
             Self::ShuttingDown => (S::SERVICE_UNAVAILABLE, "shutting_down"),
+        }
+    }
+
+    /// The task of which it says that there is none.
+    #[must_use]
+    pub fn unknown_task(&self) -> Option<&str> {
+        match self {
+            Self::UnknownTask(id) => Some(id),
+            Self::Stop(StopError::UnknownTask(id)) | Self::Remove(RemoveError::UnknownTask(id)) => {
+                Some(id.as_str())
+            }
+            _ => None,
         }
     }
 

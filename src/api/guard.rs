@@ -119,6 +119,10 @@ pub async fn guard(State(state): State<ApiState>, request: Request, next: Next) 
         Err(error) => axum::response::IntoResponse::into_response(error),
     };
     if let Some(error) = response.extensions_mut().remove::<ApiError>() {
+        let error = match error.unknown_task() {
+            Some(id) if !state.handle.snapshot().desktop.started => ApiError::Starting(id.into()),
+            _ => error,
+        };
         let kept = std::mem::take(response.headers_mut());
         response = error.clone().into_body(&id);
         if let Some(allow) = kept.get(axum::http::header::ALLOW) {

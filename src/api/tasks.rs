@@ -1,5 +1,6 @@
 //! Tasks: launch, list, stop, wait, remove, environment.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use super::state::ApiState;
 use crate::domain::id::AppId;
 use crate::domain::redact::EnvVar;
 use crate::domain::task::{Task, TaskState};
+use crate::logs::LogReader;
 use crate::supervisor::{LaunchAdmission, LaunchRequest, StopAdmission, StopRequest};
 
 /// A launch.
@@ -81,7 +83,22 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
 #[utoipa::path(get, path = "/v1/tasks", tag = "tasks",
     responses((status = 200, description = "Tasks", body = Vec<Task>)))]
 pub async fn list_tasks(State(state): State<ApiState>) -> Response {
-    axum::Json(&*state.handle.snapshot().tasks).into_response()
+    let snapshot = state.handle.snapshot();
+    let tasks: Vec<_> = snapshot.tasks.iter().map(|task| as_of_now(&state, task)).collect();
+    axum::Json(tasks).into_response()
+}
+
+/// With the size of a log that still grows.
+fn as_of_now<'a>(state: &ApiState, task: &'a Arc<Task>) -> Cow<'a, Task> {
+    if task.is_over() {
+        return Cow::Borrowed(task);
+    }
+    let log = LogReader::open(state.handle.logs_dir(), &task.id);
+    let bounds = log.and_then(|mut log| log.bounds()).ok();
+    match bounds {
+        Some(bounds) => Cow::Owned(Task { log_bytes: bounds.end, ..Task::clone(task) }),
+        None => Cow::Borrowed(task),
+    }
 }
 
 /// One task.
@@ -92,10 +109,10 @@ pub async fn list_tasks(State(state): State<ApiState>) -> Response {
 pub async fn get_task(
     State(state): State<ApiState>,
     Path(id): Path<String>,
-) -> Result<axum::Json<Arc<Task>>, ApiError> {
+) -> Result<Response, ApiError> {
     let snapshot = state.handle.snapshot();
-    let task = snapshot.task(&task_id(&id)?).cloned();
-    task.map(axum::Json).ok_or(ApiError::UnknownTask(id))
+    let task = snapshot.task(&task_id(&id)?).ok_or(ApiError::UnknownTask(id))?;
+    Ok(axum::Json(as_of_now(&state, task)).into_response())
 }
 
 /// How to stop.

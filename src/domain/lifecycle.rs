@@ -31,6 +31,7 @@ impl Task {
             ended_at: None,
             first_window_ms: None,
             windows: 0,
+            log_bytes: 0,
             cause: None,
             runs: 0,
             next_run_at: None,

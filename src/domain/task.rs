@@ -172,6 +172,10 @@ pub struct Task {
     pub first_window_ms: Option<u64>,
     /// Windows mapped now.
     pub windows: u32,
+    /// Bytes it wrote so far, dropped ones included. In a snapshot: as of its last end; `GET` of a
+    /// task that runs looks now.
+    #[serde(default)]
+    pub log_bytes: u64,
     /// What happened, in one sentence, when it ended badly or cannot start.
     pub cause: Option<String>,
     /// Runs so far; 1 for a task that never restarted.

@@ -107,7 +107,7 @@ impl Connection {
         Self { stream, incoming, outgoing: Vec::new(), written: 0, at_end: false }
     }
 
-    /// Reads what is there; messages are then taken with [`Connection::take`].
+    /// Reads what is there and appends the whole messages in it.
     pub fn receive(&mut self, messages: &mut Vec<ToKeeper>) -> Result<(), LinkError> {
         let mut bytes = [0; READ_BYTES];
         for _ in 0..READS_PER_TURN {

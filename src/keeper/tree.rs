@@ -128,7 +128,9 @@ pub fn survey(keeper: u32, daemon: Option<u32>, marks: &[Mark]) -> io::Result<Su
 /// Everything in `/proc`. A process whose parent ended between the two being read is read again,
 /// for it has a new parent now: the keeper, most likely.
 fn snapshot(keeper: u32) -> io::Result<Vec<Process>> {
-    let mut processes: Vec<Process> = procfs::pids()?.into_iter().filter_map(read).collect();
+    let pids = procfs::pids()?.into_iter();
+    let mut processes: Vec<Process> =
+        pids.filter_map(|pid| read(pid).transpose()).collect::<io::Result<_>>()?;
     for _ in 0..REREADS_MAX {
         let known: std::collections::HashSet<u32> = processes.iter().map(|p| p.pid).collect();
         let orphaned = |p: &Process| p.ppid != 0 && p.ppid != keeper && !known.contains(&p.ppid);
@@ -137,23 +139,22 @@ fn snapshot(keeper: u32) -> io::Result<Vec<Process>> {
         }
         processes = processes
             .into_iter()
-            .filter_map(
-                |process| if orphaned(&process) { read(process.pid) } else { Some(process) },
-            )
-            .collect();
+            .map(|process| if orphaned(&process) { read(process.pid) } else { Ok(Some(process)) })
+            .filter_map(io::Result::transpose)
+            .collect::<io::Result<_>>()?;
     }
     Ok(processes)
 }
 
-fn read(pid: u32) -> Option<Process> {
-    let stat = procfs::read_stat(pid)?;
-    Some(Process {
+fn read(pid: u32) -> io::Result<Option<Process>> {
+    let process = |stat: procfs::ProcessStat| Process {
         pid,
         ppid: stat.ppid,
         session: stat.session,
         start_ticks: stat.start_ticks,
         alive: stat.is_alive(),
-    })
+    };
+    Ok(procfs::look_at(pid)?.map(process))
 }
 
 /// The owner of each process, in order.

@@ -97,7 +97,7 @@ pub enum ToKeeper {
 pub struct SpawnRequest {
     /// Which run. A run the keeper already knows is not started again.
     pub id: RunId,
-    /// argv; argv[0] with a `/` is a path, else it is looked up in the PATH of `env`.
+    /// argv; `argv[0]` with a `/` is a path, else it is looked up in the PATH of `env`.
     pub argv: Vec<String>,
     /// The whole environment, in order. The keeper adds `DESKD_TASK_ID`.
     pub env: Vec<(String, String)>,
@@ -269,7 +269,7 @@ pub enum SpawnError {
     /// The name is in no directory of PATH.
     #[error("`{program}` was not found in PATH ({path})")]
     NotInPath {
-        /// As in argv[0].
+        /// As in `argv[0]`.
         program: String,
         /// The PATH searched.
         path: String,

@@ -85,30 +85,42 @@ pub fn pids() -> io::Result<Vec<u32>> {
     Ok(pids)
 }
 
-/// A process's stat; nothing when it is gone.
+/// A process's stat; nothing when it is gone. An error (no descriptor is free) says nothing about
+/// the process.
+pub fn look_at(pid: u32) -> io::Result<Option<ProcessStat>> {
+    match read(pid, "stat") {
+        Ok(bytes) => Ok(ProcessStat::parse(&String::from_utf8_lossy(&bytes))),
+        // ESRCH: it ended between open and read.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) if error.raw_os_error() == Some(nix::libc::ESRCH) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// A process's stat; nothing when it is gone or cannot be looked at.
 #[must_use]
 pub fn read_stat(pid: u32) -> Option<ProcessStat> {
-    ProcessStat::parse(&String::from_utf8_lossy(&read(pid, "stat")?))
+    look_at(pid).ok().flatten()
 }
 
 /// A process's soft limit called `name`; nothing when it is gone.
 #[must_use]
 pub fn read_soft_limit(pid: u32, name: &str) -> Option<u64> {
-    soft_limit(&String::from_utf8_lossy(&read(pid, "limits")?), name)
+    soft_limit(&String::from_utf8_lossy(&read(pid, "limits").ok()?), name)
 }
 
 /// A variable of the environment a process was started with; nothing when it is gone, has none,
 /// or may not be looked into (another user's).
 #[must_use]
 pub fn read_env_value(pid: u32, key: &str) -> Option<Vec<u8>> {
-    env_value(&read(pid, "environ")?, key).map(<[u8]>::to_vec)
+    env_value(&read(pid, "environ").ok()?, key).map(<[u8]>::to_vec)
 }
 
-fn read(pid: u32, file: &str) -> Option<Vec<u8>> {
-    let file = std::fs::File::open(format!("/proc/{pid}/{file}")).ok()?;
+fn read(pid: u32, file: &str) -> io::Result<Vec<u8>> {
+    let file = std::fs::File::open(format!("/proc/{pid}/{file}"))?;
     let mut bytes = Vec::with_capacity(512);
-    file.take(FILE_BYTES_MAX).read_to_end(&mut bytes).ok()?;
-    Some(bytes)
+    file.take(FILE_BYTES_MAX).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 #[cfg(test)]

@@ -57,6 +57,9 @@ pub(super) struct Driver {
     /// Start time of the keeper, of the one before the daemon was started until it says hello.
     pub(super) keeper_started_at: Option<UnixMs>,
     effects: Vec<ToKeeper>,
+    /// A message to the keeper was lost: only another daemon, which asks the keeper anew, can know
+    /// what is the case.
+    link_failed: bool,
     answers: Vec<Box<dyn FnOnce() + Send>>,
     desktop: Arc<Desktop>,
     epoch: u64,
@@ -115,6 +118,7 @@ impl Driver {
             followers: HashMap::new(),
             keeper_started_at: parts.keeper_started_at,
             effects: Vec::new(),
+            link_failed: false,
             answers: Vec::new(),
             desktop,
             epoch: parts.epoch,
@@ -143,7 +147,7 @@ impl Driver {
             self.run_due();
             self.commit();
             self.busy.end();
-            if lost {
+            if lost || self.link_failed {
                 return;
             }
         }
@@ -214,6 +218,7 @@ impl Driver {
         for message in self.effects.drain(..) {
             if !self.engine.send(message) {
                 self.health.keeper_connected = false;
+                self.link_failed = true;
             }
         }
     }

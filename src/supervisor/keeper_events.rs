@@ -9,6 +9,7 @@ use super::table::Entry;
 use crate::domain::id::TaskId;
 use crate::domain::task::{Exit, Rusage, StopStep, StopStepKind, Task, TaskEvent, TaskState};
 use crate::keeper::wire::{Drain, FromKeeper, RunEnd, RunId, StopRound, TaskRecord, ToKeeper};
+use crate::logs::{Bounds, LogReader};
 
 /// Said of tasks whose keeper died with them.
 const KEEPER_RESTARTED: &str =
@@ -54,6 +55,7 @@ impl Driver {
         let failed = exit.is_failure();
         let event = TaskEvent::Exited { run: id.run, exit, rusage, at };
         let Some(task) = self.apply(&id.task, event) else { return };
+        self.note_log_bytes(&id.task);
         tracing::info!(task = %id.task, state = task.state.as_str(), "task's process ended");
         match task.state {
             TaskState::Stopping => self.stop_rest(&id.task),
@@ -71,7 +73,17 @@ impl Driver {
         }
     }
 
+    /// A log that cannot be read leaves the number as it was; reading it says why.
+    fn note_log_bytes(&mut self, id: &TaskId) {
+        let logs = self.settings.state_dir.join("logs");
+        let bounds = LogReader::open(&logs, id).and_then(|mut log| log.bounds());
+        if let Ok(Bounds { end, .. }) = bounds {
+            self.table.change(id, |task| std::mem::replace(&mut task.log_bytes, end) != end);
+        }
+    }
+
     fn tree_gone(&mut self, id: &RunId) {
+        self.note_log_bytes(&id.task);
         if self.removing.remove(&id.task) {
             self.tell_keeper(ToKeeper::Forget { task: id.task.clone() });
         }
@@ -140,6 +152,12 @@ impl Driver {
                 task.pid = None;
                 true
             });
+        }
+        let ahead =
+            |entry: &Entry| entry.task.state == TaskState::Starting && entry.task.runs > run;
+        if self.table.get(&id).is_some_and(ahead) {
+            // The next run is on record, but the keeper never heard of it.
+            return self.unsent.push(id);
         }
         let TaskRecord { pid, spawned_at, end, tree_gone, stopping, stop_steps, .. } = record;
         self.spawned(&RunId { task: id.clone(), run }, pid, spawned_at);

@@ -137,6 +137,7 @@ impl Driver {
         } else {
             let why = format!("{} cannot be started: {error}", entry.task.display_name);
             self.apply(&id.task, TaskEvent::Refused { run: id.run, why });
+            self.schedule_restart(&id.task);
         }
         for reply in replies {
             let error = LaunchError::Spawn { app: app.clone(), error: error.clone() };

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::driver::Driver;
-use crate::display::DisplayEvent;
+use crate::display::{DisplayEvent, attribution};
 use crate::domain::display::DisplayStatus;
 use crate::domain::id::TaskId;
 use crate::domain::task::TaskEvent;
@@ -11,9 +11,6 @@ use crate::domain::window::{Window, WindowEvent, WindowId};
 use crate::keeper::wire::TASK_VARIABLE;
 use crate::procfs;
 use crate::supervisor::input::{Input, Reply};
-
-/// Generations looked back.
-const ANCESTORS_MAX: usize = 64;
 
 /// Mapped windows of this server epoch.
 #[derive(Debug, Default)]
@@ -114,11 +111,9 @@ impl Driver {
             .iter()
             .filter_map(|entry| entry.task.pid.map(|pid| (pid, &entry.task.id)))
             .collect();
-        let ancestors = std::iter::successors(Some(pid), |pid| {
-            procfs::read_stat(*pid).map(|stat| stat.ppid).filter(|parent| *parent > 1)
-        });
-        let mut line = ancestors.take(ANCESTORS_MAX);
-        line.find_map(|pid| mains.get(&pid).map(|id| (*id).clone())).or_else(|| {
+        let parent_of = |pid| procfs::read_stat(pid).map(|stat| stat.ppid);
+        let task_of = |pid| mains.get(&pid).map(|id| (*id).clone());
+        attribution::owner(pid, parent_of, task_of).or_else(|| {
             // A process that left its parents still carries the variable the keeper set.
             let id = procfs::read_env_value(pid, TASK_VARIABLE)?;
             let id: TaskId = String::from_utf8(id).ok()?.parse().ok()?;

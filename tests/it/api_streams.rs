@@ -22,6 +22,10 @@ command = ["sh", "-c", "read go < $HOME/state/go; seq 1 100000"]
 needs_display = false
 command = ["sh", "-c", "i=0; while :; do i=$((i+1)); echo tick $i; sleep 0.002; done"]
 
+[app.flood]
+needs_display = false
+command = ["sh", "-c", "seq 1 3000000"]
+
 [app.euro]
 needs_display = false
 command = ["sh", "-c", "printf 'a\\342'; sleep 0.3; printf '\\202\\254b\\n'"]
@@ -152,10 +156,12 @@ fn a_reader_that_stops_reading_slows_nobody() {
         return;
     }
     let desk = Desk::start(APPS, None);
-    let task = desk.launch("ticks");
-    let path = format!("/v1/tasks/{task}/log/stream");
+    let flood = desk.launch("flood");
+    let path = format!("/v1/tasks/{flood}/log/stream");
     let stuck: Vec<_> = (0..20).map(|_| desk.ask("GET", &path).events()).collect();
-    let mut events = desk.ask("GET", &path).events();
+    assert_eq!(desk.ended(&flood)["exit"]["code"], 0, "the application waited for a reader");
+    let task = desk.launch("ticks");
+    let mut events = desk.ask("GET", &format!("/v1/tasks/{task}/log/stream")).events();
     let (mut lines, mut open) = (Vec::new(), String::new());
     while lines.len() < 300 {
         collect(&events.next().expect("lines"), &mut lines, &mut open);

@@ -194,6 +194,8 @@ fn a_failing_task_is_restarted_with_growing_pauses_until_it_is_stopped() {
     assert_eq!(planned["exit"]["code"], 3);
     let cause = planned["cause"].as_str().expect("a cause");
     assert!(cause.contains("exit code 3") && cause.contains("broken config"), "{cause}");
+    let runs = planned["runs"].as_u64().expect("runs");
+    assert_eq!(planned["log_bytes"], runs * "broken config\n".len() as u64);
     desk.stop(&id);
     let ended = desk.ended(&id);
     assert_eq!((&ended["state"], &ended["next_run_at"]), (&"ended".into(), &Value::Null));

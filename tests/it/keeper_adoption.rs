@@ -154,8 +154,11 @@ fn the_daemon_is_started_again_when_it_dies_and_its_environment_is_its_own() {
     let env =
         vec![("NOTIFY_SOCKET", "/nowhere".to_owned()), ("WATCHDOG_USEC", "60000000".to_owned())];
     let keeper = Setup { env, ..Setup::default() }.start();
-    let daemon = || proc::children(keeper.pid()).first().map(|child| child.pid);
-    let first = wait::until("the daemon runs", daemon);
+    let first = wait::until("the daemon runs", || {
+        let child = proc::children(keeper.pid()).into_iter().next()?;
+        // Before it has executed its program it looks like the keeper.
+        (child.comm == "sleep").then_some(child.pid)
+    });
     let environ = proc::file(first, "environ");
     assert!(environ.contains("DESKD_TEST_ADDED=yes"));
     for private in ["NOTIFY_SOCKET", "WATCHDOG_USEC", "DESKD_TASK_ID"] {

@@ -167,3 +167,31 @@ fn orphans_that_belong_to_nobody_are_reaped_too() {
         (proc::children(keeper.pid()).len() == 1).then_some(())
     });
 }
+
+#[test]
+fn when_descriptors_run_out_starts_are_refused_and_everything_else_goes_on() {
+    let wrapper = vec!["prlimit", "--nofile=96:96", "--"];
+    let keeper = Setup { wrapper, ..Setup::default() }.start();
+    let (mut client, _) = keeper.connect();
+    let mut started = Vec::new();
+    let refused = loop {
+        let task = format!("app-{:05x}", started.len());
+        match client.spawn(request(&task, &["sleep", "1000"])) {
+            Ok(_) => started.push(task),
+            Err(error) => break error,
+        }
+    };
+    assert!(started.len() >= 10, "{}", started.len());
+    assert!(matches!(refused, SpawnError::Setup { errno: nix::libc::EMFILE, .. }), "{refused:?}");
+    let (mut client, welcome) = keeper.connect();
+    assert_eq!(welcome.tasks.len(), started.len());
+    for task in &started {
+        client.stop(task, 0, 10_000);
+    }
+    for task in &started {
+        client.tree_gone(task);
+    }
+    client.sh("app-fffff", "echo room again");
+    client.exited("app-fffff");
+    assert_eq!(keeper.stdout("app-fffff"), "room again\n");
+}

@@ -185,6 +185,7 @@ fn a_process_starts_with_what_was_asked_for() {
     assert_eq!(fs::read_link(format!("/proc/{pid}/cwd")).unwrap(), Path::new("/usr"));
     assert!(proc::file(pid, "status").contains("Umask:\t0027"));
     assert_eq!(proc::file(pid, "oom_score_adj").trim(), "321");
+    assert_ne!(proc::file(keeper.pid(), "oom_score_adj").trim(), "321");
     let nice = proc::file(pid, "stat");
     assert_eq!(nice.rsplit_once(')').unwrap().1.split_whitespace().nth(16), Some("7"));
     let limits = proc::file(pid, "limits");

@@ -4,8 +4,8 @@
 /** What text looks like; frozen, so that lines can share one. */
 export const PLAIN = Object.freeze({ fg: null, bg: null, bold: false, dim: false, italic: false, underline: false, inverse: false, strike: false });
 
-// CSI, OSC (ended by BEL or ST), other string sequences, and two-byte escapes.
-const ESCAPE = /\x1b(?:\[([0-9;:?<=>]*)[ -/]*([@-~])|\][^\x07\x1b]*(?:\x07|\x1b\\|$)|[PX^_][^\x1b]*(?:\x1b\\|$)|[ -/]*[0-~]|$)/g;
+// CSI, OSC (ended by BEL or ST), other string sequences, two-byte escapes, and an escape that is none.
+const ESCAPE = /\x1b(?:\[([0-9;:?<=>]*)[ -/]*([@-~]|$)|\][^\x07\x1b]*(?:\x07|\x1b\\|$)|[PX^_][^\x1b]*(?:\x1b\\|$)|[ -/]*[0-~]|)/g;
 const CONTROL = /[\x00-\x08\x0b-\x1a\x1c-\x1f\x7f]/g;
 
 /** Whether the text has anything that is not plain. */
@@ -16,38 +16,28 @@ export function isPlain(text) {
 /** The text a reader sees: no escapes, other control characters as pictures, `\r` as a terminal does. */
 export function stripped(text) {
   const bare = isPlain(text) ? text : text.replace(ESCAPE, "");
-  return visible(afterReturn(bare));
+  const [from, to] = keptRange(bare);
+  return visible(bare.slice(from, to));
 }
 
 /** Pieces `{text, style}` of one line that begins in `style`, and the style after it. */
 export function parse(line, style = PLAIN) {
-  if (isPlain(line)) {
-    const text = visible(afterReturn(line));
-    return { pieces: text === "" ? [] : [{ text, style }], style };
-  }
-  let pieces = [];
+  const raw = [];
   let at = 0;
-  const push = (raw) => {
-    let text = raw.endsWith("\r") && at >= line.length ? raw.slice(0, -1) : raw;
-    const back = text.lastIndexOf("\r");
-    if (back >= 0 && back < text.length - 1) {
-      pieces = [];
-      text = text.slice(back + 1);
-    }
-    text = visible(text.replaceAll("\r", ""));
-    if (text !== "") pieces.push({ text, style });
-  };
-  ESCAPE.lastIndex = 0;
-  for (let found = ESCAPE.exec(line); found !== null; found = ESCAPE.exec(line)) {
-    const raw = line.slice(at, found.index);
+  for (const found of isPlain(line) ? [] : line.matchAll(ESCAPE)) {
+    raw.push({ text: line.slice(at, found.index), style });
     at = found.index + found[0].length;
-    push(raw);
     if (found[2] === "m") style = sgr(found[1], style);
-    if (found[0] === "") break;
   }
-  const rest = line.slice(at);
-  at = line.length;
-  push(rest);
+  raw.push({ text: line.slice(at), style });
+  const [from, to] = keptRange(raw.map(({ text }) => text).join(""));
+  const pieces = [];
+  let start = 0;
+  for (const piece of raw) {
+    const text = visible(piece.text.slice(Math.max(0, from - start), Math.max(0, to - start)));
+    start += piece.text.length;
+    if (text !== "") pieces.push({ text, style: piece.style });
+  }
   return { pieces, style };
 }
 
@@ -123,10 +113,11 @@ function indexed(index) {
 }
 
 /** What stays of a line on a terminal when `\r` went back to its beginning. */
-function afterReturn(text) {
-  if (!text.includes("\r")) return text;
-  const end = text.endsWith("\r") ? text.replace(/\r+$/, "") : text;
-  return end.slice(end.lastIndexOf("\r") + 1);
+function keptRange(text) {
+  if (!text.includes("\r")) return [0, text.length];
+  let to = text.length;
+  while (text[to - 1] === "\r") to -= 1;
+  return [text.lastIndexOf("\r", to - 1) + 1, to];
 }
 
 /** Control characters as their Unicode pictures. */

@@ -195,6 +195,7 @@ export class LogView {
       this.scheduled = false;
       if (this.drawer.hidden) return;
       if (this.model.searchMore(SEARCH_SLICE_ROWS)) this.schedule();
+      this.firstMatch();
       this.draw();
     });
   }
@@ -351,8 +352,16 @@ export class LogView {
     this.current = -1;
     // The first slice now, so that the view jumps while one types.
     this.model.searchMore(SEARCH_SLICE_ROWS);
-    if (query !== "") this.step(1);
+    this.seeking = query !== "";
+    this.firstMatch();
     this.schedule();
+  }
+
+  /** Goes to the first match once there is one; the search may need several slices to find it. */
+  firstMatch() {
+    if (!this.seeking || this.model.matches.length === 0) return;
+    this.seeking = false;
+    this.step(1);
   }
 
   /** To the next or previous row with a match; from the top of the view at first. */

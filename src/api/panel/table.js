@@ -182,6 +182,7 @@ function details(task) {
   if (task.ended_at !== null) facts.push(["Ended", time(task.ended_at)]);
   if (task.pid !== null) facts.push(["Process", String(task.pid)], ["Windows", String(task.windows)]);
   if (task.runs > 1) facts.push(["Runs", String(task.runs)]);
+  if (task.log_bytes > 0) facts.push(["Output", bytes(task.log_bytes)]);
   if (task.rusage) {
     facts.push(["CPU time", duration(Math.round((task.rusage.user_us + task.rusage.system_us) / 1000))]);
     facts.push(["Peak memory", bytes(task.rusage.max_rss_kib * 1024)]);

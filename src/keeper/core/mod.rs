@@ -33,6 +33,8 @@ use crate::logs::LogStore;
 
 /// Events taken in one turn; there are no more sources.
 const EVENTS_MAX: usize = 4;
+/// Requests answered in one turn: starting many processes takes time in which nothing else happens.
+const REQUESTS_PER_TURN: usize = 8;
 /// Until the next look at `/proc` after one that failed.
 const SURVEY_RETRY_MS: u64 = 100;
 
@@ -59,6 +61,8 @@ pub(super) struct Keeper {
     epoll: Epoll,
     signals: SignalFd,
     listener: Listener,
+    /// When to listen again after a connection could not be accepted.
+    listen_again_at: Option<Instant>,
     connection: Option<Connection>,
     /// What the connection is watched for.
     interest: EpollFlags,
@@ -158,8 +162,9 @@ impl Keeper {
         if ready.connection {
             self.receive();
         }
-        self.answer_requests();
+        self.answer_requests(REQUESTS_PER_TURN);
         let now = Instant::now();
+        self.listen_again_if_due(now);
         self.start_daemon_if_due(now)?;
         self.ping_if_due(now);
         self.signal_what_is_due(now);
@@ -183,6 +188,7 @@ impl Keeper {
         let stops = self.table.iter().filter_map(|(_, task)| Some(task.stop.as_ref()?.next_at()));
         let others = [
             self.survey_retry_at,
+            self.listen_again_at,
             self.daemon.start_at().filter(|_| !self.is_daemons_turn()),
             self.notify.ping_at(),
             self.shutdown.as_ref().map(Shutdown::next_at),

@@ -75,6 +75,7 @@ impl Keeper {
             epoll,
             signals,
             listener,
+            listen_again_at: None,
             connection: None,
             interest: EpollFlags::empty(),
             inbox: VecDeque::new(),

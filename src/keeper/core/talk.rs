@@ -1,6 +1,6 @@
 //! The daemon's connection: greeting it, and keeping up with it.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use nix::sys::epoll::{EpollEvent, EpollFlags};
 
@@ -11,6 +11,8 @@ use crate::keeper::wire::{Drain, FromKeeper, TaskRecord, ToKeeper, VERSION, WELC
 
 /// Bytes that may still wait for the daemon when the next part of a Welcome is added.
 const WELCOME_WAITING_BYTES: usize = 64 << 10;
+/// Until a connection that could not be accepted is tried again.
+const ACCEPT_RETRY_MS: u64 = 100;
 
 impl Keeper {
     pub(super) fn accept(&mut self) {
@@ -18,14 +20,17 @@ impl Keeper {
             Ok(Some(connection)) => connection,
             Ok(None) => return,
             Err(error) => {
-                tracing::warn!(%error, "cannot accept the daemon's connection");
-                return;
+                // Most likely no descriptor is free. The connection waits, so does the keeper.
+                tracing::warn!(%error, "cannot accept the daemon's connection; trying again");
+                self.listen_again_at =
+                    Some(Instant::now() + Duration::from_millis(ACCEPT_RETRY_MS));
+                return self.listen(false);
             }
         };
         // What the daemon before this one still asked for counts.
         self.welcome = None;
         self.receive();
-        self.answer_requests();
+        self.answer_requests(usize::MAX);
         self.drop_connection();
         let event = EpollEvent::new(EpollFlags::EPOLLIN, Source::Connection as u64);
         match self.epoll.add(&connection, event) {
@@ -34,6 +39,22 @@ impl Keeper {
                 self.interest = EpollFlags::EPOLLIN;
             }
             Err(error) => tracing::warn!(%error, "cannot watch the daemon's connection"),
+        }
+    }
+
+    pub(super) fn listen_again_if_due(&mut self, now: Instant) {
+        if self.listen_again_at.is_some_and(|at| now >= at) {
+            self.listen_again_at = None;
+            self.listen(true);
+        }
+    }
+
+    /// Whether to be told of a connection that waits.
+    fn listen(&self, wanted: bool) {
+        let interest = if wanted { EpollFlags::EPOLLIN } else { EpollFlags::empty() };
+        let mut event = EpollEvent::new(interest, Source::Listener as u64);
+        if let Err(error) = self.epoll.modify(&self.listener, &mut event) {
+            tracing::error!(%error, "cannot watch the socket for the daemon");
         }
     }
 
@@ -46,16 +67,18 @@ impl Keeper {
         self.inbox.extend(messages);
         if let Err(error) = received {
             // What was asked before the end counts all the same.
-            self.answer_requests();
+            self.answer_requests(usize::MAX);
             self.hang_up(&error);
         }
     }
 
     /// Answers requests in order; none while a Welcome is incomplete.
-    pub(super) fn answer_requests(&mut self) {
-        while self.welcome.is_none()
-            && let Some(request) = self.inbox.pop_front()
-        {
+    pub(super) fn answer_requests(&mut self, requests_max: usize) {
+        for _ in 0..requests_max {
+            if self.welcome.is_some() {
+                return;
+            }
+            let Some(request) = self.inbox.pop_front() else { return };
             match request {
                 ToKeeper::Hello { version } => self.greet(version),
                 _ if !self.greeted => {

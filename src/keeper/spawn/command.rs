@@ -27,7 +27,7 @@ pub struct Command {
     pub(super) env: Vec<CString>,
     /// Files to try, in order.
     pub(super) candidates: Vec<CString>,
-    /// The PATH they come from; absent when argv[0] is itself a path.
+    /// The PATH they come from; absent when `argv[0]` is itself a path.
     pub(super) searched: Option<String>,
     pub(super) cwd: Option<CString>,
     pub(super) umask: Option<u32>,

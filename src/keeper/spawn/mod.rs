@@ -34,6 +34,9 @@ use child::{Failure, Step};
 /// Stack of a child between clone and exec, in bytes.
 const CHILD_STACK_BYTES: usize = 32 << 10;
 
+/// Descriptors that stay free for looking at `/proc`, logs and the daemon's connection.
+const DESCRIPTORS_FREE_MIN: u64 = 32;
+
 /// A process that runs its program, and the read ends of its pipes.
 #[derive(Debug)]
 pub struct Started {
@@ -67,6 +70,11 @@ impl Spawner {
     pub fn start_captured(&mut self, command: &Command) -> Result<Started, SpawnError> {
         let (stdout, stdout_write) = output_pipe()?;
         let (stderr, stderr_write) = output_pipe()?;
+        // The lowest free number is given out, so this says how many are in use.
+        if stderr_write.as_raw_fd().unsigned_abs() as u64 + DESCRIPTORS_FREE_MIN > self.open_files.1
+        {
+            return Err(setup("make a pipe for its output".to_owned(), Errno::EMFILE));
+        }
         let stdio = [self.null.as_raw_fd(), stdout_write.as_raw_fd(), stderr_write.as_raw_fd()];
         Ok(Started { pid: self.start(command, stdio)?, stdout, stderr })
     }

@@ -75,7 +75,7 @@ impl Pod {
 
     /// An `emptyDir` under a pod's `fsGroup`: root's, and writable for everybody.
     pub(super) fn volume(&self, name: &str) -> PathBuf {
-        let path = self.dir.path().join(name);
+        let path = self.dir.path().join(format!("volume-{name}"));
         if std::fs::create_dir(&path).is_ok() {
             chown(&path, Some(0), Some(POD_UID)).expect("chown");
             std::fs::set_permissions(&path, PermissionsExt::from_mode(0o2777)).expect("chmod");
@@ -106,7 +106,14 @@ impl Container<'_> {
         command.arg("--root").arg(&state).args(["run", "--bundle"]).arg(&bundle).arg(self.name);
         command.stdin(Stdio::null()).stdout(log.try_clone().expect("a descriptor")).stderr(log);
         let process = Running::start(&mut command);
-        RunningContainer { name: self.name.to_owned(), state, bundle, process }
+        let mut container = RunningContainer { name: self.name.to_owned(), state, bundle, process };
+        eventually("the container runs", || {
+            let ended = container.process.0.try_wait().expect("a child");
+            assert!(ended.is_none(), "{}: {ended:?}\n{}", self.name, container.log());
+            let state = container.runc(&["state", self.name]).output().expect("runc");
+            String::from_utf8_lossy(&state.stdout).contains("\"running\"").then_some(())
+        });
+        container
     }
 
     /// The OCI runtime specification of this container: an unprivileged user without capabilities, a

@@ -28,6 +28,12 @@ fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
+/// A variable of the environment these tests were started in.
+#[expect(clippy::disallowed_methods, reason = "what the tests need of their surroundings")]
+fn own_variable(name: &str) -> Option<std::ffi::OsString> {
+    std::env::var_os(name)
+}
+
 /// The static release binary, when it and `tools` are here and this is root; under CI what is
 /// missing is a failure.
 fn delivered(tools: &[&str]) -> Option<PathBuf> {
@@ -46,7 +52,7 @@ fn delivered(tools: &[&str]) -> Option<PathBuf> {
     if missing.is_empty() {
         return Some(binary);
     }
-    assert!(std::env::var_os("CI").is_none(), "missing: {missing:?}");
+    assert!(own_variable("CI").is_none(), "missing: {missing:?}");
     println!("skipped: missing {missing:?}");
     None
 }
@@ -94,15 +100,14 @@ fn stdout_of(command: &mut Command) -> String {
     String::from_utf8(output.stdout).expect("UTF-8").trim_end().to_owned()
 }
 
-/// `GET path`: status code and body.
-fn get(address: SocketAddr, path: &str) -> Option<(u16, String)> {
+/// `GET path`: the whole answer.
+fn get(address: SocketAddr, path: &str) -> Option<String> {
     let mut stream = TcpStream::connect_timeout(&address, HTTP_TIMEOUT).ok()?;
     stream.set_read_timeout(Some(HTTP_TIMEOUT)).ok()?;
     write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").ok()?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).ok()?;
-    let (head, body) = answer.split_once("\r\n\r\n")?;
-    Some((head.split(' ').nth(1)?.parse().ok()?, body.to_owned()))
+    Some(answer)
 }
 
 /// Processes that have `needle` in their arguments or environment: pid and arguments.

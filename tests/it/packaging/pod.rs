@@ -6,7 +6,7 @@ use std::process::Command;
 use serde_json::Value;
 
 use super::containers::{Container, Image, Pod, RunningContainer, build_images};
-use super::{delivered, eventually, stdout_of};
+use super::{delivered, eventually, repository, stdout_of};
 
 /// Stripped size the binary may have, in bytes.
 const BINARY_BYTES_MAX: u64 = 12 * 1000 * 1000;
@@ -76,6 +76,19 @@ fn the_binary_is_static_stripped_and_small() {
     assert!(!headers.contains("INTERP"), "no dynamic loader: {headers}");
     assert!(!read("--dynamic").contains("NEEDED"), "no shared library");
     assert!(!read("--section-headers").contains(".symtab"), "stripped");
+}
+
+#[test]
+fn the_manifest_gives_deskd_what_these_tests_give_it() {
+    let manifest = std::fs::read_to_string(repository().join("container/pod.yaml")).expect("pod");
+    let kubernetes_own = ["PATH", "POD_NAME"];
+    for (name, value) in DESKD.into_iter().filter(|(name, _)| !kubernetes_own.contains(name)) {
+        let entry = format!("- name: {name}\n          value: \"{value}\"\n");
+        assert!(manifest.contains(&entry), "{entry}");
+    }
+    for (_, path) in SHARED {
+        assert!(manifest.contains(&format!("mountPath: {path}}}")), "{path}");
+    }
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use super::{Installed, Running, delivered, eventually, processes_with, repository, stdout_of};
-use crate::support::xvnc::Xvnc;
+use crate::support::xvnc::{POD_UID, Xvnc};
 
 /// supervisord's own configuration, as a container's image has it.
 const SUPERVISORD: &str = "
@@ -43,6 +43,8 @@ fn supervisord_starts_deskd_and_its_stop_ends_the_applications_too() {
     let mut command = installed.command(&["supervisord", "--configuration", configuration]);
     command.env("DISPLAY", display.display()).env("XAUTHORITY", display.authority());
     let output = std::fs::File::create(installed.path("output")).expect("a file");
+    // A container's runtime gives the descriptors to its user, too: supervisord opens them again.
+    std::os::unix::fs::fchown(&output, Some(POD_UID), Some(POD_UID)).expect("chown");
     command.stdout(output.try_clone().expect("a descriptor")).stderr(output);
     let _supervisord = Running::start(&mut command);
     let control = |words: &[&str]| -> Command {

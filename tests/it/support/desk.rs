@@ -147,7 +147,9 @@ impl Desk {
 impl Drop for Desk {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            println!("deskd's log:\n{}", self.log());
+            let log = self.log();
+            let last: Vec<_> = log.lines().rev().take(20).collect();
+            println!("the last lines of deskd's log, newest first:\n{}", last.join("\n"));
         }
         // Twice: the second says to hurry.
         if let Some(keeper) = &self.keeper {

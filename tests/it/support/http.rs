@@ -194,6 +194,10 @@ impl Read for Body {
         }
         let (Left::Fixed(left) | Left::Chunk(left)) = &mut self.left;
         let room = usize::try_from(*left).unwrap_or(usize::MAX).min(buffer.len());
+        if room == 0 {
+            // Asking the reader would wait for bytes of a connection that stays open.
+            return Ok(0);
+        }
         let count = self.reader.read(&mut buffer[..room])?;
         *left -= count as u64;
         if matches!(self.left, Left::Chunk(0)) {

@@ -1,5 +1,6 @@
 //! Helpers shared by the integration tests.
 
+pub mod browser;
 pub mod desk;
 pub mod http;
 pub(crate) mod keeper;

@@ -7,6 +7,8 @@ use std::os::fd::AsRawFd;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
+use std::sync::atomic::AtomicU16;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
@@ -29,6 +31,17 @@ pub fn eventually<T>(what: &str, mut predicate: impl FnMut() -> Option<T>) -> T 
         // A pause between looks at a predicate, not a guess at how long something takes.
         std::thread::park_timeout(Duration::from_millis(2));
     }
+}
+
+/// Displays of the tests: far from those that servers choose for themselves, so that nobody else
+/// takes the number while a killed server is down.
+static NEXT_DISPLAY: AtomicU16 = AtomicU16::new(100);
+/// Numbers tried until one is free.
+const DISPLAY_ATTEMPTS_MAX: usize = 20;
+
+/// Keeps test binaries that run at the same time apart.
+fn pid_offset() -> u16 {
+    u16::try_from(std::process::id() % 8 * 70).expect("a small number")
 }
 
 /// Whether the tests of this file can run; under CI what is missing is a failure.
@@ -89,8 +102,8 @@ impl Place {
     pub fn new_pid() -> Self {
         let words = ["unshare", "--pid", "--fork", "--kill-child=SIGKILL", "--mount-proc"];
         let mut place = Self(words.map(str::to_owned).to_vec()).uid(POD_UID);
-        // Changing the uid cleared what --kill-child had asked for.
-        place.0.extend(["--pdeathsig", "KILL"].map(str::to_owned));
+        // Changing the uid cleared what --kill-child had asked for: once more, after it.
+        place.0.extend(["setpriv", "--pdeathsig", "KILL"].map(str::to_owned));
         place
     }
 
@@ -171,17 +184,26 @@ impl Xvnc {
         let cookie = Cookie::from_hex(&server.key).expect("a key");
         // The server takes every cookie of the file, whatever number it is for.
         server.write_authority(&cookie, 0);
-        let mut command = server.command(&["-displayfd", "1"]);
+        for _ in 0..DISPLAY_ATTEMPTS_MAX {
+            server.number = NEXT_DISPLAY.fetch_add(1, Relaxed) + pid_offset();
+            if server.launch() {
+                server.write_authority(&cookie, server.number);
+                return server;
+            }
+        }
+        panic!("Xvnc did not start: {}", server.log());
+    }
+
+    /// Starts on its display and waits until it is ready; false when it ends instead.
+    fn launch(&mut self) -> bool {
+        let mut command = self.command(&[&self.display(), "-displayfd", "1"]);
         let mut process = Running::start(command.stdout(Stdio::piped()));
         let mut line = String::new();
         let stdout = process.0.stdout.take().expect("a pipe");
         BufReader::new(stdout).read_line(&mut line).expect("Xvnc's display number");
-        server.number = line.trim().parse().unwrap_or_else(|_| {
-            panic!("Xvnc did not start: {}", server.log());
-        });
-        server.process = Some(process);
-        server.write_authority(&cookie, server.number);
-        server
+        let ready = line.trim() == self.number.to_string();
+        self.process = ready.then_some(process);
+        ready
     }
 
     fn command(&self, more: &[&str]) -> Command {
@@ -227,8 +249,7 @@ impl Xvnc {
     /// Again on the same display, with the same cookie.
     pub fn restart(&mut self) {
         self.process = None;
-        let number = self.display();
-        self.process = Some(Running::start(&mut self.command(&[&number])));
+        assert!(self.launch(), "Xvnc did not start again: {}", self.log());
     }
 
     /// An X client as the pod's user.
@@ -242,15 +263,9 @@ impl Xvnc {
 
 impl Drop for Xvnc {
     fn drop(&mut self) {
-        let Some(process) = self.process.take() else { return };
-        let pid = process.pid().to_string();
-        drop(process);
-        // A killed server leaves these behind.
-        let lock = format!("/tmp/.X{}-lock", self.number);
-        if std::fs::read_to_string(&lock).is_ok_and(|owner| owner.trim() == pid) {
-            let _ = std::fs::remove_file(format!("/tmp/.X11-unix/X{}", self.number));
-            let _ = std::fs::remove_file(lock);
-        }
+        self.process = None;
+        // A killed server leaves its socket behind (with -displayfd there is no lock file).
+        let _ = std::fs::remove_file(format!("/tmp/.X11-unix/X{}", self.number));
     }
 }
 
@@ -352,11 +367,13 @@ impl Helper {
         &mut self,
         mut wanted: impl FnMut(&serde_json::Value) -> bool,
     ) -> serde_json::Value {
+        let deadline = Instant::now() + PATIENCE;
         loop {
             let said = self.next();
             if wanted(&said) {
                 return said;
             }
+            assert!(Instant::now() < deadline, "the helper only says {said}");
         }
     }
 

@@ -1,0 +1,93 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { load } from "./modules.mjs";
+
+const { apply, emptyState, failed, outcome, searchApps } = await load("store.js");
+const { EventParser } = await load("stream.js");
+const task = (id, state = "running", more = {}) => ({ id, app: "x", display_name: id.toUpperCase(), state, exit: null, cause: null, stop_steps: [], next_run_at: null, ...more });
+const desktop = (more = {}) => ({ ready: true, started: true, sentence: "Display :0 works", ...more });
+const app = (id, display_name, more = {}) => ({ id, display_name, keywords: [], categories: [], problems: [], ...more });
+const snapshot = (tasks, more) => ({ desktop: desktop(more), tasks, apps: [app("x", "X")] });
+
+test("the first snapshot is taken without announcing every task", () => {
+  const state = emptyState();
+  const change = apply(state, "snapshot", snapshot([task("a"), task("b")]));
+  assert.deepEqual([...state.tasks.keys()], ["a", "b"]);
+  assert.deepEqual(change.said, []);
+  assert.ok(change.desktop && change.apps);
+});
+
+test("a task's new state is announced once, with its outcome", () => {
+  const state = emptyState();
+  apply(state, "snapshot", snapshot([task("a")]));
+  const ended = task("a", "ended", { exit: { code: 3 } });
+  assert.deepEqual(apply(state, "task", ended).said, ["A ended: exit code 3"]);
+  assert.deepEqual(apply(state, "task", ended).said, []);
+});
+
+test("a removed task is gone", () => {
+  const state = emptyState();
+  apply(state, "snapshot", snapshot([task("a")]));
+  const change = apply(state, "removed", { id: "a" });
+  assert.deepEqual([...change.removed], ["a"]);
+  assert.equal(state.tasks.size, 0);
+});
+
+test("a daemon that came back and does not know its tasks yet loses none of them", () => {
+  const state = emptyState();
+  apply(state, "snapshot", snapshot([task("a"), task("b")]));
+  const change = apply(state, "snapshot", snapshot([], { started: false }));
+  assert.equal(change.removed.size, 0);
+  apply(state, "task", task("a"));
+  const settled = apply(state, "desktop", desktop());
+  assert.deepEqual([...settled.removed], ["b"]);
+  assert.deepEqual([...state.tasks.keys()], ["a"]);
+});
+
+test("a later snapshot replaces everything", () => {
+  const state = emptyState();
+  apply(state, "snapshot", snapshot([task("a"), task("b")]));
+  const change = apply(state, "snapshot", snapshot([task("b", "ended"), task("c")]));
+  assert.deepEqual([...change.removed], ["a"]);
+  assert.deepEqual([...state.tasks.keys()], ["b", "c"]);
+});
+
+test("readiness that changes is announced", () => {
+  const state = emptyState();
+  apply(state, "snapshot", snapshot([]));
+  const change = apply(state, "desktop", desktop({ ready: false, sentence: "Nothing listens on display :0" }));
+  assert.deepEqual(change.said, ["Nothing listens on display :0"]);
+});
+
+test("outcomes are told in words", () => {
+  assert.equal(outcome(task("a", "ended", { exit: { code: 0 } })), "exit code 0");
+  assert.equal(outcome(task("a", "ended", { exit: { signal: { name: "SIGSEGV", core_dumped: true } } })), "SIGSEGV (core dumped)");
+  assert.equal(outcome(task("a", "ended", { exit: { reason: "lost" } })), "lost");
+  assert.equal(outcome(task("a", "ended", { exit: { code: 1 }, cause: "because" })), "because");
+  assert.equal(outcome(task("a")), "");
+});
+
+test("a stopped task has not failed", () => {
+  const signal = { exit: { signal: { name: "SIGTERM" } } };
+  assert.equal(failed(task("a", "ended", signal)), true);
+  assert.equal(failed(task("a", "ended", { ...signal, stop_steps: [{}] })), false);
+  assert.equal(failed(task("a", "ended", { exit: { code: 0 } })), false);
+});
+
+test("a search needs every word and puts names that begin with it first", () => {
+  const apps = [app("gnome-2048", "GNOME 2048", { keywords: ["puzzle"] }), app("q", "2048"), app("xclock", "Clock"), app("t", "Terminal", { keywords: ["2048"] })];
+  assert.deepEqual(searchApps(apps, "2048").map(({ id }) => id), ["q", "gnome-2048", "t"]);
+  assert.deepEqual(searchApps(apps, "PUZZLE gnome").map(({ id }) => id), ["gnome-2048"]);
+  assert.equal(searchApps(apps, "").length, 4);
+  assert.deepEqual(searchApps(apps, "nope"), []);
+});
+
+test("events are found wherever the connection cuts them", () => {
+  const text = "retry: 1000\n\nevent: lines\ndata: [1,2]\nid: 7\n\n: keep-alive\n\nevent: end\ndata: {}\n\n";
+  for (let size = 1; size < text.length; size += 1) {
+    const parser = new EventParser();
+    const events = [];
+    for (let at = 0; at < text.length; at += size) events.push(...parser.push(text.slice(at, at + size)));
+    assert.deepEqual(events, [{ id: "7", name: "lines", data: "[1,2]" }, { id: null, name: "end", data: "{}" }]);
+  }
+});
