@@ -82,7 +82,7 @@ impl Keeper {
             interest: EpollFlags::empty(),
             inbox: VecDeque::new(),
             welcome: None,
-            is_settled: false,
+            release_at: None,
             greeted: false,
             table: Table::default(),
             spawner,

@@ -6,7 +6,6 @@ use nix::sys::epoll::{EpollEvent, EpollFlags};
 
 use super::{Keeper, Source, unix_ms_at};
 use crate::keeper::link::LinkError;
-use crate::keeper::memory;
 use crate::keeper::table::TaskKey;
 use crate::keeper::wire::{Drain, FromKeeper, TaskRecord, ToKeeper, VERSION, WELCOME_BYTES};
 
@@ -80,6 +79,9 @@ impl Keeper {
                 return;
             }
             let Some(request) = self.inbox.pop_front() else { return };
+            if !matches!(request, ToKeeper::WatchLog { .. } | ToKeeper::Pong { .. }) {
+                self.note_rare_work();
+            }
             match request {
                 ToKeeper::Hello { version } => self.greet(version),
                 _ if !self.greeted => {
@@ -93,9 +95,6 @@ impl Keeper {
 
     fn greet(&mut self, version: u32) {
         self.greeted = true;
-        if !std::mem::replace(&mut self.is_settled, true) {
-            memory::release_what_the_start_needed();
-        }
         if version != VERSION {
             self.tell(&FromKeeper::VersionRefused { version: VERSION });
             self.flush();
