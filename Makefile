@@ -10,6 +10,8 @@ export PATH := $(HOME)/.cargo/bin:$(PATH)
 # `--target` keeps the flag away from proc macros, which cannot be static.
 STATIC := RUSTFLAGS="$(RUSTFLAGS) -C target-feature=+crt-static" \
 	cargo build --release --locked --target host-tuple
+# Looked up when used: `make run` may have to install Rust first.
+HOST = $(shell rustc --print host-tuple)
 BINARY := target/deskd
 
 .PHONY: help run test check build images bench bench-peers clean
@@ -41,7 +43,7 @@ check:
 
 build:
 	$(STATIC)
-	@install -D target/*/release/deskd $(BINARY)
+	@install -D target/$(HOST)/release/deskd $(BINARY)
 
 images: build
 	@tests/setup/packages images

@@ -26,6 +26,7 @@
 //! - [`reap`]: exit statuses and resource use; no zombies.
 //! - [`capture`]: pipes to the log store.
 //! - [`daemon`], [`shutdown`], [`notify`]: the daemon as a child, the end, systemd.
+//! - [`memory`]: gives back what only the start needed.
 //! - [`core`]: the loop, which carries out what the others decide.
 //!
 //! **Invariant**: when nothing happens, the keeper does not wake up. **Invariant**: whatever is held
@@ -39,6 +40,7 @@ mod core;
 mod daemon;
 pub mod frame;
 mod link;
+mod memory;
 mod notify;
 mod reap;
 mod shutdown;
@@ -115,10 +117,8 @@ pub enum KeeperError {
         /// Why.
         source: std::io::Error,
     },
-    /// `/proc` does not show the own process.
-    #[error(
-        "/proc is not mounted or hides processes; deskd cannot find an application's processes"
-    )]
+    /// `/proc` does not show the own process as what it is.
+    #[error("/proc is not mounted, or is another PID namespace's: processes cannot be found")]
     NoProc,
     /// A system call failed that must not.
     #[error("cannot {what}")]

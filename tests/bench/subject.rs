@@ -31,6 +31,8 @@ pub struct Setup {
     pub loggers: bool,
     /// Room for the log of a task, bytes; 0: the subject's default.
     pub log_bytes: u64,
+    /// The display deskd looks at; absent: one that nobody serves.
+    pub display: Option<String>,
 }
 
 /// Which supervisor.
@@ -144,6 +146,10 @@ pub trait Subject {
     /// Starts it again after its first process was killed, as an init would; what comes back by
     /// itself only waits.
     fn revive(&mut self) -> Result<()>;
+    /// Makes the supervisor hold so many bytes by using it, without any back door.
+    fn fatten(&mut self, _bytes: usize) -> Result<()> {
+        bail!("{} is not fattened in this bench", self.kind().name())
+    }
     /// The process that a careless `kill -9` of "the supervisor" hits.
     fn victim(&self) -> i32 {
         self.root()

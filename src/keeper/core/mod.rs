@@ -70,6 +70,8 @@ pub(super) struct Keeper {
     inbox: VecDeque<ToKeeper>,
     /// Where a Welcome that is under way goes on.
     welcome: Option<TaskKey>,
+    /// A daemon was there: the start is over.
+    is_settled: bool,
     /// The daemon said Hello on this connection.
     greeted: bool,
 

@@ -38,7 +38,9 @@ impl Keeper {
     pub(in crate::keeper) fn start(config: KeeperConfig) -> Result<Self, KeeperError> {
         let lock = lock_state_dir(&config.state_dir)?;
         let pid = std::process::id();
-        if procfs::read_stat(pid).is_none() {
+        // A /proc of another PID namespace would show the own pid as somebody else's.
+        let own = std::fs::read_link("/proc/self").is_ok_and(|to| *to == *pid.to_string());
+        if !own || procfs::read_stat(pid).is_none() {
             return Err(KeeperError::NoProc);
         }
         let signals = block_signals().map_err(tried("take signals from a descriptor"))?;
@@ -80,6 +82,7 @@ impl Keeper {
             interest: EpollFlags::empty(),
             inbox: VecDeque::new(),
             welcome: None,
+            is_settled: false,
             greeted: false,
             table: Table::default(),
             spawner,

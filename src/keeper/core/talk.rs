@@ -6,6 +6,7 @@ use nix::sys::epoll::{EpollEvent, EpollFlags};
 
 use super::{Keeper, Source, unix_ms_at};
 use crate::keeper::link::LinkError;
+use crate::keeper::memory;
 use crate::keeper::table::TaskKey;
 use crate::keeper::wire::{Drain, FromKeeper, TaskRecord, ToKeeper, VERSION, WELCOME_BYTES};
 
@@ -92,6 +93,9 @@ impl Keeper {
 
     fn greet(&mut self, version: u32) {
         self.greeted = true;
+        if !std::mem::replace(&mut self.is_settled, true) {
+            memory::release_what_the_start_needed();
+        }
         if version != VERSION {
             self.tell(&FromKeeper::VersionRefused { version: VERSION });
             self.flush();

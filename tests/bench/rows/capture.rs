@@ -77,7 +77,7 @@ fn subject(bench: &mut Bench, subject: &mut dyn Subject, run: &mut Run) -> Resul
     run.add(lines, ended.ns - begun.ns, os::cpu_seconds(&pids) - before);
     let mut bytes = 0u64;
     subject.kept("lines-0", &mut |line| {
-        if line.first() == Some(&b'a') {
+        if line.len() as u64 == LINE_BYTES - 1 {
             bytes += line.len() as u64 + 1;
         }
     })?;
@@ -104,7 +104,7 @@ pub fn run(bench: &mut Bench) -> Result<Vec<Row>> {
             }
             let count = lines_of(kind).to_string();
             let services = bench.services(1, "lines", 1, &[&count, "0"]);
-            let setup = Setup { services, loggers: true, log_bytes: LOG_BYTES };
+            let setup = Setup { services, loggers: true, log_bytes: LOG_BYTES, ..Setup::default() };
             let Some(mut booted) = bench.boot(kind, &setup, &mut rate) else { continue };
             let run = figures.entry(kind).or_default();
             if let Err(error) = subject(bench, booted.as_mut(), run) {

@@ -42,7 +42,7 @@ impl Echo {
         let trigger = Fifo::create(&path)?;
         let argv = bench.argv("echo", 1, &[&trigger.path(), &count.to_string()]);
         let service = Service { name: "echo".into(), argv, autostart: false };
-        let setup = Setup { services: vec![service], loggers: true, log_bytes: 0 };
+        let setup = Setup { services: vec![service], loggers: true, ..Setup::default() };
         let Some(mut subject) = bench.boot(kind, &setup, row) else { return Ok(None) };
         subject.start("echo")?;
         bench.fifo.next_of(1, LIMIT_MS)?;

@@ -69,7 +69,7 @@ pub fn run(bench: &mut Bench) -> Result<Vec<Row>> {
         }
         let more = [LINES.to_string(), LINES_PER_S.to_string()];
         let services = bench.services(1, "pace", 1, &[&more[0], &more[1]]);
-        let setup = Setup { services, loggers: true, log_bytes: 0 };
+        let setup = Setup { services, loggers: true, ..Setup::default() };
         let Some(mut subject) = bench.boot(kind, &setup, &mut row) else { continue };
         match cores(bench, subject.as_mut()) {
             Ok((cores, rate)) => {

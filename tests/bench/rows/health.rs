@@ -98,7 +98,7 @@ pub fn run_busy(bench: &mut Bench) -> Result<Vec<Row>> {
         }
         let lines = (BUSY_LINES_PER_S * BUSY_S).to_string();
         let services = bench.services(1, "lines", 1, &[&lines, &BUSY_LINES_PER_S.to_string()]);
-        let setup = Setup { services, loggers: true, log_bytes: 0 };
+        let setup = Setup { services, loggers: true, ..Setup::default() };
         let Some(mut subject) = bench.boot(kind, &setup, &mut row) else { continue };
         match busy(bench, subject.as_mut()) {
             Ok((samples, rate)) => {

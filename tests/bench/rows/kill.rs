@@ -98,7 +98,7 @@ pub fn run(bench: &mut Bench) -> Result<Vec<Row>> {
         // deskd remembers what runs; its keeper is asked for nothing.
         let auto = kind != Kind::Deskd;
         services.iter_mut().for_each(|service| service.autostart = auto);
-        let setup = Setup { services, loggers: true, log_bytes: 0 };
+        let setup = Setup { services, loggers: true, ..Setup::default() };
         let Some(mut subject) = bench.boot(kind, &setup, &mut row) else { continue };
         let names = if auto { Vec::new() } else { names };
         match kill(bench, subject.as_mut(), &names) {

@@ -36,7 +36,7 @@ fn weigh(subject: &dyn Subject) -> (f64, f64) {
 fn measure(bench: &mut Bench, kind: Kind, count: u32, row: &mut Row) -> Result<Option<(f64, f64)>> {
     let services = bench.services(count, "stay", 0, &[]);
     let names: Vec<String> = services.iter().map(|service| service.name.clone()).collect();
-    let setup = Setup { services, loggers: true, log_bytes: 0 };
+    let setup = Setup { services, loggers: true, ..Setup::default() };
     let Some(mut subject) = bench.boot(kind, &setup, row) else { return Ok(None) };
     if count > 0 {
         subject.start_all(&names)?;

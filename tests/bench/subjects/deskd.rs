@@ -1,6 +1,6 @@
 //! deskd, over the unix socket (`docs/api.md`): one keep-alive connection for single requests, a few
-//! for many at once. No X server runs in the bench: `DISPLAY` names one that does not exist, and the
-//! programs need none.
+//! for many at once. The programs need no display; where a row starts none, `DISPLAY` names one that
+//! nobody serves.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -19,6 +19,8 @@ use crate::subject::{Follow, Kind, Root, Setup, Subject, deskd_binary, until_rea
 const CONNECTIONS: usize = 8;
 /// A display that nobody serves.
 const DISPLAY_UNUSED: &str = ":6099";
+/// Bytes of one application that makes the daemon big: under the API's limit of 1 MiB.
+const APP_BYTES: usize = 1_000_000;
 /// Bytes asked for in one read of a log.
 const LOG_READ_BYTES: usize = 1 << 20;
 
@@ -31,7 +33,7 @@ struct Deskd {
 }
 
 /// The configuration file's text.
-pub fn config(setup: &Setup) -> String {
+fn config(setup: &Setup) -> String {
     let mut text = "listen = \"none\"\n".to_owned();
     if setup.log_bytes > 0 {
         let bytes = setup.log_bytes;
@@ -49,11 +51,11 @@ pub fn config(setup: &Setup) -> String {
 }
 
 /// The command that runs it, with an environment of its own.
-pub fn command(dir: &Path) -> Command {
+fn command(dir: &Path, display: &str) -> Command {
     let mut command = Command::new(deskd_binary());
     command.arg("run").arg("--config").arg(dir.join("deskd.toml")).env_clear();
     command.envs(std::env::vars_os().filter(|(name, _)| name == "PATH" || name == "HOME"));
-    command.env("DESKD_STATE_DIR", dir.join("state")).env("DISPLAY", DISPLAY_UNUSED);
+    command.env("DESKD_STATE_DIR", dir.join("state")).env("DISPLAY", display);
     command.env("DESKD_LISTEN", "none").env("DESKD_LOG", "warn");
     command
 }
@@ -61,7 +63,8 @@ pub fn command(dir: &Path) -> Command {
 /// Boots it.
 pub fn boot(dir: &Path, setup: &Setup) -> Result<Box<dyn Subject>> {
     fs::write(dir.join("deskd.toml"), config(setup))?;
-    let root = Root::spawn(&mut command(dir), dir)?;
+    let display = setup.display.as_deref().unwrap_or(DISPLAY_UNUSED);
+    let root = Root::spawn(&mut command(dir, display), dir)?;
     let socket = dir.join("state/deskd.sock");
     until_ready(|| alive(&socket))?;
     let http = Http::connect(&socket)?;
@@ -77,7 +80,7 @@ pub fn boot(dir: &Path, setup: &Setup) -> Result<Box<dyn Subject>> {
 }
 
 /// Whether a request on a fresh connection is answered by 200.
-pub fn alive(socket: &Path) -> bool {
+fn alive(socket: &Path) -> bool {
     Http::connect(socket)
         .and_then(|mut http| http.get("/livez"))
         .is_ok_and(|answer| answer.status == 200)
@@ -217,6 +220,22 @@ impl Subject for Deskd {
         let socket = self.socket();
         until_ready(|| alive(&socket))?;
         self.http = Http::connect(&socket)?;
+        Ok(())
+    }
+
+    /// Applications with one very long keyword each, over `PUT /v1/apps`.
+    fn fatten(&mut self, bytes: usize) -> Result<()> {
+        let word = "x".repeat(APP_BYTES);
+        for n in 0..bytes / APP_BYTES {
+            let app = serde_json::json!({
+                "id": format!("big-{n}"), "keywords": [word], "needs_display": false,
+                "local": {"command": ["true"]},
+            });
+            let answer = self.http.json("PUT", "/v1/apps", &app.to_string())?;
+            if answer.status != 201 {
+                bail!("PUT answered {}: {}", answer.status, String::from_utf8_lossy(&answer.body));
+            }
+        }
         Ok(())
     }
 

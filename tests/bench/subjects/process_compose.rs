@@ -11,7 +11,11 @@ use anyhow::{Result, bail};
 use super::files::each_line;
 use super::web::{WebFollow, message_lines};
 use crate::http::Http;
+use crate::os::wait_until;
 use crate::subject::{Follow, Kind, Root, Setup, Subject, until_ready};
+
+/// Longest time from an answering socket to a loaded project, milliseconds.
+const LOADING_MS_MAX: u64 = 2_000;
 
 struct ProcessCompose {
     root: Root,
@@ -76,8 +80,19 @@ impl Subject for ProcessCompose {
         self.root.pid()
     }
 
+    /// Until everything is loaded a start is answered by an empty 500: asked again then.
     fn start(&mut self, service: &str) -> Result<()> {
-        let answer = self.http.json("POST", &format!("/process/start/{service}"), "")?;
+        let path = format!("/process/start/{service}");
+        let mut answer = self.http.json("POST", &path, "")?;
+        wait_until(LOADING_MS_MAX, || {
+            if answer.status != 500 || !answer.body.is_empty() {
+                return true;
+            }
+            self.http.json("POST", &path, "").is_ok_and(|again| {
+                answer = again;
+                answer.status == 200
+            })
+        });
         if answer.status != 200 {
             bail!("start answered {}: {}", answer.status, String::from_utf8_lossy(&answer.body));
         }
