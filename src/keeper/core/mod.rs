@@ -83,6 +83,8 @@ pub(super) struct Keeper {
     capture: Capture,
     store: LogStore,
     log_trouble: Option<String>,
+    /// While there is trouble: when to try again.
+    log_retry_at: Option<Instant>,
 
     /// Children that are left of ended tasks (or are nobody's, at a shutdown): when one of them is
     /// reaped it is time for a survey. Every process that is left descends from one of them, and
@@ -175,6 +177,7 @@ impl Keeper {
         self.signal_what_is_due(now);
         self.survey_if_wanted(now);
         self.go_on_ending(now);
+        self.retry_logs_if_due(now);
         self.release_memory_if_due(now);
         if ready.pipes {
             self.read_pipes()?;
@@ -194,6 +197,7 @@ impl Keeper {
         let stops = self.table.iter().filter_map(|(_, task)| Some(task.stop.as_ref()?.next_at()));
         let others = [
             self.survey_retry_at,
+            self.log_retry_at,
             self.listen_again_at,
             self.release_at,
             self.daemon.start_at().filter(|_| !self.is_daemons_turn()),

@@ -89,6 +89,7 @@ impl Keeper {
             capture,
             store,
             log_trouble: None,
+            log_retry_at: None,
             roots: HashSet::new(),
             survey_wanted: false,
             survey_retry_at: None,
@@ -116,7 +117,8 @@ fn tag_base(pid: u32) -> u64 {
     TAG_BIT | u64::from(random >> 5) << TAG_NUMBER_BITS
 }
 
-/// SIGPIPE is only blocked: a write to a closed connection fails with EPIPE. A signal that is
+/// SIGPIPE and SIGXFSZ are only blocked: a write to a closed connection fails with EPIPE, and one
+/// beyond an inherited limit of file sizes with EFBIG, which the log store reports. A signal that is
 /// blocked reaches the descriptor also when the keeper is PID 1, whose signals have no default
 /// effect.
 fn block_signals() -> nix::Result<SignalFd> {
@@ -127,6 +129,7 @@ fn block_signals() -> nix::Result<SignalFd> {
     }
     let mut blocked = mask;
     blocked.add(Signal::SIGPIPE);
+    blocked.add(Signal::SIGXFSZ);
     blocked.thread_block()?;
     SignalFd::with_flags(&mask, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)
 }
