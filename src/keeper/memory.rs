@@ -102,6 +102,7 @@ Anonymous:             0 kB
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..Default::default() })]
         #[test]
         fn no_text_panics(lines in prop::collection::vec("[0-9a-f]{0,17}[- ][0-9a-f]{0,17} r.xp.{0,30}|Anonymous: .{0,5}|.{0,40}", 0..12)) {
             let _ = unchanged_file_mappings(&lines.join("\n"));
