@@ -6,10 +6,12 @@ SHELL := /bin/bash
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 
 # One static binary, for the scratch image and for every distribution: glibc linked in. (Not musl:
-# its allocator costs more than the megabyte it saves, and it needs a second Rust target.)
+# it needs a second Rust target, and its allocator is the slow part of such binaries.)
 # `--target` keeps the flag away from proc macros, which cannot be static.
 STATIC := RUSTFLAGS="$(RUSTFLAGS) -C target-feature=+crt-static" \
 	cargo build --release --locked --target host-tuple
+# Looked up when used: `make run` may have to install Rust first.
+HOST = $(shell rustc --print host-tuple)
 BINARY := target/deskd
 
 .PHONY: help run test check build images bench bench-peers clean
@@ -41,7 +43,7 @@ check:
 
 build:
 	$(STATIC)
-	@install -D target/*/release/deskd $(BINARY)
+	@install -D target/$(HOST)/release/deskd $(BINARY)
 
 images: build
 	@tests/setup/packages images

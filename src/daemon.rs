@@ -6,7 +6,8 @@
 use std::path::Path;
 use std::pin::pin;
 
-use tokio::signal::unix::{SignalKind, signal};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use tokio::io::AsyncReadExt as _;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::{self, ApiConfig, Limits, Token};
@@ -36,8 +37,7 @@ pub fn main(config: Config, env: &Env) -> Exit {
 }
 
 async fn run(config: Config, env: &Env) -> anyhow::Result<Exit> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut asked_to_end = signals()?;
     let supervisor = supervisor::daemon::start(settings(&config, env)).await?;
     let stop = CancellationToken::new();
     let api = api::build(supervisor.handle.clone(), api_config(&config)?, stop.clone())?;
@@ -46,8 +46,7 @@ async fn run(config: Config, env: &Env) -> anyhow::Result<Exit> {
     }
     let mut serving = pin!(api.run());
     let exit = tokio::select! {
-        _ = terminate.recv() => Exit::Ok,
-        _ = interrupt.recv() => Exit::Ok,
+        _ = asked_to_end.read_u8() => Exit::Ok,
         link = supervisor.link => {
             let why = link.map_or_else(|panic| panic.to_string(), |error| error.to_string());
             tracing::error!("the daemon ends: {why}");
@@ -60,6 +59,16 @@ async fn run(config: Config, env: &Env) -> anyhow::Result<Exit> {
         serving.await;
     }
     Ok(exit)
+}
+
+/// Becomes readable at SIGTERM or SIGINT.
+fn signals() -> std::io::Result<tokio::net::UnixStream> {
+    let (read, write) = std::os::unix::net::UnixStream::pair()?;
+    for signal in [SIGTERM, SIGINT] {
+        signal_hook::low_level::pipe::register(signal, write.try_clone()?)?;
+    }
+    read.set_nonblocking(true)?;
+    tokio::net::UnixStream::from_std(read)
 }
 
 fn api_config(config: &Config) -> Result<ApiConfig, api::TokenError> {

@@ -11,7 +11,7 @@ use crate::config::{Config, Env};
 use crate::exit::Exit;
 use crate::keeper::{self, KeeperConfig};
 use crate::logs::Limits;
-use crate::{api, daemon};
+use crate::{api, daemon, telemetry};
 
 use super::failure::Failure;
 
@@ -42,6 +42,7 @@ pub fn keeper(config: Config) -> Result<Exit, Failure> {
         daemon_env: Vec::new(),
         tasks_max: config.tasks_max as usize,
     };
+    telemetry::init(config.log_filter.as_deref());
     drop(config);
     keeper::run(keeper).map_err(|error| {
         let why = anyhow::Error::new(error);

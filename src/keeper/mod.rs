@@ -26,10 +26,12 @@
 //! - [`reap`]: exit statuses and resource use; no zombies.
 //! - [`capture`]: pipes to the log store.
 //! - [`daemon`], [`shutdown`], [`notify`]: the daemon as a child, the end, systemd.
+//! - [`memory`]: gives back what is only needed now and then.
 //! - [`core`]: the loop, which carries out what the others decide.
 //!
-//! **Invariant**: when nothing happens, the keeper does not wake up. **Invariant**: whatever is held
-//! per task is small and bounded (its record; see `META_BYTES_MAX`); buffers are shared.
+//! **Invariant**: when nothing happens, the keeper does not wake up (but once, half a second after
+//! something happened, to give back memory). **Invariant**: whatever is held per task is small and
+//! bounded (its record; see `META_BYTES_MAX`); buffers are shared.
 //!
 //! If the keeper itself is killed, the applications live on without anybody to capture their output
 //! or reap them, and the daemon sees the end of its connection.
@@ -39,6 +41,7 @@ mod core;
 mod daemon;
 pub mod frame;
 mod link;
+mod memory;
 mod notify;
 mod reap;
 mod shutdown;
@@ -115,10 +118,8 @@ pub enum KeeperError {
         /// Why.
         source: std::io::Error,
     },
-    /// `/proc` does not show the own process.
-    #[error(
-        "/proc is not mounted or hides processes; deskd cannot find an application's processes"
-    )]
+    /// `/proc` does not show the own process as what it is.
+    #[error("/proc is not mounted, or is another PID namespace's: processes cannot be found")]
     NoProc,
     /// A system call failed that must not.
     #[error("cannot {what}")]

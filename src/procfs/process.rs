@@ -65,6 +65,17 @@ pub fn soft_limit(text: &str, name: &str) -> Option<u64> {
     }
 }
 
+/// The mask `SigIgn` in the text of `/proc/PID/status`: ignored signals, signal 1 in the lowest bit.
+fn ignored_mask(status: &str) -> Option<u64> {
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"))?;
+    u64::from_str_radix(mask.trim(), 16).ok()
+}
+
+/// The signals that this process ignores.
+pub fn ignored_signals() -> Option<u64> {
+    ignored_mask(&std::fs::read_to_string("/proc/self/status").ok()?)
+}
+
 /// The value of `key` in the bytes of `/proc/PID/environ`; the last one if there are several.
 #[must_use]
 pub fn env_value<'a>(environ: &'a [u8], key: &str) -> Option<&'a [u8]> {
@@ -125,6 +136,14 @@ fn read(pid: u32, file: &str) -> io::Result<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn ignored_signals_are_a_mask() {
+        let status = "Name:\tsh\nSigBlk:\t0000000000000000\nSigIgn:\t0000000000001004\n";
+        assert_eq!(super::ignored_mask(status), Some((1 << 12) | (1 << 2)));
+        // Rust's runtime ignores SIGPIPE.
+        assert!(super::ignored_signals().unwrap() >> 12 & 1 == 1);
+    }
+
     use super::*;
     use proptest::prelude::*;
 

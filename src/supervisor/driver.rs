@@ -202,7 +202,7 @@ impl Driver {
             self.journal.task(entry);
         }
         self.journal.flush();
-        if self.journal.wants_rewrite(self.table.len()) {
+        if self.journal.wants_rewrite() {
             let apps = self.apps.values().map(Arc::as_ref).filter(|app| super::apps::is_added(app));
             self.journal.rewrite(self.keeper_started_at, self.table.iter(), apps);
         }

@@ -18,7 +18,8 @@ use super::table::Entry;
 use crate::domain::app::App;
 use crate::domain::id::{AppId, TaskId};
 
-/// The file is rewritten when it is larger than this and mostly superseded lines.
+/// The file is rewritten when it has grown by this and by what it had after the last rewrite: the
+/// work of rewriting stays in proportion to what was written, however much is live.
 const REWRITE_BYTES_MIN: u64 = 4 << 20;
 /// At most this much is read back; a journal never gets there (see [`REWRITE_BYTES_MIN`]).
 const READ_BYTES_MAX: u64 = 256 << 20;
@@ -52,6 +53,8 @@ pub struct Journal {
     file: Option<File>,
     pending: Vec<u8>,
     bytes: u64,
+    /// Size after the last rewrite.
+    rewritten_bytes: u64,
     trouble: Option<String>,
 }
 
@@ -62,7 +65,14 @@ impl Journal {
         let path = state_dir.join("tasks.jsonl");
         let opened =
             OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(&path);
-        let mut journal = Self { path, file: None, pending: Vec::new(), bytes: 0, trouble: None };
+        let mut journal = Self {
+            path,
+            file: None,
+            pending: Vec::new(),
+            bytes: 0,
+            rewritten_bytes: 0,
+            trouble: None,
+        };
         let mut text = Vec::new();
         match opened {
             Ok(file) => {
@@ -125,10 +135,10 @@ impl Journal {
         self.pending.shrink_to(64 << 10);
     }
 
-    /// Whether most of the file is superseded.
+    /// Whether enough of the file is superseded.
     #[must_use]
-    pub fn wants_rewrite(&self, live: usize) -> bool {
-        self.bytes > REWRITE_BYTES_MIN && self.bytes > (live as u64 + 1) * (32 << 10)
+    pub fn wants_rewrite(&self) -> bool {
+        self.bytes > REWRITE_BYTES_MIN + 2 * self.rewritten_bytes
     }
 
     /// Replaces the file by what is live now.
@@ -139,29 +149,35 @@ impl Journal {
         apps: impl Iterator<Item = &'a App>,
     ) {
         self.flush();
-        if let Some(started_at) = keeper {
-            self.keeper(started_at);
-        }
-        apps.for_each(|app| self.app(app));
-        tasks.for_each(|entry| self.task(entry));
-        let text = std::mem::take(&mut self.pending);
-        let fresh = self.path.with_extension("new");
-        let written =
-            OpenOptions::new().append(true).create(true).mode(0o600).open(&fresh).and_then(
-                |mut file| {
-                    file.set_len(0)?;
-                    file.write_all(&text)?;
-                    std::fs::rename(&fresh, &self.path)?;
-                    Ok(file)
-                },
-            );
-        match written {
-            Ok(file) => {
+        let lines = keeper
+            .map(Line::Keeper)
+            .into_iter()
+            .chain(apps.map(|app| Line::App(Box::new(std::borrow::Cow::Borrowed(app)))))
+            .chain(tasks.map(|entry| Line::Task(std::borrow::Cow::Borrowed(entry))));
+        match self.replace(lines) {
+            Ok((file, bytes)) => {
                 self.file = Some(file);
-                self.bytes = text.len() as u64;
+                self.bytes = bytes;
             }
             Err(error) => self.fail(&error),
         }
+        // After a failure too: it is not tried again with every change.
+        self.rewritten_bytes = self.bytes;
+    }
+
+    fn replace<'a>(&self, lines: impl Iterator<Item = Line<'a>>) -> std::io::Result<(File, u64)> {
+        let fresh = self.path.with_extension("new");
+        let file = OpenOptions::new().append(true).create(true).mode(0o600).open(&fresh)?;
+        file.set_len(0)?;
+        let mut out = std::io::BufWriter::new(file);
+        for line in lines {
+            serde_json::to_writer(&mut out, &line)?;
+            out.write_all(b"\n")?;
+        }
+        let file = out.into_inner().map_err(std::io::IntoInnerError::into_error)?;
+        std::fs::rename(&fresh, &self.path)?;
+        let bytes = file.metadata()?.len();
+        Ok((file, bytes))
     }
 
     /// What is wrong, in one sentence.
@@ -260,6 +276,26 @@ mod tests {
         journal.rewrite(Some(18), remembered.tasks.iter(), remembered.apps.iter());
         let (_, again) = Journal::open(dir.path());
         assert_eq!((seen(&again), again.keeper), (seen(&remembered), Some(18)));
+    }
+
+    #[test]
+    fn rewriting_is_in_proportion_to_what_was_written_even_with_much_that_is_live() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut journal, _) = Journal::open(dir.path());
+        let mut big = app("big");
+        big.keywords = vec!["k".repeat(8 << 20)];
+        let mut rewrites = 0;
+        journal.app(&big);
+        for number in 0..100 {
+            journal.task(&entry(number, 0));
+            journal.flush();
+            if journal.wants_rewrite() {
+                rewrites += 1;
+                journal.rewrite(None, std::iter::empty(), [&big].into_iter());
+            }
+        }
+        assert_eq!(rewrites, 1);
+        assert_eq!(Journal::open(dir.path()).1.apps, [big]);
     }
 
     #[test]

@@ -27,8 +27,9 @@ const TOP_LEVEL: [&str; 10] = [
 /// How far above an `unsafe` block its comment may begin, in lines.
 const SAFETY_LINES_MAX: usize = 7;
 /// The files that may have `unsafe`, and what for.
-const UNSAFE_FILES: [(&str, &str); 3] = [
+const UNSAFE_FILES: [(&str, &str); 4] = [
     ("display/proof/sysv.rs", "System V shared memory has no safe wrapper"),
+    ("keeper/memory.rs", "madvise(2) on the process's own code; malloc_trim(3)"),
     ("keeper/reap.rs", "wait4(2) tells the rusage; nix has no wrapper"),
     ("keeper/spawn/child.rs", "clone(2) and what runs between it and exec"),
 ];

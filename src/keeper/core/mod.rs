@@ -20,6 +20,7 @@ use nix::sys::signalfd::SignalFd;
 use super::capture::Capture;
 use super::daemon::Daemon;
 use super::link::{Connection, Listener};
+use super::memory;
 use super::notify::Notify;
 use super::shutdown::Shutdown;
 use super::spawn::Spawner;
@@ -35,6 +36,8 @@ use crate::logs::LogStore;
 const EVENTS_MAX: usize = 4;
 /// Requests answered in one turn: starting many processes takes time in which nothing else happens.
 const REQUESTS_PER_TURN: usize = 8;
+/// Without a request or an end for so long, memory is given back.
+const QUIET_MS: u64 = 500;
 /// Until the next look at `/proc` after one that failed.
 const SURVEY_RETRY_MS: u64 = 100;
 
@@ -70,6 +73,8 @@ pub(super) struct Keeper {
     inbox: VecDeque<ToKeeper>,
     /// Where a Welcome that is under way goes on.
     welcome: Option<TaskKey>,
+    /// When to give back the memory that requests and ends needed, unless there are more.
+    release_at: Option<Instant>,
     /// The daemon said Hello on this connection.
     greeted: bool,
 
@@ -78,6 +83,8 @@ pub(super) struct Keeper {
     capture: Capture,
     store: LogStore,
     log_trouble: Option<String>,
+    /// While there is trouble: when to try again.
+    log_retry_at: Option<Instant>,
 
     /// Children that are left of ended tasks (or are nobody's, at a shutdown): when one of them is
     /// reaped it is time for a survey. Every process that is left descends from one of them, and
@@ -170,6 +177,8 @@ impl Keeper {
         self.signal_what_is_due(now);
         self.survey_if_wanted(now);
         self.go_on_ending(now);
+        self.retry_logs_if_due(now);
+        self.release_memory_if_due(now);
         if ready.pipes {
             self.read_pipes()?;
         }
@@ -188,12 +197,27 @@ impl Keeper {
         let stops = self.table.iter().filter_map(|(_, task)| Some(task.stop.as_ref()?.next_at()));
         let others = [
             self.survey_retry_at,
+            self.log_retry_at,
             self.listen_again_at,
+            self.release_at,
             self.daemon.start_at().filter(|_| !self.is_daemons_turn()),
             self.notify.ping_at(),
             self.shutdown.as_ref().map(Shutdown::next_at),
         ];
         stops.chain(others.into_iter().flatten()).min()
+    }
+
+    /// Something was done that is not done all the time (reading output is): what it needed is given
+    /// back once it has been quiet for a while.
+    fn note_rare_work(&mut self) {
+        self.release_at = Some(Instant::now() + Duration::from_millis(QUIET_MS));
+    }
+
+    fn release_memory_if_due(&mut self, now: Instant) {
+        if self.release_at.is_some_and(|at| now >= at) {
+            self.release_at = None;
+            memory::release();
+        }
     }
 
     fn take_signals(&mut self) -> Result<(), KeeperError> {

@@ -33,6 +33,7 @@ impl Keeper {
     }
 
     fn ended(&mut self, ended: Ended) {
+        self.note_rare_work();
         if self.daemon.pid() == Some(ended.pid) {
             return self.daemon_ended(&ended.exit);
         }

@@ -38,7 +38,9 @@ impl Keeper {
     pub(in crate::keeper) fn start(config: KeeperConfig) -> Result<Self, KeeperError> {
         let lock = lock_state_dir(&config.state_dir)?;
         let pid = std::process::id();
-        if procfs::read_stat(pid).is_none() {
+        // A /proc of another PID namespace would show the own pid as somebody else's.
+        let own = std::fs::read_link("/proc/self").is_ok_and(|to| *to == *pid.to_string());
+        if !own || procfs::read_stat(pid).is_none() {
             return Err(KeeperError::NoProc);
         }
         let signals = block_signals().map_err(tried("take signals from a descriptor"))?;
@@ -80,12 +82,14 @@ impl Keeper {
             interest: EpollFlags::empty(),
             inbox: VecDeque::new(),
             welcome: None,
+            release_at: None,
             greeted: false,
             table: Table::default(),
             spawner,
             capture,
             store,
             log_trouble: None,
+            log_retry_at: None,
             roots: HashSet::new(),
             survey_wanted: false,
             survey_retry_at: None,
@@ -113,7 +117,8 @@ fn tag_base(pid: u32) -> u64 {
     TAG_BIT | u64::from(random >> 5) << TAG_NUMBER_BITS
 }
 
-/// SIGPIPE is only blocked: a write to a closed connection fails with EPIPE. A signal that is
+/// SIGPIPE and SIGXFSZ are only blocked: a write to a closed connection fails with EPIPE, and one
+/// beyond an inherited limit of file sizes with EFBIG, which the log store reports. A signal that is
 /// blocked reaches the descriptor also when the keeper is PID 1, whose signals have no default
 /// effect.
 fn block_signals() -> nix::Result<SignalFd> {
@@ -124,6 +129,7 @@ fn block_signals() -> nix::Result<SignalFd> {
     }
     let mut blocked = mask;
     blocked.add(Signal::SIGPIPE);
+    blocked.add(Signal::SIGXFSZ);
     blocked.thread_block()?;
     SignalFd::with_flags(&mask, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)
 }

@@ -1,5 +1,7 @@
 //! Captured bytes to the log store, and word of it to who watches.
 
+use std::time::{Duration, Instant};
+
 use super::Keeper;
 use crate::domain::id::TaskId;
 use crate::keeper::capture::Sink;
@@ -7,6 +9,9 @@ use crate::keeper::table::{Table, TaskKey};
 use crate::keeper::wire::FromKeeper;
 use crate::keeper::{KeeperError, tried};
 use crate::logs::{LogStore, Stream};
+
+/// Between two tries to write what is owed to logs.
+const LOG_RETRY_MS: u64 = 1_000;
 
 /// Where the pipes' bytes go.
 struct Logs<'a> {
@@ -36,6 +41,7 @@ impl Sink for Logs<'_> {
             && let Some(log) = task.log.take()
         {
             task.log_end = self.store.end(&log);
+            self.store.close(log);
         }
     }
 }
@@ -69,9 +75,22 @@ impl Keeper {
         self.report_logs(Vec::new());
     }
 
+    /// What a full disk kept from being written (the gap's record) is owed also to a log that gets
+    /// nothing more.
+    pub(super) fn retry_logs_if_due(&mut self, now: Instant) {
+        if self.log_retry_at.is_some_and(|at| now >= at) {
+            self.log_retry_at = None;
+            self.store.retry();
+            self.report_logs(Vec::new());
+        }
+    }
+
     fn report_logs(&mut self, advanced: Vec<(TaskId, u64)>) {
         for (task, end) in advanced {
             self.tell(&FromKeeper::LogAdvanced { task, end });
+        }
+        if self.store.trouble().is_some() && self.log_retry_at.is_none() {
+            self.log_retry_at = Some(Instant::now() + Duration::from_millis(LOG_RETRY_MS));
         }
         if self.store.trouble() != self.log_trouble.as_deref() {
             self.log_trouble = self.store.trouble().map(str::to_owned);

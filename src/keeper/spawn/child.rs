@@ -75,14 +75,23 @@ struct Prepared<'a> {
     env: Vec<*const c_char>,
     oom_score_adj: Option<([u8; OOM_TEXT_BYTES_MAX], usize)>,
     stdio: [RawFd; 3],
-    open_files: (u64, u64),
+    inherited: Inherited,
+}
+
+/// What the keeper has otherwise than its applications shall.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Inherited {
+    /// RLIMIT_NOFILE as the keeper was started with, soft and hard.
+    pub(super) open_files: (u64, u64),
+    /// The signals it ignores, signal 1 in the lowest bit. execve(2) resets handlers by itself.
+    pub(super) ignored_signals: u64,
 }
 
 /// Starts `command`. When this returns a pid, its program runs (or was killed while loading).
 pub(super) fn start(
     command: &Command,
     stdio: [RawFd; 3],
-    open_files: (u64, u64),
+    inherited: Inherited,
     stack: &mut [u8],
 ) -> Result<u32, Failure> {
     let prepared = Prepared {
@@ -91,7 +100,7 @@ pub(super) fn start(
         env: pointers(&command.env),
         oom_score_adj: command.oom_score_adj.map(decimal),
         stdio,
-        open_files,
+        inherited,
     };
     let note = Note::default();
     let child = Box::new(|| {
@@ -174,20 +183,20 @@ fn run(prepared: &Prepared<'_>) -> (Step, usize) {
         {
             return (Step::Nice, 0);
         }
-        let (soft, hard) = prepared.open_files;
+        let (soft, hard) = prepared.inherited.open_files;
         set_limit(Resource::RLIMIT_NOFILE as u32, soft, hard);
         for (index, Limit { resource, value, optional, .. }) in command.limits.iter().enumerate() {
             if !set_limit(*resource, *value, *value) && !optional {
                 return (Step::Limit, index);
             }
         }
-        reset_signals();
+        reset_signals(prepared.inherited.ignored_signals);
         exec(prepared)
     }
 }
 
-/// Gives every signal its default effect and blocks none, as a program expects to be started.
-unsafe fn reset_signals() {
+/// Ignores no signal and blocks none, as a program expects to be started.
+unsafe fn reset_signals(ignored: u64) {
     // rt_sigaction(2) itself: the libcs refuse to touch signals 32 and 33, which may have been
     // inherited as ignored like any other.
     let default = [0_u64; KERNEL_SIGACTION_WORDS];
@@ -195,8 +204,7 @@ unsafe fn reset_signals() {
     // SAFETY: all zeros is SIG_DFL, no flags, no restorer, an empty mask, in whatever order an
     // architecture has them; a kernel signal set is 64 bits; old values are not asked for.
     unsafe {
-        for signal in 1..=SIGNALS_MAX {
-            // Fails for SIGKILL and SIGSTOP, which cannot be anything else.
+        for signal in (1..=SIGNALS_MAX).filter(|signal| ignored >> (signal - 1) & 1 == 1) {
             libc::syscall(
                 libc::SYS_rt_sigaction,
                 signal,

@@ -29,7 +29,8 @@ use nix::unistd::pipe2;
 pub use command::Command;
 
 use super::wire::SpawnError;
-use child::{Failure, Step};
+use crate::procfs;
+use child::{Failure, Inherited, Step};
 
 /// Stack of a child between clone and exec, in bytes.
 const CHILD_STACK_BYTES: usize = 32 << 10;
@@ -53,7 +54,7 @@ pub struct Started {
 pub struct Spawner {
     null: OwnedFd,
     stack: Vec<u8>,
-    open_files: (u64, u64),
+    inherited: Inherited,
 }
 
 impl Spawner {
@@ -63,7 +64,10 @@ impl Spawner {
         let null = open("/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty())?;
         let open_files = getrlimit(Resource::RLIMIT_NOFILE)?;
         setrlimit(Resource::RLIMIT_NOFILE, open_files.1, open_files.1)?;
-        Ok(Self { null, stack: vec![0; CHILD_STACK_BYTES], open_files })
+        // Without /proc (which the keeper does not accept) all are taken for ignored: slower, right.
+        let ignored_signals = procfs::ignored_signals().unwrap_or(u64::MAX);
+        let inherited = Inherited { open_files, ignored_signals };
+        Ok(Self { null, stack: vec![0; CHILD_STACK_BYTES], inherited })
     }
 
     /// Starts `command` with pipes for its output.
@@ -71,7 +75,8 @@ impl Spawner {
         let (stdout, stdout_write) = output_pipe()?;
         let (stderr, stderr_write) = output_pipe()?;
         // The lowest free number is given out, so this says how many are in use.
-        if stderr_write.as_raw_fd().unsigned_abs() as u64 + DESCRIPTORS_FREE_MIN > self.open_files.1
+        if stderr_write.as_raw_fd().unsigned_abs() as u64 + DESCRIPTORS_FREE_MIN
+            > self.inherited.open_files.1
         {
             return Err(setup("make a pipe for its output".to_owned(), Errno::EMFILE));
         }
@@ -92,7 +97,7 @@ impl Spawner {
     }
 
     fn start(&mut self, command: &Command, stdio: [RawFd; 3]) -> Result<u32, SpawnError> {
-        child::start(command, stdio, self.open_files, &mut self.stack)
+        child::start(command, stdio, self.inherited, &mut self.stack)
             .map_err(|failure| explain(command, failure))
     }
 }

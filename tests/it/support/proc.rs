@@ -16,11 +16,6 @@ pub(crate) fn is_alive(pid: u32) -> bool {
     procfs::read_stat(pid).is_some_and(|stat| stat.is_alive())
 }
 
-/// Whether it waits for something.
-pub(crate) fn is_sleeping(pid: u32) -> bool {
-    procfs::read_stat(pid).is_some_and(|stat| stat.state == 'S')
-}
-
 /// Whether nothing, not even a zombie, is left of it.
 pub(crate) fn is_reaped(pid: u32) -> bool {
     procfs::read_stat(pid).is_none()

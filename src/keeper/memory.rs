@@ -1,0 +1,110 @@
+//! Giving back memory that is only needed now and then.
+//!
+//! The kernel maps 64 KiB of a program around each page that is touched, and it all counts as the
+//! keeper's memory from then on: after reading arguments and configuration 2.3 of 2.7 MB PSS
+//! (measured). So after a start, a request or an end, when it is quiet again, code and constants are
+//! unmapped; what is used next is mapped again from the page cache, which costs that next use some
+//! tens of page faults.
+
+#![expect(unsafe_code, reason = "madvise(2) on the process's own code, malloc_trim(3)")]
+
+use std::ffi::c_void;
+use std::ops::Range;
+use std::ptr::NonNull;
+
+use nix::sys::mman::{MmapAdvise, madvise};
+
+/// Unmaps the code and constants of the program and its libraries until they are used again, and
+/// returns freed memory to the kernel. Failing changes nothing.
+pub fn release() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: it only returns memory that malloc holds and nobody uses.
+    unsafe {
+        nix::libc::malloc_trim(0);
+    }
+    let Ok(smaps) = std::fs::read_to_string("/proc/self/smaps") else { return };
+    for range in unchanged_file_mappings(&smaps) {
+        let Some(start) = NonNull::new(range.start as *mut c_void) else { continue };
+        // SAFETY: a mapping of a file that cannot be written to and has no page of its own
+        // (`Anonymous: 0`) has no content but the file's: each page is read again from there when
+        // it is touched.
+        let _ = unsafe { madvise(start, range.end - range.start, MmapAdvise::MADV_DONTNEED) };
+    }
+}
+
+/// Read-only mappings of files in the text of `/proc/PID/smaps`, without those that were written to
+/// (relocated) before they became read-only.
+fn unchanged_file_mappings(smaps: &str) -> Vec<Range<usize>> {
+    let mut found = Vec::new();
+    let mut candidate = None;
+    for line in smaps.lines() {
+        match line.strip_prefix("Anonymous:") {
+            Some(amount) if amount.trim() == "0 kB" => found.extend(candidate.take()),
+            Some(_) => candidate = None,
+            None => {
+                if let Some(header) = header(line) {
+                    candidate = header;
+                }
+            }
+        }
+    }
+    found
+}
+
+/// The address range a mapping's first line begins with, if the mapping is a candidate; nothing for
+/// other lines.
+fn header(line: &str) -> Option<Option<Range<usize>>> {
+    let mut fields = line.split_ascii_whitespace();
+    let (start, end) = fields.next()?.split_once('-')?;
+    let address = |text| usize::from_str_radix(text, 16).ok();
+    let range = address(start)?..address(end)?;
+    let read_only = matches!(fields.next()?, "r-xp" | "r--p");
+    let of_file = fields.nth(3).is_some_and(|path| path.starts_with('/'));
+    Some((read_only && of_file).then_some(range))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn only_unchanged_read_only_mappings_of_files_are_given_back() {
+        let smaps = "\
+1000-2000 r--p 00000000 fe:00 99 /usr/bin/deskd
+Size:                  4 kB
+Anonymous:             0 kB
+VmFlags: rd mr mw me
+2000-3000 r-xp 0013e000 fe:00 99 /usr/bin/deskd
+Anonymous:             0 kB
+3000-4000 r--p 0063a000 fe:00 99 /usr/bin/deskd
+Anonymous:             4 kB
+4000-5000 rw-p 0063a000 fe:00 99 /usr/bin/deskd
+Anonymous:             0 kB
+5000-6000 rw-p 00000000 00:00 0  [heap]
+Anonymous:             0 kB
+6000-7000 r-xp 00000000 00:00 0  [vdso]
+Anonymous:             0 kB
+7000-8000 rwxp 00000000 fe:00 7  /tmp/jit
+Anonymous:             0 kB
+8000-9000 r-xp 00000000 00:00 0
+Anonymous:             0 kB
+";
+        assert_eq!(unchanged_file_mappings(smaps), [0x1000..0x2000, 0x2000..0x3000]);
+    }
+
+    #[test]
+    fn the_program_goes_on_afterwards() {
+        let before = format!("{:?}", std::env::args().collect::<Vec<_>>());
+        release();
+        assert_eq!(before, format!("{:?}", std::env::args().collect::<Vec<_>>()));
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_panics(lines in prop::collection::vec("[0-9a-f]{0,17}[- ][0-9a-f]{0,17} r.xp.{0,30}|Anonymous: .{0,5}|.{0,40}", 0..12)) {
+            let _ = unchanged_file_mappings(&lines.join("\n"));
+        }
+    }
+}
