@@ -35,8 +35,7 @@ fn place() -> PathBuf {
         return dir.into();
     }
     let shm = Path::new("/dev/shm");
-    let free = nix::sys::statvfs::statvfs(shm)
-        .map(|fs| fs.blocks_available() as u64 * fs.fragment_size() as u64);
+    let free = nix::sys::statvfs::statvfs(shm).map(|fs| fs.blocks_available() * fs.fragment_size());
     if free.is_ok_and(|bytes| bytes >= SHM_BYTES_MIN) { shm.into() } else { std::env::temp_dir() }
 }
 

@@ -12,9 +12,7 @@ use crate::stats::{Samples, figure};
 use crate::subject::{Kind, Setup, Subject};
 
 /// Starts of each subject.
-const ROUNDS: u32 = 250;
-/// Starts of each subject with an ordinary program.
-const ORDINARY_ROUNDS: u32 = 120;
+const ROUNDS: u32 = 200;
 /// Rounds that only warm up.
 const WARM_UP_ROUNDS: u32 = 12;
 /// Services taken in turn: s6 and runit do not start one again within a second.
@@ -28,6 +26,8 @@ const P99_MS_MAX: f64 = 5.0;
 
 /// What the daemon holds in the second row, bytes.
 const BIG_BYTES: usize = 256_000_000;
+
+const TARGET: &str = "p50 at most 1.5 of the floor and ahead of all, p99 under 5 ms";
 
 const FLOOR_TAG: u32 = 9_999;
 
@@ -89,10 +89,8 @@ fn fill(row: &mut Row, floor: &Samples, figures: &BTreeMap<Kind, Samples>) {
 
 /// All subjects.
 pub fn run(bench: &mut Bench) -> Result<Vec<Row>> {
-    let mut row = Row::new(
-        "start request to first instruction, p50 / p99 ms",
-        "p50 at most 1.5 of the floor and ahead of all, p99 under 5 ms",
-    );
+    let mut row =
+        Row::new("start request to first instruction of a static program, p50 / p99 ms", TARGET);
     let setup = Setup { services: bench.services(SERVICES, "first", 0, &[]), ..Setup::default() };
     let mut subjects = bench.boot_all(&setup, &mut row);
     let argv = bench.argv("first", FLOOR_TAG, &[]);
@@ -101,21 +99,25 @@ pub fn run(bench: &mut Bench) -> Result<Vec<Row>> {
     Ok(vec![row])
 }
 
-/// All subjects, with an ordinary program: what users start has a libc and a dynamic linker.
-pub fn run_ordinary(bench: &mut Bench) -> Result<Vec<Row>> {
-    let mut row = Row::new(
-        "start request to main() of a dynamically linked program, p50 / p99 ms",
-        "the same",
-    );
+/// Services and floor that start an ordinary program: what users start has a libc and a dynamic
+/// linker.
+fn ordinary(bench: &Bench) -> (Setup, Vec<String>) {
     let mut services = bench.services(SERVICES, "first", 0, &[]);
     let mut argv = bench.argv("first", FLOOR_TAG, &[]);
     let programs = services.iter_mut().map(|service| &mut service.argv).chain([&mut argv]);
     for program in programs.filter_map(|argv| argv.first_mut()) {
         program.clone_from(&bench.ordinary);
     }
-    let setup = Setup { services, ..Setup::default() };
+    (Setup { services, ..Setup::default() }, argv)
+}
+
+/// All subjects, with an ordinary program.
+pub fn run_ordinary(bench: &mut Bench) -> Result<Vec<Row>> {
+    let what = "start request to main() of a dynamically linked program, p50 / p99 ms";
+    let mut row = Row::new(what, TARGET);
+    let (setup, argv) = ordinary(bench);
     let mut subjects = bench.boot_all(&setup, &mut row);
-    let (floor, figures) = rounds(bench, &mut subjects, &argv, ORDINARY_ROUNDS)?;
+    let (floor, figures) = rounds(bench, &mut subjects, &argv, ROUNDS)?;
     fill(&mut row, &floor, &figures);
     Ok(vec![row])
 }
@@ -123,7 +125,7 @@ pub fn run_ordinary(bench: &mut Bench) -> Result<Vec<Row>> {
 /// deskd alone, with a big daemon.
 pub fn run_big(bench: &mut Bench) -> Result<Vec<Row>> {
     let mut row = Row::new("the same with a daemon of 256 MB, p50 / p99 ms", "the same");
-    let setup = Setup { services: bench.services(SERVICES, "first", 0, &[]), ..Setup::default() };
+    let (setup, argv) = ordinary(bench);
     if !bench.kinds.contains(&Kind::Deskd) {
         return Ok(vec![row]);
     }
@@ -134,7 +136,6 @@ pub fn run_big(bench: &mut Bench) -> Result<Vec<Row>> {
     let kib = os::pss_kib(&[subject.victim()]);
     row.what = format!("the same with a daemon of {} MB, p50 / p99 ms", kib * 1024 / 1_000_000);
     let mut subjects = vec![subject];
-    let argv = bench.argv("first", FLOOR_TAG, &[]);
     let (floor, figures) = rounds(bench, &mut subjects, &argv, ROUNDS)?;
     fill(&mut row, &floor, &figures);
     Ok(vec![row])
