@@ -20,6 +20,8 @@ pub struct Bench {
     pub dir: PathBuf,
     /// The probe's path.
     pub probe: String,
+    /// The probe as an ordinary, dynamically linked program.
+    pub ordinary: String,
     /// Its reports.
     pub fifo: Fifo,
     /// Who is measured.
@@ -33,9 +35,24 @@ fn place() -> PathBuf {
         return dir.into();
     }
     let shm = Path::new("/dev/shm");
-    let free = nix::sys::statvfs::statvfs(shm)
-        .map(|fs| fs.blocks_available() as u64 * fs.fragment_size() as u64);
+    let free = nix::sys::statvfs::statvfs(shm).map(|fs| fs.blocks_available() * fs.fragment_size());
     if free.is_ok_and(|bytes| bytes >= SHM_BYTES_MIN) { shm.into() } else { std::env::temp_dir() }
+}
+
+/// Compiler flags of a program without libc.
+const BARE: [&str; 7] =
+    ["-O2", "-static", "-nostdlib", "-ffreestanding", "-fno-builtin", "-fno-stack-protector", "-s"];
+
+/// Compiles the probe; its path.
+fn compile(dir: &Path, name: &str, flags: &[&str]) -> Result<String> {
+    let probe = dir.join(name);
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/bench/probe.c");
+    let mut command = Command::new("cc");
+    command.args(flags).arg("-o").args([&probe, &source]);
+    if !command.status().context("cannot run cc")?.success() {
+        bail!("cc could not compile {}", source.display());
+    }
+    Ok(probe.display().to_string())
 }
 
 impl Bench {
@@ -43,21 +60,10 @@ impl Bench {
     pub fn prepare(kinds: Vec<Kind>) -> Result<Self> {
         let temporary = tempfile::Builder::new().prefix("deskd-bench-").tempdir_in(place())?;
         let dir = temporary.path().to_owned();
-        let probe = dir.join("probe");
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/bench/probe.c");
-        let flags = ["-O2", "-static", "-nostdlib", "-ffreestanding", "-fno-builtin"];
-        let status = Command::new("cc")
-            .args(flags)
-            .args(["-fno-stack-protector", "-s", "-o"])
-            .args([&probe, &source])
-            .status()
-            .context("cannot run cc")?;
-        if !status.success() {
-            bail!("cc could not compile {}", source.display());
-        }
+        let probe = compile(&dir, "probe", &BARE)?;
+        let ordinary = compile(&dir, "probe-ordinary", &["-O2", "-DORDINARY"])?;
         let fifo = Fifo::create(&dir.join("fifo"))?;
-        let probe = probe.display().to_string();
-        Ok(Self { dir, probe, fifo, kinds, _temporary: temporary })
+        Ok(Self { dir, probe, ordinary, fifo, kinds, _temporary: temporary })
     }
 
     /// argv of the probe in `mode`.

@@ -70,7 +70,9 @@ pub fn argv(pid: i32) -> Vec<String> {
 
 /// Whether the process runs the bench's own probe program (an application, not a supervisor).
 pub fn is_probe(pid: i32) -> bool {
-    argv(pid).first().is_some_and(|program| program.ends_with("/probe"))
+    argv(pid)
+        .first()
+        .is_some_and(|program| program.ends_with("/probe") || program.ends_with("/probe-ordinary"))
 }
 
 /// The supervisor's own processes: `root` and its descendants, without the applications.

@@ -1,4 +1,5 @@
 /* The program that every supervisor of the bench starts. No libc: its first instruction is ours.
+ * Compiled with -DORDINARY it is an ordinary, dynamically linked program and begins with main().
  *
  * Each mode begins by telling the driver, over the FIFO in argv[2], the CLOCK_MONOTONIC time of its
  * first instruction. FIFO records are 16 bytes: u32 pid, u32 tag (argv[3]), u64 nanoseconds.
@@ -28,7 +29,9 @@ static long sys(long n, long a, long b, long c, long d) {
     return ret;
 }
 __attribute__((noreturn)) static void hang(void) { for (;;) sys(SYS_pause, 0, 0, 0, 0); }
+#ifndef ORDINARY
 __asm__(".globl _start\n_start:\n mov %rsp, %rdi\n and $-16, %rsp\n call start\n");
+#endif
 #elif defined(__aarch64__)
 enum { SYS_openat = 56, SYS_read = 63, SYS_write = 64, SYS_ppoll = 73, SYS_exit = 93,
        SYS_clock_gettime = 113, SYS_clock_nanosleep = 115, SYS_getpid = 172 };
@@ -39,7 +42,9 @@ static long sys(long n, long a, long b, long c, long d) {
     return x0;
 }
 __attribute__((noreturn)) static void hang(void) { for (;;) sys(SYS_ppoll, 0, 0, 0, 0); }
+#ifndef ORDINARY
 __asm__(".globl _start\n_start:\n mov x0, sp\n bl start\n");
+#endif
 #else
 #error "no system call convention for this machine"
 #endif
@@ -133,10 +138,9 @@ static void echo(u64 tag, const char *trigger, u64 count) {
     }
 }
 
-__attribute__((used)) void start(long *stack) {
-    u64 begun = now();
-    char **argv = (char **)(stack + 1);
-    if (stack[0] < 4) die(2);
+/* `begun`: the time of the first instruction. */
+static void run(u64 begun, long argc, char **argv) {
+    if (argc < 4) die(2);
     u64 tag = number(argv[3]);
     long fd = sys(SYS_openat, AT_FDCWD, (long)argv[2], O_WRONLY, 0);
     if (fd < 0) die(3);
@@ -155,3 +159,13 @@ __attribute__((used)) void start(long *stack) {
     if (argv[1][0] == 'p') hang();
     die(0);
 }
+
+#ifdef ORDINARY
+int main(int argc, char **argv) {
+    run(now(), argc, argv);
+}
+#else
+__attribute__((used)) void start(long *stack) {
+    run(now(), stack[0], (char **)(stack + 1));
+}
+#endif

@@ -40,7 +40,7 @@ pub fn run(bench: &mut Bench) -> Result<Vec<Row>> {
     let mut floor = Samples::default();
     let mut figures: BTreeMap<Kind, Samples> = BTreeMap::new();
     for block in 0..BLOCKS {
-        let mut ask = |ask: &mut dyn FnMut() -> Result<()>, samples: &mut Samples| {
+        let ask = |ask: &mut dyn FnMut() -> Result<()>, samples: &mut Samples| {
             for _ in 0..BLOCK_REQUESTS {
                 let asked = now_ns();
                 ask()?;

@@ -24,6 +24,7 @@ pub type Measure = fn(&mut Bench) -> Result<Vec<Row>>;
 /// Name on the command line and function.
 pub const ROWS: &[(&str, Measure)] = &[
     ("start", start::run),
+    ("start-ordinary", start::run_ordinary),
     ("start-big", start::run_big),
     ("together", together::run),
     ("capture", capture::run),

@@ -45,8 +45,7 @@ pub fn boot(dir: &Path, setup: &Setup) -> Result<Box<dyn Subject>> {
         if setup.loggers {
             let _ = write!(
                 text,
-                "    log_location: {}/{}.log\n    log_configuration:\n      disable_json: true\n      \
-                 no_metadata: true\n      no_color: true\n      flush_each_line: true\n",
+                "    log_location: {}/{}.log\n    log_configuration:\n      flush_each_line: true\n",
                 dir.display(),
                 service.name
             );
@@ -71,6 +70,33 @@ pub fn boot(dir: &Path, setup: &Setup) -> Result<Box<dyn Subject>> {
     Ok(Box::new(subject))
 }
 
+/// The program's line in a line of the log file: `<nil> INF LINE process=NAME replica=0`.
+fn bare(raw: &[u8]) -> &[u8] {
+    let from = memchr::memmem::find(raw, b"INF ").map_or(0, |at| at + 4);
+    let to = memchr::memmem::rfind(raw, b" process=").unwrap_or(raw.len());
+    raw.get(from..to).unwrap_or(raw)
+}
+
+impl ProcessCompose {
+    /// Until everything is loaded an order is answered by an empty 500: it is given again then.
+    fn order(&mut self, path: &str) -> Result<()> {
+        let mut answer = self.http.json("POST", path, "")?;
+        wait_until(LOADING_MS_MAX, || {
+            if answer.status != 500 || !answer.body.is_empty() {
+                return true;
+            }
+            self.http.json("POST", path, "").is_ok_and(|again| {
+                answer = again;
+                answer.status == 200
+            })
+        });
+        if answer.status != 200 {
+            bail!("{path} answered {}: {}", answer.status, String::from_utf8_lossy(&answer.body));
+        }
+        Ok(())
+    }
+}
+
 impl Subject for ProcessCompose {
     fn kind(&self) -> Kind {
         Kind::ProcessCompose
@@ -80,31 +106,12 @@ impl Subject for ProcessCompose {
         self.root.pid()
     }
 
-    /// Until everything is loaded a start is answered by an empty 500: asked again then.
     fn start(&mut self, service: &str) -> Result<()> {
-        let path = format!("/process/start/{service}");
-        let mut answer = self.http.json("POST", &path, "")?;
-        wait_until(LOADING_MS_MAX, || {
-            if answer.status != 500 || !answer.body.is_empty() {
-                return true;
-            }
-            self.http.json("POST", &path, "").is_ok_and(|again| {
-                answer = again;
-                answer.status == 200
-            })
-        });
-        if answer.status != 200 {
-            bail!("start answered {}: {}", answer.status, String::from_utf8_lossy(&answer.body));
-        }
-        Ok(())
+        self.order(&format!("/process/start/{service}"))
     }
 
     fn start_all(&mut self, _services: &[String]) -> Result<()> {
-        let answer = self.http.json("POST", "/namespace/start/bench", "")?;
-        if answer.status != 200 {
-            bail!("start answered {}: {}", answer.status, String::from_utf8_lossy(&answer.body));
-        }
-        Ok(())
+        self.order("/namespace/start/bench")
     }
 
     fn health(&mut self) -> Result<bool> {
@@ -123,7 +130,7 @@ impl Subject for ProcessCompose {
     }
 
     fn kept(&mut self, service: &str, line: &mut dyn FnMut(&[u8])) -> Result<()> {
-        each_line(&[self.dir.join(format!("{service}.log"))], 0, line)
+        each_line(&[self.dir.join(format!("{service}.log"))], 0, &mut |raw| line(bare(raw)))
     }
 
     fn revive(&mut self) -> Result<()> {
