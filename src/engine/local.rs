@@ -11,12 +11,16 @@ use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::mpsc;
 
 use crate::domain::plan::LocalPlan;
-use crate::keeper::wire::{FromKeeper, MESSAGE_BYTES_MAX, RunId, SpawnRequest, ToKeeper, VERSION};
+pub use crate::keeper::frame::FrameError;
+use crate::keeper::frame::{Decoder, encode};
+use crate::keeper::wire::{FromKeeper, RunId, SpawnRequest, ToKeeper, VERSION};
 
 /// Messages waiting for the keeper's socket.
 pub const KEEPER_QUEUE_MAX: usize = 4096;
 /// Bytes gathered into one write.
 const BATCH_BYTES_MAX: usize = 64 << 10;
+/// Bytes of one read.
+const READ_BYTES: usize = 16 << 10;
 
 /// Why the connection ended.
 #[derive(Debug, thiserror::Error)]
@@ -32,25 +36,35 @@ pub enum LinkError {
     /// The connection broke.
     #[error("the connection to the keeper ended")]
     Io(#[from] std::io::Error),
-    /// Longer than [`MESSAGE_BYTES_MAX`].
-    #[error("the keeper announced a message of {0} bytes, more than the limit")]
-    TooLong(usize),
+    /// The keeper closed it: it ends, or another daemon took over.
+    #[error("the keeper closed the connection")]
+    Closed,
     /// The driver ended.
     #[error("nobody listens to the keeper any more")]
     NobodyListens,
     /// Not a message of this version.
     #[error("the keeper sent something that is not a message")]
-    Malformed(#[from] serde_json::Error),
+    Malformed(#[from] FrameError),
 }
 
 /// The sending side.
 #[derive(Debug, Clone)]
 pub struct LocalEngine {
-    queue: mpsc::Sender<ToKeeper>,
+    queue: mpsc::Sender<Frame>,
+}
+
+/// An encoded message.
+pub type Frame = Vec<u8>;
+
+/// Encodes a message; fails when it is larger than the keeper takes.
+pub fn frame(message: &ToKeeper) -> Result<Frame, FrameError> {
+    let mut bytes = Vec::new();
+    encode(message, &mut bytes)?;
+    Ok(bytes)
 }
 
 /// The other side of the queue, to be given to [`run`].
-pub type LocalQueue = mpsc::Receiver<ToKeeper>;
+pub type LocalQueue = mpsc::Receiver<Frame>;
 
 impl LocalEngine {
     /// An engine and the queue that [`run`] empties.
@@ -62,8 +76,8 @@ impl LocalEngine {
 
     /// Queues a message; false when the keeper is away or does not keep up.
     #[must_use]
-    pub fn send(&self, message: ToKeeper) -> bool {
-        self.queue.try_send(message).is_ok()
+    pub fn send(&self, frame: Frame) -> bool {
+        self.queue.try_send(frame).is_ok()
     }
 }
 
@@ -89,9 +103,7 @@ pub async fn connect(socket: &Path) -> Result<UnixStream, LinkError> {
     let connected = UnixStream::connect(socket).await;
     let mut stream =
         connected.map_err(|source| LinkError::Connect { path: socket.to_owned(), source })?;
-    let mut bytes = Vec::new();
-    encode(&ToKeeper::Hello { version: VERSION }, &mut bytes)?;
-    stream.write_all(&bytes).await?;
+    stream.write_all(&frame(&ToKeeper::Hello { version: VERSION })?).await?;
     Ok(stream)
 }
 
@@ -108,46 +120,36 @@ pub async fn run<T: From<FromKeeper>>(
     }
 }
 
-async fn hear<T: From<FromKeeper>>(read: OwnedReadHalf, heard: mpsc::Sender<T>) -> LinkError {
-    let mut read = tokio::io::BufReader::new(read);
-    let mut bytes = Vec::new();
+async fn hear<T: From<FromKeeper>>(mut read: OwnedReadHalf, heard: mpsc::Sender<T>) -> LinkError {
+    let mut decoder = Decoder::default();
+    let mut bytes = vec![0; READ_BYTES];
     loop {
-        match receive(&mut read, &mut bytes).await {
-            Ok(message) => {
-                if heard.send(message.into()).await.is_err() {
-                    return LinkError::NobodyListens;
+        match read.read(&mut bytes).await {
+            Ok(0) => return LinkError::Closed,
+            Ok(count) => decoder.push(&bytes[..count]),
+            Err(error) => return error.into(),
+        }
+        loop {
+            match decoder.take::<FromKeeper>() {
+                Ok(Some(message)) => {
+                    if heard.send(message.into()).await.is_err() {
+                        return LinkError::NobodyListens;
+                    }
                 }
+                Ok(None) => break,
+                Err(error) => return error.into(),
             }
-            Err(error) => return error,
         }
     }
 }
 
-async fn receive(
-    read: &mut tokio::io::BufReader<OwnedReadHalf>,
-    bytes: &mut Vec<u8>,
-) -> Result<FromKeeper, LinkError> {
-    let length = read.read_u32_le().await? as usize;
-    if length > MESSAGE_BYTES_MAX {
-        return Err(LinkError::TooLong(length));
-    }
-    bytes.clear();
-    bytes.resize(length, 0);
-    read.read_exact(bytes).await?;
-    let message = serde_json::from_slice(bytes)?;
-    bytes.shrink_to(BATCH_BYTES_MAX);
-    Ok(message)
-}
-
 async fn tell(mut write: OwnedWriteHalf, queue: &mut LocalQueue) -> LinkError {
     let mut bytes = Vec::new();
-    while let Some(message) = queue.recv().await {
+    while let Some(frame) = queue.recv().await {
         bytes.clear();
-        let mut next = Some(message);
-        while let Some(message) = next {
-            if let Err(error) = encode(&message, &mut bytes) {
-                return error.into();
-            }
+        let mut next = Some(frame);
+        while let Some(frame) = next {
+            bytes.extend_from_slice(&frame);
             next = if bytes.len() < BATCH_BYTES_MAX { queue.try_recv().ok() } else { None };
         }
         if let Err(error) = write.write_all(&bytes).await {
@@ -156,13 +158,4 @@ async fn tell(mut write: OwnedWriteHalf, queue: &mut LocalQueue) -> LinkError {
         bytes.shrink_to(BATCH_BYTES_MAX);
     }
     std::future::pending().await
-}
-
-fn encode(message: &ToKeeper, bytes: &mut Vec<u8>) -> serde_json::Result<()> {
-    let start = bytes.len();
-    bytes.extend_from_slice(&[0; 4]);
-    serde_json::to_writer(&mut *bytes, message)?;
-    let length = u32::try_from(bytes.len() - start - 4).unwrap_or(u32::MAX);
-    bytes[start..start + 4].copy_from_slice(&length.to_le_bytes());
-    Ok(())
 }

@@ -23,7 +23,7 @@ use crate::domain::app::App;
 use crate::domain::display::DisplayStatus;
 use crate::domain::id::{AppId, TaskId};
 use crate::domain::task::{Task, TaskEvent, UnixMs};
-use crate::engine::local::LocalEngine;
+use crate::engine::local::{Frame, FrameError, LocalEngine, frame};
 use crate::keeper::wire::{RunId, ToKeeper};
 
 /// Inputs handled before the results are committed.
@@ -56,7 +56,7 @@ pub(super) struct Driver {
     pub(super) followers: HashMap<TaskId, watch::Sender<u64>>,
     /// Start time of the keeper, of the one before the daemon was started until it says hello.
     pub(super) keeper_started_at: Option<UnixMs>,
-    effects: Vec<ToKeeper>,
+    effects: Vec<Frame>,
     /// A message to the keeper was lost: only another daemon, which asks the keeper anew, can know
     /// what is the case.
     link_failed: bool,
@@ -193,8 +193,17 @@ impl Driver {
     }
 
     /// Tells the keeper something once the journal has what it is about.
-    pub(super) fn tell_keeper(&mut self, message: ToKeeper) {
-        self.effects.push(message);
+    pub(super) fn tell_keeper(&mut self, message: &ToKeeper) {
+        if let Err(error) = self.try_tell_keeper(message) {
+            // Only a Spawn can be large.
+            tracing::error!(%error, "a message to the keeper was not sent");
+        }
+    }
+
+    /// The same; fails when the message is larger than the keeper takes.
+    pub(super) fn try_tell_keeper(&mut self, message: &ToKeeper) -> Result<(), FrameError> {
+        self.effects.push(frame(message)?);
+        Ok(())
     }
 
     fn commit(&mut self) {
@@ -215,8 +224,8 @@ impl Driver {
     }
 
     fn send_effects(&mut self) {
-        for message in self.effects.drain(..) {
-            if !self.engine.send(message) {
+        for frame in self.effects.drain(..) {
+            if !self.engine.send(frame) {
                 self.health.keeper_connected = false;
                 self.link_failed = true;
             }
@@ -235,7 +244,7 @@ impl Driver {
             if desktop.started != self.desktop.started || desktop.sentence != self.desktop.sentence
             {
                 let status = desktop.sentence.clone();
-                self.tell_keeper(ToKeeper::Status { ready: desktop.started, status });
+                self.tell_keeper(&ToKeeper::Status { ready: desktop.started, status });
             }
             self.desktop = Arc::new(Desktop { generation: self.table.generation, ..desktop });
         }

@@ -21,7 +21,7 @@ impl Driver {
                 let (sender, receiver) = watch::channel(0);
                 if !over {
                     self.followers.insert(id.clone(), sender);
-                    self.tell_keeper(ToKeeper::WatchLog { task: id, seen: 0 });
+                    self.tell_keeper(&ToKeeper::WatchLog { task: id, seen: 0 });
                 }
                 receiver
             }
@@ -36,7 +36,7 @@ impl Driver {
             return;
         }
         sender.send_replace(end);
-        self.tell_keeper(ToKeeper::WatchLog { task: id.clone(), seen: end });
+        self.tell_keeper(&ToKeeper::WatchLog { task: id.clone(), seen: end });
     }
 
     /// A log that will not grow any more: followers read what is left and are done.

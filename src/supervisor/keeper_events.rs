@@ -42,7 +42,7 @@ impl Driver {
             FromKeeper::LogAdvanced { task, end } => self.log_advanced(&task, end),
             FromKeeper::LogTrouble { trouble } => self.health.log_trouble = trouble,
             FromKeeper::Draining(drain) => self.drain(drain),
-            FromKeeper::Ping { number } => self.tell_keeper(ToKeeper::Pong { number }),
+            FromKeeper::Ping { number } => self.tell_keeper(&ToKeeper::Pong { number }),
             FromKeeper::VersionRefused { version } => {
                 tracing::error!(version, "the keeper speaks another version of the protocol");
                 self.health.keeper_connected = false;
@@ -85,7 +85,7 @@ impl Driver {
     fn tree_gone(&mut self, id: &RunId) {
         self.note_log_bytes(&id.task);
         if self.removing.remove(&id.task) {
-            self.tell_keeper(ToKeeper::Forget { task: id.task.clone() });
+            self.tell_keeper(&ToKeeper::Forget { task: id.task.clone() });
         }
         self.apply(&id.task, TaskEvent::TreeGone { run: id.run });
         self.close_follow(&id.task);

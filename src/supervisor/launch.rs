@@ -107,7 +107,11 @@ impl Driver {
         self.table.set_env(&run.task, redacted(env));
         let seed = self.table.get(&run.task).map(|entry| serde_json::to_string(&entry.task));
         let meta = seed.and_then(Result::ok).unwrap_or_default();
-        self.tell_keeper(ToKeeper::Spawn(Box::new(spawn_request(run, plan.local, meta))));
+        let request = spawn_request(run.clone(), plan.local, meta);
+        if let Err(error) = self.try_tell_keeper(&ToKeeper::Spawn(Box::new(request))) {
+            let why = format!("its command line and environment are too long: {error}");
+            self.spawn_refused(&run, SpawnError::Invalid(why));
+        }
     }
 
     /// The keeper started a run.

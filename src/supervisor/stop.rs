@@ -80,7 +80,7 @@ impl Driver {
         let Some(entry) = self.table.get(id) else { return };
         let id = RunId { task: id.clone(), run: entry.task.runs };
         let ms = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
-        self.tell_keeper(ToKeeper::Stop { id, term_after_ms: ms(term), kill_after_ms: ms(kill) });
+        self.tell_keeper(&ToKeeper::Stop { id, term_after_ms: ms(term), kill_after_ms: ms(kill) });
     }
 
     pub(super) fn windows_asked(&mut self, id: &TaskId, outcomes: &[(WindowId, CloseOutcome)]) {
@@ -122,7 +122,7 @@ impl Driver {
         self.followers.remove(id);
         self.windows.forget_task(id);
         if !self.removing.contains(id) {
-            self.tell_keeper(ToKeeper::Forget { task: id.clone() });
+            self.tell_keeper(&ToKeeper::Forget { task: id.clone() });
         }
     }
 
@@ -155,7 +155,7 @@ impl Driver {
     /// Tells the keeper once nothing is left to stop.
     pub(super) fn report_drained(&mut self) {
         if self.health.draining && self.table.iter().all(|entry| entry.task.is_over()) {
-            self.tell_keeper(ToKeeper::Drained);
+            self.tell_keeper(&ToKeeper::Drained);
         }
     }
 }

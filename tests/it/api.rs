@@ -247,3 +247,25 @@ fn applications_are_added_replaced_and_removed_but_not_those_of_the_file() {
     delete("mine").expect(204);
     assert_eq!(delete("mine").refusal(404), "unknown_app");
 }
+
+#[test]
+fn a_launch_that_is_larger_than_the_keeper_takes_is_refused_and_harms_nothing() {
+    if !available() {
+        return;
+    }
+    let quotes = "\"".repeat(3 << 20);
+    let desk = Desk::start(
+        &format!(
+            "[app.huge]\nneeds_display = false\ncommand = ['true']\nenv = {{ HUGE = '{quotes}' }}\n\
+             [app.small]\nneeds_display = false\ncommand = ['true']\n"
+        ),
+        None,
+    );
+    let daemon = desk.daemon_pid();
+    let answer = desk.ask("POST", "/v1/tasks").json(&json!({ "app": "huge" })).send();
+    assert!(answer.text().contains("too long"), "{}", answer.text());
+    assert_eq!(answer.refusal(422), "cannot_execute");
+    desk.ended(&desk.launch("small"));
+    assert_eq!(desk.daemon_pid(), daemon, "the same daemon");
+    assert_eq!(desk.get("/v1/tasks").as_array().map(Vec::len), Some(1));
+}
