@@ -5,6 +5,8 @@
 
 use std::path::Path;
 use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
 
 use signal_hook::consts::{SIGINT, SIGTERM};
 use tokio::io::AsyncReadExt as _;
@@ -14,7 +16,11 @@ use crate::api::{self, ApiConfig, Limits, Token};
 use crate::config::{Config, DisplaySettings, Env, inherited_env};
 use crate::display::{self, Cookie, DisplayConfig, Secret};
 use crate::exit::Exit;
-use crate::supervisor::{self, Settings};
+use crate::memory;
+use crate::supervisor::{self, Handle, Settings, Snapshot};
+
+/// Time after the start in which its last work (answers to those who waited for it) is done.
+const QUIET_AFTER_START: Duration = Duration::from_millis(500);
 
 /// Runs the daemon until it ends; the exit code tells the keeper whether starting it again helps.
 #[must_use]
@@ -44,6 +50,7 @@ async fn run(config: Config, env: &Env) -> anyhow::Result<Exit> {
     if let Some(address) = api.tcp_address() {
         tracing::info!("the Tasks panel is at http://{address}/ (`deskd panel` prints a login)");
     }
+    tokio::spawn(give_back_what_the_start_needed(supervisor.handle.clone()));
     let mut serving = pin!(api.run());
     let exit = tokio::select! {
         _ = asked_to_end.read_u8() => Exit::Ok,
@@ -59,6 +66,15 @@ async fn run(config: Config, env: &Env) -> anyhow::Result<Exit> {
         serving.await;
     }
     Ok(exit)
+}
+
+/// Arguments, configuration and the first look are over: what only they needed is given back.
+async fn give_back_what_the_start_needed(handle: Handle) {
+    let started = |snapshot: &Arc<Snapshot>| snapshot.desktop.started;
+    if handle.watch().wait_for(started).await.is_ok() {
+        tokio::time::sleep(QUIET_AFTER_START).await;
+        memory::release();
+    }
 }
 
 /// Becomes readable at SIGTERM or SIGINT.

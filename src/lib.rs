@@ -8,13 +8,14 @@
 //! | [`domain`] | pure values and decisions: plan, lifecycle, health | nothing of this crate |
 //! | [`procfs`] | parsers of `/proc` texts and the readers that feed them | domain |
 //! | [`logs`] | the log store: segments, cursors, writer, reader | domain |
-//! | [`keeper`] | the small parent that owns processes and pipes | domain, exit, logs, procfs |
+//! | [`keeper`] | the small parent that owns processes and pipes | domain, exit, logs, memory, procfs |
 //! | [`display`] | the X11 thread: listening, handshake, SHM proof, windows | domain, procfs |
 //! | [`engine`] | carries plans out: `local` goes through the keeper | domain, keeper::wire |
 //! | [`supervisor`] | one driver task that owns the task table | domain, engine, keeper::wire, display, logs, procfs, telemetry |
 //! | [`api`] | HTTP: routes, SSE, auth, OpenAPI, the Tasks panel | supervisor::Handle, domain, logs, telemetry |
 //! | [`config`] | TOML + environment to one validated value | domain |
 //! | [`telemetry`] | log set-up, metrics, named events | domain |
+//! | [`memory`] | gives back memory that is only needed now and then | nothing of this crate |
 //! | [`exit`] | exit codes | nothing of this crate |
 //! | [`daemon`] | makes supervisor and API from the configuration and runs them | everything |
 //! | [`cli`] | argument parsing and the client of the unix socket | everything |
@@ -32,6 +33,7 @@ pub mod engine;
 pub mod exit;
 pub mod keeper;
 pub mod logs;
+pub mod memory;
 pub mod procfs;
 pub mod supervisor;
 pub mod telemetry;

@@ -105,6 +105,7 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..Default::default() })]
         #[test]
         fn it_does_not_matter_where_reads_cut_the_stream(cuts in prop::collection::vec(0..STREAM.len(), 0..6)) {
             let mut cuts = cuts;

@@ -224,6 +224,7 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..Default::default() })]
         #[test]
         fn no_text_makes_a_parser_panic(text in ".*") {
             let _ = (size(&text), duration(&text), listen(&text), umask(&text), display(&text), host(&text), cookie(&text));

@@ -112,6 +112,7 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..Default::default() })]
         #[test]
         fn a_task_id_is_itself_a_valid_id(app in "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", n: u32) {
             let app: AppId = app.parse().unwrap();

@@ -275,6 +275,7 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..Default::default() })]
         #[test]
         fn whatever_arrives_in_whatever_order_the_lifecycle_holds(
             events in prop::collection::vec(event(), 0..60)

@@ -64,6 +64,7 @@ mod tests {
     use proptest::prelude::*;
 
     proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..Default::default() })]
         #[test]
         fn delays_grow_to_the_cap_and_a_healthy_run_resets_them(runs in prop::collection::vec((0..60_000u64, any::<u32>()), 1..40)) {
             let mut backoff = Backoff::default();

@@ -102,6 +102,7 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..Default::default() })]
         #[test]
         fn messages_survive_any_split(messages in prop::collection::vec(message(), 0..12), cuts: Vec<prop::sample::Index>) {
             let mut bytes = Vec::new();

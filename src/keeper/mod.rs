@@ -26,7 +26,7 @@
 //! - [`reap`]: exit statuses and resource use; no zombies.
 //! - [`capture`]: pipes to the log store.
 //! - [`daemon`], [`shutdown`], [`notify`]: the daemon as a child, the end, systemd.
-//! - [`memory`]: gives back what is only needed now and then.
+//! - [`crate::memory`]: gives back what is only needed now and then.
 //! - [`core`]: the loop, which carries out what the others decide.
 //!
 //! **Invariant**: when nothing happens, the keeper does not wake up (but once, half a second after
@@ -41,7 +41,6 @@ mod core;
 mod daemon;
 pub mod frame;
 mod link;
-mod memory;
 mod notify;
 mod reap;
 mod shutdown;

@@ -247,6 +247,7 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..Default::default() })]
         /// Even if nothing ever ends, the keeper leaves, and soon after the grace.
         #[test]
         fn it_always_ends(grace_ms in 0..60_000u64, drained: bool, second in prop::option::of(0..60_000u64)) {

@@ -100,6 +100,7 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..Default::default() })]
         #[test]
         fn asking_again_never_delays(asked in prop::collection::vec((0..1000u64, 0..1000u64), 1..8)) {
             let start = Instant::now();

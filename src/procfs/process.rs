@@ -188,6 +188,7 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..Default::default() })]
         #[test]
         fn any_comm_is_survived(comm in "[ ()a-z\n\t0-9]{0,15}", pid: u32, ppid: u32, session: u32, ticks: u64) {
             let zeros = "0 ".repeat(13);

@@ -10,6 +10,7 @@ mod cli_fake;
 mod config;
 mod desktop;
 mod desktop_disk;
+mod desktop_flood;
 mod display_endpoints;
 mod display_helper;
 mod display_leaks;

@@ -20,7 +20,6 @@ use nix::sys::signalfd::SignalFd;
 use super::capture::Capture;
 use super::daemon::Daemon;
 use super::link::{Connection, Listener};
-use super::memory;
 use super::notify::Notify;
 use super::shutdown::Shutdown;
 use super::spawn::Spawner;
@@ -31,6 +30,7 @@ use super::{KeeperConfig, KeeperError, tried};
 use crate::domain::task::UnixMs;
 use crate::exit::Exit;
 use crate::logs::LogStore;
+use crate::memory;
 
 /// Events taken in one turn; there are no more sources.
 const EVENTS_MAX: usize = 4;

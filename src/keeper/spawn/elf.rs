@@ -104,6 +104,7 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..Default::default() })]
         #[test]
         fn no_bytes_panic(class: u8, order: u8, rest: Vec<u8>) {
             let mut head = b"\x7fELF".to_vec();

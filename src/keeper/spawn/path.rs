@@ -51,6 +51,7 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..Default::default() })]
         #[test]
         fn every_directory_is_tried_in_order(directories in prop::collection::vec("[a-z/.]{1,12}", 1..20)) {
             let found = texts(c"p", &directories.join(":"));

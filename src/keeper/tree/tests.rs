@@ -126,6 +126,7 @@ fn by_definition(
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..Default::default() })]
     /// Random forests in random order: pid n has a parent below n, so there are no loops.
     #[test]
     fn random_trees_are_attributed_by_the_rules(

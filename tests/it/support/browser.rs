@@ -17,18 +17,8 @@ pub const ENTER: &str = "\u{e007}";
 pub const ESCAPE: &str = "\u{e00c}";
 
 /// Whether browser tests can run; under CI what is missing is a failure.
-#[expect(clippy::disallowed_methods, reason = "CI says so in the environment")]
 pub fn available() -> bool {
-    let missing: Vec<_> = ["chromium", "chromedriver"]
-        .into_iter()
-        .filter(|program| !Path::new("/usr/bin").join(program).exists())
-        .collect();
-    if missing.is_empty() {
-        return true;
-    }
-    assert!(std::env::var_os("CI").is_none(), "missing: {missing:?}");
-    println!("skipped: missing {missing:?}");
-    false
+    super::needs::met(&["chromium", "chromedriver"], &[])
 }
 
 /// One browser with one window.

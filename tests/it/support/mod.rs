@@ -5,6 +5,7 @@ pub mod desk;
 pub mod http;
 pub(crate) mod keeper;
 mod keeper_host;
+pub(crate) mod needs;
 pub(crate) mod proc;
 pub(crate) mod wait;
 pub mod xvnc;

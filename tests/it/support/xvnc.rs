@@ -10,29 +10,15 @@ use std::sync::OnceLock;
 use std::sync::atomic::AtomicU16;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use deskd::display::Cookie;
 use deskd::display::handshake::{Address, Handshake, ServerConnection, connect};
 
+pub(crate) use super::wait::{PATIENCE, until as eventually};
+
 /// The uid and gid of every process of a desktop pod.
 pub const POD_UID: u32 = 4096;
-/// How long a test waits for what must happen.
-pub const PATIENCE: Duration = Duration::from_secs(20);
-
-/// Waits until `predicate` gives something.
-pub fn eventually<T>(what: &str, mut predicate: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        if let Some(found) = predicate() {
-            return found;
-        }
-        assert!(Instant::now() < deadline, "{what} did not happen within {PATIENCE:?}");
-        // A pause between looks at a predicate, not a guess at how long something takes.
-        std::thread::park_timeout(Duration::from_millis(2));
-    }
-}
-
 /// Displays of the tests: far from those that servers choose for themselves, so that nobody else
 /// takes the number while a killed server is down.
 static NEXT_DISPLAY: AtomicU16 = AtomicU16::new(100);
@@ -44,24 +30,10 @@ fn pid_offset() -> u16 {
     u16::try_from(std::process::id() % 8 * 70).expect("a small number")
 }
 
-/// Whether the tests of this file can run; under CI what is missing is a failure.
-#[expect(clippy::disallowed_methods, reason = "CI says so in the environment")]
+/// Whether tests with a server and applications can run; under CI what is missing is a failure.
 pub fn available() -> bool {
-    let missing: Vec<_> = ["Xvnc", "xterm", "xclock", "xeyes", "setpriv", "unshare", "ip"]
-        .into_iter()
-        .filter(|program| {
-            let found = |dir: &str| std::path::Path::new(dir).join(program).exists();
-            !["/usr/bin", "/usr/sbin", "/bin", "/sbin"].into_iter().any(found)
-        })
-        .map(str::to_owned)
-        .chain((!nix::unistd::geteuid().is_root()).then(|| "root".to_owned()))
-        .collect();
-    if missing.is_empty() {
-        return true;
-    }
-    assert!(std::env::var_os("CI").is_none(), "missing: {missing:?}");
-    println!("skipped: missing {missing:?}");
-    false
+    let programs = ["Xvnc", "xterm", "xclock", "xeyes", "setpriv", "unshare", "ip"];
+    super::needs::met(&programs, &[])
 }
 
 /// How a process is started: the words before its own command line.
