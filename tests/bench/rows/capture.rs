@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 
 use crate::bench::Bench;
 use crate::floor::Pipe;
-use crate::os;
+use crate::os::{self, now_ns};
 use crate::report::Row;
 use crate::stats::{figure, median};
 use crate::subject::{Kind, Setup, Subject};
@@ -21,6 +21,10 @@ pub const LOG_BYTES: u64 = 4 << 30;
 const ROUNDS: usize = 3;
 /// Longest wait for one run.
 const LIMIT_MS: u64 = 60_000;
+/// Time for what is on its way, milliseconds.
+const DRAIN_MS: u64 = 200;
+/// A log that is not complete and has not grown for so long never will be, nanoseconds.
+const SILENCE_NS: u64 = 2_000_000_000;
 /// deskd at least, MB/s.
 const RATE_MIN: f64 = 400.0;
 /// deskd at least this many times s6-log.
@@ -64,6 +68,17 @@ fn floor(bench: &mut Bench, run: &mut Run) -> Result<()> {
     Ok(std::fs::remove_file(file)?)
 }
 
+/// Bytes of whole lines that are in the log now.
+fn kept(subject: &mut dyn Subject) -> Result<u64> {
+    let mut bytes = 0;
+    subject.kept("lines-0", &mut |line| {
+        if line.len() as u64 == LINE_BYTES - 1 {
+            bytes += LINE_BYTES;
+        }
+    })?;
+    Ok(bytes)
+}
+
 /// Starts the writer, waits for its end, then reads everything back.
 fn subject(bench: &mut Bench, subject: &mut dyn Subject, run: &mut Run) -> Result<()> {
     let pids = os::own_processes(subject.root());
@@ -72,15 +87,23 @@ fn subject(bench: &mut Bench, subject: &mut dyn Subject, run: &mut Run) -> Resul
     let begun = bench.fifo.next_of(1, LIMIT_MS)?;
     let ended = bench.fifo.next_of(1, LIMIT_MS)?;
     // What is left in the pipe, 64 KiB at most, is drained after the writer's end.
-    os::pause_ms(200);
+    os::pause_ms(DRAIN_MS);
+    let mut cpu_s = os::cpu_seconds(&pids) - before;
     let lines = lines_of(subject.kind());
-    run.add(lines, ended.ns - begun.ns, os::cpu_seconds(&pids) - before);
-    let mut bytes = 0u64;
-    subject.kept("lines-0", &mut |line| {
-        if line.len() as u64 == LINE_BYTES - 1 {
-            bytes += line.len() as u64 + 1;
+    // Some queue inside: the capture is over when the last line is in the log.
+    let (mut bytes, mut over_ns, mut grew_ns) = (kept(subject)?, ended.ns, now_ns());
+    while bytes < lines * LINE_BYTES && now_ns() < grew_ns + SILENCE_NS {
+        os::pause_ms(DRAIN_MS);
+        let more = kept(subject)?;
+        if more > bytes {
+            (bytes, over_ns, grew_ns) = (more, now_ns(), now_ns());
+            cpu_s = os::cpu_seconds(&pids) - before;
         }
-    })?;
+    }
+    if bytes == 0 {
+        bail!("none of its lines was found in its log: the bench does not read it right");
+    }
+    run.add(lines, over_ns - begun.ns, cpu_s);
     run.kept_percent.push(bytes as f64 * 100.0 / (lines * LINE_BYTES) as f64);
     Ok(())
 }

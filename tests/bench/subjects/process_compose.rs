@@ -1,5 +1,5 @@
 //! process-compose: orders by its HTTP API over its unix socket, programs by `entrypoint` (no shell
-//! between), output followed over its WebSocket and kept in its log file.
+//! between), output followed over its WebSocket and kept in its log file (JSON lines).
 
 use std::fmt::Write as _;
 use std::fs;
@@ -33,8 +33,7 @@ fn spawn(dir: &Path) -> Result<Root> {
 
 /// Boots it.
 pub fn boot(dir: &Path, setup: &Setup) -> Result<Box<dyn Subject>> {
-    let mut text =
-        "version: \"0.5\"\nis_tui_disabled: true\nlog_level: error\nprocesses:\n".to_owned();
+    let mut text = "version: \"0.5\"\nis_tui_disabled: true\nprocesses:\n".to_owned();
     for service in &setup.services {
         let argv = serde_json::to_string(&service.argv)?;
         let _ = write!(
@@ -68,13 +67,6 @@ pub fn boot(dir: &Path, setup: &Setup) -> Result<Box<dyn Subject>> {
         answer.is_ok_and(|answer| String::from_utf8_lossy(&answer.body).contains(&last))
     })?;
     Ok(Box::new(subject))
-}
-
-/// The program's line in a line of the log file: `<nil> INF LINE process=NAME replica=0`.
-fn bare(raw: &[u8]) -> &[u8] {
-    let from = memchr::memmem::find(raw, b"INF ").map_or(0, |at| at + 4);
-    let to = memchr::memmem::rfind(raw, b" process=").unwrap_or(raw.len());
-    raw.get(from..to).unwrap_or(raw)
 }
 
 impl ProcessCompose {
@@ -130,7 +122,9 @@ impl Subject for ProcessCompose {
     }
 
     fn kept(&mut self, service: &str, line: &mut dyn FnMut(&[u8])) -> Result<()> {
-        each_line(&[self.dir.join(format!("{service}.log"))], 0, &mut |raw| line(bare(raw)))
+        each_line(&[self.dir.join(format!("{service}.log"))], 0, &mut |raw| {
+            message_lines(raw, line)
+        })
     }
 
     fn revive(&mut self) -> Result<()> {
