@@ -127,8 +127,11 @@ impl Follower {
             self.pace().await;
             // Both are looked at before the read: what comes after it wakes the wait below.
             let over = self.over();
-            if let Some(growth) = &mut self.growth {
-                growth.borrow_and_update();
+            if !over && self.has_sent_all() {
+                match timeout(Duration::from_secs(KEEP_ALIVE_S), self.wait()).await {
+                    Ok(()) => continue,
+                    Err(_) => return Some(sse::KEEP_ALIVE),
+                }
             }
             let piece = match self.feed.read(self.cursor, self.force || over) {
                 Ok(piece) => piece,
@@ -161,6 +164,14 @@ impl Follower {
             }
         }
         None
+    }
+
+    /// Whether everything was sent that the keeper told of; anything more will be told. Saves a
+    /// read that finds nothing between an event and its way to the client. From here on the next
+    /// word of the keeper wakes [`Self::wait`].
+    fn has_sent_all(&mut self) -> bool {
+        let end = self.growth.as_mut().map_or(0, |growth| *growth.borrow_and_update());
+        end > 0 && self.cursor >= end
     }
 
     /// Nothing will be added to what is there.

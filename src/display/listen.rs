@@ -12,6 +12,9 @@ use crate::procfs::sockets::{tcp_listeners, unix_listeners};
 /// A line has about 150 bytes; a pod with more than 100,000 sockets is cut off there.
 const TABLE_BYTES_MAX: u64 = 16 << 20;
 
+/// What a pod's table fits into.
+const TABLE_BYTES_USUAL: usize = 64 << 10;
+
 /// `/tmp/.X11-unix/XN`, the name of both unix sockets.
 pub(super) fn socket_path(number: u16) -> String {
     format!("{}/X{number}", super::SOCKET_DIR)
@@ -37,7 +40,8 @@ pub(super) fn tcp(number: u16) -> (bool, bool) {
 }
 
 fn table(name: &str) -> String {
-    let mut bytes = Vec::new();
+    // Each read walks the kernel's hash again, so there should be few.
+    let mut bytes = Vec::with_capacity(TABLE_BYTES_USUAL);
     // `/proc/net` follows the thread that reads it; a failure leaves what was read, maybe nothing.
     let _ = File::open(format!("/proc/net/{name}"))
         .and_then(|file| file.take(TABLE_BYTES_MAX).read_to_end(&mut bytes));
