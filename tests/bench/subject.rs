@@ -98,8 +98,8 @@ impl Kind {
         std::fs::create_dir_all(&dir)?;
         let subject: Result<Box<dyn Subject>> = match self {
             Self::Deskd => subjects::deskd::boot(&dir, setup),
-            Self::S6 => subjects::s6::boot(&dir, setup),
-            Self::Runit => subjects::runit::boot(&dir, setup),
+            Self::S6 => subjects::supervise::boot(&subjects::s6::S6, &dir, setup),
+            Self::Runit => subjects::supervise::boot(&subjects::runit::RUNIT, &dir, setup),
             Self::Supervisord => subjects::supervisord::boot(&dir, setup),
             Self::Pebble => subjects::pebble::boot(&dir, setup),
             Self::ProcessCompose => subjects::process_compose::boot(&dir, setup),

@@ -29,6 +29,16 @@ fn follow(server: &Xvnc) -> Helper {
     follow_in(&Place::pod(), server)
 }
 
+/// A server in the tests' namespaces and a display thread that follows it; nothing where these
+/// tests cannot run.
+fn followed() -> Option<(Xvnc, Helper)> {
+    available().then(|| {
+        let server = Xvnc::start();
+        let helper = follow(&server);
+        (server, helper)
+    })
+}
+
 fn mapped(helper: &mut Helper, wanted: impl Fn(&Value) -> bool) -> Value {
     helper.until(|said| said.get("mapped").is_some_and(&wanted))["mapped"].clone()
 }
@@ -116,11 +126,7 @@ fn windows_of_real_applications_have_class_title_and_a_proved_pid() {
 
 #[test]
 fn a_polite_close_ends_applications_that_support_it() {
-    if !available() {
-        return;
-    }
-    let server = Xvnc::start();
-    let mut helper = follow(&server);
+    let Some((server, mut helper)) = followed() else { return };
     // xterm hangs its program up and ends with it, so that must run first: it sets the title.
     let ready = r"printf '\033]2;ready\007'; exec sleep 1000";
     let programs: [(&[&str], _, _); 3] = [
@@ -164,11 +170,7 @@ fn a_polite_close_ends_applications_that_support_it() {
 
 #[test]
 fn a_client_without_wm_delete_window_cannot_be_asked() {
-    if !available() {
-        return;
-    }
-    let server = Xvnc::start();
-    let mut helper = follow(&server);
+    let Some((server, mut helper)) = followed() else { return };
     let client = Client::new(&server);
     let id = client.window(client.root(), false);
     client.map(id);
@@ -182,11 +184,7 @@ fn a_client_without_wm_delete_window_cannot_be_asked() {
 
 #[test]
 fn mapping_changes_unmapping_and_the_end_are_reported_in_order() {
-    if !available() {
-        return;
-    }
-    let server = Xvnc::start();
-    let mut helper = follow(&server);
+    let Some((server, mut helper)) = followed() else { return };
     let client = Client::new(&server);
     let id = client.window(client.root(), false);
     let menu = client.window(client.root(), true);
@@ -221,11 +219,7 @@ fn mapping_changes_unmapping_and_the_end_are_reported_in_order() {
 
 #[test]
 fn a_lie_about_the_pid_is_disputed_and_the_server_is_believed() {
-    if !available() {
-        return;
-    }
-    let server = Xvnc::start();
-    let mut helper = follow(&server);
+    let Some((server, mut helper)) = followed() else { return };
     let client = Client::new(&server);
     let id = client.window(client.root(), false);
     client.cardinal(id, "_NET_WM_PID", 1);
@@ -240,11 +234,7 @@ fn a_lie_about_the_pid_is_disputed_and_the_server_is_believed() {
 
 #[test]
 fn of_a_client_over_tcp_only_its_claim_is_known() {
-    if !available() {
-        return;
-    }
-    let server = Xvnc::start();
-    let mut helper = follow(&server);
+    let Some((server, mut helper)) = followed() else { return };
     let address = Address::Tcp(([127, 0, 0, 1], 6000 + server.number).into());
     let cookie = Cookie::from_hex(&server.key);
     let Handshake::Answering(connection) = connect(&address, cookie.as_ref(), PATIENCE) else {
@@ -283,11 +273,7 @@ fn a_server_of_another_pid_namespace_is_not_believed_about_pids() {
 
 #[test]
 fn a_window_managers_frame_is_not_a_window_and_its_client_stays_one() {
-    if !available() {
-        return;
-    }
-    let server = Xvnc::start();
-    let mut helper = follow(&server);
+    let Some((server, mut helper)) = followed() else { return };
     let (manager, client) = (Client::new(&server), Client::new(&server));
     let id = client.window(client.root(), false);
     client.title(id, "framed");
@@ -318,11 +304,7 @@ fn a_window_managers_frame_is_not_a_window_and_its_client_stays_one() {
 
 #[test]
 fn a_window_that_its_application_moves_into_another_is_no_longer_one() {
-    if !available() {
-        return;
-    }
-    let server = Xvnc::start();
-    let mut helper = follow(&server);
+    let Some((server, mut helper)) = followed() else { return };
     let client = Client::new(&server);
     let (main, part) = (client.window(client.root(), false), client.window(client.root(), false));
     client.map(main);
@@ -338,11 +320,7 @@ fn a_window_that_its_application_moves_into_another_is_no_longer_one() {
 
 #[test]
 fn windows_that_vanish_while_they_are_looked_at_do_no_harm() {
-    if !available() {
-        return;
-    }
-    let server = Xvnc::start();
-    let mut helper = follow(&server);
+    let Some((server, mut helper)) = followed() else { return };
     let client = Client::new(&server);
     for _ in 0..2000 {
         client.0.stream().begin(PATIENCE);

@@ -6,5 +6,6 @@ pub mod pebble;
 pub mod process_compose;
 pub mod runit;
 pub mod s6;
+pub mod supervise;
 pub mod supervisord;
 pub mod web;
