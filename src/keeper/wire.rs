@@ -63,7 +63,8 @@ pub enum ToKeeper {
         /// Milliseconds from now to SIGKILL.
         kill_after_ms: u64,
     },
-    /// Forget an ended task: its records and its log. Ignored while a run of it lives.
+    /// Forget an ended task: its record and its log. Ignored while its main process lives; with
+    /// other processes of it left it is no longer told of, and goes when they are gone.
     Forget {
         /// Which task.
         task: TaskId,

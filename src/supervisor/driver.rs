@@ -2,7 +2,7 @@
 //! effects, then the snapshot, then the answers. So whatever somebody was told is on record and
 //! visible, and whatever the keeper was asked for survives a `kill -9` of the daemon.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, watch};
@@ -51,8 +51,6 @@ pub(super) struct Driver {
     /// When which task is due to run again.
     pub(super) restarts: BTreeSet<(Instant, TaskId)>,
     pub(super) adoption: Option<Adoption>,
-    /// Removed tasks whose last processes are being stopped.
-    pub(super) removing: HashSet<TaskId>,
     pub(super) followers: HashMap<TaskId, watch::Sender<u64>>,
     /// Start time of the keeper, of the one before the daemon was started until it says hello.
     pub(super) keeper_started_at: Option<UnixMs>,
@@ -62,6 +60,8 @@ pub(super) struct Driver {
     link_failed: bool,
     answers: Vec<Box<dyn FnOnce() + Send>>,
     desktop: Arc<Desktop>,
+    /// The health and the journal's trouble that `desktop` shows.
+    shown: (Health, Option<String>),
     epoch: u64,
     snapshots: watch::Sender<Arc<Snapshot>>,
     busy: Arc<Busy>,
@@ -86,7 +86,8 @@ impl Driver {
         let Parts { settings, engine, display_thread, own_inputs, journal, .. } = parts;
         let display = settings.unknown_display();
         let health = Health::default();
-        let desktop = Arc::new(health.desktop(&settings, &display, journal.trouble(), 0));
+        let trouble = journal.trouble().map(str::to_owned);
+        let desktop = Arc::new(health.desktop(&settings, &display, trouble.as_deref(), 0));
         let snapshot = Arc::new(Snapshot {
             epoch: parts.epoch,
             generation: 0,
@@ -109,12 +110,12 @@ impl Driver {
             journal,
             display,
             windows: Windows::default(),
+            shown: (health.clone(), trouble),
             health,
             launching: HashMap::new(),
             unsent: Vec::new(),
             restarts: BTreeSet::new(),
             adoption: None,
-            removing: HashSet::new(),
             followers: HashMap::new(),
             keeper_started_at: parts.keeper_started_at,
             effects: Vec::new(),
@@ -232,22 +233,32 @@ impl Driver {
         }
     }
 
-    fn publish(&mut self) {
-        let generation = self.table.generation;
+    /// The desktop anew, if anything that it is made from changed: most batches are about tasks.
+    fn renew_desktop(&mut self) {
         let trouble = self.journal.trouble();
-        let desktop = self.health.desktop(&self.settings, &self.display, trouble, generation);
-        if !same(&desktop, &self.desktop) {
-            self.table.generation += 1;
-            if desktop.sentence != self.desktop.sentence {
-                tracing::info!(ready = desktop.ready, "{}", desktop.sentence);
-            }
-            if desktop.started != self.desktop.started || desktop.sentence != self.desktop.sentence
-            {
-                let status = desktop.sentence.clone();
-                self.tell_keeper(&ToKeeper::Status { ready: desktop.started, status });
-            }
-            self.desktop = Arc::new(Desktop { generation: self.table.generation, ..desktop });
+        let (shown_health, shown_trouble) = &self.shown;
+        if self.desktop.display == self.display
+            && *shown_health == self.health
+            && shown_trouble.as_deref() == trouble
+        {
+            return;
         }
+        self.table.generation += 1;
+        let generation = self.table.generation;
+        let desktop = self.health.desktop(&self.settings, &self.display, trouble, generation);
+        self.shown = (self.health.clone(), trouble.map(str::to_owned));
+        if desktop.sentence != self.desktop.sentence {
+            tracing::info!(ready = desktop.ready, "{}", desktop.sentence);
+        }
+        if desktop.started != self.desktop.started || desktop.sentence != self.desktop.sentence {
+            let status = desktop.sentence.clone();
+            self.tell_keeper(&ToKeeper::Status { ready: desktop.started, status });
+        }
+        self.desktop = Arc::new(desktop);
+    }
+
+    fn publish(&mut self) {
+        self.renew_desktop();
         if self.snapshots.borrow().generation == self.table.generation {
             return;
         }
@@ -269,14 +280,6 @@ impl Driver {
             removed_since,
         }));
     }
-}
-
-/// Equal but for the number of the change.
-fn same(a: &Desktop, b: &Desktop) -> bool {
-    let Desktop { name, version, display, checks, ready, started, draining, sentence, .. } = a;
-    (name, version, display, checks) == (&b.name, &b.version, &b.display, &b.checks)
-        && (*ready, *started, *draining) == (b.ready, b.started, b.draining)
-        && *sentence == b.sentence
 }
 
 /// Milliseconds since the Unix epoch.

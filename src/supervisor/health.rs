@@ -6,7 +6,7 @@ use crate::domain::display::DisplayStatus;
 use crate::domain::health::{Check, HealthFacts, checks};
 
 /// Health beside the display.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Health {
     /// The keeper answers.
     pub(super) keeper_connected: bool,

@@ -84,9 +84,6 @@ impl Driver {
 
     fn tree_gone(&mut self, id: &RunId) {
         self.note_log_bytes(&id.task);
-        if self.removing.remove(&id.task) {
-            self.tell_keeper(&ToKeeper::Forget { task: id.task.clone() });
-        }
         self.apply(&id.task, TaskEvent::TreeGone { run: id.run });
         self.close_follow(&id.task);
         self.report_drained();

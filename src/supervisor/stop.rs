@@ -107,23 +107,20 @@ impl Driver {
             return self.answer(reply, Err(RemoveError::NotEnded(id.clone())));
         }
         if entry.task.leftovers {
-            // Forget is ignored while processes of it live, so they go first; see tree_gone.
+            // The keeper forgets the task once they are gone.
             self.signal(id, Duration::ZERO, self.settings.term_grace);
-            self.removing.insert(id.clone());
         }
         self.forget(id);
         self.answer(reply, Ok(()));
     }
 
-    /// Takes a task out of the table, the journal, and, unless processes of it live, the keeper.
+    /// Takes a task out of the table, the journal, and the keeper.
     pub(super) fn forget(&mut self, id: &TaskId) {
         self.table.remove(id);
         self.journal.removed(id);
         self.followers.remove(id);
         self.windows.forget_task(id);
-        if !self.removing.contains(id) {
-            self.tell_keeper(&ToKeeper::Forget { task: id.clone() });
-        }
+        self.tell_keeper(&ToKeeper::Forget { task: id.clone() });
     }
 
     pub(super) fn drain(&mut self, drain: Drain) {

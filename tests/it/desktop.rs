@@ -30,6 +30,10 @@ command = ["/usr/games/gnome-2048"]
 [app.qt-2048]
 command = ["/usr/games/2048-qt"]
 
+[app.leaver]
+command = ["sh", "-c", "setsid sleep 7654322 & exit 0"]
+needs_display = false
+
 [app.failing]
 command = ["sh", "-c", "echo broken config >&2; exit 3"]
 needs_display = false
@@ -252,4 +256,27 @@ fn the_end_of_deskd_is_polite_to_applications_and_complete() {
     let last = journal.lines().rfind(|line| line.contains(&id)).expect("the task");
     assert!(last.contains("close_windows") && last.contains(r#""state":"ended""#), "{last}");
     drop(server);
+}
+
+#[test]
+fn what_a_removed_task_left_running_ends_and_the_task_does_not_come_back() {
+    let Some((_server, desk)) = desktop() else { return };
+    let id = desk.launch("leaver");
+    assert_eq!(desk.ended(&id)["exit"]["code"], 0);
+    let marker = format!("DESKD_TASK_ID={id}");
+    let left = || {
+        processes_with("sleep\u{0}7654322").into_iter().find(|pid| {
+            let env = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+            String::from_utf8_lossy(&env).contains(&marker)
+        })
+    };
+    eventually("what it left", left);
+    assert_eq!(desk.ask("DELETE", &format!("/v1/tasks/{id}")).send().status, 204);
+    let old = desk.kill_daemon();
+    desk.until_back(old);
+    assert_eq!(desk.get("/v1/tasks"), json!([]));
+    eventually("its end", || left().is_none().then_some(()));
+    let logs = desk.dir.path().join("state/logs");
+    eventually("its log's end", || (!logs.join(&id).exists()).then_some(()));
+    assert_eq!(desk.get("/v1/tasks"), json!([]));
 }
