@@ -122,7 +122,7 @@ fn settings(config: &Config, env: &Env) -> Settings {
         display,
         display_number: number,
         home: env.get("HOME").filter(|home| Path::new(home).is_dir()),
-        inherited_env: inherited_env(env),
+        inherited_env: inherited_env(env).into(),
         tcp_wanted: config.display.require_tcp,
         shm_wanted: config.display.require_shm,
         apps: config.apps.clone(),

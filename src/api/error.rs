@@ -233,6 +233,15 @@ fn launch_status(error: &LaunchError) -> (StatusCode, &'static str) {
         LaunchError::Unplannable(why) => match why.code {
             UnplannableCode::DisplayUnavailable => (S::CONFLICT, "display_unavailable"),
             UnplannableCode::NoCommand => (S::CONFLICT, "no_command"),
+            UnplannableCode::NotPermitted => (S::FORBIDDEN, "not_permitted"),
+            UnplannableCode::AlreadyRunning => (S::CONFLICT, "already_running"),
+            UnplannableCode::TooManyRemoteTasks => (S::CONFLICT, "too_many_remote_tasks"),
+            UnplannableCode::DisplayNotOnNetwork => (S::CONFLICT, "display_not_on_network"),
+            UnplannableCode::KubernetesUnavailable => {
+                (S::SERVICE_UNAVAILABLE, "kubernetes_unavailable")
+            }
+            UnplannableCode::RightMissing => (S::FORBIDDEN, "right_missing"),
+            UnplannableCode::CannotBePlaced => (S::CONFLICT, "cannot_be_placed"),
         },
         LaunchError::Spawn { .. } => (S::UNPROCESSABLE_ENTITY, "cannot_execute"),
         LaunchError::Draining => (S::SERVICE_UNAVAILABLE, "shutting_down"),

@@ -119,6 +119,7 @@ fn source(app: &App) -> &'static str {
     match app.source {
         AppSource::Config => "config",
         AppSource::Api => "api",
+        AppSource::Directory => "directory",
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::container_app::ContainerApp;
 use super::id::AppId;
 use super::restart::RestartPolicy;
 
@@ -15,6 +16,8 @@ pub enum AppSource {
     Config,
     /// Added over the API or `deskd app add`.
     Api,
+    /// A file of the watched directory; changes with it.
+    Directory,
 }
 
 /// Resource limits of a process, `getrlimit(2)`; soft and hard are set alike. Absent: inherited.
@@ -79,8 +82,18 @@ pub struct App {
     pub needs_display: bool,
     /// What to do when it ends by itself.
     pub restart: RestartPolicy,
-    /// The program in this container.
+    /// The program in this container. For an application that comes in an image: where it would be
+    /// here, if it is here too; an empty command: nowhere.
     pub local: LocalProgram,
+    /// The image it comes in, if it is described by an image's document.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub container: Option<Box<ContainerApp>>,
+    /// Media types it opens, such as `text/plain`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mime_types: Vec<String>,
+    /// File name extensions it opens, lower case, without the dot.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub file_extensions: Vec<String>,
     /// Where it came from.
     pub source: AppSource,
     /// What is wrong with its description, in sentences; the app is still listed.

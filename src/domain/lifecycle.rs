@@ -21,7 +21,7 @@ impl Task {
             display_name: app.display_name.clone(),
             engine: plan.engine,
             reasons: plan.reasons.clone(),
-            command: plan.local.argv.clone(),
+            command: plan.work.argv().to_vec(),
             state: TaskState::Planned,
             pid: None,
             exit: None,

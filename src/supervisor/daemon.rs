@@ -44,7 +44,7 @@ pub struct Supervisor {
 pub async fn start(settings: Settings) -> Result<Supervisor, StartError> {
     let (inputs, queue) = mpsc::channel(INPUTS_MAX);
     let stream = local::connect(&settings.state_dir.join("keeper.sock")).await?;
-    let (engine, to_keeper) = LocalEngine::new();
+    let (engine, _logs, to_keeper) = LocalEngine::new();
     let (journal, remembered) = Journal::open(&settings.state_dir);
     let from_display = inputs.clone();
     let display_thread = DisplayHandle::start(settings.display.clone(), move |event| {

@@ -157,8 +157,8 @@ impl Driver {
     fn handle(&mut self, input: Input) {
         match input {
             Input::Launch(request, reply) => self.launch(request, reply),
-            Input::Explain(app, args, reply) => {
-                let plan = self.plan(&app, &args);
+            Input::Explain(app, spec, reply) => {
+                let plan = self.plan(&app, &spec);
                 self.answer(reply, plan);
             }
             Input::Stop(task, request, reply) => self.stop(&task, request, reply),

@@ -11,7 +11,7 @@ use super::input::Input;
 use super::snapshot::Snapshot;
 use crate::domain::app::App;
 use crate::domain::id::{AppId, TaskId};
-use crate::domain::plan::{Plan, Unplannable};
+use crate::domain::plan::{LaunchSpec, Plan, Unplannable};
 use crate::domain::redact::EnvVar;
 use crate::domain::task::Task;
 use crate::keeper::wire::SpawnError;
@@ -22,8 +22,8 @@ use crate::logs::LogReader;
 pub struct LaunchRequest {
     /// What.
     pub app: AppId,
-    /// Appended to the app's command.
-    pub args: Vec<String>,
+    /// Its arguments, and the engine if somebody insists on one.
+    pub spec: LaunchSpec,
     /// Repeating a request with the same key gives the same task (at most 128 bytes).
     pub idempotency_key: Option<String>,
 }
@@ -186,8 +186,8 @@ impl Handle {
     }
 
     /// The plan a launch would have now.
-    pub async fn explain(&self, app: AppId, args: Vec<String>) -> Result<Plan, LaunchError> {
-        self.ask(|reply| Input::Explain(app, args, reply))
+    pub async fn explain(&self, app: AppId, spec: LaunchSpec) -> Result<Plan, LaunchError> {
+        self.ask(|reply| Input::Explain(app, spec, reply))
             .await
             .unwrap_or(Err(LaunchError::KeeperAway))
     }

@@ -10,7 +10,7 @@ use crate::display::DisplayEvent;
 use crate::domain::app::App;
 use crate::domain::display::DisplayStatus;
 use crate::domain::id::{AppId, TaskId};
-use crate::domain::plan::Plan;
+use crate::domain::plan::{LaunchSpec, Plan};
 use crate::domain::redact::EnvVar;
 use crate::domain::window::{CloseOutcome, WindowId};
 use crate::keeper::wire::FromKeeper;
@@ -27,7 +27,7 @@ pub enum Input {
     /// Launch an app.
     Launch(LaunchRequest, Reply<Result<LaunchAdmission, LaunchError>>),
     /// Make the plan a launch would have.
-    Explain(AppId, Vec<String>, Reply<Result<Plan, LaunchError>>),
+    Explain(AppId, LaunchSpec, Reply<Result<Plan, LaunchError>>),
     /// Stop a task.
     Stop(TaskId, StopRequest, Reply<Result<StopAdmission, StopError>>),
     /// Remove an ended task.

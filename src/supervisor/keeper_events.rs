@@ -7,6 +7,7 @@ use super::driver::{Driver, now_ms};
 use super::last_words::last_words;
 use super::table::Entry;
 use crate::domain::id::TaskId;
+use crate::domain::plan::LaunchSpec;
 use crate::domain::task::{Exit, Rusage, StopStep, StopStepKind, Task, TaskEvent, TaskState};
 use crate::keeper::wire::{Drain, FromKeeper, RunEnd, RunId, StopRound, TaskRecord, ToKeeper};
 use crate::logs::{Bounds, LogReader};
@@ -40,6 +41,7 @@ impl Driver {
                 self.apply(&id.task, TaskEvent::StopStep(stop_step(&round)));
             }
             FromKeeper::LogAdvanced { task, end } => self.log_advanced(&task, end),
+            FromKeeper::LogClosed { task, end } => self.log_closed(&task, end),
             FromKeeper::LogTrouble { trouble } => self.health.log_trouble = trouble,
             FromKeeper::Draining(drain) => self.drain(drain),
             FromKeeper::Ping { number } => self.tell_keeper(&ToKeeper::Pong { number }),
@@ -82,7 +84,7 @@ impl Driver {
         }
     }
 
-    fn tree_gone(&mut self, id: &RunId) {
+    pub(super) fn tree_gone(&mut self, id: &RunId) {
         self.note_log_bytes(&id.task);
         self.apply(&id.task, TaskEvent::TreeGone { run: id.run });
         self.close_follow(&id.task);
@@ -132,7 +134,7 @@ impl Driver {
             match serde_json::from_str::<Task>(&record.meta) {
                 Ok(task) => self.table.insert(Entry {
                     task: Arc::new(task),
-                    args: Vec::new(),
+                    spec: LaunchSpec::default(),
                     key: None,
                     env: Vec::new(),
                 }),

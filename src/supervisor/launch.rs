@@ -9,7 +9,7 @@ use super::driver::{Driver, LaunchReply, now_ms};
 use super::handle::{LaunchAdmission, LaunchError, LaunchRequest};
 use super::table::Entry;
 use crate::domain::id::{AppId, TaskId};
-use crate::domain::plan::{Facts, Plan, plan};
+use crate::domain::plan::{LocalPlan, Plan, Work};
 use crate::domain::redact::redacted;
 use crate::domain::task::{Task, TaskEvent, TaskState};
 use crate::engine::local::spawn_request;
@@ -19,23 +19,11 @@ use crate::keeper::wire::{RunId, SpawnError, ToKeeper};
 const REPLAN_DELAY: Duration = Duration::from_secs(1);
 
 impl Driver {
-    /// The plan for `app` as things are now.
-    pub(super) fn plan(&self, app: &AppId, args: &[String]) -> Result<Plan, LaunchError> {
-        let app = self.apps.get(app).ok_or_else(|| LaunchError::UnknownApp(app.clone()))?;
-        let facts = Facts {
-            display: self.display.clone(),
-            inherited_env: self.settings.inherited_env.clone(),
-            xauthority: self.settings.xauthority.clone(),
-            home: self.settings.home.clone(),
-        };
-        Ok(plan(app, args, &facts)?)
-    }
-
     pub(super) fn launch(&mut self, request: LaunchRequest, reply: LaunchReply) {
         if let Some(key) = &request.idempotency_key
             && let Some(known) = self.table.by_key(key)
         {
-            let same = known.task.app == request.app && known.args == request.args;
+            let same = known.task.app == request.app && known.spec == request.spec;
             let task = known.task.clone();
             return self.launched_before(&task, same, reply);
         }
@@ -71,7 +59,7 @@ impl Driver {
         if self.table.len() >= limit {
             return Err(LaunchError::TooManyTasks { limit });
         }
-        let plan = self.plan(&request.app, &request.args)?;
+        let plan = self.plan(&request.app, &request.spec)?;
         if !self.health.keeper_connected {
             return Err(LaunchError::KeeperAway);
         }
@@ -83,7 +71,7 @@ impl Driver {
         if let Some(app) = self.apps.get(&request.app) {
             self.table.insert(Entry {
                 task: Arc::new(Task::new(id.clone(), app, plan, now_ms())),
-                args: request.args,
+                spec: request.spec,
                 key: request.idempotency_key,
                 env: Vec::new(),
             });
@@ -100,14 +88,21 @@ impl Driver {
         }
     }
 
-    /// Asks the keeper for a run.
+    /// Asks the engine for a run.
     pub(super) fn start(&mut self, run: RunId, plan: Plan) {
         self.apply(&run.task, TaskEvent::Starting { run: run.run });
-        let env = plan.local.env.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let env = plan.work.env().iter().map(|(name, value)| (name.as_str(), value.as_str()));
         self.table.set_env(&run.task, redacted(env));
+        match plan.work {
+            Work::Local(local) => self.start_local(run, local),
+            Work::EphemeralContainer(_) | Work::PodApplication(_) => {}
+        }
+    }
+
+    fn start_local(&mut self, run: RunId, plan: LocalPlan) {
         let seed = self.table.get(&run.task).map(|entry| serde_json::to_string(&entry.task));
         let meta = seed.and_then(Result::ok).unwrap_or_default();
-        let request = spawn_request(run.clone(), plan.local, meta);
+        let request = spawn_request(run.clone(), plan, meta);
         if let Err(error) = self.try_tell_keeper(&ToKeeper::Spawn(Box::new(request))) {
             let why = format!("its command line and environment are too long: {error}");
             self.spawn_refused(&run, SpawnError::Invalid(why));
@@ -195,8 +190,8 @@ impl Driver {
 
     fn restart(&mut self, run: RunId) {
         let Some(entry) = self.table.get(&run.task) else { return };
-        let (app, args) = (entry.task.app.clone(), entry.args.clone());
-        match self.plan(&app, &args) {
+        let (app, spec) = (entry.task.app.clone(), entry.spec.clone());
+        match self.plan(&app, &spec) {
             Ok(plan) => self.start(run, plan),
             Err(LaunchError::Unplannable(_)) => self.restart_in(&run.task, REPLAN_DELAY),
             Err(error) => {
@@ -215,9 +210,9 @@ impl Driver {
         }
         for id in std::mem::take(&mut self.unsent) {
             let Some(entry) = self.table.get(&id) else { continue };
-            let (app, args) = (entry.task.app.clone(), entry.args.clone());
+            let (app, spec) = (entry.task.app.clone(), entry.spec.clone());
             let run = RunId { task: id, run: entry.task.runs.max(1) };
-            match self.plan(&app, &args) {
+            match self.plan(&app, &spec) {
                 Ok(plan) => self.start(run, plan),
                 Err(error) => {
                     let why = error.to_string();

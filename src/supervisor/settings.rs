@@ -1,6 +1,7 @@
 //! What the supervisor is told at start.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::display::DisplayConfig;
@@ -23,7 +24,7 @@ pub struct Settings {
     /// Where local programs start that name no directory; it exists.
     pub home: Option<String>,
     /// Passed on to local programs.
-    pub inherited_env: Vec<(String, String)>,
+    pub inherited_env: Arc<[(String, String)]>,
     /// TCP 6000 decides readiness.
     pub tcp_wanted: bool,
     /// Shared memory decides readiness.

@@ -2,6 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
+pub mod facts;
+pub mod remote;
+
+pub use facts::{Facts, KubernetesFacts, LaunchSpec};
+pub use remote::{EphemeralPlan, PodPlan};
+
 use super::app::{App, LocalProgram};
 use super::display::{DisplayStatus, EndpointState};
 
@@ -41,19 +47,6 @@ impl EngineKind {
     }
 }
 
-/// What a plan is made from: everything that may change the choice.
-#[derive(Debug, Clone)]
-pub struct Facts {
-    /// The display now.
-    pub display: DisplayStatus,
-    /// Variables deskd passes on to local programs (already without secrets of its own).
-    pub inherited_env: Vec<(String, String)>,
-    /// `XAUTHORITY` for local programs.
-    pub xauthority: Option<String>,
-    /// The home directory, if it exists: where local programs start that name no directory.
-    pub home: Option<String>,
-}
-
 /// Everything the local engine needs; it decides nothing itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct LocalPlan {
@@ -63,6 +56,49 @@ pub struct LocalPlan {
     pub env: Vec<(String, String)>,
     /// How it is started (cwd, limits, nice); its command and env are superseded by the fields above.
     pub program: LocalProgram,
+}
+
+/// What the chosen engine carries out; in JSON the field has the engine's name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Work {
+    /// A process of this container.
+    Local(LocalPlan),
+    /// An ephemeral container of this pod.
+    EphemeralContainer(Box<EphemeralPlan>),
+    /// A pod of its own.
+    PodApplication(Box<PodPlan>),
+}
+
+impl Work {
+    /// argv; empty: the image's own.
+    #[must_use]
+    pub fn argv(&self) -> &[String] {
+        match self {
+            Self::Local(plan) => &plan.argv,
+            Self::EphemeralContainer(plan) => &plan.container.argv,
+            Self::PodApplication(plan) => &plan.container.argv,
+        }
+    }
+
+    /// The environment.
+    #[must_use]
+    pub fn env(&self) -> &[(String, String)] {
+        match self {
+            Self::Local(plan) => &plan.env,
+            Self::EphemeralContainer(plan) => &plan.container.env,
+            Self::PodApplication(plan) => &plan.container.env,
+        }
+    }
+
+    /// The same, to be changed: views redact it.
+    pub fn env_mut(&mut self) -> &mut Vec<(String, String)> {
+        match self {
+            Self::Local(plan) => &mut plan.env,
+            Self::EphemeralContainer(plan) => &mut plan.container.env,
+            Self::PodApplication(plan) => &mut plan.container.env,
+        }
+    }
 }
 
 /// One engine that was not chosen, and why.
@@ -80,7 +116,8 @@ pub struct Plan {
     /// The chosen engine.
     pub engine: EngineKind,
     /// What it carries out.
-    pub local: LocalPlan,
+    #[serde(flatten)]
+    pub work: Work,
     /// Why this engine, in sentences.
     pub reasons: Vec<String>,
     /// Why not the others.
@@ -107,10 +144,24 @@ pub enum UnplannableCode {
     DisplayUnavailable,
     /// The app's description has no command.
     NoCommand,
+    /// The app's access list does not permit this user.
+    NotPermitted,
+    /// Another task with the same unique key runs.
+    AlreadyRunning,
+    /// As many remote tasks run as may.
+    TooManyRemoteTasks,
+    /// TCP 6000 is not listening, and only a pod of its own could run the app.
+    DisplayNotOnNetwork,
+    /// The Kubernetes API is needed and cannot be used.
+    KubernetesUnavailable,
+    /// deskd has not the right that the only possible engine needs.
+    RightMissing,
+    /// What the app asks for contradicts itself, the configuration, or what is left of a quota.
+    CannotBePlaced,
 }
 
-/// Chooses the engine for `app` with `extra_args` appended to its command.
-pub fn plan(app: &App, extra_args: &[String], facts: &Facts) -> Result<Plan, Unplannable> {
+/// Chooses the engine for `app`.
+pub fn plan(app: &App, launch: &LaunchSpec, facts: &Facts) -> Result<Plan, Unplannable> {
     let kubernetes = not_configured();
     if app.local.command.is_empty() {
         return Err(Unplannable {
@@ -131,11 +182,11 @@ pub fn plan(app: &App, extra_args: &[String], facts: &Facts) -> Result<Plan, Unp
     if app.needs_display {
         reasons.push(facts.display.shm.sysv.sentence());
     }
-    let argv = app.local.command.iter().chain(extra_args).cloned().collect();
+    let argv = app.local.command.iter().chain(&launch.args).cloned().collect();
     let mut program = app.local.clone();
     program.cwd = program.cwd.or_else(|| facts.home.clone());
     let local = LocalPlan { argv, env: environment(app, facts), program };
-    Ok(Plan { engine: EngineKind::Local, local, reasons, rejected: kubernetes })
+    Ok(Plan { engine: EngineKind::Local, work: Work::Local(local), reasons, rejected: kubernetes })
 }
 
 fn not_configured() -> Vec<Rejected> {
@@ -207,37 +258,51 @@ pub(crate) mod tests {
                 nice: None,
                 oom_score_adj: None,
             },
+            container: None,
+            mime_types: vec![],
+            file_extensions: vec![],
             source: AppSource::Config,
             problems: vec![],
         }
     }
 
-    fn facts() -> Facts {
+    pub(crate) fn facts() -> Facts {
         let mut display = DisplayStatus::unknown(":7", 7);
         display.unix.state = EndpointState::Answering;
         display.shm = ShmVerdicts { sysv: ShmVerdict::Works, fd: ShmVerdict::Works };
         Facts {
             display,
-            inherited_env: vec![("HOME".into(), "/home/b".into()), ("A".into(), "1".into())],
+            inherited_env: [("HOME", "/home/b"), ("A", "1")]
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .into(),
             xauthority: Some("/run/deskd/Xauthority".into()),
+            cookie: None,
             home: Some("/home/b".into()),
+            program: facts::ProgramPresence::Unknown,
+            headroom: facts::Headroom::default(),
+            kubernetes: std::sync::Arc::default(),
+            policy: std::sync::Arc::default(),
+            remote_tasks: 0,
+            unique_keys: BTreeMap::new(),
         }
     }
 
     pub(crate) fn plan_of(app: &App) -> Plan {
-        plan(app, &[], &facts()).unwrap()
+        plan(app, &LaunchSpec::default(), &facts()).unwrap()
     }
 
     #[test]
     fn a_plan_is_complete_and_says_why() {
         let mut app = app("xclock");
         app.local.env.insert("A".into(), "2".into());
-        let plan = plan(&app, &["-update".into(), "1".into()], &facts()).unwrap();
+        let launch = LaunchSpec { args: vec!["-update".into(), "1".into()], engine: None };
+        let plan = plan(&app, &launch, &facts()).unwrap();
+        let Work::Local(local) = plan.work else { panic!("{:?}", plan.work) };
         assert_eq!(plan.engine, EngineKind::Local);
-        assert_eq!(plan.local.argv, ["xclock", "-update", "1"]);
-        let env: Vec<_> = plan.local.env.iter().map(|(n, v)| format!("{n}={v}")).collect();
+        assert_eq!(local.argv, ["xclock", "-update", "1"]);
+        let env: Vec<_> = local.env.iter().map(|(n, v)| format!("{n}={v}")).collect();
         assert_eq!(env, ["A=2", "DISPLAY=:7", "HOME=/home/b", "XAUTHORITY=/run/deskd/Xauthority"]);
-        assert_eq!(plan.local.program.cwd.as_deref(), Some("/home/b"));
+        assert_eq!(local.program.cwd.as_deref(), Some("/home/b"));
         assert!(plan.reasons.iter().any(|r| r.contains("proved by pixels")));
         let rejected: Vec<_> = plan.rejected.iter().map(|r| r.engine).collect();
         assert_eq!(rejected, [EngineKind::EphemeralContainer, EngineKind::PodApplication]);
@@ -245,8 +310,8 @@ pub(crate) mod tests {
 
     #[test]
     fn local_programs_get_nothing_that_turns_shared_memory_off() {
-        let env = plan_of(&app("x")).local.env;
-        assert!(!env.iter().any(|(name, _)| name.contains("MITSHM")));
+        let plan = plan_of(&app("x"));
+        assert!(!plan.work.env().iter().any(|(name, _)| name.contains("MITSHM")));
     }
 
     #[test]
@@ -258,13 +323,13 @@ pub(crate) mod tests {
             (EndpointState::Hanging, "hangs"),
         ] {
             facts.display.unix.state = state;
-            let refusal = plan(&app("x"), &[], &facts).unwrap_err();
+            let refusal = plan(&app("x"), &LaunchSpec::default(), &facts).unwrap_err();
             assert_eq!(refusal.code, UnplannableCode::DisplayUnavailable);
             assert!(refusal.sentence.contains(word), "{}", refusal.sentence);
             assert_eq!(refusal.rejected.len(), 3);
         }
         let mut headless = app("x");
         headless.needs_display = false;
-        assert!(plan(&headless, &[], &facts).is_ok());
+        assert!(plan(&headless, &LaunchSpec::default(), &facts).is_ok());
     }
 }
