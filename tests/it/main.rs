@@ -23,6 +23,8 @@ mod keeper_end;
 mod keeper_run;
 mod keeper_spawn;
 mod keeper_stop;
+mod kubernetes_admission;
+mod kubernetes_rights;
 mod packaging;
 mod panel;
 mod panel_modules;

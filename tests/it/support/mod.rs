@@ -8,5 +8,6 @@ pub(crate) mod keeper;
 mod keeper_host;
 pub(crate) mod needs;
 pub(crate) mod proc;
+pub(crate) mod rights;
 pub(crate) mod wait;
 pub mod xvnc;
