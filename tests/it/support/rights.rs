@@ -35,20 +35,33 @@ pub(crate) struct Desk<'a> {
 impl<'a> Desk<'a> {
     /// Desktops and application pods in one namespace.
     pub(crate) fn together(plane: &'a ControlPlane) -> Self {
-        Self::install(plane, None)
+        Self::install(plane, None, &[])
+    }
+
+    /// The same with `admission.yaml` edited: texts and what replaces them.
+    pub(crate) fn edited(plane: &'a ControlPlane, edits: &[(&str, &str)]) -> Self {
+        Self::install(plane, None, edits)
     }
 
     /// Application pods in a namespace of their own.
     pub(crate) fn apart(plane: &'a ControlPlane) -> Self {
-        Self::install(plane, Some(plane.namespace("apps")))
+        Self::install(plane, Some(plane.namespace("apps")), &[])
     }
 
-    fn install(plane: &'a ControlPlane, own_apps: Option<Namespace<'a>>) -> Self {
+    fn install(
+        plane: &'a ControlPlane,
+        own_apps: Option<Namespace<'a>>,
+        edits: &[(&str, &str)],
+    ) -> Self {
         let desktops = plane.namespace("desktops");
         let apps = own_apps.as_ref().unwrap_or(&desktops).name.clone();
         plane.apply(&rendered(RBAC, &desktops.name, &apps));
         desktops.apply(&desktop_pod(DESKTOP));
-        plane.apply(&rendered(ADMISSION, &desktops.name, &apps));
+        let admission = edits.iter().fold(ADMISSION.to_owned(), |text, (from, to)| {
+            assert!(text.contains(from), "{from}");
+            text.replace(from, to)
+        });
+        plane.apply(&rendered(&admission, &desktops.name, &apps));
         let uid = desktops.kubectl_json(&["get", "pod", DESKTOP])["metadata"]["uid"].clone();
         let uid = uid.as_str().unwrap().to_owned();
         let deskd = Caller::new(plane, &desktops.name, Some(DESKTOP));
@@ -134,13 +147,13 @@ impl<'a> Desk<'a> {
         image["spec"]["containers"][0]["image"] = json!("elsewhere/x");
         let mut restarts = self.app_pod("refused");
         restarts["spec"]["restartPolicy"] = json!("Always");
-        let mut target = Self::ephemeral_container("refused");
-        target["spec"]["ephemeralContainers"][0]["targetContainerName"] = json!("graphical");
+        let mut token = Self::ephemeral_container("refused");
+        token["spec"]["ephemeralContainers"][0]["volumeMounts"][0]["name"] = json!("api-token");
         wait::until("all policies are in force", || {
             let refused = [
                 self.create_pod(&image, dry),
                 self.create_pod(&restarts, dry),
-                self.patch_ephemeral(DESKTOP, &target, dry),
+                self.patch_ephemeral(DESKTOP, &token, dry),
                 // With application pods elsewhere, its rights do not allow it in the first place.
                 self.deskd.delete(&own(dry)),
             ];
