@@ -14,7 +14,7 @@ use super::limits::{IDEMPOTENCY_KEY_BYTES_MAX, WAIT_MS_MAX};
 use crate::domain::plan::{Rejected, UnplannableCode};
 use crate::domain::task::TaskState;
 use crate::logs::ReadError;
-use crate::supervisor::{LaunchError, LogOpenError, RemoveError, StopError};
+use crate::supervisor::{LaunchError, LogOpenError, RefusalCode, RemoveError, StopError};
 
 /// The body of every answer that is not a success.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -244,10 +244,25 @@ fn launch_status(error: &LaunchError) -> (StatusCode, &'static str) {
             UnplannableCode::CannotBePlaced => (S::CONFLICT, "cannot_be_placed"),
         },
         LaunchError::Spawn { .. } => (S::UNPROCESSABLE_ENTITY, "cannot_execute"),
+        LaunchError::Refused { refusal, .. } => refused(refusal.code),
         LaunchError::Draining => (S::SERVICE_UNAVAILABLE, "shutting_down"),
         LaunchError::TooManyTasks { .. } => (S::CONFLICT, "too_many_tasks"),
         LaunchError::KeeperAway => (S::SERVICE_UNAVAILABLE, "keeper_away"),
         LaunchError::KeyReused(_) => (S::CONFLICT, "idempotency_key_reused"),
+    }
+}
+
+/// What the Kubernetes API refused.
+fn refused(code: RefusalCode) -> (StatusCode, &'static str) {
+    use StatusCode as S;
+    match code {
+        RefusalCode::Quota => (S::CONFLICT, "quota_exceeded"),
+        RefusalCode::Admission => (S::CONFLICT, "admission_denied"),
+        RefusalCode::Forbidden => (S::FORBIDDEN, "right_missing"),
+        RefusalCode::Invalid => (S::UNPROCESSABLE_ENTITY, "object_invalid"),
+        RefusalCode::NotFound => (S::CONFLICT, "kubernetes_object_gone"),
+        RefusalCode::Full => (S::CONFLICT, "too_many_ephemeral_containers"),
+        RefusalCode::Stopped => (S::CONFLICT, "stopped"),
     }
 }
 

@@ -111,6 +111,9 @@ pub struct OwnPod {
     pub ephemeral_used: u32,
     /// Bytes of the pod as the API gives it; etcd refuses objects above about 1.5 MiB.
     pub object_bytes: u64,
+    /// It is being deleted.
+    #[serde(default)]
+    pub terminating: bool,
     /// `shareProcessNamespace`: ephemeral containers outlive a restart of their target.
     pub shares_processes: bool,
 }
