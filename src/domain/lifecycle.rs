@@ -18,6 +18,7 @@ impl Task {
     pub fn new(id: TaskId, app: &App, plan: &Plan, now: UnixMs) -> Self {
         Self {
             reasons: plan.reasons.clone(),
+            rejected: plan.rejected.clone(),
             command: plan.work.argv().to_vec(),
             restart: app.restart,
             ..Self::planned(id, app.id.clone(), app.display_name.clone(), plan.engine, now)
@@ -37,6 +38,7 @@ impl Task {
             display_name,
             engine,
             reasons: Vec::new(),
+            rejected: Vec::new(),
             command: Vec::new(),
             state: TaskState::Planned,
             pid: None,

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use super::id::{AppId, TaskId};
 use super::kubernetes::ObjectRef;
-use super::plan::EngineKind;
+use super::plan::{EngineKind, Rejected};
 use super::restart::{Backoff, RestartPolicy};
 
 /// History entries kept per task; the oldest after the first go first.
@@ -153,7 +153,10 @@ pub struct Task {
     pub engine: EngineKind,
     /// Why there, in sentences.
     pub reasons: Vec<String>,
-    /// argv.
+    /// Why not elsewhere.
+    #[serde(default)]
+    pub rejected: Vec<Rejected>,
+    /// argv; empty: the image's own.
     pub command: Vec<String>,
     /// Where it is in its life.
     pub state: TaskState,

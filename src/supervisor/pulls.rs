@@ -65,6 +65,8 @@ impl Driver {
                 return Err(PullError::Kubernetes("it has not answered yet".to_owned()));
             }
         }
+        // Of an earlier pull: nobody is to take that for this one's end.
+        Arc::make_mut(&mut self.pulls.list).retain(|old| old.image != image);
         self.remote.tell(Command::Pull { image: image.clone() });
         Ok(image)
     }

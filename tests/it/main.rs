@@ -18,6 +18,7 @@ mod display_server;
 mod display_shm;
 mod display_windows;
 mod keeper_adoption;
+mod keeper_container_logs;
 mod keeper_end;
 mod keeper_run;
 mod keeper_spawn;

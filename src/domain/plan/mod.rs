@@ -186,7 +186,12 @@ pub fn plan(app: &App, launch: &LaunchSpec, facts: &Facts) -> Result<Plan, Unpla
     let mut program = app.local.clone();
     program.cwd = program.cwd.or_else(|| facts.home.clone());
     let local = LocalPlan { argv, env: environment(app, facts), program };
-    Ok(Plan { engine: EngineKind::Local, work: Work::Local(Box::new(local)), reasons, rejected: kubernetes })
+    Ok(Plan {
+        engine: EngineKind::Local,
+        work: Work::Local(Box::new(local)),
+        reasons,
+        rejected: kubernetes,
+    })
 }
 
 fn not_configured() -> Vec<Rejected> {
