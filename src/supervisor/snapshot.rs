@@ -26,6 +26,7 @@ pub struct Desktop {
     /// The display.
     pub display: DisplayStatus,
     /// The cluster, as far as it is known.
+    #[serde(default)]
     pub kubernetes: Arc<KubernetesFacts>,
     /// Readiness checks.
     pub checks: Vec<Check>,
