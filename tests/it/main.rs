@@ -8,6 +8,7 @@ mod cli;
 mod cli_daemon;
 mod cli_fake;
 mod config;
+mod control_plane;
 mod desktop;
 mod desktop_disk;
 mod desktop_flood;
