@@ -13,6 +13,7 @@ pub mod lifecycle;
 pub mod plan;
 pub mod policy;
 pub mod pull;
+pub mod quantity;
 pub mod redact;
 pub mod restart;
 pub mod shm;
