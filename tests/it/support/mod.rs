@@ -5,6 +5,7 @@ pub(crate) mod control_plane;
 pub mod desk;
 pub mod http;
 pub(crate) mod keeper;
+pub(crate) mod kube_desk;
 mod keeper_host;
 pub(crate) mod needs;
 pub(crate) mod proc;
