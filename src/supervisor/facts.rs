@@ -15,6 +15,8 @@ impl Driver {
             inherited_env: self.settings.inherited_env.clone(),
             xauthority: self.settings.xauthority.clone(),
             cookie: None,
+            uid: 0,
+            architecture: "",
             home: self.settings.home.clone(),
             program: ProgramPresence::Unknown,
             headroom: Headroom::default(),
