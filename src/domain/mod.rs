@@ -6,6 +6,7 @@ pub mod app;
 pub mod container_app;
 pub mod desktop_entry;
 pub mod display;
+pub mod document;
 pub mod health;
 pub mod id;
 pub mod kubernetes;
