@@ -79,6 +79,13 @@ impl Quantity {
         self.nanos.div_ceil(NANOS_PER_UNIT / 1000)
     }
 
+    /// Both together; at most the largest.
+    #[must_use]
+    pub fn saturating_add(self, other: Self) -> Self {
+        let nanos = self.nanos.saturating_add(other.nanos);
+        Self { nanos: nanos.min(UNITS_MAX * NANOS_PER_UNIT) }
+    }
+
     /// Whether it has no fraction: extended resources such as GPUs are counted.
     #[must_use]
     pub fn is_whole(self) -> bool {

@@ -27,6 +27,8 @@ impl Driver {
             inherited_env: self.settings.inherited_env.clone(),
             xauthority: self.settings.xauthority.clone(),
             cookie: self.settings.display.xauth_key.as_ref().map(|key| key.0.clone()),
+            uid: nix::unistd::geteuid().as_raw(),
+            architecture: std::env::consts::ARCH,
             home: self.settings.home.clone(),
             program: ProgramPresence::Unknown,
             headroom: Headroom::default(),

@@ -23,9 +23,9 @@ impl<'a> KubeDesk<'a> {
     /// has the rights of container/rbac.yaml.
     pub(crate) fn start(plane: &'a ControlPlane, config: &str, display: Option<&Xvnc>) -> Self {
         let namespace = plane.namespace("desk");
-        let rights = include_str!("../../../container/rbac.yaml")
-            .replace("desktops", &namespace.name);
-        plane.apply(&rights);
+        let rights = concat!(env!("CARGO_MANIFEST_DIR"), "/container/rbac.yaml");
+        let rights = std::fs::read_to_string(rights).expect("container/rbac.yaml");
+        plane.apply(&rights.replace("desktops", &namespace.name));
         let uid = make_pod(&namespace);
         let kubeconfig =
             plane.kubeconfig_for_service_account(&namespace.name, "deskd", Some(POD));
