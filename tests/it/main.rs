@@ -24,6 +24,7 @@ mod keeper_end;
 mod keeper_run;
 mod keeper_spawn;
 mod keeper_stop;
+mod kubernetes_desk;
 mod packaging;
 mod panel;
 mod panel_modules;

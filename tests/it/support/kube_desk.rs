@@ -27,8 +27,7 @@ impl<'a> KubeDesk<'a> {
         let rights = std::fs::read_to_string(rights).expect("container/rbac.yaml");
         plane.apply(&rights.replace("desktops", &namespace.name));
         let uid = make_pod(&namespace);
-        let kubeconfig =
-            plane.kubeconfig_for_service_account(&namespace.name, "deskd", Some(POD));
+        let kubeconfig = plane.kubeconfig_for_service_account(&namespace.name, "deskd", Some(POD));
         readable(&kubeconfig);
         let env = [
             ("KUBECONFIG", kubeconfig.to_str().expect("a path").to_owned()),
