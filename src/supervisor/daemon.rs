@@ -12,6 +12,7 @@ use super::driver::{Driver, Parts, now_ms};
 use super::handle::Handle;
 use super::input::{INPUTS_MAX, Input};
 use super::journal::Journal;
+use super::remote::Remote;
 use super::settings::Settings;
 use super::table::Table;
 use crate::display::DisplayHandle;
@@ -60,7 +61,10 @@ pub async fn start(settings: Settings) -> Result<Supervisor, StartError> {
     }
     let busy = Arc::new(Busy::new());
     let logs_dir: Arc<Path> = settings.state_dir.join("logs").into();
+    let (commands, mut unused) = mpsc::channel(1024);
+    tokio::spawn(async move { while unused.recv().await.is_some() {} });
     let (driver, snapshots) = Driver::new(Parts {
+        remote: Remote::new(commands),
         apps: apps(&settings.apps, remembered.apps),
         settings,
         engine,

@@ -7,12 +7,17 @@ use std::time::Duration;
 use crate::display::DisplayConfig;
 use crate::domain::app::App;
 use crate::domain::display::DisplayStatus;
+use crate::domain::policy::Policy;
 
 /// Everything the supervisor needs to know; made from the configuration.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// The desktop's name: `POD_NAME`, else the host name.
     pub name: String,
+    /// The host name, as X clients of this pod tell it in WM_CLIENT_MACHINE.
+    pub host: String,
+    /// What the operator decided about remote engines.
+    pub policy: Arc<Policy>,
     /// Where `keeper.sock`, `tasks.jsonl` and `logs/` are.
     pub state_dir: PathBuf,
     /// The display to supervise.

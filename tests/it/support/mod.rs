@@ -6,6 +6,7 @@ pub mod desk;
 pub mod http;
 pub(crate) mod keeper;
 mod keeper_host;
+pub(crate) mod kube_desk;
 pub(crate) mod needs;
 pub(crate) mod proc;
 pub(crate) mod rights;
