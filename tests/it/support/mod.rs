@@ -9,5 +9,6 @@ mod keeper_host;
 pub(crate) mod kube_desk;
 pub(crate) mod needs;
 pub(crate) mod proc;
+pub(crate) mod rights;
 pub(crate) mod wait;
 pub mod xvnc;
