@@ -101,6 +101,15 @@ pub enum Command {
         /// Which file
         file: PathBuf,
     },
+    /// Delete application pods whose desktop is gone (for a namespace of their own)
+    Collect {
+        /// Where application pods are [default: the pod's own, or the kubeconfig's]
+        #[arg(long, value_name = "NAME")]
+        namespace: Option<String>,
+        /// Say what would be deleted
+        #[arg(long)]
+        dry_run: bool,
+    },
     /// Print the OpenAPI document
     Openapi,
     /// Print a completion script

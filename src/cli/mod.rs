@@ -1,7 +1,8 @@
 //! The command line: what a person or a script asks of deskd.
 //!
 //! `run` and `daemon` are the two processes of deskd; everything else is a client of the unix
-//! socket or works alone (`probe`, `check-config`, `openapi`, `completions`). Starting `run` must
+//! socket or works alone (`probe`, `check-config`, `collect`, `openapi`,
+//! `completions`). Starting `run` must
 //! be fast, so nothing here does work before the command is known, and only client commands get an
 //! async runtime.
 //!
@@ -10,6 +11,7 @@
 mod app;
 mod args;
 mod client;
+mod collect;
 mod events;
 mod failure;
 mod follow;
@@ -68,11 +70,21 @@ fn run(args: Args, env: &Env, out: &mut Out) -> Result<Exit, Failure> {
         Command::CheckConfig { file } => local::check_config(&file, env, out),
         Command::Openapi => out.text(&wiring::openapi()).map(|()| Exit::Ok),
         Command::Completions { shell } => local::completions(shell, out),
+        Command::Collect { namespace, dry_run } => {
+            runtime()?.block_on(collect::collect(namespace, dry_run, env, out))
+        }
         command => {
             let socket = args.socket.unwrap_or_else(|| config::client_socket(None, env));
             client_command(command, Client::new(socket), env, out)
         }
     }
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::io("start the runtime", &error))
 }
 
 fn client_command(
@@ -81,11 +93,7 @@ fn client_command(
     env: &Env,
     out: &mut Out,
 ) -> Result<Exit, Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::io("start the runtime", &error))?;
-    runtime.block_on(async {
+    runtime()?.block_on(async {
         match command {
             Command::Health { wait } => health::health(&client, wait, out).await,
             Command::App { command } => app::run(&client, command, env, out).await,
@@ -100,7 +108,8 @@ fn client_command(
             | Command::Probe { .. }
             | Command::CheckConfig { .. }
             | Command::Openapi
-            | Command::Completions { .. } => unreachable!("handled without a client"),
+            | Command::Completions { .. }
+            | Command::Collect { .. } => unreachable!("handled without a client"),
         }
     })
 }

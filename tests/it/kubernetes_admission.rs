@@ -231,7 +231,7 @@ fn what_a_desktop_may_do_it_may_do_to_its_own_pods_only() {
     assert_eq!(desk.deskd.delete(&format!("{pods}/own-app")).code, 200);
 
     // The other desktop's deskd: the same service account, another pod.
-    let other = Caller::new(plane, &desk.desktops.name, Some("other"));
+    let other = Caller::new(plane, &desk.desktops.name, "deskd", Some("other"));
     let pod = desk.app_pod("app-0a1b2");
     let answer = other.post(&format!("{pods}{DRY}"), &pod);
     assert_refused(&answer, "another desktop's label", "deskd.io/desktop-uid is not the uid");
@@ -247,7 +247,7 @@ fn a_token_that_no_pod_has_creates_and_deletes_nothing() {
     unlabelled["metadata"]["labels"] = json!({ "app.kubernetes.io/managed-by": "deskd" });
     desk.desktops.apply(&unlabelled);
 
-    desk.deskd = Caller::new(plane, &desk.desktops.name, None);
+    desk.deskd = Caller::new(plane, &desk.desktops.name, "deskd", None);
 
     let unbound = "the token is not bound to a pod";
     let pod = desk.app_pod("app-0a1b2");

@@ -1,6 +1,6 @@
 //! `container/rbac.yaml` on a real API server: it gives deskd what it needs and nothing else.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::support::control_plane::ControlPlane;
 use crate::support::rights::{Caller, DESKTOP, Desk, desktop_pod};
@@ -98,7 +98,7 @@ fn deskd_has_exactly_the_rights_of_the_file() {
     let desk = Desk::apart(plane);
 
     assert_eq!(
-        rights(&desk.deskd, &desk.desktops.name),
+        desk.deskd.rights(&desk.desktops.name),
         [
             "events: list",
             "pods/ephemeralcontainers: patch",
@@ -107,7 +107,7 @@ fn deskd_has_exactly_the_rights_of_the_file() {
         ]
     );
     assert_eq!(
-        rights(&desk.deskd, &desk.apps().name),
+        desk.deskd.rights(&desk.apps().name),
         [
             "events: list",
             "pods/log: get",
@@ -116,32 +116,7 @@ fn deskd_has_exactly_the_rights_of_the_file() {
         ]
     );
     let elsewhere = plane.namespace("elsewhere");
-    assert_eq!(rights(&desk.deskd, &elsewhere.name), [""; 0]);
-}
-
-/// `resource: verbs` of one namespace, without what everybody may.
-fn rights(caller: &Caller, namespace: &str) -> Vec<String> {
-    let review = json!({
-        "apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectRulesReview",
-        "spec": { "namespace": namespace },
-    });
-    let answer = caller.post("/apis/authorization.k8s.io/v1/selfsubjectrulesreviews", &review);
-    let strings = |value: &Value| -> Vec<String> {
-        value.as_array().unwrap().iter().map(|word| word.as_str().unwrap().to_owned()).collect()
-    };
-    let rules = answer.body["status"]["resourceRules"].as_array().unwrap();
-    let mut rights = Vec::new();
-    for rule in rules {
-        let resources = strings(&rule["resources"]);
-        if resources.iter().any(|resource| resource.starts_with("selfsubject")) {
-            continue;
-        }
-        let mut verbs = strings(&rule["verbs"]);
-        verbs.sort();
-        rights.extend(resources.iter().map(|name| format!("{name}: {}", verbs.join(" "))));
-    }
-    rights.sort();
-    rights
+    assert_eq!(desk.deskd.rights(&elsewhere.name), [""; 0]);
 }
 
 #[test]
@@ -241,7 +216,7 @@ fn a_role_of_one_desktop_can_be_narrowed_to_its_pod() {
     ] {
         namespace.apply(&object);
     }
-    let caller = Caller::new(plane, &namespace.name, Some(DESKTOP));
+    let caller = Caller::new(plane, &namespace.name, "deskd", Some(DESKTOP));
     let pods = Desk::pods_path(&namespace);
     let named = |name: &str| format!("{pods}?fieldSelector=metadata.name%3D{name}&{WATCH}");
 

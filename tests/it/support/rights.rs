@@ -64,7 +64,7 @@ impl<'a> Desk<'a> {
         plane.apply(&rendered(&admission, &desktops.name, &apps));
         let uid = desktops.kubectl_json(&["get", "pod", DESKTOP])["metadata"]["uid"].clone();
         let uid = uid.as_str().unwrap().to_owned();
-        let deskd = Caller::new(plane, &desktops.name, Some(DESKTOP));
+        let deskd = Caller::new(plane, &desktops.name, "deskd", Some(DESKTOP));
         let desk = Self { plane, desktops, own_apps, uid, deskd };
         desk.wait_for_policies();
         desk
@@ -243,10 +243,40 @@ impl Answer {
 }
 
 impl Caller {
-    /// The service account `deskd` of a namespace.
-    pub(crate) fn new(plane: &ControlPlane, namespace: &str, bound_pod: Option<&str>) -> Self {
-        let token = plane.token_for_service_account(namespace, "deskd", bound_pod);
+    /// A service account.
+    pub(crate) fn new(
+        plane: &ControlPlane,
+        namespace: &str,
+        account: &str,
+        bound_pod: Option<&str>,
+    ) -> Self {
+        let token = plane.token_for_service_account(namespace, account, bound_pod);
         Self { url: plane.url(), ca: plane.certificate(), token }
+    }
+
+    /// `resource: verbs` that it has in a namespace, without what everybody may.
+    pub(crate) fn rights(&self, namespace: &str) -> Vec<String> {
+        let review = json!({
+            "apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectRulesReview",
+            "spec": { "namespace": namespace },
+        });
+        let answer = self.post("/apis/authorization.k8s.io/v1/selfsubjectrulesreviews", &review);
+        let strings = |value: &Value| -> Vec<String> {
+            let words = value.as_array().unwrap().iter();
+            words.map(|word| word.as_str().unwrap().to_owned()).collect()
+        };
+        let mut rights = Vec::new();
+        for rule in answer.body["status"]["resourceRules"].as_array().unwrap() {
+            let resources = strings(&rule["resources"]);
+            if resources.iter().any(|resource| resource.starts_with("selfsubject")) {
+                continue;
+            }
+            let mut verbs = strings(&rule["verbs"]);
+            verbs.sort();
+            rights.extend(resources.iter().map(|name| format!("{name}: {}", verbs.join(" "))));
+        }
+        rights.sort();
+        rights
     }
 
     pub(crate) fn get(&self, path: &str) -> Answer {
