@@ -48,6 +48,8 @@ impl From<kube::Error> for CollectError {
     fn from(error: kube::Error) -> Self {
         match error {
             kube::Error::Api(status) => Self::Refused(status.message),
+            // Its own text is the name of the variant.
+            kube::Error::Service(error) => Self::Unreachable(chain(&*error)),
             other => Self::Unreachable(chain(&other)),
         }
     }
