@@ -1,5 +1,7 @@
 //! `deskd collect` and `container/collector.yaml` on a real API server.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 

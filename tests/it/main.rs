@@ -25,6 +25,7 @@ mod keeper_run;
 mod keeper_spawn;
 mod keeper_stop;
 mod kubernetes_admission;
+mod kubernetes_admission_rows;
 mod kubernetes_collect;
 mod kubernetes_desk;
 mod kubernetes_rights;
