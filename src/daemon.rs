@@ -125,6 +125,7 @@ fn settings(config: &Config, env: &Env) -> Settings {
         inherited_env: inherited_env(env).into(),
         tcp_wanted: config.display.require_tcp,
         shm_wanted: config.display.require_shm,
+        policy: Arc::new(config.policy.clone()),
         apps: config.apps.clone(),
         close_grace: config.stop.close_windows,
         term_grace: config.stop.term,

@@ -19,7 +19,7 @@ impl Driver {
             program: ProgramPresence::Unknown,
             headroom: Headroom::default(),
             kubernetes: std::sync::Arc::default(),
-            policy: std::sync::Arc::default(),
+            policy: self.settings.policy.clone(),
             remote_tasks: 0,
             unique_keys: std::collections::BTreeMap::new(),
         };
