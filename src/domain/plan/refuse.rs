@@ -7,10 +7,9 @@ use super::{EngineKind, Rejected, Unplannable, UnplannableCode};
 pub(super) fn whatever_the_engine(ask: &Ask<'_>) -> Result<(), Unplannable> {
     let Some(container) = ask.container() else { return Ok(()) };
     let identity = &ask.facts.policy.identity;
-    if !container.access.permits(identity) {
-        let who = identity.user.as_deref().unwrap_or("the user of this desktop");
-        let why = format!("its access list (oc.acl) does not permit {who}");
-        return Err(everywhere(ask, UnplannableCode::NotPermitted, &why));
+    if let Err(why) = container.access.permits(identity) {
+        let sentence = format!("{} {why}", ask.app.display_name);
+        return Err(everywhere(UnplannableCode::NotPermitted, sentence, &format!("it {why}")));
     }
     let key = container.unique_run_key.as_ref();
     if let Some((key, task)) = key.and_then(|key| ask.facts.unique_keys.get_key_value(key)) {
@@ -18,15 +17,16 @@ pub(super) fn whatever_the_engine(ask: &Ask<'_>) -> Result<(), Unplannable> {
             "the task {task} runs, and only one application with the key `{key}` \
              (oc.uniquerunkey) may run at a time: stop that task first"
         );
-        return Err(everywhere(ask, UnplannableCode::AlreadyRunning, &why));
+        let sentence = format!("{} cannot be launched: {why}", ask.app.display_name);
+        return Err(everywhere(UnplannableCode::AlreadyRunning, sentence, &why));
     }
     Ok(())
 }
 
-fn everywhere(ask: &Ask<'_>, code: UnplannableCode, why: &str) -> Unplannable {
+fn everywhere(code: UnplannableCode, sentence: String, why: &str) -> Unplannable {
     Unplannable {
         code,
-        sentence: format!("{} cannot be launched: {why}", ask.app.display_name),
+        sentence,
         rejected: EngineKind::ALL.map(|engine| Rejected { engine, why: why.to_owned() }).to_vec(),
     }
 }
