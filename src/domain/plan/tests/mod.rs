@@ -4,6 +4,7 @@ mod case;
 mod ephemeral;
 mod local;
 mod pod;
+mod properties;
 mod work;
 
 use super::*;
