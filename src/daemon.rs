@@ -119,7 +119,6 @@ fn settings(config: &Config, env: &Env) -> Settings {
     Settings {
         name: config.pod.name.clone().unwrap_or_else(|| host.clone()),
         host,
-        policy: std::sync::Arc::default(),
         xauthority: app_xauthority(&display, number, &config.state_dir),
         state_dir: config.state_dir.clone(),
         display,
@@ -128,6 +127,7 @@ fn settings(config: &Config, env: &Env) -> Settings {
         inherited_env: inherited_env(env).into(),
         tcp_wanted: config.display.require_tcp,
         shm_wanted: config.display.require_shm,
+        policy: Arc::new(config.policy.clone()),
         apps: config.apps.clone(),
         close_grace: config.stop.close_windows,
         term_grace: config.stop.term,

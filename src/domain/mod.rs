@@ -5,6 +5,7 @@ pub mod access;
 pub mod app;
 pub mod container_app;
 pub mod desktop_entry;
+pub mod diagnosis;
 pub mod display;
 pub mod document;
 pub mod health;

@@ -27,6 +27,7 @@ use crate::domain::id::{AppId, TaskId};
 use crate::domain::task::{Task, TaskEvent, UnixMs};
 use crate::engine::local::{Frame, FrameError, LocalEngine, frame};
 use crate::keeper::wire::{RunId, ToKeeper};
+use crate::procfs::MemoryCgroup;
 
 /// Inputs handled before the results are committed.
 const BATCH_INPUTS_MAX: usize = 256;
@@ -58,6 +59,8 @@ pub(super) struct Driver {
     pub(super) followers: HashMap<TaskId, watch::Sender<u64>>,
     /// Start time of the keeper, of the one before the daemon was started until it says hello.
     pub(super) keeper_started_at: Option<UnixMs>,
+    /// Where deskd's container counts memory.
+    pub(super) cgroup: Option<MemoryCgroup>,
     effects: Vec<Frame>,
     /// A message to the keeper was lost: only another daemon, which asks the keeper anew, can know
     /// what is the case.
@@ -132,6 +135,7 @@ impl Driver {
             adoption: None,
             followers: HashMap::new(),
             keeper_started_at: parts.keeper_started_at,
+            cgroup: MemoryCgroup::own(),
             effects: Vec::new(),
             link_failed: false,
             answers: Vec::new(),

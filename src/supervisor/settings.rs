@@ -16,8 +16,6 @@ pub struct Settings {
     pub name: String,
     /// The host name, as X clients of this pod tell it in WM_CLIENT_MACHINE.
     pub host: String,
-    /// What the operator decided about remote engines.
-    pub policy: Arc<Policy>,
     /// Where `keeper.sock`, `tasks.jsonl` and `logs/` are.
     pub state_dir: PathBuf,
     /// The display to supervise.
@@ -34,6 +32,8 @@ pub struct Settings {
     pub tcp_wanted: bool,
     /// Shared memory decides readiness.
     pub shm_wanted: bool,
+    /// What the operator decided about remote engines.
+    pub policy: Arc<Policy>,
     /// Apps of the configuration file.
     pub apps: Vec<App>,
     /// How long windows that were asked to close get before SIGTERM.

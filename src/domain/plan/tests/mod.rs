@@ -1,7 +1,16 @@
 //! Plans of local programs, and what other modules' tests begin with.
 
+mod case;
+mod ephemeral;
+mod local;
+mod pod;
+mod properties;
+mod work;
+
 use super::*;
+use crate::domain::access::AccessList;
 use crate::domain::app::{AppSource, Rlimits};
+use crate::domain::container_app::{ContainerApp, ShmNeed};
 use crate::domain::restart::RestartPolicy;
 use crate::domain::shm::{ShmVerdict, ShmVerdicts};
 use std::collections::BTreeMap;
@@ -53,6 +62,33 @@ pub(crate) fn facts() -> Facts {
         policy: std::sync::Arc::default(),
         remote_tasks: 0,
         unique_keys: BTreeMap::new(),
+    }
+}
+
+/// `2048-alpine` as its image's document describes it, but for the engine that it asks for.
+pub(crate) fn container_app() -> ContainerApp {
+    ContainerApp {
+        image: "abcdesktopio/2048-alpine:4.1".into(),
+        image_id: Some("sha256:0a1b".into()),
+        size_bytes: Some(90 << 20),
+        architecture: Some("amd64".into()),
+        command: vec!["/usr/bin/gnome-2048".into()],
+        env: BTreeMap::new(),
+        cwd: None,
+        engine: None,
+        execute_class: None,
+        access: AccessList::default(),
+        shm: ShmNeed::Preferred,
+        ports: vec![],
+        probe: None,
+        network_rules: vec![],
+        secrets: vec![],
+        unique_run_key: None,
+        show_in_view: None,
+        exec_mode: None,
+        grace_s: None,
+        deadline_s: None,
+        labels: BTreeMap::new(),
     }
 }
 
