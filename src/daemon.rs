@@ -114,17 +114,20 @@ fn settings(config: &Config, env: &Env) -> Settings {
     let display = display_config(&config.display, env);
     // Config checked the name; a display that is not ours is reported by the display thread.
     let number = display::name::parse(&display.display).unwrap_or(0);
-    let host = || nix::unistd::gethostname().ok()?.into_string().ok();
+    let host = nix::unistd::gethostname().ok().and_then(|host| host.into_string().ok());
+    let host = host.unwrap_or_else(|| "desktop".into());
     Settings {
-        name: config.pod.name.clone().or_else(host).unwrap_or_else(|| "desktop".into()),
+        name: config.pod.name.clone().unwrap_or_else(|| host.clone()),
+        host,
         xauthority: app_xauthority(&display, number, &config.state_dir),
         state_dir: config.state_dir.clone(),
         display,
         display_number: number,
         home: env.get("HOME").filter(|home| Path::new(home).is_dir()),
-        inherited_env: inherited_env(env),
+        inherited_env: inherited_env(env).into(),
         tcp_wanted: config.display.require_tcp,
         shm_wanted: config.display.require_shm,
+        policy: Arc::new(config.policy.clone()),
         apps: config.apps.clone(),
         close_grace: config.stop.close_windows,
         term_grace: config.stop.term,

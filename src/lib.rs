@@ -10,7 +10,7 @@
 //! | [`logs`] | the log store: segments, cursors, writer, reader | domain |
 //! | [`keeper`] | the small parent that owns processes and pipes | domain, exit, logs, memory, procfs |
 //! | [`display`] | the X11 thread: listening, handshake, SHM proof, windows | domain, procfs |
-//! | [`engine`] | carries plans out: `local` goes through the keeper | domain, keeper::frame, keeper::wire |
+//! | [`engine`] | carries plans out: `local` goes through the keeper, `kubernetes` asks the API server | domain, keeper::frame, keeper::wire, procfs, telemetry |
 //! | [`supervisor`] | one driver task that owns the task table | domain, engine, keeper::wire, display, logs, procfs, telemetry |
 //! | [`api`] | HTTP: routes, SSE, auth, OpenAPI, the Tasks panel | supervisor::Handle, domain, logs, telemetry |
 //! | [`config`] | TOML + environment to one validated value | domain |

@@ -18,7 +18,7 @@ use super::limits::{ARG_BYTES_MAX, ARGS_MAX, ICON_BYTES_MAX};
 use super::state::ApiState;
 use crate::domain::app::{App, AppSource, LocalProgram, Rlimits};
 use crate::domain::id::AppId;
-use crate::domain::plan::Plan;
+use crate::domain::plan::{LaunchSpec, Plan, Work};
 use crate::domain::redact::{REDACTED, redacted};
 use crate::domain::restart::RestartPolicy;
 use crate::supervisor::AppChange;
@@ -144,6 +144,9 @@ impl AppInput {
             needs_display: self.needs_display,
             restart: self.restart,
             local: LocalProgram { command, cwd, env, umask, rlimits, nice, oom_score_adj },
+            container: None,
+            mime_types: Vec::new(),
+            file_extensions: Vec::new(),
             source: AppSource::Api,
             problems: Vec::new(),
         })
@@ -264,10 +267,13 @@ pub async fn plan(
         args.push(value);
     }
     check_args(&args)?;
-    let mut plan = state.handle.explain(app_id(&id)?, args).await?;
-    plan.local.program.env = redacted_map(&plan.local.program.env);
-    let pairs = plan.local.env.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-    plan.local.env = redacted(pairs).into_iter().map(|var| (var.name, var.value)).collect();
+    let mut plan = state.handle.explain(app_id(&id)?, LaunchSpec { args, engine: None }).await?;
+    if let Work::Local(local) = &mut plan.work {
+        local.program.env = redacted_map(&local.program.env);
+    }
+    let env = plan.work.env_mut();
+    let pairs = env.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    *env = redacted(pairs).into_iter().map(|var| (var.name, var.value)).collect();
     Ok(axum::Json(plan))
 }
 

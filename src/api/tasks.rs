@@ -16,6 +16,7 @@ use super::extract::{Json, OptionalJson, Query, task_id};
 use super::limits::{GRACE_MS_MAX, IDEMPOTENCY_KEY_BYTES_MAX, WAIT_MS_MAX};
 use super::state::ApiState;
 use crate::domain::id::AppId;
+use crate::domain::plan::{EngineKind, LaunchSpec};
 use crate::domain::redact::EnvVar;
 use crate::domain::task::{Task, TaskState};
 use crate::logs::LogReader;
@@ -30,6 +31,9 @@ pub struct Launch {
     /// Appended to the app's command.
     #[serde(default)]
     args: Vec<String>,
+    /// The engine to insist on; absent: deskd chooses.
+    #[serde(default)]
+    engine: Option<EngineKind>,
 }
 
 /// Launch an application; its process exists when this answers.
@@ -49,7 +53,7 @@ pub async fn launch(
     check_args(&launch.args)?;
     let request = LaunchRequest {
         app: launch.app,
-        args: launch.args,
+        spec: LaunchSpec { args: launch.args, engine: launch.engine },
         idempotency_key: idempotency_key(&headers)?,
     };
     let admission = match state.handle.launch(request).await {

@@ -52,6 +52,9 @@ pub async fn run(
             }
         }
         AppCommand::Add { file } => add(client, &file, env, out).await?,
+        AppCommand::Pull { apps, no_wait } => {
+            return super::pull::run(client, &apps, !no_wait, out).await;
+        }
         AppCommand::Remove { apps } => {
             for app in &apps {
                 let ask = Ask::new(Method::DELETE, format!("/v1/apps/{app}"));

@@ -131,6 +131,15 @@ pub enum AppCommand {
         /// JSON (one application) or TOML with [app.NAME] sections; `-` is standard input
         file: PathBuf,
     },
+    /// Pull applications' images on the nodes and wait until they are there
+    Pull {
+        /// Which
+        #[arg(required = true)]
+        apps: Vec<AppId>,
+        /// Return as soon as the pulls were asked for
+        #[arg(long)]
+        no_wait: bool,
+    },
     /// Remove applications that were added
     #[command(visible_alias = "rm")]
     Remove {

@@ -17,6 +17,7 @@ mod health;
 mod local;
 mod logs;
 mod output;
+mod pull;
 mod sse;
 mod task;
 mod view;

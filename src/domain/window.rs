@@ -19,6 +19,10 @@ pub struct Window {
     /// The process that owns it as far as it can be proved: the XRes client pid for a local
     /// client; `_NET_WM_PID` alone is a claim and only used when the server knows no pid.
     pub pid: Option<u32>,
+    /// `WM_CLIENT_MACHINE`: the host its client says it runs on; a pod's host name is its name. At
+    /// most 253 bytes are looked at.
+    #[serde(default)]
+    pub machine: Option<String>,
     /// `_NET_WM_PID` says something else than the server (another PID namespace, or a lie).
     pub pid_disputed: bool,
     /// The client announced WM_DELETE_WINDOW, so it can be asked politely to close.

@@ -10,13 +10,16 @@ use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::mpsc;
 
+use crate::domain::id::TaskId;
 use crate::domain::plan::LocalPlan;
 pub use crate::keeper::frame::FrameError;
 use crate::keeper::frame::{Decoder, encode};
-use crate::keeper::wire::{FromKeeper, RunId, SpawnRequest, ToKeeper, VERSION};
+use crate::keeper::wire::{FromKeeper, LogLine, RunId, SpawnRequest, ToKeeper, VERSION};
 
 /// Messages waiting for the keeper's socket.
 pub const KEEPER_QUEUE_MAX: usize = 4096;
+/// Batches of log lines waiting for the keeper's socket.
+const LOG_QUEUE_MAX: usize = 8;
 /// Bytes gathered into one write.
 const BATCH_BYTES_MAX: usize = 64 << 10;
 /// Bytes of one read.
@@ -63,15 +66,50 @@ pub fn frame(message: &ToKeeper) -> Result<Frame, FrameError> {
     Ok(bytes)
 }
 
-/// The other side of the queue, to be given to [`run`].
-pub type LocalQueue = mpsc::Receiver<Frame>;
+/// The other side of the queues, to be given to [`run`].
+#[derive(Debug)]
+pub struct LocalQueue {
+    messages: mpsc::Receiver<Frame>,
+    logs: mpsc::Receiver<Frame>,
+}
+
+/// The way of containers' output into the log store, beside the driver: whoever brings it waits
+/// while the keeper is busy.
+#[derive(Debug, Clone)]
+pub struct LogQueue {
+    queue: mpsc::Sender<Frame>,
+}
+
+impl LogQueue {
+    /// Queues lines, at most [`APPEND_BYTES_MAX`](crate::keeper::wire::APPEND_BYTES_MAX) bytes of
+    /// them; false when the connection to the keeper has ended.
+    pub async fn append(&self, task: TaskId, lines: Vec<LogLine>) -> bool {
+        self.send(&ToKeeper::AppendLog { task, lines }).await
+    }
+
+    /// Queues the end of a log: the keeper answers once everything before it is stored.
+    pub async fn close(&self, task: TaskId) -> bool {
+        self.send(&ToKeeper::CloseLog { task }).await
+    }
+
+    async fn send(&self, message: &ToKeeper) -> bool {
+        match frame(message) {
+            Ok(frame) => self.queue.send(frame).await.is_ok(),
+            Err(error) => {
+                tracing::error!(%error, "output of a container was not stored");
+                true
+            }
+        }
+    }
+}
 
 impl LocalEngine {
-    /// An engine and the queue that [`run`] empties.
+    /// An engine, the way for containers' output, and the queues that [`run`] empties.
     #[must_use]
-    pub fn new() -> (Self, LocalQueue) {
-        let (queue, receiver) = mpsc::channel(KEEPER_QUEUE_MAX);
-        (Self { queue }, receiver)
+    pub fn new() -> (Self, LogQueue, LocalQueue) {
+        let (queue, messages) = mpsc::channel(KEEPER_QUEUE_MAX);
+        let (log_queue, logs) = mpsc::channel(LOG_QUEUE_MAX);
+        (Self { queue }, LogQueue { queue: log_queue }, LocalQueue { messages, logs })
     }
 
     /// Queues a message; false when the keeper is away or does not keep up.
@@ -145,17 +183,24 @@ async fn hear<T: From<FromKeeper>>(mut read: OwnedReadHalf, heard: mpsc::Sender<
 
 async fn tell(mut write: OwnedWriteHalf, queue: &mut LocalQueue) -> LinkError {
     let mut bytes = Vec::new();
-    while let Some(frame) = queue.recv().await {
+    loop {
+        // Requests before output: a stop does not wait behind a flood.
+        let frame = tokio::select! {
+            biased;
+            Some(frame) = queue.messages.recv() => frame,
+            Some(frame) = queue.logs.recv() => frame,
+            else => return std::future::pending().await,
+        };
         bytes.clear();
         let mut next = Some(frame);
         while let Some(frame) = next {
             bytes.extend_from_slice(&frame);
-            next = if bytes.len() < BATCH_BYTES_MAX { queue.try_recv().ok() } else { None };
+            let more = bytes.len() < BATCH_BYTES_MAX;
+            next = if more { queue.messages.try_recv().ok() } else { None };
         }
         if let Err(error) = write.write_all(&bytes).await {
             return error.into();
         }
         bytes.shrink_to(BATCH_BYTES_MAX);
     }
-    std::future::pending().await
 }

@@ -1,3 +1,4 @@
 //! Engines carry plans out; they decide nothing.
 
+pub mod kubernetes;
 pub mod local;

@@ -22,8 +22,7 @@ pub const MESSAGE_BYTES_MAX: usize = 4 << 20;
 /// Largest opaque [`SpawnRequest::meta`], in bytes: the keeper holds one per task.
 pub const META_BYTES_MAX: usize = 256 << 10;
 
-/// Names the task in the environment of each of its processes.
-pub const TASK_VARIABLE: &str = "DESKD_TASK_ID";
+pub use crate::domain::kubernetes::TASK_VARIABLE;
 
 /// Pids named in one [`StopRound`].
 pub const STOP_PIDS_MAX: usize = 64;
@@ -31,6 +30,9 @@ pub const STOP_PIDS_MAX: usize = 64;
 pub const STOP_ROUNDS_MAX: usize = 16;
 /// Bytes of meta in one Welcome or MoreTasks; JSON may make six of one (control characters).
 pub const WELCOME_BYTES: usize = 512 << 10;
+
+/// Bytes of lines in one [`ToKeeper::AppendLog`].
+pub const APPEND_BYTES_MAX: usize = 256 << 10;
 
 /// One run of a task; runs of a task count from 1.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -83,6 +85,25 @@ pub enum ToKeeper {
         ready: bool,
         /// For `systemctl status`.
         status: String,
+    },
+    /// The log of a task that is no process of this keeper: what its containers write arrives as
+    /// AppendLog. Repeating it changes nothing.
+    OpenLog {
+        /// Which task.
+        task: TaskId,
+    },
+    /// Lines of such a log, in order. Ignored unless it was opened: the task was forgotten.
+    AppendLog {
+        /// Which task.
+        task: TaskId,
+        /// At most [`APPEND_BYTES_MAX`] together.
+        lines: Vec<LogLine>,
+    },
+    /// Nothing more comes. Answered with LogClosed; until the task is opened again its file is
+    /// closed.
+    CloseLog {
+        /// Which task.
+        task: TaskId,
     },
     /// Answer to Ping.
     Pong {
@@ -188,6 +209,13 @@ pub enum FromKeeper {
         /// Where its log ends now.
         end: u64,
     },
+    /// Answer to CloseLog: everything sent before is stored.
+    LogClosed {
+        /// Which task.
+        task: TaskId,
+        /// Where its log ends.
+        end: u64,
+    },
     /// The log store has a problem (disk full, read-only), or no longer has one.
     LogTrouble {
         /// One sentence; absent: over.
@@ -205,6 +233,35 @@ pub enum FromKeeper {
         /// The keeper's [`VERSION`].
         version: u32,
     },
+}
+
+/// A line, or a piece of a long one, of a container's output.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogLine {
+    /// When it was written, RFC 3339 with nanoseconds in UTC (`2026-11-24T05:30:26.123456789Z`), as
+    /// kubelet says; it becomes the record's time, from which the stream is resumed.
+    pub time: String,
+    /// A newline follows.
+    pub ends_line: bool,
+    /// Without the newline. In JSON one character per byte (ISO 8859-1), since it need not be UTF-8.
+    #[serde(with = "latin1")]
+    pub bytes: Vec<u8>,
+}
+
+mod latin1 {
+    use serde::de::Error as _;
+    use serde::{Deserialize as _, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+        let text: String = bytes.iter().map(|byte| char::from(*byte)).collect();
+        serializer.serialize_str(&text)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<u8>, D::Error> {
+        let text = std::borrow::Cow::<str>::deserialize(from)?;
+        let bytes: Result<Vec<u8>, _> = text.chars().map(u8::try_from).collect();
+        bytes.map_err(|_| D::Error::custom("a character that stands for no byte"))
+    }
 }
 
 /// A shutdown under way.

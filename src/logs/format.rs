@@ -35,7 +35,11 @@ pub(super) struct Heads {
 impl Heads {
     /// With the time it is now.
     pub(super) fn now(stream: Stream) -> Self {
-        let stamp = Stamp::now();
+        Self::at(&Stamp::now(), stream)
+    }
+
+    /// With another time.
+    pub(super) fn at(stamp: &Stamp, stream: Stream) -> Self {
         Self { full: stamp.head(stream, b'F'), piece: stamp.head(stream, b'P') }
     }
 }

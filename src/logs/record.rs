@@ -186,6 +186,20 @@ impl Stamp {
         Self(text)
     }
 
+    /// A time written by somebody else in this shape; the wall clock's where it has another.
+    pub(super) fn of(time: &str) -> Self {
+        let fits = |text: &[u8; TIME_BYTES]| {
+            text.iter().zip(TIME_SHAPE).all(|(&byte, &shape)| match shape {
+                b'0' => byte.is_ascii_digit(),
+                other => byte == other,
+            })
+        };
+        match time.as_bytes().try_into().ok().filter(fits) {
+            Some(text) => Self(text),
+            None => Self::now(),
+        }
+    }
+
     /// The head of the records of `stream` with the tag `tag`.
     pub(super) fn head(&self, stream: Stream, tag: u8) -> [u8; HEAD_BYTES] {
         let mut head = [b' '; HEAD_BYTES];

@@ -15,7 +15,7 @@ use std::path::PathBuf;
 use super::disk::Disk;
 use super::flush::make_dir;
 use super::format::{Batch, Heads};
-use super::record::{Gap, GapReason, Stream};
+use super::record::{Gap, GapReason, Stamp, Stream};
 use super::repair::measure;
 use crate::domain::id::TaskId;
 
@@ -156,6 +156,25 @@ impl LogStore {
         entry.lose((bytes.len() - stored) as u64, GapReason::WriteFailed);
         if was_failing && !entry.failing {
             self.retry();
+        }
+    }
+
+    /// Stores a line, or a piece of one that goes on, with the time somebody else gave it
+    /// (`2026-11-24T05:30:26.123456789Z`; in another shape it is replaced by the clock's). Its
+    /// stream is standard output: who brings it does not know which it was.
+    pub fn append_line(&mut self, log: &TaskLog, time: &str, bytes: &[u8], ends_line: bool) {
+        let key = log.key;
+        let mut line = bytes.to_vec();
+        if ends_line {
+            line.push(b'\n');
+        }
+        let mut stored = 0;
+        if self.recover(key) {
+            stored = self.format(key, &Heads::at(&Stamp::of(time), Stream::Stdout), &line);
+            self.flush(key);
+        }
+        if let Some(entry) = self.logs.get_mut(&key) {
+            entry.lose((line.len() - stored) as u64, GapReason::WriteFailed);
         }
     }
 

@@ -12,6 +12,7 @@ use super::driver::{Driver, Parts, now_ms};
 use super::handle::Handle;
 use super::input::{INPUTS_MAX, Input};
 use super::journal::Journal;
+use super::remote::Remote;
 use super::settings::Settings;
 use super::table::Table;
 use crate::display::DisplayHandle;
@@ -44,7 +45,7 @@ pub struct Supervisor {
 pub async fn start(settings: Settings) -> Result<Supervisor, StartError> {
     let (inputs, queue) = mpsc::channel(INPUTS_MAX);
     let stream = local::connect(&settings.state_dir.join("keeper.sock")).await?;
-    let (engine, to_keeper) = LocalEngine::new();
+    let (engine, _logs, to_keeper) = LocalEngine::new();
     let (journal, remembered) = Journal::open(&settings.state_dir);
     let from_display = inputs.clone();
     let display_thread = DisplayHandle::start(settings.display.clone(), move |event| {
@@ -60,7 +61,10 @@ pub async fn start(settings: Settings) -> Result<Supervisor, StartError> {
     }
     let busy = Arc::new(Busy::new());
     let logs_dir: Arc<Path> = settings.state_dir.join("logs").into();
+    let (commands, mut unused) = mpsc::channel(1024);
+    tokio::spawn(async move { while unused.recv().await.is_some() {} });
     let (driver, snapshots) = Driver::new(Parts {
+        remote: Remote::new(commands),
         apps: apps(&settings.apps, remembered.apps),
         settings,
         engine,

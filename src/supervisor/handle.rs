@@ -11,9 +11,10 @@ use super::input::Input;
 use super::snapshot::Snapshot;
 use crate::domain::app::App;
 use crate::domain::id::{AppId, TaskId};
-use crate::domain::plan::{Plan, Unplannable};
+use crate::domain::plan::{LaunchSpec, Plan, Unplannable};
 use crate::domain::redact::EnvVar;
 use crate::domain::task::Task;
+use crate::engine::kubernetes::Refusal;
 use crate::keeper::wire::SpawnError;
 use crate::logs::LogReader;
 
@@ -22,8 +23,8 @@ use crate::logs::LogReader;
 pub struct LaunchRequest {
     /// What.
     pub app: AppId,
-    /// Appended to the app's command.
-    pub args: Vec<String>,
+    /// Its arguments, and the engine if somebody insists on one.
+    pub spec: LaunchSpec,
     /// Repeating a request with the same key gives the same task (at most 128 bytes).
     pub idempotency_key: Option<String>,
 }
@@ -31,7 +32,8 @@ pub struct LaunchRequest {
 /// What became of a launch.
 #[derive(Debug, Clone)]
 pub enum LaunchAdmission {
-    /// A new task, and its process exists.
+    /// A new task, and its process exists; a remote one's object does, or will as soon as the
+    /// Kubernetes API takes it.
     Started(Arc<Task>),
     /// The key was seen before: this is its task.
     AlreadyLaunched(Arc<Task>),
@@ -53,6 +55,14 @@ pub enum LaunchError {
         app: AppId,
         /// Why.
         error: SpawnError,
+    },
+    /// The Kubernetes API refused its object.
+    #[error("{app} cannot be started: {refusal}")]
+    Refused {
+        /// Which app.
+        app: AppId,
+        /// Why.
+        refusal: Refusal,
     },
     /// deskd is shutting down.
     #[error("deskd is shutting down and starts nothing new")]
@@ -109,6 +119,23 @@ pub enum RemoveError {
     /// It still runs.
     #[error("task `{0}` has not ended: stop it first")]
     NotEnded(TaskId),
+}
+
+/// Why no image is pulled.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum PullError {
+    /// No such app.
+    #[error("there is no application `{0}`")]
+    UnknownApp(AppId),
+    /// A program of this container.
+    #[error("application `{0}` comes in no image: it is a program of deskd's container")]
+    NoImage(AppId),
+    /// The API cannot be asked.
+    #[error("no image can be pulled: the Kubernetes API cannot be used: {0}")]
+    Kubernetes(String),
+    /// The daemon is ending.
+    #[error("deskd is ending; ask again")]
+    Ending,
 }
 
 /// What became of a change to the applications.
@@ -186,8 +213,8 @@ impl Handle {
     }
 
     /// The plan a launch would have now.
-    pub async fn explain(&self, app: AppId, args: Vec<String>) -> Result<Plan, LaunchError> {
-        self.ask(|reply| Input::Explain(app, args, reply))
+    pub async fn explain(&self, app: AppId, spec: LaunchSpec) -> Result<Plan, LaunchError> {
+        self.ask(|reply| Input::Explain(app, spec, reply))
             .await
             .unwrap_or(Err(LaunchError::KeeperAway))
     }
@@ -222,6 +249,11 @@ impl Handle {
     /// Removes an application that was added over the API.
     pub async fn remove_app(&self, app: AppId) -> AppChange {
         self.ask(|reply| Input::RemoveApp(app, reply)).await.unwrap_or(AppChange::NotFound)
+    }
+
+    /// Pulls an app's image on the nodes; the image. How far it is, is in the snapshots.
+    pub async fn pull(&self, app: AppId) -> Result<String, PullError> {
+        self.ask(|reply| Input::Pull(app, reply)).await.unwrap_or(Err(PullError::Ending))
     }
 
     /// A reader of a task's log.

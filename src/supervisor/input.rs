@@ -3,16 +3,17 @@
 use tokio::sync::oneshot;
 
 use super::handle::{
-    AppChange, LaunchAdmission, LaunchError, LaunchRequest, LogFollow, LogOpenError, RemoveError,
-    StopAdmission, StopError, StopRequest,
+    AppChange, LaunchAdmission, LaunchError, LaunchRequest, LogFollow, LogOpenError, PullError,
+    RemoveError, StopAdmission, StopError, StopRequest,
 };
 use crate::display::DisplayEvent;
 use crate::domain::app::App;
 use crate::domain::display::DisplayStatus;
 use crate::domain::id::{AppId, TaskId};
-use crate::domain::plan::Plan;
+use crate::domain::plan::{LaunchSpec, Plan};
 use crate::domain::redact::EnvVar;
 use crate::domain::window::{CloseOutcome, WindowId};
+use crate::engine::kubernetes::Event;
 use crate::keeper::wire::FromKeeper;
 
 /// Inputs waiting for the driver; the API and the keeper's socket wait when it is full.
@@ -27,7 +28,7 @@ pub enum Input {
     /// Launch an app.
     Launch(LaunchRequest, Reply<Result<LaunchAdmission, LaunchError>>),
     /// Make the plan a launch would have.
-    Explain(AppId, Vec<String>, Reply<Result<Plan, LaunchError>>),
+    Explain(AppId, LaunchSpec, Reply<Result<Plan, LaunchError>>),
     /// Stop a task.
     Stop(TaskId, StopRequest, Reply<Result<StopAdmission, StopError>>),
     /// Remove an ended task.
@@ -44,6 +45,10 @@ pub enum Input {
     Probe(Reply<()>),
     /// The keeper said something.
     Keeper(FromKeeper),
+    /// The Kubernetes engine said something.
+    Kubernetes(Event),
+    /// Pull an app's image on the nodes.
+    Pull(AppId, Reply<Result<String, PullError>>),
     /// The connection to the keeper ended.
     KeeperLost,
     /// The display said something.
@@ -52,6 +57,12 @@ pub enum Input {
     Looked(Box<DisplayStatus>, Reply<()>),
     /// Windows were asked to close.
     WindowsAsked(TaskId, Vec<(WindowId, CloseOutcome)>),
+}
+
+impl From<Event> for Input {
+    fn from(event: Event) -> Self {
+        Self::Kubernetes(event)
+    }
 }
 
 impl From<FromKeeper> for Input {

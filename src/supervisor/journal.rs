@@ -249,7 +249,12 @@ mod tests {
         for _ in 0..windows {
             task.apply(TaskEvent::WindowMapped, 6);
         }
-        Entry { task: Arc::new(task), args: vec![], key: Some(format!("k{number}")), env: vec![] }
+        Entry {
+            task: Arc::new(task),
+            spec: crate::domain::plan::LaunchSpec::default(),
+            key: Some(format!("k{number}")),
+            env: vec![],
+        }
     }
 
     fn seen(remembered: &Remembered) -> Vec<(String, u32)> {

@@ -9,9 +9,10 @@ use super::driver::{Driver, LaunchReply, now_ms};
 use super::handle::{LaunchAdmission, LaunchError, LaunchRequest};
 use super::table::Entry;
 use crate::domain::id::{AppId, TaskId};
-use crate::domain::plan::{Facts, Plan, plan};
+use crate::domain::plan::{EngineKind, LaunchSpec, LocalPlan, Plan, Work};
 use crate::domain::redact::redacted;
 use crate::domain::task::{Task, TaskEvent, TaskState};
+use crate::engine::kubernetes::RemoteWork;
 use crate::engine::local::spawn_request;
 use crate::keeper::wire::{RunId, SpawnError, ToKeeper};
 
@@ -19,23 +20,11 @@ use crate::keeper::wire::{RunId, SpawnError, ToKeeper};
 const REPLAN_DELAY: Duration = Duration::from_secs(1);
 
 impl Driver {
-    /// The plan for `app` as things are now.
-    pub(super) fn plan(&self, app: &AppId, args: &[String]) -> Result<Plan, LaunchError> {
-        let app = self.apps.get(app).ok_or_else(|| LaunchError::UnknownApp(app.clone()))?;
-        let facts = Facts {
-            display: self.display.clone(),
-            inherited_env: self.settings.inherited_env.clone(),
-            xauthority: self.settings.xauthority.clone(),
-            home: self.settings.home.clone(),
-        };
-        Ok(plan(app, args, &facts)?)
-    }
-
     pub(super) fn launch(&mut self, request: LaunchRequest, reply: LaunchReply) {
         if let Some(key) = &request.idempotency_key
             && let Some(known) = self.table.by_key(key)
         {
-            let same = known.task.app == request.app && known.args == request.args;
+            let same = known.task.app == request.app && known.spec == request.spec;
             let task = known.task.clone();
             return self.launched_before(&task, same, reply);
         }
@@ -55,7 +44,8 @@ impl Driver {
             return self.answer(reply, Err(LaunchError::KeyReused(task.id.clone())));
         }
         let run = RunId { task: task.id.clone(), run: task.runs };
-        if task.state == TaskState::Starting {
+        let undecided = task.engine == EngineKind::Local || self.launching.contains_key(&run);
+        if task.state == TaskState::Starting && undecided {
             // Answered together with the first request, or when a re-adopted launch is decided.
             self.launching.entry(run).or_default().push(reply);
         } else {
@@ -71,7 +61,7 @@ impl Driver {
         if self.table.len() >= limit {
             return Err(LaunchError::TooManyTasks { limit });
         }
-        let plan = self.plan(&request.app, &request.args)?;
+        let plan = self.plan(&request.app, &request.spec, None)?;
         if !self.health.keeper_connected {
             return Err(LaunchError::KeeperAway);
         }
@@ -83,7 +73,7 @@ impl Driver {
         if let Some(app) = self.apps.get(&request.app) {
             self.table.insert(Entry {
                 task: Arc::new(Task::new(id.clone(), app, plan, now_ms())),
-                args: request.args,
+                spec: request.spec,
                 key: request.idempotency_key,
                 env: Vec::new(),
             });
@@ -100,14 +90,22 @@ impl Driver {
         }
     }
 
-    /// Asks the keeper for a run.
+    /// Asks the engine for a run.
     pub(super) fn start(&mut self, run: RunId, plan: Plan) {
         self.apply(&run.task, TaskEvent::Starting { run: run.run });
-        let env = plan.local.env.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let env = plan.work.env().iter().map(|(name, value)| (name.as_str(), value.as_str()));
         self.table.set_env(&run.task, redacted(env));
+        match plan.work {
+            Work::Local(local) => self.start_local(run, *local),
+            Work::EphemeralContainer(plan) => self.start_remote(run, RemoteWork::Ephemeral(plan)),
+            Work::PodApplication(plan) => self.start_remote(run, RemoteWork::Pod(plan)),
+        }
+    }
+
+    fn start_local(&mut self, run: RunId, plan: LocalPlan) {
         let seed = self.table.get(&run.task).map(|entry| serde_json::to_string(&entry.task));
         let meta = seed.and_then(Result::ok).unwrap_or_default();
-        let request = spawn_request(run.clone(), plan.local, meta);
+        let request = spawn_request(run.clone(), plan, meta);
         if let Err(error) = self.try_tell_keeper(&ToKeeper::Spawn(Box::new(request))) {
             let why = format!("its command line and environment are too long: {error}");
             self.spawn_refused(&run, SpawnError::Invalid(why));
@@ -116,7 +114,7 @@ impl Driver {
 
     /// The keeper started a run.
     pub(super) fn spawned(&mut self, id: &RunId, pid: u32, at: i64) {
-        let task = self.apply(&id.task, TaskEvent::Started { run: id.run, pid, at });
+        let task = self.apply(&id.task, TaskEvent::Started { run: id.run, pid: Some(pid), at });
         self.attribute_windows();
         let task = task.or_else(|| self.table.get(&id.task).map(|entry| entry.task.clone()));
         let Some(task) = task else { return };
@@ -195,8 +193,8 @@ impl Driver {
 
     fn restart(&mut self, run: RunId) {
         let Some(entry) = self.table.get(&run.task) else { return };
-        let (app, args) = (entry.task.app.clone(), entry.args.clone());
-        match self.plan(&app, &args) {
+        let (app, spec) = (entry.task.app.clone(), entry.spec.clone());
+        match self.plan(&app, &spec, Some(&run.task)) {
             Ok(plan) => self.start(run, plan),
             Err(LaunchError::Unplannable(_)) => self.restart_in(&run.task, REPLAN_DELAY),
             Err(error) => {
@@ -214,16 +212,24 @@ impl Driver {
             return;
         }
         for id in std::mem::take(&mut self.unsent) {
-            let Some(entry) = self.table.get(&id) else { continue };
-            let (app, args) = (entry.task.app.clone(), entry.args.clone());
-            let run = RunId { task: id, run: entry.task.runs.max(1) };
-            match self.plan(&app, &args) {
-                Ok(plan) => self.start(run, plan),
-                Err(error) => {
-                    let why = error.to_string();
-                    self.apply(&run.task, TaskEvent::Refused { run: run.run, why });
-                    self.launching.remove(&run);
-                }
+            let run = self.table.get(&id).map(|entry| entry.task.runs.max(1));
+            run.into_iter().for_each(|run| self.start_again(RunId { task: id.clone(), run }));
+        }
+    }
+
+    /// Asks again for a run that is on record as starting.
+    pub(super) fn start_again(&mut self, run: RunId) {
+        let Some(entry) = self.table.get(&run.task) else { return };
+        let (app, spec) = (entry.task.app.clone(), entry.spec.clone());
+        let engine = entry.task.engine;
+        // It was decided already, and may be known under the names of that engine.
+        let spec = LaunchSpec { engine: spec.engine.or(Some(engine)), ..spec };
+        match self.plan(&app, &spec, Some(&run.task)) {
+            Ok(plan) => self.start(run, plan),
+            Err(error) => {
+                let why = error.to_string();
+                self.apply(&run.task, TaskEvent::Refused { run: run.run, why });
+                self.launching.remove(&run);
             }
         }
     }

@@ -7,6 +7,7 @@ mod apps;
 mod busy;
 pub mod daemon;
 mod driver;
+mod facts;
 mod follow;
 mod handle;
 mod health;
@@ -15,15 +16,19 @@ mod journal;
 mod keeper_events;
 mod last_words;
 mod launch;
+mod log_mark;
+mod pulls;
+mod remote;
 mod settings;
 mod snapshot;
 mod stop;
 mod table;
 mod windows;
 
+pub use crate::engine::kubernetes::{Refusal, RefusalCode};
 pub use handle::{
     AppChange, Handle, LaunchAdmission, LaunchError, LaunchRequest, LogFollow, LogOpenError,
-    RemoveError, StopAdmission, StopError, StopRequest,
+    PullError, RemoveError, StopAdmission, StopError, StopRequest,
 };
 pub use settings::Settings;
 pub use snapshot::{Changes, Desktop, Snapshot};

@@ -1,17 +1,21 @@
 //! What the supervisor is told at start.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::display::DisplayConfig;
 use crate::domain::app::App;
 use crate::domain::display::DisplayStatus;
+use crate::domain::policy::Policy;
 
 /// Everything the supervisor needs to know; made from the configuration.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// The desktop's name: `POD_NAME`, else the host name.
     pub name: String,
+    /// The host name, as X clients of this pod tell it in WM_CLIENT_MACHINE.
+    pub host: String,
     /// Where `keeper.sock`, `tasks.jsonl` and `logs/` are.
     pub state_dir: PathBuf,
     /// The display to supervise.
@@ -23,11 +27,13 @@ pub struct Settings {
     /// Where local programs start that name no directory; it exists.
     pub home: Option<String>,
     /// Passed on to local programs.
-    pub inherited_env: Vec<(String, String)>,
+    pub inherited_env: Arc<[(String, String)]>,
     /// TCP 6000 decides readiness.
     pub tcp_wanted: bool,
     /// Shared memory decides readiness.
     pub shm_wanted: bool,
+    /// What the operator decided about remote engines.
+    pub policy: Arc<Policy>,
     /// Apps of the configuration file.
     pub apps: Vec<App>,
     /// How long windows that were asked to close get before SIGTERM.

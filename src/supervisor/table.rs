@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::snapshot::TOMBSTONES_MAX;
 use crate::domain::id::TaskId;
+use crate::domain::plan::LaunchSpec;
 use crate::domain::redact::EnvVar;
 use crate::domain::task::{Task, TaskEvent, UnixMs};
 
@@ -15,8 +16,9 @@ use crate::domain::task::{Task, TaskEvent, UnixMs};
 pub struct Entry {
     /// The task.
     pub task: Arc<Task>,
-    /// Arguments of the launch, appended to the app's command at every run.
-    pub args: Vec<String>,
+    /// Arguments of the launch and the engine that was insisted on, for every run.
+    #[serde(flatten)]
+    pub spec: LaunchSpec,
     /// The launch's idempotency key.
     pub key: Option<String>,
     /// The environment of the last run, redacted.

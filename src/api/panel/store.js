@@ -80,8 +80,10 @@ export function sentence(task) {
   }
 }
 
-/** How the last run ended, in a few words; empty when it did not. */
+/** How the last run ended or what the task waits for, in a few words; empty when it runs. */
 export function outcome(task) {
+  if (task.waiting) return task.waiting;
+  if (task.stale) return "The Kubernetes API is away: this may be out of date";
   if (task.cause) return task.cause;
   const exit = task.exit;
   if (!exit) return "";

@@ -143,6 +143,7 @@ impl Asker {
             class,
             pid,
             pid_disputed,
+            machine: machine.filter(|machine| !machine.is_empty()),
             can_close,
             override_redirect,
         }))

@@ -179,6 +179,7 @@ mod tests {
             class: String::new(),
             pid: None,
             pid_disputed: false,
+            machine: None,
             can_close: false,
             override_redirect: false,
         }

@@ -1,5 +1,6 @@
 //! The loop: everything that happens to the keeper, one turn after the other.
 
+mod container_logs;
 mod ending;
 mod processes;
 mod requests;
@@ -82,6 +83,7 @@ pub(super) struct Keeper {
     spawner: Spawner,
     capture: Capture,
     store: LogStore,
+    container_logs: container_logs::ContainerLogs,
     log_trouble: Option<String>,
     /// While there is trouble: when to try again.
     log_retry_at: Option<Instant>,

@@ -24,6 +24,9 @@ impl Keeper {
             }
             ToKeeper::Forget { task } => self.forget(&task),
             ToKeeper::WatchLog { task, seen } => self.watch_log(&task, seen),
+            ToKeeper::OpenLog { task } => self.open_container_log(task),
+            ToKeeper::AppendLog { task, lines } => self.append_to_container_log(task, &lines),
+            ToKeeper::CloseLog { task } => self.close_container_log(task),
             ToKeeper::Status { ready, status } => self.notify.status(ready, &status),
             ToKeeper::Pong { number } => self.notify.pong(number),
             ToKeeper::Drained => self.drained = self.shutdown.is_some(),
@@ -152,6 +155,9 @@ impl Keeper {
     }
 
     fn forget(&mut self, id: &TaskId) {
+        if self.forget_container_log(id) {
+            return;
+        }
         let Some(key) = self.table.key(id) else { return };
         let Some(task) = self.table.get_mut(key) else { return };
         if task.end.is_some() {
@@ -175,6 +181,9 @@ impl Keeper {
     }
 
     fn watch_log(&mut self, id: &TaskId, seen: u64) {
+        if self.watch_container_log(id, seen) {
+            return;
+        }
         let Some(task) = self.table.key(id).and_then(|key| self.table.get_mut(key)) else {
             return;
         };

@@ -17,6 +17,7 @@ use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::unistd::geteuid;
 
+use super::container_logs::ContainerLogs;
 use super::{Keeper, Source, unix_ms};
 use crate::keeper::capture::Capture;
 use crate::keeper::daemon::Daemon;
@@ -88,6 +89,7 @@ impl Keeper {
             spawner,
             capture,
             store,
+            container_logs: ContainerLogs::default(),
             log_trouble: None,
             log_retry_at: None,
             roots: HashSet::new(),

@@ -85,7 +85,7 @@ impl Keeper {
         }
     }
 
-    fn report_logs(&mut self, advanced: Vec<(TaskId, u64)>) {
+    pub(super) fn report_logs(&mut self, advanced: Vec<(TaskId, u64)>) {
         for (task, end) in advanced {
             self.tell(&FromKeeper::LogAdvanced { task, end });
         }

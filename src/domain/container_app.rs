@@ -1,0 +1,106 @@
+//! An application that comes in an image, as its document (`docker inspect`, `crictl inspecti`)
+//! describes it. What the document says is read in `document`; here is what is known afterwards.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::access::AccessList;
+use super::plan::EngineKind;
+
+/// Whether an application needs shared memory with the X server.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ShmNeed {
+    /// Draws without it, slower (most toolkits test for it and fall back).
+    #[default]
+    Preferred,
+    /// Dies without it: it must run in this pod. Label `io.deskd.shm=required`.
+    Required,
+}
+
+/// A port that others in the cluster may connect to: needs a pod of its own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AppPort {
+    /// Name, a DNS label of at most 15 bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// 1..=65535.
+    pub port: u16,
+    /// `TCP` (the default), `UDP` or `SCTP`.
+    #[serde(default = "tcp")]
+    pub protocol: String,
+}
+
+fn tcp() -> String {
+    "TCP".to_owned()
+}
+
+/// How kubelet is to see that the application works: needs a pod of its own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields, rename_all = "snake_case")]
+pub enum AppProbe {
+    /// A GET that is answered with 200..=399.
+    HttpGet {
+        /// Path, from `/` on.
+        path: String,
+        /// Port.
+        port: u16,
+    },
+    /// A connection that is accepted.
+    Tcp {
+        /// Port.
+        port: u16,
+    },
+}
+
+/// An application in an image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct ContainerApp {
+    /// What kubelet is asked for: the first of `RepoTags`, else a digest.
+    pub image: String,
+    /// `Id` of the document.
+    pub image_id: Option<String>,
+    /// Size of the image, in bytes.
+    pub size_bytes: Option<u64>,
+    /// `Architecture`, such as `amd64`.
+    pub architecture: Option<String>,
+    /// argv in the container: `oc.path` and `oc.args`, else the image's entry point and command;
+    /// empty: the image's own, which the document did not tell.
+    pub command: Vec<String>,
+    /// `Config.Env`, and whatever else the document adds.
+    pub env: BTreeMap<String, String>,
+    /// `Config.WorkingDir`.
+    pub cwd: Option<String>,
+    /// `oc.containerengine`: honoured unless it cannot work.
+    pub engine: Option<EngineKind>,
+    /// `oc.executeclassname`: a section `[execute_class.NAME]`.
+    pub execute_class: Option<String>,
+    /// `oc.acl`: who may see and launch it.
+    pub access: AccessList,
+    /// `io.deskd.shm`.
+    pub shm: ShmNeed,
+    /// `io.deskd.ports`.
+    pub ports: Vec<AppPort>,
+    /// `io.deskd.probe`.
+    pub probe: Option<AppProbe>,
+    /// Names in `oc.rules` that the application's network needs; each maps to pod annotations
+    /// through `[network_rule.NAME]`.
+    pub network_rules: Vec<String>,
+    /// `oc.secrets_requirement`: secrets that must be among the desktop's.
+    pub secrets: Vec<String>,
+    /// `oc.uniquerunkey`: at most one task of the applications that share it runs.
+    pub unique_run_key: Option<String>,
+    /// `oc.showinview`: whether catalogues show it; absent: they do.
+    pub show_in_view: Option<String>,
+    /// `oc.execmode`, as given.
+    pub exec_mode: Option<String>,
+    /// `io.deskd.grace`: seconds between SIGTERM and SIGKILL.
+    pub grace_s: Option<u32>,
+    /// `io.deskd.deadline`: seconds after which a pod is ended.
+    pub deadline_s: Option<u32>,
+    /// Every label of the document as given, unknown ones too, but for `oc.icondata`, which is the
+    /// application's icon.
+    pub labels: BTreeMap<String, String>,
+}

@@ -1,0 +1,93 @@
+//! What the remote engines carry out: complete but for names, which belong to a task and its run, so
+//! that an engine only translates it into an object of the Kubernetes API.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::facts::VolumeMount;
+use crate::domain::container_app::{AppPort, AppProbe};
+use crate::domain::policy::{PullPolicy, RunAs, Toleration};
+
+/// A container, in whichever pod.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct ContainerPlan {
+    /// Image.
+    pub image: String,
+    /// When it is pulled.
+    pub pull_policy: PullPolicy,
+    /// argv; empty: the image's own.
+    pub argv: Vec<String>,
+    /// The whole environment that is added to the image's, sorted by name; the engine adds the
+    /// names of task and run.
+    pub env: Vec<(String, String)>,
+    /// Working directory; absent: the image's.
+    pub cwd: Option<String>,
+    /// As whom. Never privileged, no capabilities, no escalation, the runtime's seccomp profile.
+    pub run_as: RunAs,
+    /// Volumes of the pod that it mounts.
+    pub mounts: Vec<VolumeMount>,
+}
+
+/// An ephemeral container of this pod.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct EphemeralPlan {
+    /// The desktop's own pod.
+    pub pod: String,
+    /// Its namespace.
+    pub namespace: String,
+    /// Whose PID namespace it joins.
+    pub target_container: Option<String>,
+    /// What runs.
+    pub container: ContainerPlan,
+}
+
+/// A pod that owns another: `metadata.ownerReferences`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Owner {
+    /// Name.
+    pub name: String,
+    /// Uid.
+    pub uid: String,
+}
+
+/// A pod of its own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct PodPlan {
+    /// Its namespace.
+    pub namespace: String,
+    /// The desktop pod, when it is in the same namespace: the garbage collector removes what
+    /// outlives it.
+    pub owner: Option<Owner>,
+    /// Labels, but for those of task and run, which the engine adds.
+    pub labels: BTreeMap<String, String>,
+    /// Annotations.
+    pub annotations: BTreeMap<String, String>,
+    /// What runs.
+    pub container: ContainerPlan,
+    /// Volumes, as in a pod's spec.
+    #[schema(value_type = Vec<Object>)]
+    pub volumes: Vec<serde_json::Value>,
+    /// Resource requests.
+    pub requests: BTreeMap<String, String>,
+    /// Resource limits.
+    pub limits: BTreeMap<String, String>,
+    /// Node selector.
+    pub node_selector: BTreeMap<String, String>,
+    /// Node that is preferred: the desktop's.
+    pub preferred_node: Option<String>,
+    /// Tolerations.
+    pub tolerations: Vec<Toleration>,
+    /// Runtime class.
+    pub runtime_class: Option<String>,
+    /// Ports.
+    pub ports: Vec<AppPort>,
+    /// Readiness probe.
+    pub probe: Option<AppProbe>,
+    /// Image pull secrets.
+    pub pull_secrets: Vec<String>,
+    /// `terminationGracePeriodSeconds`.
+    pub grace_s: u32,
+    /// `activeDeadlineSeconds`.
+    pub deadline_s: Option<u32>,
+}

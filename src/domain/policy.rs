@@ -1,0 +1,139 @@
+//! What the operator decided about remote engines: `[kubernetes]`, `[execute_class.NAME]`,
+//! `[network_rule.NAME]`. Checked by `config`, read by `plan`.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::access::Identity;
+use super::plan::EngineKind;
+
+/// Most launches that are on their way to the API server at once, when not configured.
+pub const LAUNCHES_AT_ONCE_DEFAULT: u32 = 5;
+/// Most remote tasks that are not ended, when not configured.
+pub const REMOTE_TASKS_MAX_DEFAULT: u32 = 100;
+/// Extended resource that stands for one GPU, when not configured.
+pub const GPU_RESOURCE_DEFAULT: &str = "nvidia.com/gpu";
+
+/// A Kubernetes toleration; see the API documentation of `core/v1 Toleration`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Toleration {
+    /// Taint key; absent with operator `Exists`: every taint.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// `Equal` (the default) or `Exists`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operator: Option<String>,
+    /// Taint value.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<String>,
+    /// `NoSchedule`, `PreferNoSchedule`, `NoExecute`; absent: all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub effect: Option<String>,
+}
+
+/// What `oc.executeclassname = NAME` means. Quantities are Kubernetes quantities (`500m`, `1Gi`).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct ExecuteClass {
+    /// Resource requests.
+    pub requests: BTreeMap<String, String>,
+    /// Resource limits.
+    pub limits: BTreeMap<String, String>,
+    /// Whole GPUs, of the configured extended resource.
+    pub gpu: Option<u32>,
+    /// Node selector.
+    pub node_selector: BTreeMap<String, String>,
+    /// Runtime class.
+    pub runtime_class: Option<String>,
+    /// Tolerations.
+    pub tolerations: Vec<Toleration>,
+}
+
+/// As which user applications run in containers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct RunAs {
+    /// User id: the X server's, else shared memory is refused.
+    pub uid: u32,
+    /// Group id.
+    pub gid: u32,
+    /// Supplemental groups (pods only; an ephemeral container has the pod's).
+    pub groups: Vec<u32>,
+}
+
+/// When kubelet pulls an image.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub enum PullPolicy {
+    /// Whenever the application starts.
+    Always,
+    /// If the node has none.
+    #[default]
+    IfNotPresent,
+    /// Never: the node must have it.
+    Never,
+}
+
+/// Everything configured about remote engines.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Policy {
+    /// Remote engines that may be used; empty: the Kubernetes API is not asked for anything.
+    pub engines: Vec<EngineKind>,
+    /// Namespace of application pods; absent: the desktop's.
+    pub apps_namespace: Option<String>,
+    /// Container whose PID namespace ephemeral containers join; absent: deskd's own, found by its
+    /// name in `POD_CONTAINER`, else by being the one that deskd's port belongs to.
+    pub target_container: Option<String>,
+    /// As which user applications run.
+    pub run_as: RunAs,
+    /// Image pull policy.
+    pub pull_policy: PullPolicy,
+    /// Names of image pull secrets for application pods.
+    pub pull_secrets: Vec<String>,
+    /// Whether `app add` pulls the image on the nodes.
+    pub pull_on_add: bool,
+    /// Extended resource that stands for one GPU.
+    pub gpu_resource: String,
+    /// Secret with key `Xauthority` in the namespace of application pods; absent: the cookie is
+    /// given in the variable `XAUTH_KEY`, as abcdesktop does.
+    pub xauthority_secret: Option<String>,
+    /// Volumes of the desktop pod that application pods get too, mounted at the same place.
+    pub pod_volumes: Vec<String>,
+    /// Launches on their way to the API server at once.
+    pub launches_at_once: u32,
+    /// Remote tasks that are not ended.
+    pub remote_tasks_max: u32,
+    /// Class of applications that name none.
+    pub default_class: Option<String>,
+    /// The execute classes.
+    pub classes: BTreeMap<String, ExecuteClass>,
+    /// Pod annotations per network rule.
+    pub network_rules: BTreeMap<String, BTreeMap<String, String>>,
+    /// Who uses this desktop.
+    pub identity: Identity,
+    /// Seconds between SIGTERM and SIGKILL of application pods.
+    pub grace_s: u32,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            engines: Vec::new(),
+            apps_namespace: None,
+            target_container: None,
+            run_as: RunAs { uid: 4096, gid: 4096, groups: Vec::new() },
+            pull_policy: PullPolicy::default(),
+            pull_secrets: Vec::new(),
+            pull_on_add: false,
+            gpu_resource: GPU_RESOURCE_DEFAULT.to_owned(),
+            xauthority_secret: None,
+            pod_volumes: Vec::new(),
+            launches_at_once: LAUNCHES_AT_ONCE_DEFAULT,
+            remote_tasks_max: REMOTE_TASKS_MAX_DEFAULT,
+            default_class: None,
+            classes: BTreeMap::new(),
+            network_rules: BTreeMap::new(),
+            identity: Identity::default(),
+            grace_s: 30,
+        }
+    }
+}
