@@ -7,6 +7,8 @@ mod architecture_source;
 mod cli;
 mod cli_daemon;
 mod cli_fake;
+mod cluster;
+mod cluster_desktop;
 mod config;
 mod control_plane;
 mod desktop;

@@ -1,6 +1,7 @@
 //! Helpers shared by the integration tests.
 
 pub mod browser;
+pub(crate) mod cluster;
 pub(crate) mod control_plane;
 pub mod desk;
 pub mod http;
