@@ -10,6 +10,13 @@
 //! Carries plans out and says what it sees; it decides nothing about tasks, and keeps no state that
 //! cannot be had again from the API server and the driver's [`Command::Adopt`].
 
+mod log;
+mod manifest;
+mod objects;
+mod refusal;
+mod status;
+mod waiting;
+
 use std::collections::BTreeSet;
 use std::time::Duration;
 

@@ -1,0 +1,3 @@
+//! The output of a run: from kubelet, through the API server, to the keeper.
+
+mod lines;
