@@ -46,6 +46,7 @@ pub struct Spec {
     /// The node it is bound to.
     pub node_name: Option<String>,
     /// Containers.
+    #[serde(deserialize_with = "or_null")]
     pub containers: Vec<Container>,
     /// Init containers, native sidecars among them.
     pub init_containers: Vec<Container>,
@@ -55,6 +56,11 @@ pub struct Spec {
     pub volumes: Vec<serde_json::Value>,
     /// One PID namespace for all containers.
     pub share_process_namespace: bool,
+}
+
+/// In a bookmark of a watch it is null.
+fn or_null<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Vec<Container>, D::Error> {
+    Ok(Option::deserialize(from)?.unwrap_or_default())
 }
 
 /// A container of whatever kind.
