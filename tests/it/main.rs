@@ -23,6 +23,7 @@ mod keeper_end;
 mod keeper_run;
 mod keeper_spawn;
 mod keeper_stop;
+mod kubernetes_engine;
 mod packaging;
 mod panel;
 mod panel_modules;

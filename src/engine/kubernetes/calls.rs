@@ -70,9 +70,8 @@ impl Calls {
     /// How many requests with this verb and resource there were, whatever their answer.
     #[must_use]
     pub fn total(&self, verb: Verb, resource: &'static str) -> u64 {
-        const WORDS: [&str; 12] = [
-            "2xx", "400", "401", "403", "404", "409", "410", "422", "429", "4xx", "5xx", "none",
-        ];
+        const WORDS: [&str; 12] =
+            ["2xx", "400", "401", "403", "404", "409", "410", "422", "429", "4xx", "5xx", "none"];
         let of = |code| {
             let labels = Labels { verb: verb.as_str(), resource, code };
             self.requests.get(&labels).map_or(0, |counter| counter.get())

@@ -45,7 +45,8 @@ pub fn facts(pod: &Pod, config: &EngineConfig, bytes: u64) -> OwnPod {
 pub fn sees_processes(pod: &Pod, config: &EngineConfig) -> bool {
     let own = own_container(pod, config);
     let target = config.policy.target_container.as_ref();
-    pod.spec.share_process_namespace || own.is_some() && target.is_none_or(|t| Some(t) == own.as_ref())
+    pod.spec.share_process_namespace
+        || own.is_some() && target.is_none_or(|t| Some(t) == own.as_ref())
 }
 
 /// Ordinary containers and native sidecars: those that run as long as the pod.

@@ -99,7 +99,11 @@ impl Patches {
                 return;
             }
             let why = match self.patch(&batch).await {
-                Ok(()) => return self.answer(batch, &Ok(())).await,
+                Ok(()) => {
+                    // Until the watch tells.
+                    self.fullness.entries.fetch_add(batch.len() as u64, Ordering::Relaxed);
+                    return self.answer(batch, &Ok(())).await;
+                }
                 Err(ApiError::Answer(status)) => match verdict(&status, &self.what()) {
                     Verdict::Refused(refusal) => return self.refused(batch, refusal).await,
                     Verdict::Later(why) => why,
@@ -164,8 +168,7 @@ impl Patches {
             let _ = self.told.send(Input::Waits(launch.run.clone(), why)).await;
         }
         let stops = batch.iter().filter(|launch| !launch.may_exist);
-        let mut stops: Vec<_> =
-            stops.map(|launch| Box::pin(launch.cancel.cancelled())).collect();
+        let mut stops: Vec<_> = stops.map(|launch| Box::pin(launch.cancel.cancelled())).collect();
         tokio::select! {
             () = pauses.pause() => {}
             () = async {
@@ -231,7 +234,9 @@ mod tests {
     fn a_full_pod_is_explained_with_both_remedies() {
         let refusal = full("anna", 250, 900);
         assert_eq!(refusal.code, RefusalCode::Full);
-        for words in ["pod anna", "250 ephemeral containers", "pod anew", "--engine pod_application"] {
+        for words in
+            ["pod anna", "250 ephemeral containers", "pod anew", "--engine pod_application"]
+        {
             assert!(refusal.sentence.contains(words), "{}", refusal.sentence);
         }
     }

@@ -35,7 +35,9 @@ pub fn verdict(status: &Status, what: &str) -> Verdict {
     if status.code == 409 {
         return match status.reason.as_str() {
             "AlreadyExists" => Verdict::Exists,
-            _ => Verdict::Later(format!("somebody else changed the object while deskd did: {said}")),
+            _ => {
+                Verdict::Later(format!("somebody else changed the object while deskd did: {said}"))
+            }
         };
     }
     if let Some(sentence) = admission(said, what) {
@@ -111,9 +113,7 @@ fn admission(said: &str, what: &str) -> Option<String> {
         return Some(format!("cannot {what}: the cluster's policy {name} denies it: {why}"));
     }
     if let Some((_, violation)) = said.split_once("violates PodSecurity ") {
-        return Some(format!(
-            "cannot {what}: the namespace's Pod Security level {violation}"
-        ));
+        return Some(format!("cannot {what}: the namespace's Pod Security level {violation}"));
     }
     let (_, webhook) = said.split_once("admission webhook \"")?;
     let (name, why) = webhook.split_once("\" denied the request")?;

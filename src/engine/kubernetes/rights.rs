@@ -131,7 +131,14 @@ fn right(need: Need, allowed: bool) -> Right {
             "{loss}: deskd may not {verb} {resource} {place}; grant it as container/{file} does"
         ),
     };
-    Right { engine, verb: verb.to_owned(), resource: resource.to_owned(), namespace, allowed, sentence }
+    Right {
+        engine,
+        verb: verb.to_owned(),
+        resource: resource.to_owned(),
+        namespace,
+        allowed,
+        sentence,
+    }
 }
 
 /// Whether a right is there.
@@ -201,7 +208,8 @@ mod tests {
     fn a_missing_right_says_what_is_lost_where_and_the_remedy() {
         let both = [EngineKind::EphemeralContainer, EngineKind::PodApplication];
         for need in needs(&own(), &both) {
-            let place = if need.namespace.is_empty() { "cluster".into() } else { need.namespace.clone() };
+            let place =
+                if need.namespace.is_empty() { "cluster".into() } else { need.namespace.clone() };
             let right = right(need, false);
             for word in [&right.verb, &right.resource, &place] {
                 assert!(right.sentence.contains(word.as_str()), "{}", right.sentence);

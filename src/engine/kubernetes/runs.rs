@@ -82,6 +82,8 @@ pub struct Run {
     pub output: Output,
     /// A stop under way.
     pub stop: Option<Stopping>,
+    /// It was stopped while its container had not been started, which may still happen.
+    pub may_start_late: bool,
     /// Ended, for those who carry a stop out.
     pub over: Arc<AtomicBool>,
     /// Its first process in the own PID namespace.
@@ -90,6 +92,8 @@ pub struct Run {
     pub exit_seen: Option<UnixMs>,
     /// Since when its first process is looked for.
     pub looks_since: Option<Instant>,
+    /// When its events are to be asked for, should it not run by then.
+    pub obstacle_at: Option<Instant>,
     /// When its status says something else without having changed.
     pub look_again_at: Option<UnixMs>,
 }
@@ -110,10 +114,12 @@ impl Run {
             has_log: false,
             output: Output::Waits(LogMark::default()),
             stop: None,
+            may_start_late: false,
             over: Arc::default(),
             pid: None,
             exit_seen: None,
             looks_since: None,
+            obstacle_at: None,
             look_again_at: None,
         }
     }

@@ -25,6 +25,8 @@ pub struct Seen {
     pub what: Option<Observation>,
     /// It ran, so there may be output to be read.
     pub has_log: bool,
+    /// Its node prepares it, and says how that goes in events alone.
+    pub is_prepared: bool,
     /// When to look again although nothing changed: a node that is gone reports no end.
     pub look_again_at: Option<UnixMs>,
 }
@@ -39,7 +41,7 @@ pub fn look(pod: &Pod, name: &str, ephemeral: bool, now: UnixMs) -> Seen {
     let status = statuses.iter().find(|status| status.name == name);
     if let Some((end, ran)) = status.and_then(end_of) {
         let what = Some(ended(pod, end, now));
-        return Seen { what, has_log: ran, look_again_at: None };
+        return Seen { what, has_log: ran, is_prepared: false, look_again_at: None };
     }
     let has_log = status.is_some_and(|status| status.state.running.is_some());
     let lost_at = lost_at(pod);
@@ -56,7 +58,9 @@ pub fn look(pod: &Pod, name: &str, ephemeral: bool, now: UnixMs) -> Seen {
         waiting::sentence(pod, name, ephemeral, waiting)
             .map(|(why, stuck)| Observation::Waiting { why, stuck })
     };
-    Seen { what, has_log, look_again_at }
+    let waits = matches!(what, Some(Observation::Waiting { stuck: false, .. }));
+    let is_prepared = waits && pod.spec.node_name.is_some();
+    Seen { what, has_log, is_prepared, look_again_at }
 }
 
 /// What a deleted pod was last seen as; nothing when that does not tell how its container ended.

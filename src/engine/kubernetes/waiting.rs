@@ -10,8 +10,7 @@ pub fn sentence(
     ephemeral: bool,
     waiting: Option<&Waiting>,
 ) -> Option<(String, bool)> {
-    let containers =
-        if ephemeral { &pod.spec.ephemeral_containers } else { &pod.spec.containers };
+    let containers = if ephemeral { &pod.spec.ephemeral_containers } else { &pod.spec.containers };
     let image = containers.iter().find(|container| container.name == name);
     let image = image.map_or("its image", |container| container.image.as_str());
     if let Some(waiting) = waiting {

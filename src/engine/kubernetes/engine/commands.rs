@@ -11,6 +11,7 @@ use crate::domain::plan::EngineKind;
 use crate::domain::pull::{PullState, PullStatus};
 use crate::engine::kubernetes::patches::Launch;
 use crate::engine::kubernetes::runs::{Creation, Fate, Output, Run, app_of};
+use crate::engine::kubernetes::watch::Which;
 use crate::engine::kubernetes::{
     Command, Event, LogMark, Observation, Refusal, RefusalCode, RemoteWork, manifest, pods, rights,
 };
@@ -69,7 +70,8 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
                         let _ = inputs.try_send(Input::Waits(run.clone(), why));
                     };
                     let made =
-                        pods::create(&api, &turns, &labels, &object, manifest, &cancel, &waits).await;
+                        pods::create(&api, &turns, &labels, &object, manifest, &cancel, &waits)
+                            .await;
                     // The engine is gone when nobody listens.
                     let _ = inputs.send(Input::Launched(run.clone(), made)).await;
                 });
@@ -91,6 +93,10 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
         (known.known, known.forgotten) = (true, false);
         if let Output::Waits(mark) = &mut known.output {
             *mark = log;
+        }
+        let which = if engine == EngineKind::PodApplication { Which::Apps } else { Which::Own };
+        if !known.present && !known.is_over() && self.synced.contains(&which) {
+            return self.gone(&run);
         }
         self.tell_again(&run);
         self.read_output(&run);

@@ -7,7 +7,7 @@ mod observe;
 mod processes;
 mod stops;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use tokio::sync::{Notify, Semaphore, mpsc};
@@ -44,7 +44,7 @@ pub enum Input {
     Watched(Which, Watched),
     /// A launch was answered.
     Launched(RunId, Result<(), Refusal>),
-    /// A launch waits.
+    /// Why a run does not start yet.
     Waits(RunId, String),
     /// What deskd may do, and the quotas if it may see them.
     Rights(Vec<Right>, Vec<Quota>),
@@ -54,8 +54,8 @@ pub enum Input {
     Exited(RunId, UnixMs),
     /// A stop went on.
     Step(RunId, StopStep),
-    /// What kubelet says about a run that does not start.
-    Words(RunId, String),
+    /// The time of a stop is over, and no process of it was ever seen.
+    NeverStarted(RunId),
     /// A pull went on.
     Pull(PullStatus),
 }
@@ -119,6 +119,8 @@ struct Engine<T> {
     /// Everything that waits for something else.
     workers: JoinSet<()>,
     runs: HashMap<RunId, Run>,
+    /// Watches that told everything at least once.
+    synced: HashSet<Which>,
     /// Runs told of since a list began, per watch.
     listing: HashMap<Which, BTreeSet<RunId>>,
     patches: mpsc::Sender<Launch>,
@@ -172,6 +174,7 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
             news,
             workers,
             runs: HashMap::new(),
+            synced: HashSet::new(),
             listing: HashMap::new(),
             patches,
             fullness,
@@ -213,7 +216,11 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
         let labels =
             format!("{LABEL_MANAGED_BY}={MANAGED_BY},{LABEL_DESKTOP_UID}={}", self.own.uid);
         let sets = [
-            (Which::Own, &self.own.namespace, format!("fieldSelector=metadata.name={}", self.own.name)),
+            (
+                Which::Own,
+                &self.own.namespace,
+                format!("fieldSelector=metadata.name={}", self.own.name),
+            ),
             (Which::Apps, &self.own.apps_namespace, format!("labelSelector={labels}")),
         ];
         for (which, namespace, selector) in sets {
@@ -250,7 +257,7 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
             Input::LogDone(run, trouble) => self.log_done(run, trouble),
             Input::Exited(run, at) => self.exited(&run, at),
             Input::Step(run, step) => self.step(run, step),
-            Input::Words(run, why) => self.waits(run, why),
+            Input::NeverStarted(run) => self.never_started(&run),
             Input::Pull(status) => self.pull_said(status),
         }
     }

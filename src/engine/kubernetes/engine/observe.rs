@@ -1,9 +1,11 @@
 //! What the watches saw, per run.
 
-use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
-use super::{Engine, now_ms};
+use tokio::time::Instant;
+
+use super::{Engine, Input, now_ms};
 use crate::domain::id::AppId;
 use crate::domain::kubernetes::{
     APP_CONTAINER, LABEL_APP, LABEL_RUN, LABEL_TASK, LABEL_TYPE, ObjectRef, RUN_VARIABLE,
@@ -15,8 +17,13 @@ use crate::engine::kubernetes::objects::{Container, Pod};
 use crate::engine::kubernetes::runs::{Creation, Fate, Output, Run, app_of};
 use crate::engine::kubernetes::status::{self, Seen};
 use crate::engine::kubernetes::watch::Which;
-use crate::engine::kubernetes::{Event, Observation, own_pod};
+use crate::engine::kubernetes::{Event, Observation, events, own_pod, rights};
 use crate::keeper::wire::RunId;
+
+/// A container that is not running by then: kubelet is asked why (its events are).
+const OBSTACLE_AFTER: Duration = Duration::from_secs(5);
+/// And again.
+const OBSTACLE_AGAIN: Duration = Duration::from_secs(15);
 
 impl<T: From<Event> + Send + 'static> Engine<T> {
     pub(super) fn own_pod_is(&mut self, pod: Box<Pod>, bytes: u64) {
@@ -75,10 +82,17 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
         known.present = true;
         known.has_log |= seen.has_log;
         known.look_again_at = seen.look_again_at;
+        known.obstacle_at = match seen.is_prepared {
+            true => known.obstacle_at.or_else(|| Some(Instant::now() + OBSTACLE_AFTER)),
+            false => None,
+        };
         if matches!(known.creation, Creation::Pending(_)) {
             self.accepted(run);
         }
         if let Some(what) = seen.what {
+            if matches!(what, Observation::Running { .. }) {
+                self.ends_late_starter(run);
+            }
             self.observe(run, what);
         }
         self.read_output(run);
@@ -130,8 +144,8 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
         self.gone(&run);
     }
 
-    /// The pod of a run is not there any more.
-    fn gone(&mut self, run: &RunId) {
+    /// The object of a run is not there any more.
+    pub(super) fn gone(&mut self, run: &RunId) {
         self.look_again.remove(run);
         let Some(known) = self.runs.get_mut(run) else { return };
         known.present = false;
@@ -143,7 +157,7 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
             } else if !known.forgotten {
                 // It has no object: what is launched under this name again is created anew.
                 self.out.push(Event::Gone { run: run.clone() });
-                let why = "its pod was deleted, and nobody saw how it ended".to_owned();
+                let why = "it was deleted from the cluster, and nobody saw how it ended".to_owned();
                 let cause = Some(why.clone());
                 known.take(Observation::Ended { exit: Exit::Reason(why), cause, at: now_ms() });
                 self.read_output(run);
@@ -163,23 +177,20 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
             Which::Apps => EngineKind::PodApplication,
         };
         let mut present = self.listing.remove(&which).unwrap_or_default();
-        let of_engine = self.runs.iter().filter(|(_, known)| known.engine == engine);
-        let (vanished, new): (Vec<_>, Vec<_>) = of_engine
-            .filter(|(run, _)| !present.contains(run))
-            .map(|(run, known)| (run.clone(), known.present))
-            .partition(|(_, was_there)| *was_there);
-        if which == Which::Apps {
-            vanished.iter().for_each(|(run, _)| self.gone(run));
+        let mut missing = Vec::new();
+        for (run, known) in &self.runs {
+            let done = matches!(known.creation, Creation::Done) && !known.is_over();
+            if known.engine != engine || present.contains(run) || !done {
+                continue;
+            }
+            // What this daemon made after the list was made is told by the watch next.
+            match known.looks_since.is_some() && !known.present {
+                true => drop(present.insert(run.clone())),
+                false => missing.push(run.clone()),
+            }
         }
-        // Made by this daemon after the list was; the watch tells of them next.
-        let made = |run: &RunId| {
-            self.runs.get(run).is_some_and(|known| {
-                matches!(known.creation, Creation::Done) && known.looks_since.is_some()
-            })
-        };
-        let made: BTreeSet<_> =
-            new.into_iter().map(|(run, _)| run).filter(|run| made(run)).collect();
-        present.extend(made);
+        missing.iter().for_each(|run| self.gone(run));
+        self.synced.insert(which);
         self.out.push(Event::Synced { engine, present });
     }
 
@@ -193,6 +204,31 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
                 let spec = specs.into_iter().find(|spec| spec.name == status.name);
                 self.known.image(spec.map_or(status.image.as_str(), |spec| spec.image.as_str()));
             }
+        }
+    }
+
+    /// Asks for the events of what does not start, if deskd may see them.
+    pub(super) fn ask_for_obstacles(&mut self) {
+        let now = Instant::now();
+        let allowed = rights::has(self.known.rights(), "list", "events");
+        for (run, known) in &mut self.runs {
+            if known.obstacle_at.is_none_or(|at| at > now) {
+                continue;
+            }
+            known.obstacle_at = allowed.then(|| now + OBSTACLE_AGAIN);
+            if !allowed || known.ran() || !known.known {
+                continue;
+            }
+            let (api, object) = (self.api.clone(), known.object.clone());
+            let (inputs, run) = (self.inputs.clone(), run.clone());
+            self.workers.spawn(async move {
+                // Without an answer the status has to do.
+                let Ok(events) = events::of_pod(&api, &object).await else { return };
+                if let Some(why) = events::obstacle(&events, &object.container) {
+                    // The engine is gone when nobody listens.
+                    let _ = inputs.send(Input::Waits(run, why)).await;
+                }
+            });
         }
     }
 

@@ -41,7 +41,8 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
             run.look_again_at.is_some() || (run.exit_seen.is_some() && !run.is_over())
         };
         let changes = self.runs.values().any(changes).then(|| Instant::now() + DUE_PAUSE);
-        [self.look_at, changes].into_iter().flatten().min()
+        let obstacle = self.runs.values().filter_map(|run| run.obstacle_at).min();
+        [self.look_at, changes, obstacle].into_iter().flatten().min()
     }
 
     pub(super) fn run_due(&mut self) {
@@ -49,10 +50,12 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
             self.look();
         }
         self.look_again();
+        self.ask_for_obstacles();
         let late = now_ms() - EXIT_CODE_WAIT_MS;
-        let unexplained = self.runs.iter().filter(|(_, known)| {
-            !known.is_over() && known.exit_seen.is_some_and(|at| at <= late)
-        });
+        let unexplained = self
+            .runs
+            .iter()
+            .filter(|(_, known)| !known.is_over() && known.exit_seen.is_some_and(|at| at <= late));
         let unexplained: Vec<_> =
             unexplained.filter_map(|(run, known)| Some((run.clone(), known.exit_seen?))).collect();
         for (run, at) in unexplained {

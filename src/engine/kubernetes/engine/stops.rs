@@ -7,10 +7,10 @@ use tokio::time::Instant;
 
 use super::{Engine, Input, now_ms};
 use crate::domain::plan::EngineKind;
-use crate::domain::task::{StopStep, StopStepKind};
+use crate::domain::task::{Exit, StopStep, StopStepKind};
 use crate::engine::kubernetes::processes::StopWork;
 use crate::engine::kubernetes::runs::{Creation, Stopping};
-use crate::engine::kubernetes::{Event, pods};
+use crate::engine::kubernetes::{Event, Observation, pods};
 use crate::keeper::wire::RunId;
 
 impl<T: From<Event> + Send + 'static> Engine<T> {
@@ -78,6 +78,31 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
             self.workers.spawn(work.carry_out())
         };
         stop.worker = Some(worker);
+    }
+
+    /// An ephemeral container that does not start cannot be removed either.
+    pub(super) fn never_started(&mut self, run: &RunId) {
+        let Some(known) = self.runs.get_mut(run) else { return };
+        if known.ran() {
+            return;
+        }
+        known.may_start_late = true;
+        let exit = Exit::Reason("it was stopped before it started".to_owned());
+        let cause = "Kubernetes keeps its entry in the desktop's pod; should the node still start \
+                     it, deskd ends it at once";
+        let cause = Some(cause.to_owned());
+        self.observe(run, Observation::Ended { exit, cause, at: now_ms() });
+    }
+
+    /// One that was stopped and is started after all.
+    pub(super) fn ends_late_starter(&mut self, run: &RunId) {
+        let grace = Duration::from_secs(u64::from(self.config.policy.grace_s));
+        let Some(known) = self.runs.get_mut(run) else { return };
+        if std::mem::take(&mut known.may_start_late) {
+            let term_at = Instant::now();
+            known.stop = Some(Stopping { term_at, kill_at: term_at + grace, worker: None });
+            self.carry_out_stop(run);
+        }
     }
 
     /// A pod that ended needs no stop any more. What is left of an ephemeral container does.

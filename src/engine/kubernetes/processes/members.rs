@@ -57,7 +57,8 @@ fn choose(seen: &[Seen], first: Option<u32>, own_cgroup: Option<&str>) -> Vec<Pr
         .filter_map(|seen| seen.cgroup.as_deref())
         .filter(|cgroup| Some(*cgroup) != own_cgroup)
         .collect();
-    let parents: HashMap<u32, u32> = seen.iter().map(|seen| (seen.process.pid, seen.ppid)).collect();
+    let parents: HashMap<u32, u32> =
+        seen.iter().map(|seen| (seen.process.pid, seen.ppid)).collect();
     let roots: HashSet<u32> = seen.iter().filter(is_root).map(|seen| seen.process.pid).collect();
     let descends = |pid: u32| {
         let mut at = Some(pid);
@@ -119,7 +120,8 @@ mod tests {
 
     #[test]
     fn a_first_process_that_may_not_be_looked_into_still_names_its_cgroup() {
-        let all = [seen(10, 0, "/c1", false), seen(12, 1, "/c1", false), seen(30, 1, "/own", false)];
+        let all =
+            [seen(10, 0, "/c1", false), seen(12, 1, "/c1", false), seen(30, 1, "/own", false)];
         assert_eq!(pids(choose(&all, Some(10), Some("/own"))), [10, 12]);
         assert!(choose(&all, None, Some("/own")).is_empty());
     }

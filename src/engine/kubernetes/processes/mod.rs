@@ -57,7 +57,8 @@ impl Finder {
 
 /// Whether a process was started with the names of the run.
 fn is_of(pid: u32, run: &RunId) -> bool {
-    let has = |key, value: &str| procfs::read_env_value(pid, key).as_deref() == Some(value.as_bytes());
+    let has =
+        |key, value: &str| procfs::read_env_value(pid, key).as_deref() == Some(value.as_bytes());
     has(TASK_VARIABLE, run.task.as_str()) && has(RUN_VARIABLE, &run.run.to_string())
 }
 

@@ -79,7 +79,10 @@ impl StopWork {
             if members.is_empty() && self.is_over() {
                 return;
             }
-            if !members.is_empty() {
+            if members.is_empty() && rounds == 0 && self.sees {
+                // The engine is gone when nobody listens.
+                let _ = self.told.send(Input::NeverStarted(self.run.clone())).await;
+            } else if !members.is_empty() {
                 self.round(StopStepKind::Kill, send(&members, Signal::KILL), &mut rounds).await;
             }
             tokio::time::sleep(pause).await;

@@ -132,7 +132,8 @@ fn a_program_that_cannot_be_started_never_ran_and_has_no_log() {
                 stat /nope: no such file or directory: unknown";
     let end = json!({ "exitCode": 128, "reason": "StartError", "message": said,
         "startedAt": "1970-01-01T00:00:00Z", "finishedAt": "2026-11-24T05:30:28Z" });
-    let sentence = "its program cannot be started: \"/nope\": stat /nope: no such file or directory";
+    let sentence =
+        "its program cannot be started: \"/nope\": stat /nope: no such file or directory";
     let exit = Exit::Reason(sentence.into());
     let state = json!({ "terminated": end });
     ends(&app("Failed", &state), &exit, sentence);
