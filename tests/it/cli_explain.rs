@@ -2,7 +2,6 @@
 //! plans as the planner makes them.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
-#![expect(clippy::disallowed_methods, reason = "a test starts the program it is about")]
 
 use std::collections::BTreeMap;
 use std::process::Command;
