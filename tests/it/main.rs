@@ -6,6 +6,7 @@ mod architecture;
 mod architecture_source;
 mod cli;
 mod cli_daemon;
+mod cli_explain;
 mod cli_fake;
 mod cluster;
 mod cluster_desktop;
