@@ -3,7 +3,7 @@
 //! Makes the supervisor and the API from the configuration, runs them on one thread, and ends when
 //! it is asked to (SIGTERM) or the keeper is gone. It never stops an application by ending.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +13,7 @@ use tokio::io::AsyncReadExt as _;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::{self, ApiConfig, Limits, Token};
+use crate::catalog::Catalog;
 use crate::config::{Config, DisplaySettings, Env, inherited_env};
 use crate::display::{self, Cookie, DisplayConfig, Secret};
 use crate::exit::Exit;
@@ -45,6 +46,9 @@ pub fn main(config: Config, env: &Env) -> Exit {
 async fn run(config: Config, env: &Env) -> anyhow::Result<Exit> {
     let mut asked_to_end = signals()?;
     let supervisor = supervisor::daemon::start(settings(&config, env)).await?;
+    if let Some(dir) = &config.apps_directory {
+        watch_apps(dir.clone(), supervisor.handle.clone()).await;
+    }
     let stop = CancellationToken::new();
     let api = api::build(supervisor.handle.clone(), api_config(&config)?, stop.clone())?;
     if let Some(address) = api.tcp_address() {
@@ -77,6 +81,24 @@ async fn give_back_what_the_start_needed(handle: Handle) {
     }
 }
 
+/// Reads the directory of applications before anybody asks, and follows it. Without inotify they
+/// stay what they are now: no reason for the daemon to end.
+async fn watch_apps(dir: PathBuf, handle: Handle) {
+    let mut catalog = match Catalog::open(dir) {
+        Ok(catalog) => catalog,
+        Err(error) => {
+            tracing::error!("cannot watch the directory of applications: {error}");
+            return;
+        }
+    };
+    handle.set_directory_apps(catalog.read()).await;
+    let runtime = tokio::runtime::Handle::current();
+    let followed = catalog.follow(move |apps| runtime.block_on(handle.set_directory_apps(apps)));
+    if let Err(error) = followed {
+        tracing::error!("cannot follow the directory of applications: {error}");
+    }
+}
+
 /// Becomes readable at SIGTERM or SIGINT.
 fn signals() -> std::io::Result<tokio::net::UnixStream> {
     let (read, write) = std::os::unix::net::UnixStream::pair()?;
@@ -93,6 +115,7 @@ fn api_config(config: &Config) -> Result<ApiConfig, api::TokenError> {
         listen: config.listen,
         token: Token::load_or_create(&config.token_file)?,
         panel_hosts: config.panel_hosts.clone(),
+        identity: config.policy.identity.clone(),
         limits: Limits::default(),
     })
 }
@@ -125,6 +148,7 @@ fn settings(config: &Config, env: &Env) -> Settings {
         inherited_env: inherited_env(env).into(),
         tcp_wanted: config.display.require_tcp,
         shm_wanted: config.display.require_shm,
+        policy: Arc::new(config.policy.clone()),
         apps: config.apps.clone(),
         close_grace: config.stop.close_windows,
         term_grace: config.stop.term,

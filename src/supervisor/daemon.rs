@@ -1,12 +1,12 @@
 //! Brings the supervisor to life: journal, display thread, keeper connection, driver.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+use super::apps::Apps;
 use super::busy::Busy;
 use super::driver::{Driver, Parts, now_ms};
 use super::handle::Handle;
@@ -15,8 +15,6 @@ use super::journal::Journal;
 use super::settings::Settings;
 use super::table::Table;
 use crate::display::DisplayHandle;
-use crate::domain::app::App;
-use crate::domain::id::AppId;
 use crate::engine::local::{self, LinkError, LocalEngine};
 
 /// Why the supervisor did not start.
@@ -61,7 +59,7 @@ pub async fn start(settings: Settings) -> Result<Supervisor, StartError> {
     let busy = Arc::new(Busy::new());
     let logs_dir: Arc<Path> = settings.state_dir.join("logs").into();
     let (driver, snapshots) = Driver::new(Parts {
-        apps: apps(&settings.apps, remembered.apps),
+        apps: Apps::new(&settings.apps, remembered.apps),
         settings,
         engine,
         display_thread,
@@ -81,13 +79,4 @@ pub async fn start(settings: Settings) -> Result<Supervisor, StartError> {
         error
     });
     Ok(Supervisor { handle, link })
-}
-
-/// The file's apps win over remembered ones of the same id.
-fn apps(configured: &[App], remembered: Vec<App>) -> BTreeMap<AppId, Arc<App>> {
-    remembered
-        .into_iter()
-        .chain(configured.iter().cloned())
-        .map(|app| (app.id.clone(), Arc::new(app)))
-        .collect()
 }

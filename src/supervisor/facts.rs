@@ -30,7 +30,7 @@ impl Driver {
             program: program(app, &self.settings.inherited_env),
             headroom: self.cgroup.as_ref().map(MemoryCgroup::headroom).unwrap_or_default(),
             kubernetes: std::sync::Arc::default(),
-            policy: std::sync::Arc::default(),
+            policy: self.settings.policy.clone(),
             remote_tasks: 0,
             unique_keys: std::collections::BTreeMap::new(),
         };

@@ -24,8 +24,8 @@ mod table;
 mod windows;
 
 pub use handle::{
-    AppChange, Handle, LaunchAdmission, LaunchError, LaunchRequest, LogFollow, LogOpenError,
-    RemoveError, StopAdmission, StopError, StopRequest,
+    AppChange, AppError, Handle, LaunchAdmission, LaunchError, LaunchRequest, LogFollow,
+    LogOpenError, RemoveError, StopAdmission, StopError, StopRequest,
 };
 pub use settings::Settings;
 pub use snapshot::{Changes, Desktop, Snapshot};

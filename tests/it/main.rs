@@ -18,6 +18,7 @@ mod display_leaks;
 mod display_server;
 mod display_shm;
 mod display_windows;
+mod documents;
 mod keeper_adoption;
 mod keeper_end;
 mod keeper_run;
