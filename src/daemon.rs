@@ -127,7 +127,7 @@ pub fn display_config(display: &DisplaySettings, env: &Env) -> DisplayConfig {
         display: display.name.clone(),
         xauthority: display.xauthority.clone(),
         xauth_key: env.get("XAUTH_KEY").map(Secret),
-        tcp: display.require_tcp,
+        tcp: display.check_tcp,
         handshake_timeout: display.handshake_timeout,
         hang_timeout: display.hang_timeout,
     }

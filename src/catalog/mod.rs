@@ -75,3 +75,41 @@ impl Catalog {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{RecvTimeoutError, channel};
+    use std::time::Duration;
+
+    use super::*;
+
+    /// How long a change may take to be seen.
+    const PATIENCE: Duration = Duration::from_secs(20);
+
+    #[test]
+    fn a_directory_that_comes_later_with_all_above_it_is_seen_and_the_follower_can_leave() {
+        let root = tempfile::tempdir().unwrap();
+        let dir = root.path().join("not/yet/there");
+        let mut catalog = Catalog::open(dir.clone()).unwrap();
+        assert!(catalog.read().is_empty());
+        let (found, seen) = channel();
+        catalog
+            .follow(move |apps| {
+                let last = !apps.is_empty();
+                found.send(apps).unwrap();
+                !last
+            })
+            .unwrap();
+        // Next to the way there: of no interest.
+        std::fs::write(root.path().join("other"), "").unwrap();
+        std::fs::create_dir_all(&dir).unwrap();
+        let image = r#"{"Id": "1", "RepoTags": ["game:1"], "Config": {}}"#;
+        std::fs::write(dir.join("game.json"), image).unwrap();
+        let apps = std::iter::repeat_with(|| seen.recv_timeout(PATIENCE).unwrap());
+        let apps = apps.skip_while(Vec::is_empty).take(1).flatten().collect::<Vec<_>>();
+        assert_eq!(apps[0].app.id.as_str(), "game");
+        assert_eq!(apps[0].file, dir.join("game.json"));
+        // Its thread ends, and with it the sender.
+        assert_eq!(seen.recv_timeout(PATIENCE), Err(RecvTimeoutError::Disconnected));
+    }
+}

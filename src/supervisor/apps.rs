@@ -4,7 +4,7 @@
 //! was added over the API. A layer hides the ones below it and does not touch them: when a file of
 //! the directory goes, what was added under the same id is there again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -24,6 +24,8 @@ pub(super) struct Apps {
     /// The file of each application of the directory.
     files: BTreeMap<AppId, PathBuf>,
     added: Layer,
+    /// Of the directory, but not used: the configuration file has them too.
+    hidden: BTreeSet<AppId>,
 }
 
 fn layer(apps: impl IntoIterator<Item = App>) -> Layer {
@@ -72,13 +74,18 @@ impl Apps {
     fn set_directory(&mut self, apps: Vec<DirectoryApp>) -> bool {
         let mut files = BTreeMap::new();
         let mut directory = Layer::new();
+        let mut hidden = BTreeSet::new();
         for DirectoryApp { app, file } in apps {
             if self.configured.contains_key(&app.id) {
-                tracing::warn!(
-                    "application {} of {} is not used: the configuration file has one of that name",
-                    app.id,
-                    file.display()
-                );
+                if !self.hidden.contains(&app.id) {
+                    tracing::warn!(
+                        "application {} of {} is not used: the configuration file has one of that \
+                         name",
+                        app.id,
+                        file.display()
+                    );
+                }
+                hidden.insert(app.id);
                 continue;
             }
             files.insert(app.id.clone(), file);
@@ -87,6 +94,7 @@ impl Apps {
         let changed = self.directory != directory || self.files != files;
         self.directory = directory;
         self.files = files;
+        self.hidden = hidden;
         changed
     }
 }

@@ -2,7 +2,6 @@
 //! whom access lists let see them; and what is left of them after a `kill -9`.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
-#![expect(clippy::disallowed_methods, reason = "a test starts the program it is about")]
 
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
