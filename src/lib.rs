@@ -6,7 +6,7 @@
 //! | room | what lives there | may use |
 //! |---|---|---|
 //! | [`domain`] | pure values and decisions: plan, lifecycle, health | nothing of this crate |
-//! | [`procfs`] | parsers of `/proc` texts and the readers that feed them | domain |
+//! | [`procfs`] | parsers of the texts of `/proc` and control groups, and their readers | domain |
 //! | [`logs`] | the log store: segments, cursors, writer, reader | domain |
 //! | [`keeper`] | the small parent that owns processes and pipes | domain, exit, logs, memory, procfs |
 //! | [`display`] | the X11 thread: listening, handshake, SHM proof, windows | domain, procfs |

@@ -18,7 +18,7 @@ use super::limits::{ARG_BYTES_MAX, ARGS_MAX, ICON_BYTES_MAX};
 use super::state::ApiState;
 use crate::domain::app::{App, AppSource, LocalProgram, Rlimits};
 use crate::domain::id::AppId;
-use crate::domain::plan::{LaunchSpec, Plan, Work};
+use crate::domain::plan::{EngineKind, LaunchSpec, Plan, Work};
 use crate::domain::redact::{REDACTED, redacted};
 use crate::domain::restart::RestartPolicy;
 use crate::supervisor::AppChange;
@@ -246,28 +246,25 @@ pub async fn delete_app(
     }
 }
 
-/// The plan a launch would have now; `?arg=` (repeatable) are its arguments.
+/// The plan a launch would have now; `?arg=` (repeatable) are its arguments, `?engine=` the engine
+/// to insist on.
 #[utoipa::path(get, path = "/v1/apps/{id}/plan", tag = "apps",
     params(("id" = String, Path, description = "Application"),
-           ("arg" = Option<Vec<String>>, Query, description = "Arguments, repeatable")),
+           ("arg" = Option<Vec<String>>, Query, description = "Arguments, repeatable"),
+           ("engine" = Option<EngineKind>, Query, description = "The engine to insist on")),
     responses((status = 200, description = "The plan, its environment redacted", body = Plan),
               (status = 404, description = "Unknown", body = ErrorBody),
-              (status = 409, description = "No engine can run it now", body = ErrorBody)))]
+              (status = 403, description = "`not_permitted`, `right_missing`", body = ErrorBody),
+              (status = 409, description = "No engine can run it now", body = ErrorBody),
+              (status = 503, description = "`kubernetes_unavailable`", body = ErrorBody)))]
 pub async fn plan(
     State(state): State<ApiState>,
     Path(id): Path<String>,
     uri: Uri,
 ) -> Result<axum::Json<Plan>, ApiError> {
     let Query(pairs) = query_pairs(&uri)?;
-    let mut args = Vec::new();
-    for (name, value) in pairs {
-        if name != "arg" {
-            return Err(ApiError::Query(format!("{name}: unknown; only `arg` is known here")));
-        }
-        args.push(value);
-    }
-    check_args(&args)?;
-    let mut plan = state.handle.explain(app_id(&id)?, LaunchSpec { args, engine: None }).await?;
+    let spec = launch_spec(pairs)?;
+    let mut plan = state.handle.explain(app_id(&id)?, spec).await?;
     if let Work::Local(local) = &mut plan.work {
         local.program.env = redacted_map(&local.program.env);
     }
@@ -275,6 +272,29 @@ pub async fn plan(
     let pairs = env.iter().map(|(name, value)| (name.as_str(), value.as_str()));
     *env = redacted(pairs).into_iter().map(|var| (var.name, var.value)).collect();
     Ok(axum::Json(plan))
+}
+
+fn launch_spec(pairs: Vec<(String, String)>) -> Result<LaunchSpec, ApiError> {
+    let mut spec = LaunchSpec::default();
+    for (name, value) in pairs {
+        match name.as_str() {
+            "arg" => spec.args.push(value),
+            "engine" => spec.engine = Some(engine(&value)?),
+            _ => {
+                let known = "only `arg` and `engine` are known here";
+                return Err(ApiError::Query(format!("{name}: unknown; {known}")));
+            }
+        }
+    }
+    check_args(&spec.args)?;
+    Ok(spec)
+}
+
+fn engine(word: &str) -> Result<EngineKind, ApiError> {
+    EngineKind::ALL.into_iter().find(|engine| engine.as_str() == word).ok_or_else(|| {
+        let known = EngineKind::ALL.map(EngineKind::as_str).join(", ");
+        ApiError::Query(format!("engine: `{word}` is none of {known}"))
+    })
 }
 
 fn query_pairs(uri: &Uri) -> Result<Query<Vec<(String, String)>>, ApiError> {

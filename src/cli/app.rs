@@ -1,4 +1,4 @@
-//! `deskd app` and `deskd explain`.
+//! `deskd app`.
 
 use std::io::Read as _;
 use std::path::Path;
@@ -9,12 +9,10 @@ use serde_json::{Value, json};
 use super::args::AppCommand;
 use super::client::{Ask, Client, escape, typed};
 use super::failure::{Failure, note};
-use super::output::{Out, Tone, printable};
+use super::output::{Out, printable};
 use super::view;
 use crate::config::{self, ConfigErrors, Env};
 use crate::domain::app::{App, AppSource};
-use crate::domain::id::AppId;
-use crate::domain::plan::Rejected;
 use crate::exit::Exit;
 
 /// Largest file of `app add`, in bytes: the API takes less per application.
@@ -123,40 +121,4 @@ fn documents(text: &str, file: &Path, env: &Env, doing: &str) -> Result<Vec<Valu
         return Err(Failure::new(Exit::Config, doing, "it has no section [app.NAME]"));
     }
     Ok(apps)
-}
-
-/// `deskd explain`.
-pub async fn explain(
-    client: &Client,
-    app: &AppId,
-    args: &[String],
-    out: &mut Out,
-) -> Result<Exit, Failure> {
-    let doing = format!("plan a launch of {app}");
-    let args: Vec<_> = args.iter().map(|arg| format!("arg={}", escape(arg))).collect();
-    let path = format!("/v1/apps/{app}/plan?{}", args.join("&"));
-    let plan: Value = client.get(&path).await.map_err(|error| error.failure(&doing))?;
-    if out.is_json() {
-        out.json(&plan)?;
-        return Ok(Exit::Ok);
-    }
-    let strings = |pointer: &str| -> Vec<String> {
-        plan.pointer(pointer)
-            .and_then(|list| serde_json::from_value(list.clone()).ok())
-            .unwrap_or_default()
-    };
-    let engine = plan.get("engine").and_then(Value::as_str).unwrap_or_default();
-    out.text(&format!("{app} would run as {}:", out.toned(engine, Tone::Good)))?;
-    for reason in strings("/reasons") {
-        out.text(&format!("  because {}", printable(&reason)))?;
-    }
-    let command = [strings("/command"), strings("/local/argv")].concat();
-    out.text(&format!("  command: {}", printable(&shell_words::join(command))))?;
-    let rejected = plan.get("rejected").cloned().unwrap_or_default();
-    for Rejected { engine, why } in
-        serde_json::from_value::<Vec<Rejected>>(rejected).unwrap_or_default()
-    {
-        out.text(&format!("not {}: {}", engine.as_str(), printable(&why)))?;
-    }
-    Ok(Exit::Ok)
 }

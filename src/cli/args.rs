@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::domain::id::{AppId, TaskId};
+use crate::domain::plan::EngineKind;
 use crate::exit::Exit;
 
 /// Everything after `deskd`.
@@ -68,6 +69,9 @@ pub enum Command {
         /// Arguments appended to its command
         #[arg(last = true, allow_hyphen_values = true)]
         args: Vec<String>,
+        /// As if this engine were insisted on
+        #[arg(long, value_enum)]
+        engine: Option<Engine>,
     },
     /// Start an application and print the task's id
     Launch {
@@ -76,6 +80,9 @@ pub enum Command {
         /// Arguments appended to its command
         #[arg(last = true, allow_hyphen_values = true)]
         args: Vec<String>,
+        /// Run it there or not at all [default: what its document asks for, else deskd chooses]
+        #[arg(long, value_enum)]
+        engine: Option<Engine>,
         /// Idempotency key: the same key gives the same task [default: a new one]
         #[arg(long, value_name = "TEXT")]
         key: Option<String>,
@@ -215,6 +222,28 @@ pub struct LogsArgs {
     /// Only one of the two streams
     #[arg(long, value_enum)]
     pub stream: Option<StreamName>,
+}
+
+/// Where an application runs, in the words of the API.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "snake_case")]
+pub enum Engine {
+    /// A program of deskd's container
+    Local,
+    /// An ephemeral container of the desktop's pod
+    EphemeralContainer,
+    /// A pod of its own
+    PodApplication,
+}
+
+impl From<Engine> for EngineKind {
+    fn from(engine: Engine) -> Self {
+        match engine {
+            Engine::Local => Self::Local,
+            Engine::EphemeralContainer => Self::EphemeralContainer,
+            Engine::PodApplication => Self::PodApplication,
+        }
+    }
 }
 
 /// One of a task's streams.

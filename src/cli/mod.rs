@@ -13,6 +13,7 @@ mod args;
 mod client;
 mod collect;
 mod events;
+mod explain;
 mod failure;
 mod follow;
 mod health;
@@ -30,6 +31,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 use crate::config::{self, Env};
+use crate::domain::plan::LaunchSpec;
 use crate::exit::Exit;
 use args::{Args, Command};
 use client::Client;
@@ -97,8 +99,14 @@ fn client_command(
         match command {
             Command::Health { wait } => health::health(&client, wait, out).await,
             Command::App { command } => app::run(&client, command, env, out).await,
-            Command::Explain { app, args } => app::explain(&client, &app, &args, out).await,
-            Command::Launch { app, args, key } => task::launch(&client, &app, args, key, out).await,
+            Command::Explain { app, args, engine } => {
+                let spec = LaunchSpec { args, engine: engine.map(Into::into) };
+                explain::explain(&client, &app, &spec, out).await
+            }
+            Command::Launch { app, args, engine, key } => {
+                let spec = LaunchSpec { args, engine: engine.map(Into::into) };
+                task::launch(&client, &app, &spec, key, out).await
+            }
             Command::Task { command } => task::run(&client, command, out).await,
             Command::Logs(request) => logs::logs(&client, &request, out).await,
             Command::Events { follow } => events::events(&client, follow, out).await,

@@ -416,28 +416,12 @@ fn applications_are_added_from_toml_sections_and_from_json() {
 }
 
 #[test]
-fn the_panels_url_and_a_plan_are_printed() {
-    let fake = Fake::new(|_, request, answer| match request.line.as_str() {
-        "POST /v1/panel/login" => {
-            let url = "http://127.0.0.1:29791/login?code=abc";
-            answer.json("200 OK", &json!({ "url": url, "expires_in_s": 300 }).to_string());
-        }
-        _ => {
-            let rejected = json!([{ "engine": "pod_application", "why": "the app has no image" }]);
-            let plan = json!({
-                "engine": "local", "reasons": ["it is a program of this container"],
-                "command": ["xclock", "a b"], "rejected": rejected
-            });
-            answer.json("200 OK", &plan.to_string());
-        }
+fn the_panels_url_is_printed() {
+    let fake = Fake::new(|_, _, answer| {
+        let url = "http://127.0.0.1:29791/login?code=abc";
+        answer.json("200 OK", &json!({ "url": url, "expires_in_s": 300 }).to_string());
     });
     let (stdout, _) = check(&ask(&fake, &["panel"]), Exit::Ok);
     assert_eq!(stdout, "http://127.0.0.1:29791/login?code=abc\n");
-    let (stdout, _) = check(&ask(&fake, &["explain", "xclock", "--", "a b"]), Exit::Ok);
-    assert_eq!(
-        stdout,
-        "xclock would run as local:\n  because it is a program of this container\n  \
-         command: xclock 'a b'\nnot pod_application: the app has no image\n"
-    );
-    assert_eq!(fake.seen()[1].line, "GET /v1/apps/xclock/plan?arg=a%20b");
+    assert_eq!(fake.seen()[0].line, "POST /v1/panel/login");
 }

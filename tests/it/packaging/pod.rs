@@ -87,7 +87,7 @@ fn the_manifest_gives_deskd_what_these_tests_give_it() {
         assert!(manifest.contains(&entry), "{entry}");
     }
     for (_, path) in SHARED {
-        assert!(manifest.contains(&format!("mountPath: {path}}}")), "{path}");
+        assert!(manifest.contains(&format!("mountPath: {path}")), "{path}");
     }
 }
 
