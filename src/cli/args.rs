@@ -139,13 +139,24 @@ pub enum AppCommand {
     /// List applications
     #[command(visible_alias = "ls")]
     List {
-        /// Only those with these words in id, name, keywords or categories
+        /// Only those with these words in id, name, keywords, categories or file types
         query: Vec<String>,
+        /// Only those of this category
+        #[arg(long, value_name = "WORD")]
+        category: Option<String>,
+        /// Only those that open this file type, such as .odt or application/pdf
+        #[arg(long, value_name = "TYPE")]
+        file_type: Option<String>,
+        /// Also those that their access list denies to the user of this desktop
+        #[arg(long)]
+        all: bool,
     },
     /// Add or replace applications
     Add {
-        /// JSON (one application) or TOML with [app.NAME] sections; `-` is standard input
-        file: PathBuf,
+        /// What `docker inspect` or `crictl inspecti` prints, JSON of one application, or TOML with
+        /// [app.NAME] sections; `-` is standard input
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
     },
     /// Pull applications' images on the nodes and wait until they are there
     Pull {

@@ -6,8 +6,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use tokio::sync::mpsc;
-
 use super::driver::{Driver, now_ms};
 use super::handle::{LaunchAdmission, LaunchError};
 use super::log_mark::log_mark;
@@ -16,13 +14,13 @@ use crate::domain::id::{AppId, TaskId};
 use crate::domain::kubernetes::{APP_CONTAINER, ObjectRef, container_name, pod_name};
 use crate::domain::plan::{EngineKind, KubernetesFacts, LaunchSpec};
 use crate::domain::task::{Exit, Rusage, Task, TaskEvent, TaskState};
-use crate::engine::kubernetes::{Command, Event, Observation, Refusal, RemoteWork};
+use crate::engine::kubernetes::{Command, CommandSender, Event, Observation, Refusal, RemoteWork};
 use crate::keeper::wire::{RunId, ToKeeper};
 
 /// What the driver knows and remembers about the cluster.
 #[derive(Debug)]
 pub(super) struct Remote {
-    commands: mpsc::Sender<Command>,
+    commands: CommandSender,
     /// Sent once the journal has what they are about.
     outbox: Vec<Command>,
     pub(super) facts: Arc<KubernetesFacts>,
@@ -36,7 +34,7 @@ pub(super) struct Remote {
 }
 
 impl Remote {
-    pub(super) fn new(commands: mpsc::Sender<Command>) -> Self {
+    pub(super) fn new(commands: CommandSender) -> Self {
         Self {
             commands,
             outbox: Vec::new(),
@@ -53,7 +51,7 @@ impl Remote {
 
     /// False when the engine ended or does not keep up.
     pub(super) fn flush(&mut self) -> bool {
-        self.outbox.drain(..).all(|command| self.commands.try_send(command).is_ok())
+        self.outbox.drain(..).all(|command| self.commands.send(command))
     }
 }
 

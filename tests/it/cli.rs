@@ -402,7 +402,7 @@ fn applications_are_added_from_toml_sections_and_from_json() {
     std::fs::write(&toml, "[app.a]\ncommand = [\"true\"]\n[app.b]\ncommand = [\"false\"]\n")
         .unwrap();
     let (stdout, _) = check(&ask(&fake, &["app", "add", toml.to_str().unwrap()]), Exit::Ok);
-    assert_eq!(stdout, "a\nb\n");
+    assert_eq!(stdout, "added a\nadded b\n");
     let body: Value = serde_json::from_str(&fake.seen()[1].body).unwrap();
     assert_eq!((&body["source"], &body["local"]["command"]), (&json!("api"), &json!(["false"])));
 
@@ -412,7 +412,7 @@ fn applications_are_added_from_toml_sections_and_from_json() {
     let json_file = dir.path().join("app.json");
     std::fs::write(&json_file, "{\"id\": \"c\"}").unwrap();
     let (stdout, _) = check(&ask(&fake, &["app", "add", json_file.to_str().unwrap()]), Exit::Ok);
-    assert_eq!(stdout, "c\n");
+    assert_eq!(stdout, "added c\n");
 }
 
 #[test]

@@ -145,7 +145,7 @@ fn applications_come_and_go_but_those_of_the_file_stay() {
     let section =
         "[app.more]\ncommand = ['echo', 'more']\nneeds_display = false\numask = '0o077'\n";
     std::fs::write(&file, section).unwrap();
-    assert_eq!(deskd.ok(&["app", "add", file.to_str().unwrap()]), b"more\n");
+    assert_eq!(deskd.ok(&["app", "add", file.to_str().unwrap()]), b"added more\n");
     let task = deskd.launch("more");
     assert_eq!(deskd.ok(&["logs", "-f", &task]), b"more\n");
     let plan = String::from_utf8(deskd.ok(&["explain", "more", "--", "a b"])).unwrap();
