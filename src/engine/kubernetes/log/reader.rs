@@ -79,6 +79,8 @@ impl Reader {
             let end = self.stream(lines).await;
             let trouble = match end {
                 End::Unheard => return None,
+                // Everything was read before: kubelet has removed the container since.
+                End::Proper if fate >= Fate::Ended && has_read => return None,
                 End::Proper if fate >= Fate::Ended => return lines.words(),
                 End::Proper => {
                     has_read = true;
@@ -205,3 +207,6 @@ async fn silence_after_end(fate: &mut watch::Receiver<Fate>) {
     }
     tokio::time::sleep(SILENCE_AFTER_END).await;
 }
+
+#[cfg(test)]
+mod tests;
