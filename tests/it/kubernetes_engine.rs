@@ -249,7 +249,7 @@ fn a_missing_right_disables_one_engine_with_a_sentence() {
     namespace.apply(&json!({
         "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": { "name": "r" },
         "rules": [
-            { "apiGroups": [""], "resources": ["pods"], "verbs": ["list", "watch"] },
+            { "apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch"] },
             { "apiGroups": [""], "resources": ["pods/ephemeralcontainers"], "verbs": ["patch"] },
             { "apiGroups": [""], "resources": ["pods/log"], "verbs": ["get"] },
         ],

@@ -24,6 +24,7 @@ mod keeper_run;
 mod keeper_spawn;
 mod keeper_stop;
 mod kubernetes_engine;
+mod kubernetes_processes;
 mod packaging;
 mod panel;
 mod panel_modules;
