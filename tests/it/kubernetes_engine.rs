@@ -232,9 +232,12 @@ fn an_api_server_that_is_away_only_delays() {
     engine.until_synced(EngineKind::PodApplication);
     namespace
         .apply(&json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "m" } }));
+    let lists = engine.calls().total(Verb::List, "pods");
     plane.restart();
     set_status(&namespace, &object.pod, &app_state(&json!({ "running": {} })));
     engine.until_observed(&pod, "it runs", is_running);
+    let again = || (engine.calls().total(Verb::List, "pods") > lists).then_some(());
+    wait::until("its version is too old and everything is told again", again);
     assert_eq!(app_pods(&namespace), 1);
 }
 

@@ -98,6 +98,10 @@ impl Reader {
                 }
                 End::Broken(error) => Some(error),
             };
+            if trouble.as_ref().and_then(ApiError::code) == Some(403) {
+                // Somebody has to grant the right first.
+                pauses.skip_to_longest();
+            }
             if fate >= Fate::Ended {
                 let at = *give_up_at.get_or_insert_with(|| Instant::now() + LAST_LINES_WAIT);
                 if Instant::now() >= at {
