@@ -232,9 +232,12 @@ fn an_api_server_that_is_away_only_delays() {
     engine.until_synced(EngineKind::PodApplication);
     namespace
         .apply(&json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "m" } }));
+    let lists = engine.calls().total(Verb::List, "pods");
     plane.restart();
     set_status(&namespace, &object.pod, &app_state(&json!({ "running": {} })));
     engine.until_observed(&pod, "it runs", is_running);
+    let again = || (engine.calls().total(Verb::List, "pods") > lists).then_some(());
+    wait::until("its version is too old and everything is told again", again);
     assert_eq!(app_pods(&namespace), 1);
 }
 
@@ -249,7 +252,7 @@ fn a_missing_right_disables_one_engine_with_a_sentence() {
     namespace.apply(&json!({
         "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": { "name": "r" },
         "rules": [
-            { "apiGroups": [""], "resources": ["pods"], "verbs": ["list", "watch"] },
+            { "apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch"] },
             { "apiGroups": [""], "resources": ["pods/ephemeralcontainers"], "verbs": ["patch"] },
             { "apiGroups": [""], "resources": ["pods/log"], "verbs": ["get"] },
         ],

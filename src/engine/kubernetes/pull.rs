@@ -179,10 +179,11 @@ impl Pull {
         plan.object.pod.clone_from(&name);
         let (sender, seen) = watch::channel(Seen::Nothing);
         let table = || self.table.lock().unwrap_or_else(PoisonError::into_inner);
-        if table().insert(name.clone(), sender).is_some() {
-            // Somebody asked twice: the pod is the same, and so is what is told of it.
-            tracing::debug!(image = %plan.image, "is being pulled already");
+        if table().contains_key(&name) {
+            // Asked for twice: the pod is the same, and so is what is told of it.
+            return;
         }
+        table().insert(name.clone(), sender);
         let began = Instant::now();
         self.tell(node.clone(), PullState::Scheduling { why: None }).await;
         let made = self.create(&plan).await;
@@ -242,9 +243,8 @@ impl Pull {
                 _ => {}
             }
             tokio::select! {
-                changed = seen.changed() => if changed.is_err() {
-                    return (node, PullState::Failed { why: "another pull took over".into() });
-                },
+                // The sender is in the table until this pull is over.
+                _ = seen.changed() => {}
                 () = tokio::time::sleep_until(give_up_at) => {
                     let why = format!("the node did not have it after {PULL_SECONDS_MAX} s");
                     return (node, PullState::Failed { why });

@@ -54,6 +54,12 @@ fn needs(own: &Own, engines: &[EngineKind]) -> Vec<Need> {
         in_own("get", "pods/log", "the output of applications in this pod cannot be kept"),
         in_apps(Some(pod), "list", "pods", lost_states),
         in_apps(Some(pod), "watch", "pods", lost_states),
+        in_apps(
+            Some(pod),
+            "get",
+            "pods",
+            "a pod whose creation was not answered is not recognised",
+        ),
         in_apps(Some(pod), "create", "pods", "applications cannot get pods of their own"),
         in_apps(Some(pod), "delete", "pods", "applications in pods could not be stopped"),
         in_apps(Some(pod), "get", "pods/log", "the output of applications in pods cannot be kept"),

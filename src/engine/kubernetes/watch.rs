@@ -25,6 +25,8 @@ const WATCH_SECONDS: u64 = 290;
 const SILENCE_MAX: Duration = Duration::from_secs(150);
 /// Longest event, in bytes; etcd takes objects of 1.5 MiB, JSON is larger.
 const EVENT_BYTES_MAX: usize = 8 << 20;
+/// Pause after an answer 403: somebody has to grant the right first.
+const FORBIDDEN_PAUSE: Duration = Duration::from_secs(30);
 /// A watch that ends sooner than this is followed by a pause.
 const WATCH_SHORT: Duration = Duration::from_secs(1);
 
@@ -111,10 +113,14 @@ impl Watch {
                     pauses.pause().await;
                 }
                 End::Failed(error) => {
+                    let forbidden = error.code() == Some(403);
                     if !self.tell(Watched::Failed(error)).await {
                         return;
                     }
-                    pauses.pause().await;
+                    match forbidden {
+                        true => tokio::time::sleep(FORBIDDEN_PAUSE).await,
+                        false => pauses.pause().await,
+                    }
                 }
             }
         }

@@ -58,18 +58,22 @@ pub struct KubeEngine {
 impl KubeEngine {
     /// With both engines, for the desktop pod of that namespace.
     pub fn start(kubeconfig: &Path, namespace: &Namespace<'_>, desktop: &Value) -> Self {
+        let uid = desktop["metadata"]["uid"].as_str().unwrap().to_owned();
+        Self::start_in(kubeconfig, namespace.name.clone(), uid)
+    }
+
+    fn start_in(kubeconfig: &Path, namespace: String, uid: String) -> Self {
         let engines = vec![EngineKind::EphemeralContainer, EngineKind::PodApplication];
         let policy = Policy { engines, ..Policy::default() };
-        let uid = desktop["metadata"]["uid"].as_str().unwrap().to_owned();
         let pod = PodIdentity {
             name: Some(DESKTOP.into()),
-            namespace: Some(namespace.name.clone()),
+            namespace: Some(namespace.clone()),
             uid: Some(uid.clone()),
             ..PodIdentity::default()
         };
         let kubeconfig: Option<PathBuf> = Some(kubeconfig.to_owned());
         let config = EngineConfig { pod, port: 29791, policy: Arc::new(policy), kubeconfig };
-        Self::with(config, namespace.name.clone(), uid)
+        Self::with(config, namespace, uid)
     }
 
     fn with(config: EngineConfig, namespace: String, uid: String) -> Self {
@@ -144,6 +148,18 @@ impl KubeEngine {
         let work = RemoteWork::Ephemeral(Box::new(plan));
         self.tell(Command::Launch { run: run.clone(), app, object: object.clone(), work });
         object
+    }
+
+    fn obey(&self, line: &str) {
+        let (word, task) = line.split_once(' ').unwrap();
+        match word {
+            "launch" => drop(self.launch_ephemeral(&run(task))),
+            _ => self.tell(Command::Stop {
+                run: run(task),
+                term_after: SOON,
+                kill_after: Duration::from_millis(500),
+            }),
+        }
     }
 
     fn pod_plan(&self) -> PodPlan {
@@ -277,6 +293,44 @@ fn container_plan() -> ContainerPlan {
         cwd: None,
         run_as: RunAs { uid: 4096, gid: 4096, groups: vec![] },
         mounts: vec![],
+    }
+}
+
+/// The engine in a process of its own: its events as JSON, commands from stdin.
+pub fn play(kubeconfig: &Path, namespace: String, uid: String, say: impl Fn(Value)) {
+    let engine = KubeEngine::start_in(kubeconfig, namespace, uid);
+    engine.until_synced(EngineKind::EphemeralContainer);
+    say(json!({ "ready": std::process::id() }));
+    let (lines, read) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        for line in std::io::stdin().lines().map_while(Result::ok) {
+            lines.send(line).unwrap();
+        }
+    });
+    let mut told = 0;
+    loop {
+        match read.recv_timeout(Duration::from_millis(1)) {
+            Ok(line) => engine.obey(&line),
+            Err(std::sync::mpsc::RecvTimeoutError::Timeout) => {}
+            Err(std::sync::mpsc::RecvTimeoutError::Disconnected) => return,
+        }
+        let news: Vec<_> = engine.seen.lock().unwrap()[told..].iter().filter_map(in_json).collect();
+        told = engine.seen.lock().unwrap().len();
+        news.into_iter().for_each(&say);
+    }
+}
+
+fn in_json(event: &Event) -> Option<Value> {
+    match event {
+        Event::Accepted { run, .. } => Some(json!({ "accepted": run.task })),
+        Event::Observed { what: Observation::Running { at, pid, .. }, .. } => {
+            Some(json!({ "running": pid, "at": at }))
+        }
+        Event::Observed { what: Observation::Ended { exit, cause, at }, .. } => {
+            Some(json!({ "ended": exit, "cause": cause, "at": at }))
+        }
+        Event::StopStep { step, .. } => Some(json!({ "step": step.step, "detail": step.detail })),
+        _ => None,
     }
 }
 

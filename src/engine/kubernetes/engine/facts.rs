@@ -31,8 +31,29 @@ impl Known {
     }
 
     pub(super) fn set_api(&mut self, api: ApiState) {
-        self.changed |= self.facts.api != api;
+        if self.facts.api == api {
+            return;
+        }
+        match &api {
+            // Its words differ from attempt to attempt.
+            ApiState::Away(why) if !matches!(self.facts.api, ApiState::Away(_)) => {
+                tracing::warn!("{why}");
+            }
+            ApiState::Answers => tracing::info!("the Kubernetes API server answers"),
+            _ => {}
+        }
+        self.changed = true;
         self.facts.api = api;
+    }
+
+    /// Whether deskd is known not to see pods of a namespace.
+    pub(super) fn is_denied(&self, namespace: &str) -> bool {
+        self.facts.rights.iter().any(|right| {
+            !right.allowed
+                && right.namespace == namespace
+                && right.resource == "pods"
+                && matches!(right.verb.as_str(), "list" | "watch")
+        })
     }
 
     /// A request failed: an answer is an answer, whatever it says.

@@ -207,8 +207,13 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
                 Some(input) = self.news.recv() => self.input(input),
                 () = sleep_until(due) => self.run_due(),
             }
-            // Those that are done.
-            while self.workers.try_join_next().is_some() {}
+            while let Some(done) = self.workers.try_join_next() {
+                if let Err(error) = done
+                    && error.is_panic()
+                {
+                    tracing::error!(%error, "a part of the Kubernetes engine failed");
+                }
+            }
         }
     }
 
@@ -269,7 +274,12 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
             }
             Watched::Works => self.known.set_api(ApiState::Answers),
             Watched::Failed(error) => {
-                if error.code() == Some(403) {
+                let namespace = match which {
+                    Which::Own => &self.own.namespace,
+                    Which::Apps => &self.own.apps_namespace,
+                };
+                // Not again and again for a right that is known to be missing.
+                if error.code() == Some(403) && !self.known.is_denied(namespace) {
                     self.ask_rights.notify_one();
                 }
                 self.known.failed(&error);

@@ -60,7 +60,14 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
             pod: pod.metadata.name.clone(),
             container: APP_CONTAINER.to_owned(),
         };
-        let seen = status::look(&pod, APP_CONTAINER, false, now_ms());
+        let mut seen = status::look(&pod, APP_CONTAINER, false, now_ms());
+        let by_deskd = |known: &Run| known.stop.is_some() || known.forgotten;
+        if pod.metadata.deletion_timestamp.is_some()
+            && !self.runs.get(&run).is_some_and(by_deskd)
+            && let Some(Observation::Ended { cause: cause @ None, .. }) = &mut seen.what
+        {
+            *cause = Some("somebody deleted its pod".to_owned());
+        }
         if seen.look_again_at.is_some() {
             self.look_again.insert(run.clone(), pod);
         } else {

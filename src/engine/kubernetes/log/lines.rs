@@ -81,6 +81,7 @@ impl Lines {
         self.time = None;
         self.first = true;
         self.handled = 0;
+        self.words = None;
         let (second, skip) = match &self.position {
             Position::Start => (None, Skip::Nothing),
             Position::Mark(LogMark { time, lines_at_time, partial_bytes }) => {

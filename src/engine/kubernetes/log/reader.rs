@@ -79,6 +79,8 @@ impl Reader {
             let end = self.stream(lines).await;
             let trouble = match end {
                 End::Unheard => return None,
+                // Everything was read before: kubelet has removed the container since.
+                End::Proper if fate >= Fate::Ended && has_read => return None,
                 End::Proper if fate >= Fate::Ended => return lines.words(),
                 End::Proper => {
                     has_read = true;
@@ -96,6 +98,10 @@ impl Reader {
                 }
                 End::Broken(error) => Some(error),
             };
+            if trouble.as_ref().and_then(ApiError::code) == Some(403) {
+                // Somebody has to grant the right first.
+                pauses.skip_to_longest();
+            }
             if fate >= Fate::Ended {
                 let at = *give_up_at.get_or_insert_with(|| Instant::now() + LAST_LINES_WAIT);
                 if Instant::now() >= at {
@@ -205,3 +211,6 @@ async fn silence_after_end(fate: &mut watch::Receiver<Fate>) {
     }
     tokio::time::sleep(SILENCE_AFTER_END).await;
 }
+
+#[cfg(test)]
+mod tests;
