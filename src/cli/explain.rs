@@ -60,8 +60,21 @@ fn of_local(plan: &LocalPlan) -> Fields {
     vec![
         ("command", shell_words::join(&plan.argv)),
         ("directory", plan.program.cwd.clone().unwrap_or_default()),
-        ("environment", env(&plan.env)),
+        ("environment", of_environment(plan)),
     ]
+}
+
+/// What is the application's own; the rest is the daemon's, and long.
+fn of_environment(plan: &LocalPlan) -> String {
+    let own = |name: &str| {
+        matches!(name, "DISPLAY" | "XAUTHORITY") || plan.program.env.contains_key(name)
+    };
+    let (own, inherited): (Vec<_>, Vec<_>) =
+        plan.env.iter().cloned().partition(|(name, _)| own(name));
+    match inherited.len() {
+        0 => env(&own),
+        count => format!("{}\ninherited: {count}", env(&own)).trim().to_owned(),
+    }
 }
 
 fn of_ephemeral(plan: &EphemeralPlan) -> Fields {

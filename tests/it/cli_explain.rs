@@ -57,7 +57,7 @@ fn a_local_plan_is_told_in_a_few_lines() {
     let fake = fake(&json!({
         "engine": "local",
         "local": {
-            "argv": ["xclock", "a b"], "env": [["DISPLAY", ":0"]],
+            "argv": ["xclock", "a b"], "env": [["A", "1"], ["DISPLAY", ":0"]],
             "program": {
                 "command": ["xclock"], "cwd": "/home/anna", "env": {}, "umask": null,
                 "rlimits": {}, "nice": null, "oom_score_adj": null
@@ -71,7 +71,7 @@ fn a_local_plan_is_told_in_a_few_lines() {
         ask(&fake, &args),
         "xclock would run as local, a program of deskd's container:\n  \
          - it is a program of this container\nnot pod_application: the app has no image\n\n\
-         command      xclock 'a b'\ndirectory    /home/anna\nenvironment  DISPLAY=:0\n"
+         command      xclock 'a b'\ndirectory    /home/anna\nenvironment  DISPLAY=:0\n             inherited: 1\n"
     );
     assert_eq!(fake.seen()[0].line, "GET /v1/apps/xclock/plan?arg=a%20b&engine=local");
 }

@@ -186,7 +186,7 @@ const INSISTED: &[Row] = &[
         },
         Err(Code::CannotBePlaced),
         &[
-            "cannot run as an ephemeral container: it asks for requests cpu=500m (class `gold`)",
+            "cannot run as an ephemeral container: it asks for requests cpu=500m, limits",
             "which only a pod of its own can have",
             "a pod of its own could run it",
         ],

@@ -20,20 +20,25 @@ const CLASSES: &[Row] = &[
         |c| class(c, "gold"),
         Ok(PodApplication),
         &[
-            "it asks for requests cpu=500m (class `gold`), limits memory=4Gi (class `gold`), \
-             1 GPU (nvidia.com/gpu) (class `gold`), a node with gpu=true (class `gold`)",
+            "it asks for requests cpu=500m, limits memory=4Gi, 1 GPU (nvidia.com/gpu), a node with \
+             gpu=true (execute class `gold`)",
             "it draws slower",
             "not ephemeral_container: it asks for requests cpu=500m",
         ],
     ),
     ("a node selector", |c| class(c, "node"), Ok(PodApplication), &["a node with disk=ssd"]),
-    ("a runtime class", |c| class(c, "sandbox"), Ok(PodApplication), &["class `gvisor`"]),
+    (
+        "a runtime class",
+        |c| class(c, "sandbox"),
+        Ok(PodApplication),
+        &["the runtime class `gvisor`"],
+    ),
     ("tolerations", |c| class(c, "tainted"), Ok(PodApplication), &["nodes with a taint"]),
     (
         "the default class",
         |c| c.policy.default_class = Some("node".into()),
         Ok(PodApplication),
-        &["a node with disk=ssd (class `node`)"],
+        &["a node with disk=ssd (execute class `node`)"],
     ),
     (
         "the default class and a document that insists",
