@@ -11,11 +11,12 @@ use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 
 use super::limits::{IDEMPOTENCY_KEY_BYTES_MAX, WAIT_MS_MAX};
+use crate::domain::document::DocumentError;
 use crate::domain::plan::{Rejected, UnplannableCode};
 use crate::domain::task::TaskState;
 use crate::logs::ReadError;
 use crate::supervisor::{
-    LaunchError, LogOpenError, PullError, RefusalCode, RemoveError, StopError,
+    AppError, LaunchError, LogOpenError, PullError, RefusalCode, RemoveError, StopError,
 };
 
 /// The body of every answer that is not a success.
@@ -67,12 +68,15 @@ pub enum ApiError {
         /// One sentence.
         message: String,
     },
-    /// The application belongs to the configuration file.
-    #[error("application `{0}` comes from the configuration file and can only be changed there")]
-    AppFromConfig(String),
     /// An image cannot be pulled.
     #[error(transparent)]
     Pull(#[from] PullError),
+    /// Applications were not changed.
+    #[error(transparent)]
+    App(#[from] AppError),
+    /// What looks like an application's document is none.
+    #[error("the application document cannot be read: {0}")]
+    Document(#[from] DocumentError),
     /// The application has no icon file that may be served.
     #[error("application `{0}` has no icon file (svg or png)")]
     NoIcon(String),
@@ -180,7 +184,11 @@ impl ApiError {
             Self::Log { kind: LogErrorKind::Io, .. } => {
                 (S::INTERNAL_SERVER_ERROR, "log_unreadable")
             }
-            Self::AppFromConfig(_) => (S::CONFLICT, "app_from_config"),
+            Self::App(AppError::Unknown(_)) => (S::NOT_FOUND, "unknown_app"),
+            Self::App(AppError::FromConfig(_)) => (S::CONFLICT, "app_from_config"),
+            Self::App(AppError::FromDirectory { .. }) => (S::CONFLICT, "app_from_directory"),
+            Self::App(AppError::Ending) => (S::SERVICE_UNAVAILABLE, "shutting_down"),
+            Self::Document(_) => (S::BAD_REQUEST, "invalid_document"),
             Self::NoIcon(_) => (S::NOT_FOUND, "no_icon"),
             Self::InvalidApp(_) => (S::BAD_REQUEST, "invalid_app"),
             Self::Body(_) => (S::BAD_REQUEST, "invalid_body"),

@@ -12,6 +12,7 @@
 //! **Invariant**: no handler holds on to the supervisor. Reads come from the newest snapshot, logs
 //! from files, and a slow client waits in its own connection.
 
+mod app_input;
 mod apps;
 mod desktop;
 mod encode;
@@ -56,6 +57,7 @@ pub use router::openapi_json;
 pub use token::{Token, TokenError};
 pub use usage::TaskUsage;
 
+use crate::domain::access::Identity;
 use crate::supervisor::Handle;
 
 /// What the API needs to know.
@@ -69,6 +71,8 @@ pub struct ApiConfig {
     pub token: Token,
     /// Host names the panel may be reached by, besides loopback and the bound address.
     pub panel_hosts: Vec<String>,
+    /// Who uses this desktop: applications denied to them are left out of lists.
+    pub identity: Identity,
     /// Limits.
     pub limits: Limits,
 }
@@ -130,6 +134,7 @@ pub fn build(
         sessions: session::Sessions::new(&config.token),
         token: config.token,
         panel_hosts: config.panel_hosts,
+        identity: config.identity,
         panel_url: tcp_address.map(panel_url),
         limits: config.limits,
         counters: metrics::Counters::default(),

@@ -53,7 +53,7 @@ fn v1_routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new()
         .routes(routes!(desktop::desktop))
         .routes(routes!(desktop::probe))
-        .routes(routes!(apps::list_apps, apps::put_app))
+        .routes(routes!(apps::list_apps, apps::put_apps))
         .routes(routes!(apps::get_app, apps::delete_app))
         .routes(routes!(apps::plan))
         .routes(routes!(apps::icon))

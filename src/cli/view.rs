@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::failure::Failure;
 use super::output::{Cell, Out, Tone, ago, rfc3339, span};
 use crate::domain::app::{App, AppSource};
+use crate::domain::container_app::ContainerApp;
 use crate::domain::kubernetes::ObjectRef;
 use crate::domain::task::{Exit, Task, TaskState};
 use crate::supervisor::Desktop;
@@ -149,6 +150,7 @@ pub fn app(app: &App, out: &mut Out) -> Result<(), Failure> {
         ("name", app.display_name.clone()),
         ("from", source(app).to_owned()),
         ("problems", app.problems.join("\n")),
+        ("image", app.container.as_ref().map(|container| image(container)).unwrap_or_default()),
         ("command", shell_words::join(&app.local.command)),
         ("directory", app.local.cwd.clone().unwrap_or_default()),
         ("environment", env.join("\n")),
@@ -156,8 +158,29 @@ pub fn app(app: &App, out: &mut Out) -> Result<(), Failure> {
         ("icon", app.icon.clone().map(|icon| short(&icon)).unwrap_or_default()),
         ("keywords", app.keywords.join(", ")),
         ("categories", app.categories.join(", ")),
+        ("file types", file_types(app)),
         ("WM_CLASS", app.wm_class.clone().unwrap_or_default()),
     ])
+}
+
+fn file_types(app: &App) -> String {
+    let extensions = app.file_extensions.iter().map(|extension| format!(".{extension}"));
+    extensions.chain(app.mime_types.iter().cloned()).collect::<Vec<_>>().join(", ")
+}
+
+/// The image and what its document asks for.
+fn image(container: &ContainerApp) -> String {
+    let said = [
+        container.engine.map(|engine| format!("engine {}", engine.as_str())),
+        container.execute_class.as_ref().map(|class| format!("class {class}")),
+        container.size_bytes.map(|bytes| format!("{} MiB", bytes >> 20)),
+        container.architecture.clone(),
+    ];
+    let said: Vec<_> = said.into_iter().flatten().collect();
+    match said.join(", ") {
+        said if said.is_empty() => container.image.clone(),
+        said => format!("{} ({said})", container.image),
+    }
 }
 
 /// A `data:` URL is nothing to read.

@@ -143,6 +143,8 @@ pub struct DisplaySettings {
     pub xauthority: Option<PathBuf>,
     /// Readiness needs TCP 6000 + N.
     pub require_tcp: bool,
+    /// A handshake is made there: readiness needs it, or application pods do.
+    pub check_tcp: bool,
     /// Readiness needs MIT-SHM.
     pub require_shm: bool,
     /// Limit of one handshake.

@@ -233,6 +233,11 @@ impl<'t> Reader<'t> {
             });
             found.map_or(Duration::from_millis(default), |found| found.value)
         };
+        // Application pods draw over TCP: without it none of them could be launched.
+        let for_pods = policy.engines.contains(&EngineKind::PodApplication);
+        let require_tcp = section
+            .boolean("require_tcp")
+            .unwrap_or_else(|| (self.env)("X11LISTEN").as_deref() == Some("tcp") || for_pods);
         DisplaySettings {
             name: self
                 .pick("DISPLAY", &section, "name", ":0", values::display)
@@ -241,11 +246,8 @@ impl<'t> Reader<'t> {
                 .text("XAUTHORITY", &section, "xauthority", "/home/balloon/.Xauthority")
                 .map(PathBuf::from)
                 .or_else(home),
-            // Application pods draw over TCP: without it none of them could be launched.
-            require_tcp: section.boolean("require_tcp").unwrap_or_else(|| {
-                (self.env)("X11LISTEN").as_deref() == Some("tcp")
-                    || policy.engines.contains(&EngineKind::PodApplication)
-            }),
+            require_tcp,
+            check_tcp: require_tcp || for_pods,
             require_shm: section.boolean("require_shm").unwrap_or(true),
             handshake_timeout: timeout(
                 "handshake_timeout",

@@ -76,7 +76,8 @@ mod tests {
 
     #[test]
     fn names_groups_and_all_are_permitted_and_deny_wins() {
-        let table: [(Option<&[&str]>, &[&str], bool); 11] = [
+        type Names<'a> = &'a [&'a str];
+        let table: [(Option<Names<'_>>, Names<'_>, bool); 11] = [
             (None, &[], true),
             (Some(&["all"]), &[], true),
             (Some(&["anna"]), &[], true),

@@ -1,6 +1,7 @@
 //! Applications: what can be launched.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
@@ -99,6 +100,15 @@ pub struct App {
     pub source: AppSource,
     /// What is wrong with its description, in sentences; the app is still listed.
     pub problems: Vec<String>,
+}
+
+/// An application of the watched directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DirectoryApp {
+    /// The application.
+    pub app: App,
+    /// The file that describes it.
+    pub file: PathBuf,
 }
 
 impl App {

@@ -7,8 +7,8 @@ mod process;
 
 pub use cgroup::MemoryCgroup;
 pub use process::{
-    ProcessStat, env_value, ignored_signals, look_at, pids, read_env_value, read_soft_limit,
-    read_stat, soft_limit,
+    ProcessStat, env_value, ignored_signals, look_at, pids, read_cgroup, read_env_value,
+    read_soft_limit, read_stat, soft_limit,
 };
 
 pub mod sockets;

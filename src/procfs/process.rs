@@ -127,6 +127,13 @@ pub fn read_env_value(pid: u32, key: &str) -> Option<Vec<u8>> {
     env_value(&read(pid, "environ").ok()?, key).map(<[u8]>::to_vec)
 }
 
+/// The text of a process's `/proc/PID/cgroup` (cgroups(7)); nothing when it is gone. Processes with
+/// the same text are in the same cgroup of every hierarchy, so those of one container have it.
+#[must_use]
+pub fn read_cgroup(pid: u32) -> Option<String> {
+    String::from_utf8(read(pid, "cgroup").ok()?).ok()
+}
+
 fn read(pid: u32, file: &str) -> io::Result<Vec<u8>> {
     let file = std::fs::File::open(format!("/proc/{pid}/{file}"))?;
     let mut bytes = Vec::with_capacity(512);
@@ -155,6 +162,7 @@ mod tests {
         assert!(stat.is_alive());
         assert!(pids().unwrap().contains(&pid));
         assert!(read_soft_limit(pid, "Max open files").unwrap() > 0);
+        assert!(read_cgroup(pid).unwrap().contains(':'));
     }
 
     #[test]

@@ -2,12 +2,13 @@
 //! effects, then the snapshot, then the answers. So whatever somebody was told is on record and
 //! visible, and whatever the keeper was asked for survives a `kill -9` of the daemon.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
+use super::apps::Apps;
 use super::busy::Busy;
 use super::handle::{LaunchAdmission, LaunchError};
 use super::health::Health;
@@ -21,9 +22,8 @@ use super::snapshot::{Desktop, Snapshot};
 use super::table::Table;
 use super::windows::Windows;
 use crate::display::DisplayHandle;
-use crate::domain::app::App;
 use crate::domain::display::DisplayStatus;
-use crate::domain::id::{AppId, TaskId};
+use crate::domain::id::TaskId;
 use crate::domain::task::{Task, TaskEvent, UnixMs};
 use crate::engine::local::{Frame, FrameError, LocalEngine, frame};
 use crate::keeper::wire::{RunId, ToKeeper};
@@ -41,7 +41,7 @@ pub(super) struct Driver {
     pub(super) display_thread: DisplayHandle,
     pub(super) own_inputs: mpsc::Sender<Input>,
     pub(super) table: Table,
-    pub(super) apps: BTreeMap<AppId, Arc<App>>,
+    pub(super) apps: Apps,
     pub(super) apps_generation: u64,
     pub(super) journal: Journal,
     pub(super) remote: Remote,
@@ -83,7 +83,7 @@ pub(super) struct Parts {
     pub(super) journal: Journal,
     pub(super) remote: Remote,
     pub(super) table: Table,
-    pub(super) apps: BTreeMap<AppId, Arc<App>>,
+    pub(super) apps: Apps,
     pub(super) keeper_started_at: Option<UnixMs>,
     pub(super) busy: Arc<Busy>,
     pub(super) epoch: u64,
@@ -185,8 +185,9 @@ impl Driver {
                 let env = self.table.get(&task).map(|entry| entry.env.clone());
                 self.answer(reply, env);
             }
-            Input::PutApp(app, reply) => self.put_app(*app, reply),
+            Input::PutApps(apps, reply) => self.put_apps(apps, reply),
             Input::RemoveApp(app, reply) => self.remove_app(&app, reply),
+            Input::DirectoryApps(apps, reply) => self.directory_apps(apps, reply),
             Input::FollowLog(task, reply) => self.follow_log(task, reply),
             Input::Probe(reply) => self.probe(reply),
             Input::Keeper(message) => self.keeper_said(message),
@@ -233,8 +234,7 @@ impl Driver {
         }
         self.journal.flush();
         if self.journal.wants_rewrite() {
-            let apps = self.apps.values().map(Arc::as_ref).filter(|app| super::apps::is_added(app));
-            self.journal.rewrite(self.keeper_started_at, self.table.iter(), apps);
+            self.journal.rewrite(self.keeper_started_at, self.table.iter(), self.apps.added());
         }
         self.send_effects();
         self.publish();
@@ -298,7 +298,7 @@ impl Driver {
         let apps = if old.apps_generation == self.apps_generation {
             old.apps.clone()
         } else {
-            Arc::new(self.apps.values().cloned().collect())
+            Arc::new(self.apps.all())
         };
         self.snapshots.send_replace(Arc::new(Snapshot {
             epoch: self.epoch,

@@ -42,7 +42,7 @@ impl Driver {
             program: program(app, &self.settings.inherited_env),
             headroom: self.cgroup.as_ref().map(MemoryCgroup::headroom).unwrap_or_default(),
             kubernetes: self.remote.facts.clone(),
-            policy: self.settings.policy.clone(),
+            policy: self.settings.kubernetes.policy.clone(),
             remote_tasks: u32::try_from(remote).unwrap_or(u32::MAX),
             unique_keys: unique_keys.collect(),
         };

@@ -3,11 +3,11 @@
 use tokio::sync::oneshot;
 
 use super::handle::{
-    AppChange, LaunchAdmission, LaunchError, LaunchRequest, LogFollow, LogOpenError, PullError,
-    RemoveError, StopAdmission, StopError, StopRequest,
+    AppChange, AppError, LaunchAdmission, LaunchError, LaunchRequest, LogFollow, LogOpenError,
+    PullError, RemoveError, StopAdmission, StopError, StopRequest,
 };
 use crate::display::DisplayEvent;
-use crate::domain::app::App;
+use crate::domain::app::{App, DirectoryApp};
 use crate::domain::display::DisplayStatus;
 use crate::domain::id::{AppId, TaskId};
 use crate::domain::plan::{LaunchSpec, Plan};
@@ -35,10 +35,12 @@ pub enum Input {
     Remove(TaskId, Reply<Result<(), RemoveError>>),
     /// Show a task's environment.
     Env(TaskId, Reply<Option<Vec<EnvVar>>>),
-    /// Add or replace an app.
-    PutApp(Box<App>, Reply<AppChange>),
+    /// Add or replace apps, all or none.
+    PutApps(Vec<App>, Reply<Result<Vec<AppChange>, AppError>>),
     /// Remove an app.
-    RemoveApp(AppId, Reply<AppChange>),
+    RemoveApp(AppId, Reply<Result<(), AppError>>),
+    /// The apps of the watched directory, all of them.
+    DirectoryApps(Vec<DirectoryApp>, Reply<()>),
     /// Follow a log.
     FollowLog(TaskId, Reply<Result<LogFollow, LogOpenError>>),
     /// Look at the display again.

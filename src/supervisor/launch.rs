@@ -29,7 +29,11 @@ impl Driver {
             return self.launched_before(&task, same, reply);
         }
         match self.admit(&request) {
-            Err(error) => self.answer(reply, Err(error)),
+            Err(error) => {
+                if let Some((_, reply)) = self.remote.hold(request, reply, &error) {
+                    self.answer(reply, Err(error));
+                }
+            }
             Ok(plan) => {
                 let id = self.insert(request, &plan);
                 let run = RunId { task: id, run: 1 };

@@ -27,8 +27,8 @@ mod windows;
 
 pub use crate::engine::kubernetes::{Refusal, RefusalCode};
 pub use handle::{
-    AppChange, Handle, LaunchAdmission, LaunchError, LaunchRequest, LogFollow, LogOpenError,
-    PullError, RemoveError, StopAdmission, StopError, StopRequest,
+    AppChange, AppError, Handle, LaunchAdmission, LaunchError, LaunchRequest, LogFollow,
+    LogOpenError, PullError, RemoveError, StopAdmission, StopError, StopRequest,
 };
 pub use settings::Settings;
 pub use snapshot::{Changes, Desktop, Snapshot};

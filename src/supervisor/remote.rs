@@ -6,37 +6,41 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use tokio::sync::mpsc;
-
-use super::driver::{Driver, now_ms};
-use super::handle::{LaunchAdmission, LaunchError};
+use super::driver::{Driver, LaunchReply, now_ms};
+use super::handle::{LaunchAdmission, LaunchError, LaunchRequest};
 use super::log_mark::log_mark;
 use super::table::Entry;
 use crate::domain::id::{AppId, TaskId};
 use crate::domain::kubernetes::{APP_CONTAINER, ObjectRef, container_name, pod_name};
-use crate::domain::plan::{EngineKind, KubernetesFacts, LaunchSpec};
+use crate::domain::plan::facts::ApiState;
+use crate::domain::plan::{EngineKind, KubernetesFacts, LaunchSpec, UnplannableCode};
 use crate::domain::task::{Exit, Rusage, Task, TaskEvent, TaskState};
-use crate::engine::kubernetes::{Command, Event, Observation, Refusal, RemoteWork};
+use crate::engine::kubernetes::{Command, CommandSender, Event, Observation, Refusal, RemoteWork};
 use crate::keeper::wire::{RunId, ToKeeper};
+
+/// Launches kept until the API answers or is known to be away.
+const HELD_LAUNCHES_MAX: usize = 1024;
 
 /// What the driver knows and remembers about the cluster.
 #[derive(Debug)]
 pub(super) struct Remote {
-    commands: mpsc::Sender<Command>,
+    commands: CommandSender,
     /// Sent once the journal has what they are about.
     outbox: Vec<Command>,
     pub(super) facts: Arc<KubernetesFacts>,
     /// The keeper said what it has, so logs can be resumed.
     welcomed: bool,
-    /// Runs that have an object, as of the last list of each engine.
+    /// Runs that had an object when an engine listed them, until that was compared with the table.
     present: BTreeMap<EngineKind, BTreeSet<RunId>>,
     /// Tasks on record as starting, of an earlier daemon: whether the API server heard of them is
     /// known after the first list.
     unsent: Vec<TaskId>,
+    /// Launches that need the API before it answered for the first time.
+    held: Vec<(LaunchRequest, LaunchReply)>,
 }
 
 impl Remote {
-    pub(super) fn new(commands: mpsc::Sender<Command>) -> Self {
+    pub(super) fn new(commands: CommandSender) -> Self {
         Self {
             commands,
             outbox: Vec::new(),
@@ -44,7 +48,24 @@ impl Remote {
             welcomed: false,
             present: BTreeMap::new(),
             unsent: Vec::new(),
+            held: Vec::new(),
         }
+    }
+
+    /// Keeps a launch until it is known whether the API answers; gives it back when that is known.
+    pub(super) fn hold(
+        &mut self,
+        request: LaunchRequest,
+        reply: LaunchReply,
+        refusal: &LaunchError,
+    ) -> Option<(LaunchRequest, LaunchReply)> {
+        let away = matches!(refusal, LaunchError::Unplannable(why)
+            if why.code == UnplannableCode::KubernetesUnavailable);
+        if self.facts.api == ApiState::Unknown && away && self.held.len() < HELD_LAUNCHES_MAX {
+            self.held.push((request, reply));
+            return None;
+        }
+        Some((request, reply))
     }
 
     pub(super) fn tell(&mut self, command: Command) {
@@ -53,7 +74,7 @@ impl Remote {
 
     /// False when the engine ended or does not keep up.
     pub(super) fn flush(&mut self) -> bool {
-        self.outbox.drain(..).all(|command| self.commands.try_send(command).is_ok())
+        self.outbox.drain(..).all(|command| self.commands.send(command))
     }
 }
 
@@ -111,8 +132,14 @@ impl Driver {
     }
 
     fn cluster_is(&mut self, facts: KubernetesFacts) {
-        let stale = matches!(facts.api, crate::domain::plan::facts::ApiState::Away(_));
+        let stale = matches!(facts.api, ApiState::Away(_));
         self.remote.facts = Arc::new(facts);
+        self.resume_all_remote();
+        if self.remote.facts.api != ApiState::Unknown {
+            for (request, reply) in std::mem::take(&mut self.remote.held) {
+                self.launch(request, reply);
+            }
+        }
         for id in self.remote_tasks(|task| !task.is_over()) {
             self.apply(&id, TaskEvent::Stale(stale));
         }
@@ -286,10 +313,14 @@ impl Driver {
 
     /// Compares what is on record with what exists, once both are known.
     fn resume_remote(&mut self, engine: EngineKind) {
-        if !self.remote.welcomed || !self.health.looked {
+        // Without these no plan can be made: a launch on record is not to be refused for that.
+        let facts = &self.remote.facts;
+        let known =
+            facts.api == ApiState::Answers && facts.own_pod.is_some() && !facts.rights.is_empty();
+        if !self.remote.welcomed || !self.health.looked || !known {
             return;
         }
-        let Some(present) = self.remote.present.get(&engine).cloned() else { return };
+        let Some(present) = self.remote.present.remove(&engine) else { return };
         let mine = |driver: &Self, id: &TaskId| {
             driver.table.get(id).is_some_and(|entry| entry.task.engine == engine)
         };

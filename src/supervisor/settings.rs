@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::display::DisplayConfig;
 use crate::domain::app::App;
 use crate::domain::display::DisplayStatus;
-use crate::domain::policy::Policy;
+use crate::engine::kubernetes::EngineConfig;
 
 /// Everything the supervisor needs to know; made from the configuration.
 #[derive(Debug, Clone)]
@@ -32,8 +32,8 @@ pub struct Settings {
     pub tcp_wanted: bool,
     /// Shared memory decides readiness.
     pub shm_wanted: bool,
-    /// What the operator decided about remote engines.
-    pub policy: Arc<Policy>,
+    /// The desktop's own pod, the way to the Kubernetes API, and what the operator decided.
+    pub kubernetes: EngineConfig,
     /// Apps of the configuration file.
     pub apps: Vec<App>,
     /// How long windows that were asked to close get before SIGTERM.

@@ -12,7 +12,10 @@ pub fn init(filter: Option<&str>) {
     let wanted = filter.map(str::parse::<Targets>).transpose();
     let targets = match &wanted {
         Ok(Some(targets)) => targets.clone(),
-        _ => Targets::new().with_default(LevelFilter::INFO),
+        // kube logs each failed attempt as an error; the engine says once what is the matter.
+        _ => Targets::new()
+            .with_default(LevelFilter::INFO)
+            .with_target("kube_client", LevelFilter::OFF),
     };
     let registry = tracing_subscriber::registry().with(targets);
     let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);

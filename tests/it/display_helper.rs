@@ -1,5 +1,5 @@
-//! The display room in a process of its own, so that a test can put it into other namespaces and
-//! other users: this binary started again by `support::xvnc::Helper`.
+//! A room in a process of its own, so that a test can put it into other namespaces and other users:
+//! this binary started again by `support::xvnc::Helper`.
 
 use std::io::Write;
 use std::time::Duration;
@@ -19,6 +19,9 @@ pub enum Role {
     Probe { display: String, key: String, tcp: bool, times: u32 },
     /// Proves shared memory over TCP and says the verdicts.
     ProveTcp { address: std::net::SocketAddr, key: String },
+    /// Runs the Kubernetes engine and says what it sees; reads `launch TASK` and `stop TASK` from
+    /// stdin.
+    KubeEngine { kubeconfig: std::path::PathBuf, namespace: String, uid: String },
     /// Says the events of a display thread; reads `look`, `close ID` from stdin.
     Follow { display: String, key: String, hang_ms: u64 },
 }
@@ -58,6 +61,9 @@ fn plays_its_role() {
                 Handshake::Answering(connection) => say(&proof::prove(&connection, limit)),
                 Handshake::Failed(state) => say(&state),
             }
+        }
+        Role::KubeEngine { kubeconfig, namespace, uid } => {
+            crate::support::kube_engine::play(&kubeconfig, namespace, uid, |event| say(&event));
         }
         Role::Follow { display, key, hang_ms } => follow(&display, &key, hang_ms),
     }

@@ -2,20 +2,19 @@
 //!
 //! Each row differs from what deskd makes, and is admitted, in one thing.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
+use crate::kubernetes_admission_rows::{ephemeral_rows, pod_rows};
 use crate::support::control_plane::ControlPlane;
 use crate::support::rights::{Answer, Caller, DESKTOP, Desk, desktop_pod};
 use crate::support::{control_plane, needs, wait};
 
 /// Admission is asked, nothing is stored.
 const DRY: &str = "?dryRun=All";
-
-/// What differs, as a JSON pointer and the value that is put there (null: taken away), and what the
-/// refusal says.
-type Row = (&'static str, Value, &'static str);
 
 fn plane() -> Option<&'static ControlPlane> {
     (control_plane::available() && needs::met(&["curl"], &[])).then(ControlPlane::shared)
@@ -45,121 +44,6 @@ fn assert_refused(answer: &Answer, what: &str, says: &str) {
     assert!(rule.contains("; "), "{what}: {rule}");
 }
 
-fn pod_rows() -> Vec<Row> {
-    let labels = |label: &str| -> &'static str {
-        Box::leak(format!("/metadata/labels/{}", label.replace('/', "~1")).into_boxed_str())
-    };
-    let container = json!({
-        "name": "second", "image": "elsewhere/x:1",
-        "securityContext": { "allowPrivilegeEscalation": false },
-    });
-    let secret =
-        json!([{ "name": "A", "valueFrom": { "secretKeyRef": { "name": "k", "key": "a" } } }]);
-    let token = json!({ "serviceAccountToken": { "path": "token" } });
-    let volume = |source: Value| {
-        let mut volume = source;
-        volume["name"] = json!("data");
-        volume
-    };
-    let image = "is not allowed: localhost/ is";
-    let foreign = "could get the traffic of another program";
-    let missing = "nobody could tell which task the pod is of";
-    let namespaces = "in namespaces of the node";
-    let refused_volume = "the volume data is none that applications may have";
-    let reads = "reads a secret that is not for applications";
-    let user = "does not run as the desktop's user";
-    vec![
-        (labels("app.kubernetes.io/managed-by"), json!("helm"), "app.kubernetes.io/managed-by"),
-        (labels("deskd.io/desktop-uid"), json!("other"), "deskd.io/desktop-uid is not the uid"),
-        (labels("deskd.io/desktop-uid"), Value::Null, "deskd.io/desktop-uid is not the uid"),
-        (labels("deskd.io/desktop"), json!("other"), "deskd.io/desktop is not the name"),
-        (labels("deskd.io/desktop-namespace"), json!("other"), "desktop-namespace is not the"),
-        (labels("type"), json!("database"), "set the label type"),
-        (labels("deskd.io/task"), Value::Null, missing),
-        (labels("deskd.io/run"), Value::Null, missing),
-        (labels("deskd.io/app"), Value::Null, missing),
-        (labels("netpol/ocapplication"), Value::Null, "set the label netpol/ocapplication"),
-        (labels("app"), json!("database"), foreign),
-        ("/spec/hostNetwork", json!(true), namespaces),
-        ("/spec/hostPID", json!(true), namespaces),
-        ("/spec/hostIPC", json!(true), namespaces),
-        ("/spec/containers/0/ports", json!([{ "containerPort": 80, "hostPort": 80 }]), "hostPort"),
-        ("/spec/volumes/-", volume(json!({ "hostPath": { "path": "/" } })), refused_volume),
-        (
-            "/spec/volumes/-",
-            volume(json!({ "nfs": { "server": "s", "path": "/" } })),
-            refused_volume,
-        ),
-        (
-            "/spec/volumes/-",
-            volume(json!({ "persistentVolumeClaim": { "claimName": "home" } })),
-            refused_volume,
-        ),
-        ("/spec/volumes/-", volume(json!({ "projected": { "sources": [token] } })), refused_volume),
-        ("/spec/volumes/-", volume(json!({ "secret": { "secretName": "k" } })), reads),
-        (
-            "/spec/volumes/-",
-            volume(json!({ "projected": { "sources": [{ "secret": { "name": "k" } }] } })),
-            reads,
-        ),
-        ("/spec/containers/0/env", secret, reads),
-        ("/spec/containers/0/envFrom", json!([{ "secretRef": { "name": "k" } }]), reads),
-        ("/spec/automountServiceAccountToken", Value::Null, "automountServiceAccountToken"),
-        ("/spec/automountServiceAccountToken", json!(true), "automountServiceAccountToken"),
-        ("/spec/serviceAccountName", json!("deskd"), "leave serviceAccountName deskd away"),
-        ("/spec/restartPolicy", Value::Null, "set restartPolicy to Never"),
-        ("/spec/restartPolicy", json!("OnFailure"), "set restartPolicy to Never"),
-        ("/spec/containers/0/image", json!("elsewhere/x:1"), image),
-        ("/spec/containers/0/image", json!("localhost.evil/x:1"), image),
-        ("/spec/containers/-", container.clone(), image),
-        ("/spec/initContainers", json!([container]), image),
-        ("/spec/securityContext/runAsUser", Value::Null, user),
-        ("/spec/securityContext/runAsUser", json!(0), user),
-        ("/spec/containers/0/securityContext/runAsUser", json!(4097), user),
-        // Whoever is privileged has to be allowed to escalate: the API demands it.
-        (
-            "/spec/containers/0/securityContext",
-            json!({ "privileged": true, "allowPrivilegeEscalation": true }),
-            "a privileged container",
-        ),
-        ("/spec/containers/0/securityContext", Value::Null, "allowPrivilegeEscalation"),
-        (
-            "/spec/containers/0/securityContext/allowPrivilegeEscalation",
-            json!(true),
-            "allowPrivilegeEscalation",
-        ),
-        (
-            "/spec/containers/0/securityContext/capabilities",
-            json!({ "add": ["NET_RAW"] }),
-            "no capabilities",
-        ),
-    ]
-}
-
-fn ephemeral_rows() -> Vec<Row> {
-    let secret =
-        json!([{ "name": "A", "valueFrom": { "secretKeyRef": { "name": "k", "key": "a" } } }]);
-    let reads = "reads a secret that is not for applications";
-    let token = json!({ "name": "api-token", "mountPath": "/token" });
-    let target = "joins the processes of the container deskd";
-    vec![
-        ("/targetContainerName", json!("graphical"), target),
-        ("/targetContainerName", Value::Null, target),
-        ("/image", json!("elsewhere/x"), "is not allowed: localhost/ is"),
-        ("/env", secret, reads),
-        ("/envFrom", json!([{ "secretRef": { "name": "k" } }]), reads),
-        ("/volumeMounts/-", token, "the volume api-token has a token"),
-        ("/securityContext/runAsUser", json!(0), "does not run as the desktop's user"),
-        (
-            "/securityContext",
-            json!({ "privileged": true, "allowPrivilegeEscalation": true }),
-            "a privileged container",
-        ),
-        ("/securityContext", Value::Null, "allowPrivilegeEscalation"),
-        ("/securityContext/capabilities", json!({ "add": ["SYS_PTRACE"] }), "no capabilities"),
-    ]
-}
-
 #[test]
 fn a_pod_that_differs_in_one_thing_is_refused_with_what_to_change() {
     let Some(plane) = plane() else { return };
@@ -167,7 +51,7 @@ fn a_pod_that_differs_in_one_thing_is_refused_with_what_to_change() {
     for (pointer, value, says) in pod_rows() {
         let mut pod = desk.app_pod("app-0a1b2");
         let what = format!("{pointer} = {value}");
-        put(&mut pod, pointer, value);
+        put(&mut pod, &pointer, value);
         assert_refused(&desk.create_pod(&pod, DRY), &what, says);
     }
 }
@@ -181,7 +65,7 @@ fn an_ephemeral_container_that_differs_in_one_thing_is_refused_with_what_to_chan
     for (pointer, value, says) in ephemeral_rows() {
         let mut patch = plain.clone();
         let what = format!("{pointer} = {value}");
-        put(&mut patch["spec"]["ephemeralContainers"][0], pointer, value);
+        put(&mut patch["spec"]["ephemeralContainers"][0], &pointer, value);
         assert_refused(&desk.patch_ephemeral(DESKTOP, &patch, DRY), &what, says);
     }
 }
@@ -191,7 +75,7 @@ fn every_rule_has_a_row_and_no_expression_has_a_wrong_type() {
     let Some(plane) = plane() else { return };
     let desk = Desk::together(plane);
     let mut rules = 0;
-    for policy in desk.policies() {
+    for policy in desk.rights.policies() {
         let kind = "validatingadmissionpolicy";
         wait::until("its types were checked", || {
             let policy = plane.kubectl_json(&["get", kind, &policy]);
@@ -206,7 +90,7 @@ fn every_rule_has_a_row_and_no_expression_has_a_wrong_type() {
     // Those that are not about what is in the object: whose token it is (in each policy), the
     // namespace of the pod, whose pod gets a container, whose pod is deleted. They have tests of
     // their own.
-    let others = desk.policies().len() + 3;
+    let others = desk.rights.policies().len() + 3;
     assert_eq!(rows.len() + others, rules, "{rows:#?}");
 }
 
@@ -231,7 +115,7 @@ fn what_a_desktop_may_do_it_may_do_to_its_own_pods_only() {
     assert_eq!(desk.deskd.delete(&format!("{pods}/own-app")).code, 200);
 
     // The other desktop's deskd: the same service account, another pod.
-    let other = Caller::new(plane, &desk.desktops.name, Some("other"));
+    let other = Caller::new(plane, &desk.desktops.name, "deskd", Some("other"));
     let pod = desk.app_pod("app-0a1b2");
     let answer = other.post(&format!("{pods}{DRY}"), &pod);
     assert_refused(&answer, "another desktop's label", "deskd.io/desktop-uid is not the uid");
@@ -247,7 +131,7 @@ fn a_token_that_no_pod_has_creates_and_deletes_nothing() {
     unlabelled["metadata"]["labels"] = json!({ "app.kubernetes.io/managed-by": "deskd" });
     desk.desktops.apply(&unlabelled);
 
-    desk.deskd = Caller::new(plane, &desk.desktops.name, None);
+    desk.deskd = Caller::new(plane, &desk.desktops.name, "deskd", None);
 
     let unbound = "the token is not bound to a pod";
     let pod = desk.app_pod("app-0a1b2");

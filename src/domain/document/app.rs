@@ -8,6 +8,7 @@ use super::{DocumentError, icon, json_labels, name};
 use crate::domain::access::AccessList;
 use crate::domain::app::{App, AppSource, LocalProgram, Rlimits};
 use crate::domain::container_app::{ContainerApp, ShmNeed};
+use crate::domain::id::AppId;
 use crate::domain::plan::EngineKind;
 use crate::domain::restart::RestartPolicy;
 
@@ -51,22 +52,17 @@ pub(super) fn read(
             file_extensions.push(extension);
         }
     }
+    let display_name = reader.text("oc.displayname").or(oc_name).unwrap_or(id.as_str()).to_owned();
     let mut app = App {
-        display_name: reader.text("oc.displayname").or(oc_name).unwrap_or(id.as_str()).to_owned(),
-        id,
         icon,
         keywords: reader.list("oc.keyword", &[',', ';']),
         categories: reader.list("oc.cat", &[',', ';']),
         wm_class: reader.string("oc.wm_class").or_else(|| reader.string("oc.launch")),
-        needs_display: true,
-        restart: RestartPolicy::Never,
-        local: local(&command),
         mime_types: reader.list("oc.mimetype", &[';']),
         file_extensions,
-        container: None,
-        source,
-        problems: Vec::new(),
+        ..bare(id, &display_name, source)
     };
+    app.local.command.clone_from(&command);
     let mut container =
         container(image, command, &mut reader).ok_or(DocumentError::Nameless(index))?;
     container.labels = labels;
@@ -91,17 +87,34 @@ fn command(image: &Image, labels: &mut Labels<'_>) -> Vec<String> {
     command
 }
 
-/// The same program, if this container has it too. The image's environment and directory are about
-/// the image and would do harm here: its `PATH`, or a switch that turns shared memory off.
-fn local(command: &[String]) -> LocalProgram {
-    LocalProgram {
-        command: command.to_vec(),
-        cwd: None,
-        env: std::collections::BTreeMap::new(),
-        umask: None,
-        rlimits: Rlimits::default(),
-        nice: None,
-        oom_score_adj: None,
+/// With nothing but its names.
+///
+/// Of an image only the program is taken for this container, if it has it too: the image's
+/// environment and directory would do harm here (its `PATH`, a switch that turns shared memory off).
+pub(super) fn bare(id: AppId, display_name: &str, source: AppSource) -> App {
+    App {
+        id,
+        display_name: display_name.to_owned(),
+        icon: None,
+        keywords: Vec::new(),
+        categories: Vec::new(),
+        wm_class: None,
+        needs_display: true,
+        restart: RestartPolicy::Never,
+        local: LocalProgram {
+            command: Vec::new(),
+            cwd: None,
+            env: std::collections::BTreeMap::new(),
+            umask: None,
+            rlimits: Rlimits::default(),
+            nice: None,
+            oom_score_adj: None,
+        },
+        mime_types: Vec::new(),
+        file_extensions: Vec::new(),
+        container: None,
+        source,
+        problems: Vec::new(),
     }
 }
 

@@ -113,3 +113,10 @@ pub fn read(document: &Value, source: AppSource) -> Result<Vec<App>, DocumentErr
     }
     Ok(apps.into_values().collect())
 }
+
+/// An application that stands for a document which cannot be read: nothing of it can be started.
+/// Nothing when `name` has neither a letter nor a digit.
+#[must_use]
+pub fn placeholder(name: &str, source: AppSource) -> Option<App> {
+    Some(app::bare(name::label(name)?, name, source))
+}

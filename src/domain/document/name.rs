@@ -36,7 +36,8 @@ fn repository(tag: &str) -> String {
     name.strip_suffix(".d").unwrap_or(name).to_owned()
 }
 
-fn label(name: &str) -> Option<AppId> {
+/// `name` as a DNS label.
+pub(super) fn label(name: &str) -> Option<AppId> {
     let mut label = String::new();
     for c in name.chars() {
         if c.is_ascii_alphanumeric() {

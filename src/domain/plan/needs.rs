@@ -84,7 +84,9 @@ impl Needs {
         self.tolerations.clone_from(&class.tolerations);
         self.gpus(class, name, &policy.gpu_resource);
         let words = words(class, &policy.gpu_resource);
-        self.pod_only.extend(words.into_iter().map(|what| format!("{what} (class `{name}`)")));
+        if !words.is_empty() {
+            self.pod_only.push(format!("{} (execute class `{name}`)", words.join(", ")));
+        }
     }
 
     /// An extended resource is requested by its limit; both are written out, so that what counts

@@ -41,12 +41,11 @@ pub(super) fn insisted(
 ) -> Unplannable {
     let mut sentence = about(ask, insists.engine(), blocker);
     if let Insists::Document(_) = insists {
-        sentence += &format!(" ({}", insists.sentence());
+        sentence += "; its document asks for this engine (oc.containerengine)";
         if let Some(other) = other {
             let name = other.as_str();
-            sentence += &format!("; {} could run it: `--engine {name}`", other.phrase());
+            sentence += &format!(", {} could run it: `--engine {name}`", other.phrase());
         }
-        sentence.push(')');
     }
     Unplannable { code: blocker.code, sentence, rejected }
 }

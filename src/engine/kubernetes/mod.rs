@@ -10,8 +10,34 @@
 //! Carries plans out and says what it sees; it decides nothing about tasks, and keeps no state that
 //! cannot be had again from the API server and the driver's [`Command::Adopt`].
 
+mod api;
+mod backoff;
+mod calls;
+pub mod collect;
+mod engine;
+mod events;
+mod identity;
+mod log;
+mod manifest;
+mod objects;
+mod own_pod;
+mod patches;
+mod pods;
+mod processes;
+mod pull;
+mod refusal;
+mod rights;
+mod runs;
+mod status;
+mod waiting;
+mod watch;
+
 use std::collections::BTreeSet;
 use std::time::Duration;
+
+pub use calls::{Calls, Verb};
+pub use engine::{CommandSender, start};
+pub use identity::{EngineConfig, PodIdentity};
 
 use crate::domain::id::AppId;
 use crate::domain::kubernetes::ObjectRef;

@@ -175,7 +175,7 @@ fn possible(case: &Case, engine: EngineKind) -> bool {
             && case.pod_known
             && !denied
             && case.facts.remote_tasks < 100
-            && !(image.command.is_empty() && !case.launch.args.is_empty())
+            && (!image.command.is_empty() || case.launch.args.is_empty())
     });
     if !display || !secrets {
         return false;

@@ -1,0 +1,275 @@
+//! What the watches saw, per run.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::{Engine, Input, now_ms};
+use crate::domain::id::AppId;
+use crate::domain::kubernetes::{
+    APP_CONTAINER, LABEL_APP, LABEL_RUN, LABEL_TASK, LABEL_TYPE, ObjectRef, RUN_VARIABLE,
+    TASK_VARIABLE, TYPE_PULL,
+};
+use crate::domain::plan::EngineKind;
+use crate::domain::task::Exit;
+use crate::engine::kubernetes::objects::{Container, Pod};
+use crate::engine::kubernetes::runs::{Creation, Fate, Output, Run, app_of};
+use crate::engine::kubernetes::status::{self, Seen};
+use crate::engine::kubernetes::watch::Which;
+use crate::engine::kubernetes::{Event, Observation, events, own_pod, rights};
+use crate::keeper::wire::RunId;
+
+/// A container that is not running by then: kubelet is asked why (its events are).
+const OBSTACLE_AFTER: Duration = Duration::from_secs(5);
+/// And again.
+const OBSTACLE_AGAIN: Duration = Duration::from_secs(15);
+
+impl<T: From<Event> + Send + 'static> Engine<T> {
+    pub(super) fn own_pod_is(&mut self, pod: Box<Pod>, bytes: u64) {
+        let entries = pod.spec.ephemeral_containers.len() as u64;
+        self.fullness.entries.store(entries, Ordering::Relaxed);
+        self.fullness.bytes.store(bytes, Ordering::Relaxed);
+        self.sees_processes = own_pod::sees_processes(&pod, &self.config);
+        self.known.set_own_pod(own_pod::facts(&pod, &self.config, bytes));
+        self.see_images(&pod);
+        for container in &pod.spec.ephemeral_containers {
+            let Some(run) = run_of(container) else { continue };
+            let Some(app) = app_of(&run.task) else { continue };
+            let object = ObjectRef {
+                namespace: self.own.namespace.clone(),
+                pod: self.own.name.clone(),
+                container: container.name.clone(),
+            };
+            let seen = status::look(&pod, &container.name, true, now_ms());
+            self.see(&run, app, EngineKind::EphemeralContainer, object, seen);
+        }
+    }
+
+    pub(super) fn app_pod_is(&mut self, pod: Box<Pod>) {
+        if self.known.node().is_some() && self.known.node() == pod.spec.node_name.as_deref() {
+            self.see_images(&pod);
+        }
+        if pod.metadata.labels.get(LABEL_TYPE).map(String::as_str) == Some(TYPE_PULL) {
+            self.pulls.seen(pod, &mut self.workers);
+            return;
+        }
+        let Some((run, app)) = labelled(&pod) else { return };
+        let object = ObjectRef {
+            namespace: pod.metadata.namespace.clone(),
+            pod: pod.metadata.name.clone(),
+            container: APP_CONTAINER.to_owned(),
+        };
+        let mut seen = status::look(&pod, APP_CONTAINER, false, now_ms());
+        let by_deskd = |known: &Run| known.stop.is_some() || known.forgotten;
+        if pod.metadata.deletion_timestamp.is_some()
+            && !self.runs.get(&run).is_some_and(by_deskd)
+            && let Some(Observation::Ended { cause: cause @ None, .. }) = &mut seen.what
+        {
+            *cause = Some("somebody deleted its pod".to_owned());
+        }
+        if seen.look_again_at.is_some() {
+            self.look_again.insert(run.clone(), pod);
+        } else {
+            self.look_again.remove(&run);
+        }
+        self.see(&run, app, EngineKind::PodApplication, object, seen);
+    }
+
+    fn see(&mut self, run: &RunId, app: AppId, engine: EngineKind, object: ObjectRef, seen: Seen) {
+        let which = if engine == EngineKind::PodApplication { Which::Apps } else { Which::Own };
+        if let Some(listing) = self.listing.get_mut(&which) {
+            listing.insert(run.clone());
+        }
+        let known = self.runs.entry(run.clone()).or_insert_with(|| {
+            let mut unknown = Run::new(app, engine, object, Creation::Done);
+            unknown.known = false;
+            unknown
+        });
+        known.present = true;
+        known.has_log |= seen.has_log;
+        known.look_again_at = seen.look_again_at;
+        known.obstacle_at = match seen.is_prepared {
+            true => known.obstacle_at.or_else(|| Some(Instant::now() + OBSTACLE_AFTER)),
+            false => None,
+        };
+        if matches!(known.creation, Creation::Pending(_)) {
+            self.accepted(run);
+        }
+        if let Some(what) = seen.what {
+            if matches!(what, Observation::Running { .. }) {
+                self.ends_late_starter(run);
+            }
+            self.observe(run, what);
+        }
+        self.read_output(run);
+    }
+
+    /// Takes an observation in and tells what is news.
+    pub(super) fn observe(&mut self, run: &RunId, what: Observation) {
+        let Some(known) = self.runs.get_mut(run) else { return };
+        let Some(what) = known.take(what) else { return };
+        if !known.forgotten {
+            self.out.push(Event::Observed {
+                run: run.clone(),
+                app: known.app.clone(),
+                engine: known.engine,
+                object: known.object.clone(),
+                what: what.clone(),
+            });
+        }
+        match what {
+            Observation::Ended { .. } => {
+                self.set_fate(run, Fate::Ended);
+                self.stop_is_over(run);
+            }
+            Observation::Running { .. } => self.watch_process(run),
+            Observation::Waiting { .. } => {}
+        }
+        self.read_output(run);
+    }
+
+    fn set_fate(&mut self, run: &RunId, fate: Fate) {
+        if let Some(Output::Read(sender)) = self.runs.get(run).map(|known| &known.output) {
+            sender.send_if_modified(|now| {
+                let later = fate > *now;
+                *now = fate.max(*now);
+                later
+            });
+        }
+    }
+
+    pub(super) fn app_pod_is_gone(&mut self, pod: &Pod) {
+        if pod.metadata.labels.get(LABEL_TYPE).map(String::as_str) == Some(TYPE_PULL) {
+            self.pulls.gone(&pod.metadata.name);
+            return;
+        }
+        let Some((run, _)) = labelled(pod) else { return };
+        if let Some(what) = status::last_look(pod, APP_CONTAINER, now_ms()) {
+            self.observe(&run, what);
+        }
+        self.gone(&run);
+    }
+
+    /// The object of a run is not there any more.
+    pub(super) fn gone(&mut self, run: &RunId) {
+        self.look_again.remove(run);
+        let Some(known) = self.runs.get_mut(run) else { return };
+        known.present = false;
+        if !known.is_over() {
+            if known.stop.is_some() && !known.ran() {
+                let why = "it was stopped before it ran".to_owned();
+                let exit = Exit::Reason(why);
+                self.observe(run, Observation::Ended { exit, cause: None, at: now_ms() });
+            } else if !known.forgotten {
+                // It has no object: what is launched under this name again is created anew.
+                self.out.push(Event::Gone { run: run.clone() });
+                let why = "it was deleted from the cluster, and nobody saw how it ended".to_owned();
+                let cause = Some(why.clone());
+                known.take(Observation::Ended { exit: Exit::Reason(why), cause, at: now_ms() });
+                self.read_output(run);
+            }
+        }
+        self.set_fate(run, Fate::Gone);
+        self.stop_is_over(run);
+        if self.runs.get(run).is_some_and(|known| known.forgotten) {
+            self.runs.remove(run);
+        }
+    }
+
+    /// Everything that exists was told.
+    pub(super) fn listed(&mut self, which: Which) {
+        let engine = match which {
+            Which::Own => EngineKind::EphemeralContainer,
+            Which::Apps => EngineKind::PodApplication,
+        };
+        let mut present = self.listing.remove(&which).unwrap_or_default();
+        let mut missing = Vec::new();
+        for (run, known) in &self.runs {
+            let done = matches!(known.creation, Creation::Done) && !known.is_over();
+            if known.engine != engine || present.contains(run) || !done {
+                continue;
+            }
+            // What this daemon made after the list was made is told by the watch next.
+            match known.looks_since.is_some() && !known.present {
+                true => drop(present.insert(run.clone())),
+                false => missing.push(run.clone()),
+            }
+        }
+        missing.iter().for_each(|run| self.gone(run));
+        self.synced.insert(which);
+        self.out.push(Event::Synced { engine, present });
+    }
+
+    /// Images of containers that run or ran here are on this node.
+    fn see_images(&mut self, pod: &Pod) {
+        let statuses =
+            pod.status.container_statuses.iter().chain(&pod.status.ephemeral_container_statuses);
+        for status in statuses {
+            if status.state.running.is_some() || status.state.terminated.is_some() {
+                let specs = pod.spec.containers.iter().chain(&pod.spec.ephemeral_containers);
+                let spec = specs.into_iter().find(|spec| spec.name == status.name);
+                self.known.image(spec.map_or(status.image.as_str(), |spec| spec.image.as_str()));
+            }
+        }
+    }
+
+    /// Asks for the events of what does not start, if deskd may see them.
+    pub(super) fn ask_for_obstacles(&mut self) {
+        let now = Instant::now();
+        let allowed = rights::has(self.known.rights(), "list", "events");
+        for (run, known) in &mut self.runs {
+            if known.obstacle_at.is_none_or(|at| at > now) {
+                continue;
+            }
+            known.obstacle_at = allowed.then(|| now + OBSTACLE_AGAIN);
+            if !allowed || known.ran() || !known.known {
+                continue;
+            }
+            let (api, object) = (self.api.clone(), known.object.clone());
+            let (inputs, run) = (self.inputs.clone(), run.clone());
+            self.workers.spawn(async move {
+                // Without an answer the status has to do.
+                let Ok(events) = events::of_pod(&api, &object).await else { return };
+                if let Some(why) = events::obstacle(&events, &object.container) {
+                    // The engine is gone when nobody listens.
+                    let _ = inputs.send(Input::Waits(run, why)).await;
+                }
+            });
+        }
+    }
+
+    /// Pods that change without being changed.
+    pub(super) fn look_again(&mut self) {
+        let now = now_ms();
+        let due: Vec<_> = self
+            .runs
+            .iter()
+            .filter(|(_, known)| known.look_again_at.is_some_and(|at| at <= now))
+            .map(|(run, _)| run.clone())
+            .collect();
+        for run in due {
+            if let Some(known) = self.runs.get_mut(&run) {
+                known.look_again_at = None;
+            }
+            if let Some(pod) = self.look_again.remove(&run) {
+                self.app_pod_is(pod);
+            }
+        }
+    }
+}
+
+/// The run of an ephemeral container that deskd made.
+fn run_of(container: &Container) -> Option<RunId> {
+    let task = container.env(TASK_VARIABLE)?.parse().ok()?;
+    Some(RunId { task, run: container.env(RUN_VARIABLE)?.parse().ok()? })
+}
+
+/// The run and app of a pod that deskd made.
+fn labelled(pod: &Pod) -> Option<(RunId, AppId)> {
+    let label = |name: &str| pod.metadata.labels.get(name);
+    let task: crate::domain::id::TaskId = label(LABEL_TASK)?.parse().ok()?;
+    let run = label(LABEL_RUN)?.parse().ok()?;
+    let app = label(LABEL_APP).and_then(|app| app.parse().ok()).or_else(|| app_of(&task))?;
+    Some((RunId { task, run }, app))
+}

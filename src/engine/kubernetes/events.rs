@@ -1,0 +1,127 @@
+//! What kubelet says about a pod in events, since no field of the pod says it: the size of a pulled
+//! image, and why a sandbox cannot be made. Asked for one pod when there is a question, never
+//! watched.
+
+use serde::Deserialize;
+
+use super::api::{Api, ApiError, Ask};
+use super::calls::Verb;
+use crate::domain::kubernetes::ObjectRef;
+
+/// Events read of one pod.
+const EVENTS_MAX: u32 = 100;
+
+#[derive(Debug, Deserialize)]
+struct Events {
+    items: Vec<PodEvent>,
+}
+
+/// One event.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct PodEvent {
+    /// One word.
+    pub reason: String,
+    /// In words.
+    pub message: String,
+    /// When it was said last.
+    pub last_timestamp: Option<String>,
+    /// The container it is about, as `spec.containers{name}`.
+    pub involved_object: Involved,
+}
+
+/// What an event is about.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Involved {
+    /// Such as `spec.containers{app}`.
+    pub field_path: String,
+}
+
+/// The events of a pod.
+pub async fn of_pod(api: &Api, object: &ObjectRef) -> Result<Vec<PodEvent>, ApiError> {
+    let path = format!(
+        "/api/v1/namespaces/{}/events?limit={EVENTS_MAX}&fieldSelector=involvedObject.name={}",
+        object.namespace, object.pod
+    );
+    let ask = Ask { verb: Verb::List, resource: "events", path, body: None };
+    Ok(api.json::<Events>(ask).await?.items)
+}
+
+/// Bytes of the image that was pulled: `... Image size: 29696 bytes.` (kubelet from 1.30 on).
+#[must_use]
+pub fn image_bytes(events: &[PodEvent]) -> Option<u64> {
+    let pulled = events.iter().filter(|event| event.reason == "Pulled");
+    let size = |event: &PodEvent| {
+        let (_, rest) = event.message.split_once("Image size: ")?;
+        rest.split(' ').next()?.parse().ok()
+    };
+    pulled.filter_map(size).next_back()
+}
+
+/// What keeps a container from being made, in one sentence: the newest complaint. `container`
+/// leaves out what is about other containers of the pod.
+#[must_use]
+pub fn obstacle(events: &[PodEvent], container: &str) -> Option<String> {
+    let about = format!("{{{container}}}");
+    let concerns = |event: &&PodEvent| {
+        let path = &event.involved_object.field_path;
+        path.is_empty() || path.ends_with(&about)
+    };
+    let sentence = |event: &PodEvent| {
+        let said = event.message.trim();
+        Some(match event.reason.as_str() {
+            "FailedCreatePodSandBox" => {
+                format!("the node cannot make its network and sandbox: {said}")
+            }
+            "FailedMount" | "FailedAttachVolume" | "FailedMapVolume" => {
+                format!("the node cannot mount a volume of it: {said}")
+            }
+            "NetworkNotReady" => format!("the node's network is not ready: {said}"),
+            "Pulling" => format!("the node is pulling its image: {said}"),
+            _ => return None,
+        })
+    };
+    let newest = events.iter().filter(concerns).max_by_key(|event| event.last_timestamp.clone())?;
+    sentence(newest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(reason: &str, message: &str, second: u32, path: &str) -> PodEvent {
+        PodEvent {
+            reason: reason.into(),
+            message: message.into(),
+            last_timestamp: Some(format!("2026-11-24T05:30:{second:02}Z")),
+            involved_object: Involved { field_path: path.into() },
+        }
+    }
+
+    #[test]
+    fn the_size_is_in_kubelet_s_words() {
+        let said = "Successfully pulled image \"x\" in 1.2s (1.2s including waiting). Image size: \
+                    29696 bytes.";
+        let events = [event("Pulling", "Pulling image", 1, ""), event("Pulled", said, 2, "")];
+        assert_eq!(image_bytes(&events), Some(29696));
+        let present = "Container image \"x\" already present on machine";
+        assert_eq!(image_bytes(&[event("Pulled", present, 1, "")]), None);
+    }
+
+    #[test]
+    fn the_newest_complaint_about_the_container_is_what_holds_it_up() {
+        let events = [
+            event("FailedMount", "secret \"s\" not found", 1, ""),
+            event("FailedCreatePodSandBox", "plugin type=\"bridge\" failed", 5, ""),
+            event("Pulling", "Pulling image \"other\"", 9, "spec.ephemeralContainers{other}"),
+        ];
+        let sentence = obstacle(&events, "app").unwrap();
+        assert_eq!(
+            sentence,
+            "the node cannot make its network and sandbox: plugin type=\"bridge\" failed"
+        );
+        assert!(obstacle(&events, "other").unwrap().contains("pulling its image"));
+        assert_eq!(obstacle(&[event("Scheduled", "x", 1, "")], "app"), None);
+    }
+}

@@ -1,0 +1,219 @@
+//! States as a real cluster gave them (Kubernetes 1.34), shortened.
+
+use serde_json::{Value, json};
+
+use super::*;
+
+const NOW: UnixMs = 1_795_500_000_000;
+
+fn pod(status: Value) -> Pod {
+    let image = "registry/2048:1";
+    serde_json::from_value(json!({
+        "metadata": { "name": "p" },
+        "spec": {
+            "nodeName": "n1",
+            "containers": [{ "name": "app", "image": image }],
+            "ephemeralContainers": [{ "name": "e", "image": image }],
+        },
+        "status": status,
+    }))
+    .unwrap()
+}
+
+fn app(phase: &str, state: &Value) -> Pod {
+    pod(json!({ "phase": phase, "containerStatuses": [{ "name": "app", "state": state }] }))
+}
+
+/// Checks the sentence of a container that waits.
+#[track_caller]
+fn waits(pod: &Pod, expected: &str, is_stuck: bool) {
+    match look(pod, "app", false, NOW).what {
+        Some(Observation::Waiting { why, stuck }) => {
+            assert!(why.contains(expected), "{why}");
+            assert_eq!(stuck, is_stuck, "{why}");
+        }
+        other => panic!("{expected}: {other:?}"),
+    }
+}
+
+#[track_caller]
+fn ends(pod: &Pod, exit: &Exit, cause: &str) {
+    match look(pod, "app", false, NOW).what {
+        Some(Observation::Ended { exit: seen, cause: why, .. }) => {
+            assert_eq!(&seen, exit);
+            assert!(why.clone().unwrap_or_default().contains(cause), "{why:?}");
+        }
+        other => panic!("{exit:?}: {other:?}"),
+    }
+}
+
+fn signal(number: i32, name: &str) -> Exit {
+    Exit::Signal { number, name: name.to_owned(), core_dumped: false }
+}
+
+#[test]
+fn each_reason_to_wait_has_a_sentence_that_names_the_thing() {
+    let table = [
+        ("ContainerCreating", "", "the node n1 prepares it", false),
+        ("ErrImagePull", "pull access denied", "registry/2048:1 could not be pulled: pull", false),
+        ("ImagePullBackOff", "Back-off pulling image", "tries again ever more rarely", true),
+        ("InvalidImageName", "couldn't parse", "is not the name of an image", true),
+        ("ErrImageNeverPull", "not present", "the pull policy is Never", true),
+        ("CreateContainerConfigError", "secret \"s\" not found", "secret \"s\" not found", true),
+        ("CreateContainerError", "no space", "cannot start the container: no space", true),
+        ("SomethingNew", "who knows", "(SomethingNew): who knows", false),
+    ];
+    for (reason, message, expected, stuck) in table {
+        let state = json!({ "waiting": { "reason": reason, "message": message } });
+        waits(&app("Pending", &state), expected, stuck);
+    }
+}
+
+#[test]
+fn the_scheduler_s_words_become_a_sentence_that_names_the_missing_resource() {
+    let unbound = |message: &str| {
+        let condition = json!({ "type": "PodScheduled", "status": "False",
+            "reason": "Unschedulable", "message": message });
+        let mut pod = pod(json!({ "phase": "Pending", "conditions": [condition] }));
+        pod.spec.node_name = None;
+        pod
+    };
+    let gpu = "0/1 nodes are available: 1 Insufficient nvidia.com/gpu. no new claims to \
+               deallocate, preemption: 0/1 nodes are available: 1 No preemption victims found.";
+    waits(&unbound(gpu), "no node can take it: not enough nvidia.com/gpu is free. The", true);
+    let both = "0/2 nodes are available: 1 Insufficient cpu, 2 Insufficient memory. preemption: x";
+    waits(&unbound(both), "not enough cpu and memory is free.", true);
+    let selector = "0/2 nodes are available: 1 Insufficient cpu, 1 node(s) didn't match Pod's \
+                    node affinity/selector. preemption: not helpful";
+    waits(&unbound(selector), "cpu is free; no other node has the labels", true);
+    let taint = "0/1 nodes are available: 1 node(s) had untolerated taint {gpu: true}.";
+    waits(&unbound(taint), "a taint keeps it away (node(s) had untolerated taint", true);
+    let mut new = pod(json!({ "phase": "Pending" }));
+    new.spec.node_name = None;
+    waits(&new, "waiting for the scheduler", false);
+    waits(&pod(json!({ "phase": "Pending" })), "waiting for the node n1", false);
+}
+
+#[test]
+fn a_running_container_is_running_whatever_the_phase_says() {
+    let state = json!({ "running": { "startedAt": "2026-11-24T05:30:26Z" } });
+    let seen = look(&app("Pending", &state), "app", false, NOW);
+    assert!(seen.has_log);
+    let at = 1_795_498_226_000;
+    let expected = Observation::Running { at, pid: None, node: Some("n1".into()) };
+    assert_eq!(seen.what, Some(expected));
+}
+
+#[test]
+fn ends_are_codes_signals_or_reasons() {
+    let end = |code: i32, reason: &str| {
+        let end = json!({ "exitCode": code, "reason": reason,
+            "startedAt": "2026-11-24T05:30:26Z", "finishedAt": "2026-11-24T05:30:28Z" });
+        app("Running", &json!({ "terminated": end }))
+    };
+    ends(&end(0, "Completed"), &Exit::Code(0), "");
+    ends(&end(7, "Error"), &Exit::Code(7), "");
+    ends(&end(255, "Error"), &Exit::Code(255), "");
+    ends(&end(143, "Error"), &signal(15, "SIGTERM"), "");
+    ends(&end(139, "Error"), &signal(11, "SIGSEGV"), "");
+    ends(&end(137, "OOMKilled"), &signal(9, "SIGKILL"), "it used more memory than its limit");
+    ends(&end(5, "OOMKilled"), &Exit::Code(5), "a process of it was killed since it used more");
+    let unknown = Exit::Reason("nobody saw how it ended".into());
+    ends(&end(137, "ContainerStatusUnknown"), &unknown, "lost sight of it");
+    let seen = look(&end(0, "Completed"), "app", false, NOW);
+    assert!(seen.has_log);
+    assert!(matches!(seen.what, Some(Observation::Ended { at: 1_795_498_228_000, .. })));
+}
+
+#[test]
+fn a_program_that_cannot_be_started_never_ran_and_has_no_log() {
+    let said = "failed to create containerd task: failed to create shim task: OCI runtime create \
+                failed: runc create failed: unable to start container process: exec: \"/nope\": \
+                stat /nope: no such file or directory: unknown";
+    let end = json!({ "exitCode": 128, "reason": "StartError", "message": said,
+        "startedAt": "1970-01-01T00:00:00Z", "finishedAt": "2026-11-24T05:30:28Z" });
+    let sentence =
+        "its program cannot be started: \"/nope\": stat /nope: no such file or directory";
+    let exit = Exit::Reason(sentence.into());
+    let state = json!({ "terminated": end });
+    ends(&app("Failed", &state), &exit, sentence);
+    assert!(!look(&app("Failed", &state), "app", false, NOW).has_log);
+
+    // As an ephemeral container: it waits for ever, the end is in `lastState`.
+    let status = json!({ "name": "e", "state": { "waiting": { "reason": "RunContainerError" } },
+        "lastState": { "terminated": end } });
+    let pod = pod(json!({ "phase": "Running", "ephemeralContainerStatuses": [status] }));
+    let seen = look(&pod, "e", true, NOW);
+    assert!(matches!(seen.what, Some(Observation::Ended { exit: seen, .. }) if seen == exit));
+    assert!(!seen.has_log);
+}
+
+#[test]
+fn what_happens_to_the_pod_is_the_cause() {
+    let failed = |reason: &str, message: &str| {
+        pod(json!({ "phase": "Failed", "reason": reason, "message": message }))
+    };
+    let table = [
+        ("Evicted", "The node was low on resource: memory.", "the node n1 evicted its pod: The"),
+        ("DeadlineExceeded", "Pod was active on the node longer", "longer than its deadline"),
+        ("NodeLost", "Node n1 which was running pod", "the node n1 does not answer"),
+        ("OutOfnvidia.com/gpu", "Node didn't have", "not enough nvidia.com/gpu for its pod"),
+        ("NodeShutdown", "Pod was terminated", "the node n1 shut down"),
+        ("Preempting", "Preempted in order to admit", "make room on the node n1"),
+        ("Novel", "told so", "its pod ended (Novel): told so"),
+    ];
+    for (reason, message, expected) in table {
+        match look(&failed(reason, message), "app", false, NOW).what {
+            Some(Observation::Ended { exit: Exit::Reason(why), .. }) => {
+                assert!(why.contains(expected), "{why}");
+            }
+            other => panic!("{reason}: {other:?}"),
+        }
+    }
+    let mut deadline = app("Failed", &json!({ "terminated": { "exitCode": 137 } }));
+    deadline.status.reason = Some("DeadlineExceeded".into());
+    ends(&deadline, &signal(9, "SIGKILL"), "longer than its deadline");
+}
+
+#[test]
+fn a_pod_on_a_lost_node_ends_after_its_grace() {
+    let mut lost = app("Running", &json!({ "running": {} }));
+    lost.metadata.deletion_timestamp = Some("2026-11-24T06:00:00Z".into());
+    lost.status.conditions = vec![Condition {
+        r#type: "DisruptionTarget".into(),
+        status: "True".into(),
+        reason: Some("DeletionByTaintManager".into()),
+        message: None,
+    }];
+    let before = look(&lost, "app", false, NOW);
+    assert!(matches!(before.what, Some(Observation::Running { .. })));
+    let at = before.look_again_at.unwrap();
+    assert_eq!(at, NOW + LOST_AFTER_MS);
+    let after = look(&lost, "app", false, at).what;
+    assert!(matches!(after, Some(Observation::Ended { exit: Exit::Reason(_), .. })));
+}
+
+#[test]
+fn of_a_deleted_pod_only_an_end_or_a_cause_is_told() {
+    let running = app("Running", &json!({ "running": {} }));
+    assert_eq!(last_look(&running, "app", NOW), None);
+    let mut preempted = running;
+    preempted.status.conditions = vec![Condition {
+        r#type: "DisruptionTarget".into(),
+        status: "True".into(),
+        reason: Some("PreemptionByScheduler".into()),
+        message: Some("by q".into()),
+    }];
+    let Some(Observation::Ended { cause: Some(cause), .. }) = last_look(&preempted, "app", NOW)
+    else {
+        panic!("an end");
+    };
+    assert!(cause.contains("make room for a more important one: by q"), "{cause}");
+}
+
+#[test]
+fn a_container_nobody_spoke_of_yet_waits_for_its_node() {
+    let pod = pod(json!({ "phase": "Running" }));
+    let seen = look(&pod, "e", true, NOW);
+    assert!(matches!(seen.what, Some(Observation::Waiting { stuck: false, .. })), "{seen:?}");
+}

@@ -1,0 +1,116 @@
+//! Why a container does not run yet, in one sentence that names the thing and the remedy. Pure.
+
+use super::objects::{Pod, Waiting};
+use super::status::{condition, node_name};
+
+/// The sentence, and whether nothing will change by itself; nothing when nothing is known yet.
+pub fn sentence(
+    pod: &Pod,
+    name: &str,
+    ephemeral: bool,
+    waiting: Option<&Waiting>,
+) -> Option<(String, bool)> {
+    let containers = if ephemeral { &pod.spec.ephemeral_containers } else { &pod.spec.containers };
+    let image = containers.iter().find(|container| container.name == name);
+    let image = image.map_or("its image", |container| container.image.as_str());
+    if let Some(waiting) = waiting {
+        return Some(of_container(pod, image, waiting));
+    }
+    if !ephemeral && pod.spec.node_name.is_none() {
+        return Some(of_scheduling(pod));
+    }
+    // Bound to a node, and kubelet has not said anything yet.
+    Some((format!("waiting for the node {} to start it", node_name(pod)), false))
+}
+
+fn of_container(pod: &Pod, image: &str, waiting: &Waiting) -> (String, bool) {
+    let said = waiting.message.as_deref().unwrap_or("no reason was given").trim();
+    let node = node_name(pod);
+    match waiting.reason.as_str() {
+        "" | "ContainerCreating" | "PodInitializing" => {
+            (format!("the node {node} prepares it: the image {image} is pulled if need be"), false)
+        }
+        "ErrImagePull" => (format!("the image {image} could not be pulled: {said}"), false),
+        "ImagePullBackOff" => (
+            format!(
+                "the image {image} cannot be pulled, the node {node} tries again ever more \
+                 rarely: check its name, that it exists, and the pull secrets ({said})"
+            ),
+            true,
+        ),
+        "InvalidImageName" => {
+            (format!("`{image}` is not the name of an image: correct the application"), true)
+        }
+        "ErrImageNeverPull" => (
+            format!(
+                "the node {node} has no image {image}, and the pull policy is Never: load it \
+                 there, or change the policy"
+            ),
+            true,
+        ),
+        "RegistryUnavailable" => {
+            (format!("the registry of the image {image} does not answer: {said}"), false)
+        }
+        "CreateContainerConfigError" => (
+            format!(
+                "the node {node} cannot make the container as it is described: {said} (a secret \
+                 or a key that is missing, or an image that wants to run as root)"
+            ),
+            true,
+        ),
+        "CreateContainerError" | "RunContainerError" => {
+            (format!("the node {node} cannot start the container: {said}"), true)
+        }
+        other => (format!("the node {node} does not start it yet ({other}): {said}"), false),
+    }
+}
+
+fn of_scheduling(pod: &Pod) -> (String, bool) {
+    let scheduled = condition(pod, "PodScheduled").filter(|found| found.status == "False");
+    let Some(condition) = scheduled else {
+        return ("waiting for the scheduler to choose a node".to_owned(), false);
+    };
+    let said = condition.message.as_deref().unwrap_or("no reason was given");
+    match condition.reason.as_deref() {
+        Some("SchedulingGated") => {
+            (format!("something else in the cluster holds it back (scheduling gate): {said}"), true)
+        }
+        _ => (unschedulable(said), true),
+    }
+}
+
+/// `0/3 nodes are available: 1 Insufficient nvidia.com/gpu, 2 node(s) didn't match ... . preemption: ...`
+fn unschedulable(said: &str) -> String {
+    let reasons = said.split_once("nodes are available: ").map_or(said, |(_, rest)| rest);
+    // The rest is about preemption and says nothing new.
+    let reasons = reasons.split(". ").next().unwrap_or(reasons).trim_end_matches('.');
+    let mut missing = Vec::new();
+    let mut others = Vec::new();
+    for reason in reasons.split(", ") {
+        let words = reason.trim_start_matches(|c: char| c.is_ascii_digit()).trim_start();
+        match words.strip_prefix("Insufficient ") {
+            Some(resource) if !missing.contains(&resource) => missing.push(resource),
+            Some(_) => {}
+            None => others.push(in_words(words)),
+        }
+    }
+    let mut parts = Vec::new();
+    if !missing.is_empty() {
+        parts.push(format!("not enough {} is free", missing.join(" and ")));
+    }
+    others.dedup();
+    parts.extend(others);
+    format!("no node can take it: {}. The scheduler said: {said}", parts.join("; "))
+}
+
+fn in_words(reason: &str) -> String {
+    if reason.contains("didn't match Pod's node affinity/selector") {
+        "no other node has the labels its node selector wants".to_owned()
+    } else if reason.contains("untolerated taint") {
+        format!("a taint keeps it away ({reason})")
+    } else if reason.contains("were unschedulable") {
+        "a node is closed for new pods (cordoned)".to_owned()
+    } else {
+        reason.to_owned()
+    }
+}

@@ -1,0 +1,129 @@
+//! Processes of ephemeral containers: the engine as the first process of a PID namespace of its own,
+//! which processes from outside join as those of a container do. The status is written by the test;
+//! the container is made with nsenter.
+
+use serde_json::{Value, json};
+
+use crate::display_helper::Role;
+use crate::support::control_plane::{ControlPlane, Namespace, available};
+use crate::support::kube_engine::{DESKTOP, make_desktop};
+use crate::support::needs;
+use crate::support::wait;
+use crate::support::xvnc::{Helper, Place, Running};
+
+/// The engine in its namespace, ready; and its pid outside.
+fn engine(plane: &ControlPlane, namespace: &Namespace<'_>) -> (Helper, u32) {
+    let desktop = make_desktop(namespace);
+    let role = Role::KubeEngine {
+        kubeconfig: plane.admin_kubeconfig(),
+        namespace: namespace.name.clone(),
+        uid: desktop["metadata"]["uid"].as_str().expect("a uid").to_owned(),
+    };
+    let namespaced = "exec unshare --pid --fork --kill-child=SIGKILL --mount-proc \"$@\"";
+    let place = Place::shell(namespaced);
+    let mut helper = Helper::start(&place, &serde_json::to_value(role).expect("JSON"));
+    let ready = helper.until(|said| !said["ready"].is_null());
+    assert_eq!(ready["ready"], 1, "it is the first process of its namespace");
+    let children = format!("/proc/{0}/task/{0}/children", helper.process.pid());
+    let children = std::fs::read_to_string(children).expect("its child");
+    let pid = children.split_whitespace().next().expect("a child").parse().expect("a pid");
+    (helper, pid)
+}
+
+/// A first process with another in a session of its own whose environment is empty; both take only
+/// SIGKILL when `stubborn`.
+fn container(engine: u32, task: &str, stubborn: bool) -> Running {
+    let trap = if stubborn { "trap '' TERM;" } else { "" };
+    let script = format!(
+        "{trap} setsid env --ignore-environment sleep 1001 & {trap} while :; do sleep 0.05; done"
+    );
+    let target = engine.to_string();
+    let task = format!("DESKD_TASK_ID={task}");
+    let argv = ["nsenter", "--target", &target, "--pid", "--mount", "env", &task, "DESKD_RUN=1"];
+    let argv = [&argv[..], &["bash", "-c", &script]].concat();
+    Running::start(&mut Place::default().command(&argv))
+}
+
+fn set_state(namespace: &Namespace<'_>, state: &Value) {
+    let pod = namespace.kubectl_json(&["get", "pod", DESKTOP]);
+    let name = &pod["spec"]["ephemeralContainers"][0]["name"];
+    let status = json!({ "name": name, "state": state, "ready": false, "restartCount": 0,
+        "image": "example.org/game:1", "imageID": "" });
+    let patch = json!({ "status": { "ephemeralContainerStatuses": [status] } }).to_string();
+    namespace.kubectl(&["patch", "pod", DESKTOP, "--subresource=status", "--patch", &patch]);
+}
+
+/// Processes of the namespace beside its first one.
+fn others(engine: u32) -> usize {
+    let namespace = |pid: &str| std::fs::read_link(format!("/proc/{pid}/ns/pid")).ok();
+    let own = namespace(&engine.to_string());
+    let alive = |pid: u32| deskd::procfs::read_stat(pid).is_some_and(|stat| stat.is_alive());
+    let pids = deskd::procfs::pids().expect("/proc").into_iter();
+    pids.filter(|pid| *pid != engine && alive(*pid) && namespace(&pid.to_string()) == own).count()
+}
+
+#[test]
+fn a_process_is_the_first_proof_and_a_stop_leaves_none() {
+    if !available() || !needs::met(&["nsenter", "unshare"], &[]) {
+        return;
+    }
+    let plane = ControlPlane::shared();
+    for stubborn in [false, true] {
+        let namespace = plane.namespace("processes");
+        let (mut helper, engine) = engine(plane, &namespace);
+        helper.tell("launch game-00001");
+        helper.until(|said| !said["accepted"].is_null());
+
+        let mut outside = container(engine, "game-00001", stubborn);
+        let running = helper.until(|said| !said["running"].is_null());
+        wait::until("both run", || (others(engine) >= 2).then_some(()));
+        helper.tell("stop game-00001");
+
+        let term = helper.until(|said| !said["step"].is_null());
+        assert_eq!(term["step"], "term");
+        let detail = term["detail"].as_str().expect("a sentence");
+        assert!(detail.starts_with("SIGTERM to "), "{detail}");
+        if stubborn {
+            let kill = helper.until(|said| said["step"] == "kill");
+            let detail = kill["detail"].as_str().expect("a sentence");
+            assert!(detail.starts_with("SIGKILL to "), "{detail}");
+        }
+        wait::until("no process is left", || (others(engine) == 0).then_some(()));
+        outside.0.wait().expect("nsenter");
+
+        // kubelet tells whole seconds, and late: the end was seen when it happened.
+        let end =
+            json!({ "terminated": { "exitCode": 143, "finishedAt": "2036-01-01T00:00:00Z" } });
+        set_state(&namespace, &end);
+        let ended = helper.until(|said| !said["ended"].is_null());
+        assert_eq!(ended["ended"]["signal"]["number"], 15, "{ended}");
+        let (from, to) = (running["at"].as_i64(), ended["at"].as_i64());
+        let took_ms = to.expect("a time") - from.expect("a time");
+        assert!((0..60_000).contains(&took_ms), "{took_ms} ms");
+    }
+}
+
+#[test]
+fn what_was_stopped_before_it_started_is_over_and_ended_should_it_start_after_all() {
+    if !available() || !needs::met(&["nsenter", "unshare"], &[]) {
+        return;
+    }
+    let plane = ControlPlane::shared();
+    let namespace = plane.namespace("late");
+    let (mut helper, engine) = engine(plane, &namespace);
+    helper.tell("launch game-00001");
+    helper.until(|said| !said["accepted"].is_null());
+    let waits = json!({ "waiting": { "reason": "ImagePullBackOff", "message": "not found" } });
+    set_state(&namespace, &waits);
+
+    helper.tell("stop game-00001");
+    let step = helper.until(|said| !said["step"].is_null());
+    assert!(step["detail"].as_str().expect("a sentence").contains("no process of it is there"));
+    let ended = helper.until(|said| !said["ended"].is_null());
+    assert_eq!(ended["ended"]["reason"], "it was stopped before it started");
+
+    let mut outside = container(engine, "game-00001", false);
+    set_state(&namespace, &json!({ "running": {} }));
+    wait::until("it is ended", || outside.0.try_wait().expect("nsenter"));
+    wait::until("no process is left", || (others(engine) == 0).then_some(()));
+}
