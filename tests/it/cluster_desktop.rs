@@ -10,6 +10,21 @@ use crate::support::proc;
 /// deskd's.
 const PORT: u16 = 29791;
 
+/// Uses the variables that kubelet gives to every container.
+const CLIENT: &str = r#"
+apiVersion: v1
+kind: Pod
+metadata: {name: client}
+spec:
+  restartPolicy: Never
+  containers:
+    - name: client
+      image: localhost/deskd-desktop:latest
+      imagePullPolicy: Never
+      command: [bash, -c]
+      args: ["exec 3<>/dev/tcp/$KUBERNETES_SERVICE_HOST/$KUBERNETES_SERVICE_PORT && echo reached"]
+"#;
+
 /// Holds the X server back until somebody lets it start.
 fn held_back(manifest: String) -> String {
     let held = "command: [sh, -c, 'until [ -e /run/desktop/go ]; do sleep 0.1; done; \
@@ -85,23 +100,7 @@ fn shared_memory_works(pod: &Pod<'_>) {
 fn a_pod_reaches_the_api_server_where_kubelet_says_it_is() {
     let Some(cluster) = Cluster::shared() else { return };
     let namespace = cluster.namespace("api");
-    let script =
-        "exec 3<>/dev/tcp/$KUBERNETES_SERVICE_HOST/$KUBERNETES_SERVICE_PORT && echo reached";
-    namespace.must(
-        &[
-            "run",
-            "client",
-            "--image=localhost/deskd-desktop:latest",
-            "--image-pull-policy=Never",
-            "--restart=Never",
-            "--command",
-            "--",
-            "bash",
-            "-c",
-            script,
-        ],
-        "",
-    );
+    namespace.apply(CLIENT);
     namespace.wait_for("it ends", "pod/client", |pod| {
         (pod["status"]["phase"] == "Succeeded").then_some(())
     });
