@@ -13,8 +13,9 @@ STATIC := RUSTFLAGS="$(RUSTFLAGS) -C target-feature=+crt-static" \
 # Looked up when used: `make run` may have to install Rust first.
 HOST = $(shell rustc --print host-tuple)
 BINARY := target/deskd
+CLUSTER := .cache/cluster/run
 
-.PHONY: help run test check build images bench bench-peers clean
+.PHONY: help run test check build images cluster cluster-down bench bench-peers clean
 
 help:
 	@echo 'make run          a desktop with deskd beside it, in the browser (installs what is missing)'
@@ -22,6 +23,8 @@ help:
 	@echo 'make check        format, lints, documentation, unit tests: before each commit'
 	@echo 'make build        the static release binary: $(BINARY)'
 	@echo 'make images       the two container images, with buildah'
+	@echo 'make cluster      a one-node Kubernetes cluster with the desktop pod, in namespaces of its own'
+	@echo 'make cluster-down removes it whole'
 	@echo 'make bench        deskd measured against its floors and the installed peers'
 	@echo 'make bench-peers  installs the peers'
 	@echo 'make clean        removes what was built'
@@ -33,9 +36,11 @@ run:
 	@tests/setup/run-desktop $(BINARY)
 
 test:
-	@tests/setup/packages build desktop test images
+	@tests/setup/packages build desktop test images cluster
 	@tests/setup/rust clippy rustfmt
+	@tests/setup/go
 	@$(MAKE) --no-print-directory build
+	@tests/cluster/build >/dev/null
 	@tests/setup/all-tests
 
 check:
@@ -49,12 +54,24 @@ images: build
 	@tests/setup/packages images
 	@container/build-images
 
+cluster:
+	@tests/setup/packages build desktop images cluster
+	@tests/setup/rust
+	@tests/setup/go
+	@$(MAKE) --no-print-directory build
+	@tests/cluster/images
+	@tests/cluster/up $(CLUSTER)
+	@tests/cluster/deploy $(CLUSTER)
+
+cluster-down:
+	@tests/cluster/down $(CLUSTER)
+
 bench: build
 	@DESKD_BIN="$(CURDIR)/$(BINARY)" tests/bench/run
 
 bench-peers:
 	@tests/bench/peers
 
-clean:
+clean: cluster-down
 	cargo clean
 	rm -rf .cache

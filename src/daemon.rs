@@ -3,7 +3,7 @@
 //! Makes the supervisor and the API from the configuration, runs them on one thread, and ends when
 //! it is asked to (SIGTERM) or the keeper is gone. It never stops an application by ending.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,8 +13,10 @@ use tokio::io::AsyncReadExt as _;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::{self, ApiConfig, Limits, Token};
+use crate::catalog::Catalog;
 use crate::config::{Config, DisplaySettings, Env, inherited_env};
 use crate::display::{self, Cookie, DisplayConfig, Secret};
+use crate::engine::kubernetes::{EngineConfig, PodIdentity};
 use crate::exit::Exit;
 use crate::memory;
 use crate::supervisor::{self, Handle, Settings, Snapshot};
@@ -45,6 +47,9 @@ pub fn main(config: Config, env: &Env) -> Exit {
 async fn run(config: Config, env: &Env) -> anyhow::Result<Exit> {
     let mut asked_to_end = signals()?;
     let supervisor = supervisor::daemon::start(settings(&config, env)).await?;
+    if let Some(dir) = &config.apps_directory {
+        watch_apps(dir.clone(), supervisor.handle.clone()).await;
+    }
     let stop = CancellationToken::new();
     let api = api::build(supervisor.handle.clone(), api_config(&config)?, stop.clone())?;
     if let Some(address) = api.tcp_address() {
@@ -77,6 +82,24 @@ async fn give_back_what_the_start_needed(handle: Handle) {
     }
 }
 
+/// Reads the directory of applications before anybody asks, and follows it. Without inotify they
+/// stay what they are now: no reason for the daemon to end.
+async fn watch_apps(dir: PathBuf, handle: Handle) {
+    let mut catalog = match Catalog::open(dir) {
+        Ok(catalog) => catalog,
+        Err(error) => {
+            tracing::error!("cannot watch the directory of applications: {error}");
+            return;
+        }
+    };
+    handle.set_directory_apps(catalog.read()).await;
+    let runtime = tokio::runtime::Handle::current();
+    let followed = catalog.follow(move |apps| runtime.block_on(handle.set_directory_apps(apps)));
+    if let Err(error) = followed {
+        tracing::error!("cannot follow the directory of applications: {error}");
+    }
+}
+
 /// Becomes readable at SIGTERM or SIGINT.
 fn signals() -> std::io::Result<tokio::net::UnixStream> {
     let (read, write) = std::os::unix::net::UnixStream::pair()?;
@@ -93,6 +116,7 @@ fn api_config(config: &Config) -> Result<ApiConfig, api::TokenError> {
         listen: config.listen,
         token: Token::load_or_create(&config.token_file)?,
         panel_hosts: config.panel_hosts.clone(),
+        identity: config.policy.identity.clone(),
         limits: Limits::default(),
     })
 }
@@ -104,7 +128,7 @@ pub fn display_config(display: &DisplaySettings, env: &Env) -> DisplayConfig {
         display: display.name.clone(),
         xauthority: display.xauthority.clone(),
         xauth_key: env.get("XAUTH_KEY").map(Secret),
-        tcp: display.require_tcp,
+        tcp: display.check_tcp,
         handshake_timeout: display.handshake_timeout,
         hang_timeout: display.hang_timeout,
     }
@@ -114,9 +138,11 @@ fn settings(config: &Config, env: &Env) -> Settings {
     let display = display_config(&config.display, env);
     // Config checked the name; a display that is not ours is reported by the display thread.
     let number = display::name::parse(&display.display).unwrap_or(0);
-    let host = || nix::unistd::gethostname().ok()?.into_string().ok();
+    let host = nix::unistd::gethostname().ok().and_then(|host| host.into_string().ok());
+    let host = host.unwrap_or_else(|| "desktop".into());
     Settings {
-        name: config.pod.name.clone().or_else(host).unwrap_or_else(|| "desktop".into()),
+        name: config.pod.name.clone().unwrap_or_else(|| host.clone()),
+        host,
         xauthority: app_xauthority(&display, number, &config.state_dir),
         state_dir: config.state_dir.clone(),
         display,
@@ -125,10 +151,28 @@ fn settings(config: &Config, env: &Env) -> Settings {
         inherited_env: inherited_env(env).into(),
         tcp_wanted: config.display.require_tcp,
         shm_wanted: config.display.require_shm,
+        kubernetes: kubernetes(config),
         apps: config.apps.clone(),
         close_grace: config.stop.close_windows,
         term_grace: config.stop.term,
         tasks_max: config.tasks_max as usize,
+    }
+}
+
+fn kubernetes(config: &Config) -> EngineConfig {
+    let pod = config.pod.clone();
+    EngineConfig {
+        pod: PodIdentity {
+            name: pod.name,
+            namespace: pod.namespace,
+            uid: pod.uid,
+            ip: pod.ip,
+            node: pod.node,
+            container: pod.container,
+        },
+        port: config.listen.map_or(crate::config::LISTEN_PORT_DEFAULT, |address| address.port()),
+        policy: Arc::new(config.policy.clone()),
+        kubeconfig: config.kubeconfig.clone(),
     }
 }
 

@@ -6,15 +6,17 @@
 pub enum Exit {
     /// The command did what was asked.
     Ok = 0,
-    /// What was asked about is not well: `probe`, `health`, `check-config` found a problem.
+    /// What was asked about is not well: `probe`, `health`, `check-config`, `collect` found a
+    /// problem.
     Unhealthy = 1,
     /// The arguments do not fit (clap's own number).
     Usage = 2,
     /// The configuration is invalid; every problem was printed.
     Config = 3,
-    /// The daemon does not answer on its unix socket.
+    /// The daemon does not answer on its unix socket; for `collect`, the API server.
     Unreachable = 4,
-    /// The daemon refused: the printed message says why (cannot launch, conflict).
+    /// The daemon (for `collect`, the API server) refused: the printed message says why (cannot
+    /// launch, conflict).
     Refused = 5,
     /// The thing named does not exist.
     NotFound = 6,
@@ -43,11 +45,13 @@ impl Exit {
     pub fn meaning(self) -> &'static str {
         match self {
             Self::Ok => "the command did what was asked",
-            Self::Unhealthy => "probe, health or check-config found something wrong",
+            Self::Unhealthy => "probe, health, check-config or collect found something wrong",
             Self::Usage => "the arguments do not fit",
             Self::Config => "the configuration is invalid",
-            Self::Unreachable => "the daemon does not answer on its unix socket",
-            Self::Refused => "the daemon refused; the message says why",
+            Self::Unreachable => {
+                "the daemon does not answer on its unix socket (collect: the API server)"
+            }
+            Self::Refused => "the daemon (collect: the API server) refused; the message says why",
             Self::NotFound => "the thing named does not exist",
             Self::Timeout => "time ran out while waiting",
             Self::Internal => "deskd itself failed",

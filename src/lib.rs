@@ -6,7 +6,7 @@
 //! | room | what lives there | may use |
 //! |---|---|---|
 //! | [`domain`] | pure values and decisions: plan, lifecycle, health | nothing of this crate |
-//! | [`procfs`] | parsers of `/proc` texts and the readers that feed them | domain |
+//! | [`procfs`] | parsers of the texts of `/proc` and control groups, and their readers | domain |
 //! | [`logs`] | the log store: segments, cursors, writer, reader | domain |
 //! | [`keeper`] | the small parent that owns processes and pipes | domain, exit, logs, memory, procfs |
 //! | [`display`] | the X11 thread: listening, handshake, SHM proof, windows | domain, procfs |
@@ -14,6 +14,7 @@
 //! | [`supervisor`] | one driver task that owns the task table | domain, engine, keeper::wire, display, logs, procfs, telemetry |
 //! | [`api`] | HTTP: routes, SSE, auth, OpenAPI, the Tasks panel | supervisor::Handle, domain, logs, telemetry |
 //! | [`config`] | TOML + environment to one validated value | domain |
+//! | [`catalog`] | reads and watches the directory of application documents | domain |
 //! | [`telemetry`] | log set-up, metrics, named events | domain |
 //! | [`memory`] | gives back memory that is only needed now and then | nothing of this crate |
 //! | [`exit`] | exit codes | nothing of this crate |
@@ -24,6 +25,7 @@
 //! (`tests/it/architecture.rs`) reads this table.
 
 pub mod api;
+pub mod catalog;
 pub mod cli;
 pub mod config;
 pub mod daemon;

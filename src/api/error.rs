@@ -11,10 +11,13 @@ use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 
 use super::limits::{IDEMPOTENCY_KEY_BYTES_MAX, WAIT_MS_MAX};
+use crate::domain::document::DocumentError;
 use crate::domain::plan::{Rejected, UnplannableCode};
 use crate::domain::task::TaskState;
 use crate::logs::ReadError;
-use crate::supervisor::{LaunchError, LogOpenError, RemoveError, StopError};
+use crate::supervisor::{
+    AppError, LaunchError, LogOpenError, PullError, RefusalCode, RemoveError, StopError,
+};
 
 /// The body of every answer that is not a success.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -65,9 +68,15 @@ pub enum ApiError {
         /// One sentence.
         message: String,
     },
-    /// The application belongs to the configuration file.
-    #[error("application `{0}` comes from the configuration file and can only be changed there")]
-    AppFromConfig(String),
+    /// An image cannot be pulled.
+    #[error(transparent)]
+    Pull(#[from] PullError),
+    /// Applications were not changed.
+    #[error(transparent)]
+    App(#[from] AppError),
+    /// What looks like an application's document is none.
+    #[error("the application document cannot be read: {0}")]
+    Document(#[from] DocumentError),
     /// The application has no icon file that may be served.
     #[error("application `{0}` has no icon file (svg or png)")]
     NoIcon(String),
@@ -154,9 +163,14 @@ impl ApiError {
             Self::UnknownTask(_)
             | Self::Stop(StopError::UnknownTask(_))
             | Self::Remove(RemoveError::UnknownTask(_)) => (S::NOT_FOUND, "unknown_task"),
-            Self::UnknownApp(_) | Self::Launch(LaunchError::UnknownApp(_)) => {
-                (S::NOT_FOUND, "unknown_app")
+            Self::Pull(PullError::NoImage(_)) => (StatusCode::CONFLICT, "no_image"),
+            Self::Pull(PullError::Kubernetes(_)) => {
+                (StatusCode::SERVICE_UNAVAILABLE, "kubernetes_unavailable")
             }
+            Self::Pull(PullError::Ending) => (StatusCode::SERVICE_UNAVAILABLE, "shutting_down"),
+            Self::UnknownApp(_)
+            | Self::Pull(PullError::UnknownApp(_))
+            | Self::Launch(LaunchError::UnknownApp(_)) => (S::NOT_FOUND, "unknown_app"),
             Self::Starting(_) => (S::SERVICE_UNAVAILABLE, "starting"),
             Self::UnknownPath => (S::NOT_FOUND, "unknown_path"),
             Self::Method => (S::METHOD_NOT_ALLOWED, "method_not_allowed"),
@@ -170,7 +184,11 @@ impl ApiError {
             Self::Log { kind: LogErrorKind::Io, .. } => {
                 (S::INTERNAL_SERVER_ERROR, "log_unreadable")
             }
-            Self::AppFromConfig(_) => (S::CONFLICT, "app_from_config"),
+            Self::App(AppError::Unknown(_)) => (S::NOT_FOUND, "unknown_app"),
+            Self::App(AppError::FromConfig(_)) => (S::CONFLICT, "app_from_config"),
+            Self::App(AppError::FromDirectory { .. }) => (S::CONFLICT, "app_from_directory"),
+            Self::App(AppError::Ending) => (S::SERVICE_UNAVAILABLE, "shutting_down"),
+            Self::Document(_) => (S::BAD_REQUEST, "invalid_document"),
             Self::NoIcon(_) => (S::NOT_FOUND, "no_icon"),
             Self::InvalidApp(_) => (S::BAD_REQUEST, "invalid_app"),
             Self::Body(_) => (S::BAD_REQUEST, "invalid_body"),
@@ -244,10 +262,25 @@ fn launch_status(error: &LaunchError) -> (StatusCode, &'static str) {
             UnplannableCode::CannotBePlaced => (S::CONFLICT, "cannot_be_placed"),
         },
         LaunchError::Spawn { .. } => (S::UNPROCESSABLE_ENTITY, "cannot_execute"),
+        LaunchError::Refused { refusal, .. } => refused(refusal.code),
         LaunchError::Draining => (S::SERVICE_UNAVAILABLE, "shutting_down"),
         LaunchError::TooManyTasks { .. } => (S::CONFLICT, "too_many_tasks"),
         LaunchError::KeeperAway => (S::SERVICE_UNAVAILABLE, "keeper_away"),
         LaunchError::KeyReused(_) => (S::CONFLICT, "idempotency_key_reused"),
+    }
+}
+
+/// What the Kubernetes API refused.
+fn refused(code: RefusalCode) -> (StatusCode, &'static str) {
+    use StatusCode as S;
+    match code {
+        RefusalCode::Quota => (S::CONFLICT, "quota_exceeded"),
+        RefusalCode::Admission => (S::CONFLICT, "admission_denied"),
+        RefusalCode::Forbidden => (S::FORBIDDEN, "right_missing"),
+        RefusalCode::Invalid => (S::UNPROCESSABLE_ENTITY, "object_invalid"),
+        RefusalCode::NotFound => (S::CONFLICT, "kubernetes_object_gone"),
+        RefusalCode::Full => (S::CONFLICT, "too_many_ephemeral_containers"),
+        RefusalCode::Stopped => (S::CONFLICT, "stopped"),
     }
 }
 

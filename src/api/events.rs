@@ -15,12 +15,13 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::timeout;
 
-use super::apps::public;
+use super::apps::visible;
 use super::error::{ApiError, ErrorBody};
 use super::extract::Query;
 use super::limits::KEEP_ALIVE_S;
 use super::sse;
 use super::state::{ApiState, Shared};
+use crate::domain::access::Identity;
 use crate::domain::app::App;
 use crate::domain::task::Task;
 use crate::supervisor::{Changes, Desktop, Snapshot};
@@ -98,7 +99,7 @@ impl Watcher {
                 return None;
             }
             let snapshot = self.snapshots.borrow_and_update().clone();
-            let bytes = news(&snapshot, self.seen);
+            let bytes = news(&snapshot, self.seen, &self.state.identity);
             self.seen = Some((snapshot.epoch, snapshot.generation));
             if !bytes.is_empty() {
                 return Some(bytes.into());
@@ -129,17 +130,17 @@ impl Watcher {
 }
 
 /// The events that bring a client from `seen` to `snapshot`.
-fn news(snapshot: &Snapshot, seen: Option<(u64, u64)>) -> Vec<u8> {
+fn news(snapshot: &Snapshot, seen: Option<(u64, u64)>, identity: &Identity) -> Vec<u8> {
     let mut out = Vec::new();
     let id = format!("{}-{}", snapshot.epoch, snapshot.generation);
     let known = seen.filter(|(epoch, _)| *epoch == snapshot.epoch);
     match known.and_then(|(_, generation)| snapshot.since(generation)) {
-        Some(changes) => write_changes(&changes, &id, &mut out),
+        Some(changes) => write_changes(&changes, &id, identity, &mut out),
         None => {
             let everything = Everything {
                 desktop: snapshot.desktop.clone(),
                 tasks: snapshot.tasks.to_vec(),
-                apps: snapshot.apps.iter().map(|app| public(app)).collect(),
+                apps: visible(&snapshot.apps, identity),
             };
             sse::event(&mut out, "snapshot", Some(&id), &everything);
         }
@@ -149,7 +150,7 @@ fn news(snapshot: &Snapshot, seen: Option<(u64, u64)>) -> Vec<u8> {
 
 /// The id belongs to the last event alone: a client that lost the connection before it asks for
 /// the whole batch again, which does no harm because states are levels.
-fn write_changes(changes: &Changes, id: &str, out: &mut Vec<u8>) {
+fn write_changes(changes: &Changes, id: &str, identity: &Identity, out: &mut Vec<u8>) {
     #[derive(Serialize)]
     struct Removed<'a> {
         id: &'a str,
@@ -172,7 +173,6 @@ fn write_changes(changes: &Changes, id: &str, out: &mut Vec<u8>) {
         sse::event(out, "desktop", id(), &**desktop);
     }
     if let Some(apps) = &changes.apps {
-        let apps: Vec<App> = apps.iter().map(|app| public(app)).collect();
-        sse::event(out, "apps", id(), &apps);
+        sse::event(out, "apps", id(), &visible(apps, identity));
     }
 }

@@ -163,7 +163,7 @@ impl Counters {
         r.register("task_exits", "Runs of tasks that ended, by kind", self.exits.clone());
         r.register(
             "first_window_seconds",
-            "From a process's start to its first mapped window",
+            "From the asking for a run to its first mapped window",
             self.first_window.clone(),
         );
         r.register("log_streamed_bytes", "Log bytes sent to followers", self.log_bytes.clone());
@@ -311,7 +311,8 @@ fn now_ms() -> i64 {
 #[utoipa::path(get, path = "/metrics", tag = "health",
     responses((status = 200, description = "OpenMetrics", body = String, content_type = "application/openmetrics-text")))]
 pub async fn metrics(State(state): State<ApiState>) -> Response {
-    let registry = state.counters.registry(&state.handle.snapshot());
+    let mut registry = state.counters.registry(&state.handle.snapshot());
+    state.handle.kubernetes_calls().register(&mut registry);
     let mut text = String::with_capacity(8 << 10);
     if let Err(error) = prometheus_client::encoding::text::encode(&mut text, &registry) {
         tracing::error!(%error, "metrics could not be written");

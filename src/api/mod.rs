@@ -12,6 +12,7 @@
 //! **Invariant**: no handler holds on to the supervisor. Reads come from the newest snapshot, logs
 //! from files, and a slow client waits in its own connection.
 
+mod app_input;
 mod apps;
 mod desktop;
 mod encode;
@@ -27,6 +28,7 @@ mod log_stream;
 mod log_text;
 mod metrics;
 mod panel;
+mod pulls;
 mod router;
 mod session;
 mod sse;
@@ -50,10 +52,12 @@ pub use encode::LogLine;
 pub use error::ErrorBody;
 pub use events::Everything;
 pub use limits::Limits;
+pub use pulls::PullAsked;
 pub use router::openapi_json;
 pub use token::{Token, TokenError};
 pub use usage::TaskUsage;
 
+use crate::domain::access::Identity;
 use crate::supervisor::Handle;
 
 /// What the API needs to know.
@@ -67,6 +71,8 @@ pub struct ApiConfig {
     pub token: Token,
     /// Host names the panel may be reached by, besides loopback and the bound address.
     pub panel_hosts: Vec<String>,
+    /// Who uses this desktop: applications denied to them are left out of lists.
+    pub identity: Identity,
     /// Limits.
     pub limits: Limits,
 }
@@ -128,6 +134,7 @@ pub fn build(
         sessions: session::Sessions::new(&config.token),
         token: config.token,
         panel_hosts: config.panel_hosts,
+        identity: config.identity,
         panel_url: tcp_address.map(panel_url),
         limits: config.limits,
         counters: metrics::Counters::default(),

@@ -12,7 +12,9 @@ use utoipa_axum::routes;
 use super::error::{ApiError, ErrorBody};
 use super::limits::BODY_BYTES_MAX;
 use super::state::ApiState;
-use super::{apps, desktop, events, guard, health, log_stream, log_text, metrics, panel, tasks};
+use super::{
+    apps, desktop, events, guard, health, log_stream, log_text, metrics, panel, pulls, tasks,
+};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -51,10 +53,12 @@ fn v1_routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new()
         .routes(routes!(desktop::desktop))
         .routes(routes!(desktop::probe))
-        .routes(routes!(apps::list_apps, apps::put_app))
+        .routes(routes!(apps::list_apps, apps::put_apps))
         .routes(routes!(apps::get_app, apps::delete_app))
         .routes(routes!(apps::plan))
         .routes(routes!(apps::icon))
+        .routes(routes!(pulls::pull))
+        .routes(routes!(pulls::list_pulls))
         .routes(routes!(tasks::list_tasks, tasks::launch))
         .routes(routes!(tasks::get_task, tasks::remove))
         .routes(routes!(tasks::stop))

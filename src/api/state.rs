@@ -13,6 +13,7 @@ use super::metrics::Counters;
 use super::session::Sessions;
 use super::token::Token;
 use super::usage::Usage;
+use crate::domain::access::Identity;
 use crate::supervisor::Handle;
 
 /// Cheap to clone.
@@ -29,6 +30,8 @@ pub struct Shared {
     pub sessions: Sessions,
     /// Host names the panel may be reached by, besides loopback and the bound address.
     pub panel_hosts: Vec<String>,
+    /// Who uses this desktop.
+    pub identity: Identity,
     /// Where the panel is: `http://127.0.0.1:29791`.
     pub panel_url: Option<String>,
     /// Limits.

@@ -41,10 +41,11 @@ pub struct Launch {
     params(("Idempotency-Key" = Option<String>, Header, description = "A repeated request with the same key answers the same task; at most 128 visible ASCII characters")),
     responses((status = 201, description = "Started", body = Task),
               (status = 200, description = "The key was seen: its task", body = Task),
+              (status = 403, description = "`not_permitted`, `right_missing`", body = ErrorBody),
               (status = 404, description = "Unknown application", body = ErrorBody),
-              (status = 409, description = "`display_unavailable`, `no_command`, `too_many_tasks`, `idempotency_key_reused`", body = ErrorBody),
+              (status = 409, description = "`display_unavailable`, `display_not_on_network`, `no_command`, `cannot_be_placed`, `already_running`, `too_many_remote_tasks`, `too_many_tasks`, `idempotency_key_reused`", body = ErrorBody),
               (status = 422, description = "`cannot_execute`", body = ErrorBody),
-              (status = 503, description = "`shutting_down`, `keeper_away`", body = ErrorBody)))]
+              (status = 503, description = "`shutting_down`, `keeper_away`, `kubernetes_unavailable`", body = ErrorBody)))]
 pub async fn launch(
     State(state): State<ApiState>,
     headers: HeaderMap,

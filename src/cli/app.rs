@@ -1,24 +1,28 @@
-//! `deskd app` and `deskd explain`.
+//! `deskd app`.
 
 use std::io::Read as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use hyper::Method;
+use hyper::{Method, StatusCode};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::args::AppCommand;
 use super::client::{Ask, Client, escape, typed};
 use super::failure::{Failure, note};
-use super::output::{Out, Tone, printable};
+use super::output::{Out, printable};
 use super::view;
 use crate::config::{self, ConfigErrors, Env};
 use crate::domain::app::{App, AppSource};
-use crate::domain::id::AppId;
-use crate::domain::plan::Rejected;
+use crate::domain::document;
 use crate::exit::Exit;
+use crate::supervisor::AppChange;
 
 /// Largest file of `app add`, in bytes: the API takes less per application.
-const FILE_BYTES_MAX: u64 = 16 << 20;
+const FILE_BYTES_MAX: u64 = 64 << 20;
+
+/// Most of a list that is sent at once, in bytes: half of what the API takes.
+const PIECE_BYTES_MAX: usize = 512 << 10;
 
 /// `deskd app ...`.
 pub async fn run(
@@ -28,12 +32,15 @@ pub async fn run(
     out: &mut Out,
 ) -> Result<Exit, Failure> {
     match command {
-        AppCommand::List { query } => {
+        AppCommand::List { query, category, file_type, all } => {
             let doing = "list applications";
-            let path = match query.join(" ") {
-                words if words.is_empty() => "/v1/apps".to_owned(),
-                words => format!("/v1/apps?q={}", escape(&words)),
-            };
+            let words = Some(query.join(" ")).filter(|words| !words.is_empty());
+            let path = list_path(&[
+                ("q", words),
+                ("category", category),
+                ("file_type", file_type),
+                ("all", all.then(|| "true".to_owned())),
+            ]);
             let answer: Value = client.get(&path).await.map_err(|error| error.failure(doing))?;
             if out.is_json() {
                 out.json(&answer)?
@@ -51,7 +58,10 @@ pub async fn run(
                 view::app(&typed(answer, &doing)?, out)?
             }
         }
-        AppCommand::Add { file } => add(client, &file, env, out).await?,
+        AppCommand::Add { files } => add(client, &files, env, out).await?,
+        AppCommand::Pull { apps, no_wait } => {
+            return super::pull::run(client, &apps, !no_wait, out).await;
+        }
         AppCommand::Remove { apps } => {
             for app in &apps {
                 let ask = Ask::new(Method::DELETE, format!("/v1/apps/{app}"));
@@ -63,24 +73,76 @@ pub async fn run(
     Ok(Exit::Ok)
 }
 
-async fn add(client: &Client, file: &Path, env: &Env, out: &mut Out) -> Result<(), Failure> {
-    let doing = format!("add the applications of {}", file.display());
-    let text = read(file).map_err(|error| Failure::new(Exit::Config, &doing, error))?;
+fn list_path(query: &[(&str, Option<String>)]) -> String {
+    let given = query.iter().filter_map(|(name, value)| {
+        value.as_ref().map(|value| format!("{name}={}", escape(value)))
+    });
+    match given.collect::<Vec<_>>().join("&") {
+        query if query.is_empty() => "/v1/apps".to_owned(),
+        query => format!("/v1/apps?{query}"),
+    }
+}
+
+/// All files are read before the first is sent: a broken one leaves everything as it was.
+async fn add(client: &Client, files: &[PathBuf], env: &Env, out: &mut Out) -> Result<(), Failure> {
+    let mut bodies = Vec::new();
+    for file in files {
+        let doing = format!("add the applications of {}", file.display());
+        let text = read(file).map_err(|error| Failure::new(Exit::Config, &doing, error))?;
+        bodies.extend(bodies_of(&text, file, env, &doing)?.into_iter().map(|body| (file, body)));
+    }
     let mut answers = Vec::new();
-    for app in documents(&text, file, env, &doing)? {
-        let id = app.get("id").and_then(Value::as_str).unwrap_or("without an id").to_owned();
-        let mut ask = Ask::new(Method::PUT, "/v1/apps");
-        ask.body = Some(&app);
-        let answer: Value = client
-            .json(&ask)
-            .await
-            .map_err(|error| error.failure(&format!("add application {id}")))?;
-        if !out.is_json() {
-            out.text(&printable(&id))?;
-        }
-        answers.push(answer);
+    for (file, body) in &bodies {
+        answers.extend(put(client, file, body, out).await?);
     }
     if out.is_json() { out.json(&answers) } else { Ok(()) }
+}
+
+/// Sends one body and tells what became of its applications, which it answers.
+async fn put(
+    client: &Client,
+    file: &Path,
+    body: &Value,
+    out: &mut Out,
+) -> Result<Vec<Value>, Failure> {
+    let is_document = document::is_document(body);
+    let doing = match body.get("id").and_then(Value::as_str) {
+        Some(id) if !is_document => format!("add application {id}"),
+        _ => format!("add the applications of {}", file.display()),
+    };
+    let mut ask = Ask::new(Method::PUT, "/v1/apps");
+    ask.body = Some(body);
+    let (status, answer): (StatusCode, Value) =
+        client.json_and_status(&ask).await.map_err(|error| error.failure(&doing))?;
+    let answers: Vec<(AppChange, Value)> = if is_document {
+        let apps: Vec<Put> = typed(answer, &doing)?;
+        apps.into_iter().map(|put| (put.change, put.app)).collect()
+    } else {
+        let is_new = status == StatusCode::CREATED;
+        vec![(if is_new { AppChange::Added } else { AppChange::Updated }, answer)]
+    };
+    for (change, app) in &answers {
+        let id = app.get("id").and_then(Value::as_str).unwrap_or_default();
+        let change = match change {
+            AppChange::Added => "added",
+            AppChange::Updated => "updated",
+        };
+        if !out.is_json() {
+            out.text(&printable(&format!("{change} {id}")))?;
+        }
+        for problem in app.get("problems").and_then(Value::as_array).into_iter().flatten() {
+            let problem = problem.as_str().unwrap_or_default();
+            note(&printable(&format!("application {id}: {problem}")));
+        }
+    }
+    Ok(answers.into_iter().map(|(_, app)| app).collect())
+}
+
+/// An application of a document, as the API answers it.
+#[derive(Deserialize)]
+struct Put {
+    change: AppChange,
+    app: Value,
 }
 
 fn read(file: &Path) -> std::io::Result<String> {
@@ -97,13 +159,24 @@ fn read(file: &Path) -> std::io::Result<String> {
     Ok(text)
 }
 
-/// JSON goes to the daemon as it is; the sections of a TOML file are read as `deskd run` reads
-/// them, relative to the files of this container.
-fn documents(text: &str, file: &Path, env: &Env, doing: &str) -> Result<Vec<Value>, Failure> {
-    if text.trim_start().starts_with('{') {
-        let app = serde_json::from_str(text)
+/// What is sent for a text, in parts that the API takes: JSON as it is, but a long list of images
+/// in several pieces; the sections of a TOML file as `deskd run` reads them, relative to the files
+/// of this container.
+fn bodies_of(text: &str, file: &Path, env: &Env, doing: &str) -> Result<Vec<Value>, Failure> {
+    // A TOML file may begin with a section, a JSON list with an object.
+    let first = text.trim_start();
+    if first.starts_with('{') || first.strip_prefix('[').is_some_and(is_list_of_objects) {
+        let value: Value = serde_json::from_str(text)
             .map_err(|error| Failure::new(Exit::Config, doing, error).remedy("correct the JSON"))?;
-        return Ok(vec![app]);
+        if !document::is_document(&value) {
+            return Ok(vec![value]);
+        }
+        document::read(&value, AppSource::Api)
+            .map_err(|error| Failure::new(Exit::Config, doing, error))?;
+        return Ok(match value {
+            Value::Array(images) => pieces(images),
+            image => vec![image],
+        });
     }
     let draft = config::parse(text, |_| None).map_err(|problems| {
         let path = Some(file.to_owned());
@@ -111,6 +184,7 @@ fn documents(text: &str, file: &Path, env: &Env, doing: &str) -> Result<Vec<Valu
     })?;
     let mut apps = Vec::new();
     for app in draft.apps(env) {
+        // The daemon does not see the files that these are about.
         for problem in &app.problems {
             note(&printable(&format!("application {}: {problem}", app.id)));
         }
@@ -122,38 +196,24 @@ fn documents(text: &str, file: &Path, env: &Env, doing: &str) -> Result<Vec<Valu
     Ok(apps)
 }
 
-/// `deskd explain`.
-pub async fn explain(
-    client: &Client,
-    app: &AppId,
-    args: &[String],
-    out: &mut Out,
-) -> Result<Exit, Failure> {
-    let doing = format!("plan a launch of {app}");
-    let args: Vec<_> = args.iter().map(|arg| format!("arg={}", escape(arg))).collect();
-    let path = format!("/v1/apps/{app}/plan?{}", args.join("&"));
-    let plan: Value = client.get(&path).await.map_err(|error| error.failure(&doing))?;
-    if out.is_json() {
-        out.json(&plan)?;
-        return Ok(Exit::Ok);
+fn is_list_of_objects(rest: &str) -> bool {
+    rest.trim_start().starts_with(['{', ']'])
+}
+
+/// Lists of images that are each about at most [`PIECE_BYTES_MAX`] as JSON.
+fn pieces(images: Vec<Value>) -> Vec<Value> {
+    let mut pieces: Vec<Vec<Value>> = Vec::new();
+    let mut room = 0;
+    for image in images {
+        let bytes = image.to_string().len();
+        if bytes > room || pieces.is_empty() {
+            pieces.push(Vec::new());
+            room = PIECE_BYTES_MAX;
+        }
+        room = room.saturating_sub(bytes);
+        if let Some(piece) = pieces.last_mut() {
+            piece.push(image);
+        }
     }
-    let strings = |pointer: &str| -> Vec<String> {
-        plan.pointer(pointer)
-            .and_then(|list| serde_json::from_value(list.clone()).ok())
-            .unwrap_or_default()
-    };
-    let engine = plan.get("engine").and_then(Value::as_str).unwrap_or_default();
-    out.text(&format!("{app} would run as {}:", out.toned(engine, Tone::Good)))?;
-    for reason in strings("/reasons") {
-        out.text(&format!("  because {}", printable(&reason)))?;
-    }
-    let command = [strings("/command"), strings("/local/argv")].concat();
-    out.text(&format!("  command: {}", printable(&shell_words::join(command))))?;
-    let rejected = plan.get("rejected").cloned().unwrap_or_default();
-    for Rejected { engine, why } in
-        serde_json::from_value::<Vec<Rejected>>(rejected).unwrap_or_default()
-    {
-        out.text(&format!("not {}: {}", engine.as_str(), printable(&why)))?;
-    }
-    Ok(Exit::Ok)
+    pieces.into_iter().map(Value::Array).collect()
 }

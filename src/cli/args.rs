@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::domain::id::{AppId, TaskId};
+use crate::domain::plan::EngineKind;
 use crate::exit::Exit;
 
 /// Everything after `deskd`.
@@ -68,6 +69,9 @@ pub enum Command {
         /// Arguments appended to its command
         #[arg(last = true, allow_hyphen_values = true)]
         args: Vec<String>,
+        /// As if this engine were insisted on
+        #[arg(long, value_enum)]
+        engine: Option<Engine>,
     },
     /// Start an application and print the task's id
     Launch {
@@ -76,6 +80,9 @@ pub enum Command {
         /// Arguments appended to its command
         #[arg(last = true, allow_hyphen_values = true)]
         args: Vec<String>,
+        /// Run it there or not at all [default: what its document asks for, else deskd chooses]
+        #[arg(long, value_enum)]
+        engine: Option<Engine>,
         /// Idempotency key: the same key gives the same task [default: a new one]
         #[arg(long, value_name = "TEXT")]
         key: Option<String>,
@@ -101,6 +108,15 @@ pub enum Command {
         /// Which file
         file: PathBuf,
     },
+    /// Delete application pods whose desktop is gone (for a namespace of their own)
+    Collect {
+        /// Where application pods are [default: the pod's own, or the kubeconfig's]
+        #[arg(long, value_name = "NAME")]
+        namespace: Option<String>,
+        /// Say what would be deleted
+        #[arg(long)]
+        dry_run: bool,
+    },
     /// Print the OpenAPI document
     Openapi,
     /// Print a completion script
@@ -123,13 +139,33 @@ pub enum AppCommand {
     /// List applications
     #[command(visible_alias = "ls")]
     List {
-        /// Only those with these words in id, name, keywords or categories
+        /// Only those with these words in id, name, keywords, categories or file types
         query: Vec<String>,
+        /// Only those of this category
+        #[arg(long, value_name = "WORD")]
+        category: Option<String>,
+        /// Only those that open this file type, such as .odt or application/pdf
+        #[arg(long, value_name = "TYPE")]
+        file_type: Option<String>,
+        /// Also those that their access list denies to the user of this desktop
+        #[arg(long)]
+        all: bool,
     },
     /// Add or replace applications
     Add {
-        /// JSON (one application) or TOML with [app.NAME] sections; `-` is standard input
-        file: PathBuf,
+        /// What `docker inspect` or `crictl inspecti` prints, JSON of one application, or TOML with
+        /// [app.NAME] sections; `-` is standard input
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+    },
+    /// Pull applications' images on the nodes and wait until they are there
+    Pull {
+        /// Which
+        #[arg(required = true)]
+        apps: Vec<AppId>,
+        /// Return as soon as the pulls were asked for
+        #[arg(long)]
+        no_wait: bool,
     },
     /// Remove applications that were added
     #[command(visible_alias = "rm")]
@@ -197,6 +233,28 @@ pub struct LogsArgs {
     /// Only one of the two streams
     #[arg(long, value_enum)]
     pub stream: Option<StreamName>,
+}
+
+/// Where an application runs, in the words of the API.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "snake_case")]
+pub enum Engine {
+    /// A program of deskd's container
+    Local,
+    /// An ephemeral container of the desktop's pod
+    EphemeralContainer,
+    /// A pod of its own
+    PodApplication,
+}
+
+impl From<Engine> for EngineKind {
+    fn from(engine: Engine) -> Self {
+        match engine {
+            Engine::Local => Self::Local,
+            Engine::EphemeralContainer => Self::EphemeralContainer,
+            Engine::PodApplication => Self::PodApplication,
+        }
+    }
 }
 
 /// One of a task's streams.

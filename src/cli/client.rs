@@ -152,9 +152,21 @@ impl Client {
 
     /// Sends and reads the whole answer as JSON; no body is `null`.
     pub async fn json<T: DeserializeOwned>(&self, ask: &Ask<'_>) -> Result<T, ClientError> {
-        let bytes = whole(self.send(ask).await?.into_body()).await?;
+        Ok(self.json_and_status(ask).await?.1)
+    }
+
+    /// The same, with the status of the success.
+    pub async fn json_and_status<T: DeserializeOwned>(
+        &self,
+        ask: &Ask<'_>,
+    ) -> Result<(StatusCode, T), ClientError> {
+        let answer = self.send(ask).await?;
+        let status = answer.status();
+        let bytes = whole(answer.into_body()).await?;
         let bytes = if bytes.is_empty() { Bytes::from_static(b"null") } else { bytes };
-        serde_json::from_slice(&bytes).map_err(|error| ClientError::BadAnswer(error.to_string()))
+        let value = serde_json::from_slice(&bytes)
+            .map_err(|error| ClientError::BadAnswer(error.to_string()))?;
+        Ok((status, value))
     }
 
     /// GET, as JSON.

@@ -1,7 +1,8 @@
 //! The command line: what a person or a script asks of deskd.
 //!
 //! `run` and `daemon` are the two processes of deskd; everything else is a client of the unix
-//! socket or works alone (`probe`, `check-config`, `openapi`, `completions`). Starting `run` must
+//! socket or works alone (`probe`, `check-config`, `collect`, `openapi`,
+//! `completions`). Starting `run` must
 //! be fast, so nothing here does work before the command is known, and only client commands get an
 //! async runtime.
 //!
@@ -10,13 +11,16 @@
 mod app;
 mod args;
 mod client;
+mod collect;
 mod events;
+mod explain;
 mod failure;
 mod follow;
 mod health;
 mod local;
 mod logs;
 mod output;
+mod pull;
 mod sse;
 mod task;
 mod view;
@@ -27,6 +31,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 use crate::config::{self, Env};
+use crate::domain::plan::LaunchSpec;
 use crate::exit::Exit;
 use args::{Args, Command};
 use client::Client;
@@ -67,11 +72,21 @@ fn run(args: Args, env: &Env, out: &mut Out) -> Result<Exit, Failure> {
         Command::CheckConfig { file } => local::check_config(&file, env, out),
         Command::Openapi => out.text(&wiring::openapi()).map(|()| Exit::Ok),
         Command::Completions { shell } => local::completions(shell, out),
+        Command::Collect { namespace, dry_run } => {
+            runtime()?.block_on(collect::collect(namespace, dry_run, env, out))
+        }
         command => {
             let socket = args.socket.unwrap_or_else(|| config::client_socket(None, env));
             client_command(command, Client::new(socket), env, out)
         }
     }
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::io("start the runtime", &error))
 }
 
 fn client_command(
@@ -80,16 +95,18 @@ fn client_command(
     env: &Env,
     out: &mut Out,
 ) -> Result<Exit, Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::io("start the runtime", &error))?;
-    runtime.block_on(async {
+    runtime()?.block_on(async {
         match command {
             Command::Health { wait } => health::health(&client, wait, out).await,
             Command::App { command } => app::run(&client, command, env, out).await,
-            Command::Explain { app, args } => app::explain(&client, &app, &args, out).await,
-            Command::Launch { app, args, key } => task::launch(&client, &app, args, key, out).await,
+            Command::Explain { app, args, engine } => {
+                let spec = LaunchSpec { args, engine: engine.map(Into::into) };
+                explain::explain(&client, &app, &spec, out).await
+            }
+            Command::Launch { app, args, engine, key } => {
+                let spec = LaunchSpec { args, engine: engine.map(Into::into) };
+                task::launch(&client, &app, &spec, key, out).await
+            }
             Command::Task { command } => task::run(&client, command, out).await,
             Command::Logs(request) => logs::logs(&client, &request, out).await,
             Command::Events { follow } => events::events(&client, follow, out).await,
@@ -99,7 +116,8 @@ fn client_command(
             | Command::Probe { .. }
             | Command::CheckConfig { .. }
             | Command::Openapi
-            | Command::Completions { .. } => unreachable!("handled without a client"),
+            | Command::Completions { .. }
+            | Command::Collect { .. } => unreachable!("handled without a client"),
         }
     })
 }

@@ -13,6 +13,7 @@ use super::follow::RESUME_S_MAX;
 use super::output::{Out, now_ms};
 use super::view;
 use crate::domain::id::{AppId, TaskId};
+use crate::domain::plan::LaunchSpec;
 use crate::domain::task::Task;
 use crate::exit::Exit;
 
@@ -30,7 +31,7 @@ const KEY_BYTES: usize = 16;
 pub async fn launch(
     client: &Client,
     app: &AppId,
-    args: Vec<String>,
+    spec: &LaunchSpec,
     key: Option<String>,
     out: &mut Out,
 ) -> Result<Exit, Failure> {
@@ -39,7 +40,10 @@ pub async fn launch(
         Some(key) => key,
         None => random_key()?,
     };
-    let body = json!({ "app": app, "args": args });
+    let mut body = json!({ "app": app, "args": spec.args });
+    if let Some(engine) = spec.engine {
+        body["engine"] = json!(engine);
+    }
     let mut ask = Ask::new(Method::POST, "/v1/tasks");
     ask.headers.push(("idempotency-key", &key));
     ask.body = Some(&body);

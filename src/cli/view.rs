@@ -5,6 +5,8 @@ use std::collections::BTreeSet;
 use super::failure::Failure;
 use super::output::{Cell, Out, Tone, ago, rfc3339, span};
 use crate::domain::app::{App, AppSource};
+use crate::domain::container_app::ContainerApp;
+use crate::domain::kubernetes::ObjectRef;
 use crate::domain::task::{Exit, Task, TaskState};
 use crate::supervisor::Desktop;
 
@@ -25,6 +27,9 @@ fn is_stopped(task: &Task) -> bool {
     !task.stop_steps.is_empty()
 }
 
+/// Said of tasks while the Kubernetes API is away.
+const STALE: &str = "the Kubernetes API is away: this may be out of date";
+
 fn window(task: &Task) -> String {
     task.first_window_ms.map_or_else(|| "-".into(), |ms| format!("{ms} ms"))
 }
@@ -40,6 +45,10 @@ fn remark(task: &Task, now_ms: i64) -> String {
             None => String::new(),
         },
         (TaskState::Ended, Some(exit)) => task.cause.clone().unwrap_or_else(|| exit.sentence()),
+        (TaskState::Starting | TaskState::Stopping, _) if task.waiting.is_some() => {
+            task.waiting.clone().unwrap_or_default()
+        }
+        _ if task.stale => STALE.to_owned(),
         _ => task.cause.clone().unwrap_or_default(),
     }
 }
@@ -82,6 +91,10 @@ pub fn task(task: &Task, now_ms: i64, out: &mut Out) -> Result<(), Failure> {
         ("cause", task.cause.clone().unwrap_or_default()),
         ("engine", format!("{}: {}", task.engine.as_str(), task.reasons.join("; "))),
         ("command", shell_words::join(&task.command)),
+        ("waits for", task.waiting.clone().unwrap_or_default()),
+        ("object", task.object.as_ref().map(object).unwrap_or_default()),
+        ("node", task.node.clone().unwrap_or_default()),
+        ("stale", if task.stale { STALE.to_owned() } else { String::new() }),
         ("pid", task.pid.map(|pid| pid.to_string()).unwrap_or_default()),
         ("created", at(Some(task.created_at))),
         ("started", at(task.started_at)),
@@ -93,6 +106,11 @@ pub fn task(task: &Task, now_ms: i64, out: &mut Out) -> Result<(), Failure> {
         ("stop", lines(task.stop_steps.iter().map(|step| (step.at, step.detail.as_str())))),
         ("history", lines(task.history.iter().map(|entry| (entry.at, entry.what.as_str())))),
     ])
+}
+
+/// As `kubectl` names things.
+fn object(object: &ObjectRef) -> String {
+    format!("container {} of pod {}/{}", object.container, object.namespace, object.pod)
 }
 
 fn lines<'a>(entries: impl Iterator<Item = (i64, &'a str)>) -> String {
@@ -132,6 +150,7 @@ pub fn app(app: &App, out: &mut Out) -> Result<(), Failure> {
         ("name", app.display_name.clone()),
         ("from", source(app).to_owned()),
         ("problems", app.problems.join("\n")),
+        ("image", app.container.as_ref().map(|container| image(container)).unwrap_or_default()),
         ("command", shell_words::join(&app.local.command)),
         ("directory", app.local.cwd.clone().unwrap_or_default()),
         ("environment", env.join("\n")),
@@ -139,8 +158,29 @@ pub fn app(app: &App, out: &mut Out) -> Result<(), Failure> {
         ("icon", app.icon.clone().map(|icon| short(&icon)).unwrap_or_default()),
         ("keywords", app.keywords.join(", ")),
         ("categories", app.categories.join(", ")),
+        ("file types", file_types(app)),
         ("WM_CLASS", app.wm_class.clone().unwrap_or_default()),
     ])
+}
+
+fn file_types(app: &App) -> String {
+    let extensions = app.file_extensions.iter().map(|extension| format!(".{extension}"));
+    extensions.chain(app.mime_types.iter().cloned()).collect::<Vec<_>>().join(", ")
+}
+
+/// The image and what its document asks for.
+fn image(container: &ContainerApp) -> String {
+    let said = [
+        container.engine.map(|engine| format!("engine {}", engine.as_str())),
+        container.execute_class.as_ref().map(|class| format!("class {class}")),
+        container.size_bytes.map(|bytes| format!("{} MiB", bytes >> 20)),
+        container.architecture.clone(),
+    ];
+    let said: Vec<_> = said.into_iter().flatten().collect();
+    match said.join(", ") {
+        said if said.is_empty() => container.image.clone(),
+        said => format!("{} ({said})", container.image),
+    }
 }
 
 /// A `data:` URL is nothing to read.

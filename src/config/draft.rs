@@ -4,8 +4,10 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use super::apps::AppDraft;
+use super::kubernetes::PolicyDraft;
 use super::{Config, DisplaySettings, Env, LogStoreConfig, PodConfig, StopConfig};
 use crate::domain::app::App;
+use crate::domain::policy::RunAs;
 
 /// A valid configuration whose defaults and references that depend on the machine (state
 /// directory, `.desktop` files, icons) are still open.
@@ -18,10 +20,12 @@ pub struct Draft {
     pub(super) panel_hosts: Vec<String>,
     pub(super) log_filter: Option<String>,
     pub(super) tasks_max: u32,
+    pub(super) apps_directory: Option<PathBuf>,
     pub(super) log_store: LogStoreConfig,
     pub(super) stop: StopConfig,
     pub(super) display: DisplaySettings,
     pub(super) pod: PodConfig,
+    pub(super) kubernetes: PolicyDraft,
     pub(super) apps: Vec<AppDraft>,
 }
 
@@ -51,6 +55,8 @@ impl Draft {
     pub fn resolve(self, file: Option<PathBuf>, env: &Env) -> Config {
         let state_dir = self.state_dir.unwrap_or_else(|| super::default_state_dir(env));
         let lookup = super::desktop_files::Lookup::of_system(env);
+        let mut policy = self.kubernetes.policy;
+        policy.run_as = self.kubernetes.run_as.unwrap_or_else(own_user);
         Config {
             file,
             listen: self.listen,
@@ -60,11 +66,20 @@ impl Draft {
             panel_hosts: self.panel_hosts,
             log_filter: self.log_filter,
             tasks_max: self.tasks_max,
+            apps_directory: self.apps_directory,
             log_store: self.log_store,
             stop: self.stop,
             display: self.display,
             pod: self.pod,
+            policy,
+            kubeconfig: self.kubernetes.kubeconfig,
             apps: self.apps.into_iter().map(|app| app.resolve(&lookup)).collect(),
         }
     }
+}
+
+/// The X server runs as deskd's user, and only a process of the same user may share memory with it.
+fn own_user() -> RunAs {
+    let (uid, gid) = (nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw());
+    RunAs { uid, gid, groups: Vec::new() }
 }

@@ -10,12 +10,15 @@ pub const ROOT: &[&str] = &[
     "panel_hosts",
     "log",
     "tasks_max",
+    "apps_directory",
     "log_store",
     "stop",
     "display",
     "pod",
     "app",
+    "user",
     "execute_class",
+    "network_rule",
     "kubernetes",
 ];
 /// `[log_store]`
@@ -26,7 +29,7 @@ pub const STOP: &[&str] = &["close_windows", "term", "shutdown_grace"];
 pub const DISPLAY: &[&str] =
     &["name", "xauthority", "require_tcp", "require_shm", "handshake_timeout", "hang_timeout"];
 /// `[pod]`
-pub const POD: &[&str] = &["name", "namespace", "uid", "ip", "node"];
+pub const POD: &[&str] = &["name", "namespace", "uid", "ip", "node", "container"];
 /// `[app.NAME]`
 pub const APP: &[&str] = &[
     "display_name",
@@ -48,10 +51,35 @@ pub const APP: &[&str] = &[
 /// `[app.NAME.rlimits]`
 pub const RLIMITS: &[&str] =
     &["open_files", "core_bytes", "address_space_bytes", "cpu_seconds", "file_bytes", "processes"];
-/// `[execute_class.NAME]` (reserved)
-pub const EXECUTE_CLASS: &[&str] = &["requests", "limits", "node_selector"];
-/// `[kubernetes]` (reserved)
-pub const KUBERNETES: &[&str] = &["engines", "apps_namespace", "kubeconfig"];
+/// `[user]`
+pub const USER: &[&str] = &["name", "groups"];
+/// `[execute_class.NAME]`
+pub const EXECUTE_CLASS: &[&str] =
+    &["requests", "limits", "gpu", "node_selector", "runtime_class", "tolerations"];
+/// An element of `[execute_class.NAME]` `tolerations`
+pub const TOLERATION: &[&str] = &["key", "operator", "value", "effect"];
+/// `[network_rule.NAME]`
+pub const NETWORK_RULE: &[&str] = &["annotations"];
+/// `[kubernetes]`
+pub const KUBERNETES: &[&str] = &[
+    "engines",
+    "apps_namespace",
+    "kubeconfig",
+    "target_container",
+    "run_as",
+    "pull_policy",
+    "pull_secrets",
+    "pull_on_add",
+    "gpu_resource",
+    "xauthority_secret",
+    "pod_volumes",
+    "launches_at_once",
+    "remote_tasks_max",
+    "default_class",
+    "grace",
+];
+/// `[kubernetes.run_as]`
+pub const RUN_AS: &[&str] = &["uid", "gid", "groups"];
 
 /// Each section as it is headed in the documentation, with its keys.
 pub const SECTIONS: &[(&str, &[&str])] = &[
@@ -62,8 +90,12 @@ pub const SECTIONS: &[(&str, &[&str])] = &[
     ("pod", POD),
     ("app.NAME", APP),
     ("app.NAME.rlimits", RLIMITS),
+    ("user", USER),
     ("execute_class.NAME", EXECUTE_CLASS),
+    ("execute_class.NAME.tolerations", TOLERATION),
+    ("network_rule.NAME", NETWORK_RULE),
     ("kubernetes", KUBERNETES),
+    ("kubernetes.run_as", RUN_AS),
 ];
 
 /// Every environment variable that is read, and the key it stands for.
@@ -76,6 +108,9 @@ pub const ENVIRONMENT: &[(&str, &str)] = &[
     ("DESKD_PANEL_HOSTS", "panel_hosts"),
     ("DESKD_LOG", "log"),
     ("DESKD_TASKS_MAX", "tasks_max"),
+    ("DESKD_APPS_DIRECTORY", "apps_directory"),
+    ("DESKD_USER", "user.name"),
+    ("DESKD_USER_GROUPS", "user.groups"),
     ("DISPLAY", "display.name"),
     ("XAUTHORITY", "display.xauthority"),
     ("XAUTH_KEY", ""),
@@ -86,5 +121,6 @@ pub const ENVIRONMENT: &[(&str, &str)] = &[
     ("POD_UID", "pod.uid"),
     ("POD_IP", "pod.ip"),
     ("NODE_NAME", "pod.node"),
+    ("POD_CONTAINER", "pod.container"),
     ("KUBECONFIG", "kubernetes.kubeconfig"),
 ];

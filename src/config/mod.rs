@@ -17,10 +17,13 @@
 //! Deliberately not here: what a value does. Every key is described in `docs/configuration.md`.
 
 mod apps;
+mod classes;
+mod cluster_names;
 mod desktop_files;
 mod draft;
 mod env;
 pub mod keys;
+mod kubernetes;
 mod parse;
 mod problem;
 mod section;
@@ -34,6 +37,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::app::App;
+use crate::domain::policy::Policy;
 pub use draft::Draft;
 pub use env::{Env, inherited_env};
 pub use parse::parse;
@@ -91,6 +95,8 @@ pub struct Config {
     pub log_filter: Option<String>,
     /// Most tasks kept, ended ones included.
     pub tasks_max: u32,
+    /// Directory of application documents that is watched; absent: none.
+    pub apps_directory: Option<PathBuf>,
     /// Limits of the log store.
     pub log_store: LogStoreConfig,
     /// How tasks are stopped.
@@ -99,6 +105,11 @@ pub struct Config {
     pub display: DisplaySettings,
     /// Who and where this pod is.
     pub pod: PodConfig,
+    /// `[kubernetes]`, `[execute_class.NAME]`, `[network_rule.NAME]`, `[user]`.
+    pub policy: Policy,
+    /// Credentials for the API server: `kubernetes.kubeconfig` or `KUBECONFIG`; absent: those of the
+    /// pod's service account.
+    pub kubeconfig: Option<PathBuf>,
     /// The applications of `[app.NAME]`, sorted by id.
     pub apps: Vec<App>,
 }
@@ -132,6 +143,8 @@ pub struct DisplaySettings {
     pub xauthority: Option<PathBuf>,
     /// Readiness needs TCP 6000 + N.
     pub require_tcp: bool,
+    /// A handshake is made there: readiness needs it, or application pods do.
+    pub check_tcp: bool,
     /// Readiness needs MIT-SHM.
     pub require_shm: bool,
     /// Limit of one handshake.
@@ -153,6 +166,8 @@ pub struct PodConfig {
     pub ip: Option<String>,
     /// `NODE_NAME`.
     pub node: Option<String>,
+    /// `POD_CONTAINER`: the container deskd runs in.
+    pub container: Option<String>,
 }
 
 impl Config {

@@ -11,6 +11,8 @@ use super::problem::Problem;
 use super::section::{Collector, Section};
 use super::values::{self, Complaint};
 use super::{DisplaySettings, Draft, LogStoreConfig, PodConfig, StopConfig, keys};
+use crate::domain::plan::EngineKind;
+use crate::domain::policy::Policy;
 
 /// Reads `text` (TOML; empty when there is no file) and the environment through `env`, which wins.
 /// While the text is not TOML only its syntax errors (all of them) and the environment's problems
@@ -32,16 +34,16 @@ pub fn parse(text: &str, env: impl Fn(&str) -> Option<String>) -> Result<Draft, 
     if problems.is_empty() { Ok(draft) } else { Err(problems) }
 }
 
-struct Reader<'t> {
+pub(super) struct Reader<'t> {
     table: Option<&'t DeTable<'t>>,
-    env: &'t dyn Fn(&str) -> Option<String>,
-    problems: &'t Collector<'t>,
+    pub(super) env: &'t dyn Fn(&str) -> Option<String>,
+    pub(super) problems: &'t Collector<'t>,
 }
 
 impl<'t> Reader<'t> {
     fn draft(&self) -> Draft {
         let root = Section::new("", self.table, keys::ROOT, self.problems);
-        self.reserved(&root);
+        let kubernetes = self.policy(&root);
         Draft {
             listen: self
                 .pick("DESKD_LISTEN", &root, "listen", "127.0.0.1:29791", values::listen)
@@ -52,16 +54,23 @@ impl<'t> Reader<'t> {
             panel_hosts: self.panel_hosts(&root),
             log_filter: self.text("DESKD_LOG", &root, "log", "info,deskd::display=debug"),
             tasks_max: self.tasks_max(&root),
+            apps_directory: self.path(
+                "DESKD_APPS_DIRECTORY",
+                &root,
+                "apps_directory",
+                "/etc/deskd/apps.d",
+            ),
             log_store: self.log_store(&root),
             stop: self.stop(&root),
-            display: self.display(&root),
+            display: self.display(&root, &kubernetes.policy),
             pod: self.pod(&root),
+            kubernetes,
             apps: self.apps(&root),
         }
     }
 
     /// The environment's value of `variable`, else the file's of `key`. Both are checked.
-    fn pick<T>(
+    pub(super) fn pick<T>(
         &self,
         variable: &str,
         section: &Section<'t>,
@@ -77,7 +86,7 @@ impl<'t> Reader<'t> {
         from_env.or(from_file)
     }
 
-    fn text(
+    pub(super) fn text(
         &self,
         variable: &str,
         section: &Section<'t>,
@@ -88,7 +97,7 @@ impl<'t> Reader<'t> {
             .filter(|text| !text.is_empty())
     }
 
-    fn path(
+    pub(super) fn path(
         &self,
         variable: &str,
         section: &Section<'t>,
@@ -210,7 +219,7 @@ impl<'t> Reader<'t> {
         seconds.map(Duration::from_secs)
     }
 
-    fn display(&self, root: &Section<'t>) -> DisplaySettings {
+    fn display(&self, root: &Section<'t>, policy: &Policy) -> DisplaySettings {
         let table = root.table("display");
         let section = Section::new("display", table, keys::DISPLAY, self.problems);
         if let Some(Err(complaint)) = (self.env)("XAUTH_KEY").map(|key| values::cookie(&key)) {
@@ -224,6 +233,11 @@ impl<'t> Reader<'t> {
             });
             found.map_or(Duration::from_millis(default), |found| found.value)
         };
+        // Application pods draw over TCP: without it none of them could be launched.
+        let for_pods = policy.engines.contains(&EngineKind::PodApplication);
+        let require_tcp = section
+            .boolean("require_tcp")
+            .unwrap_or_else(|| (self.env)("X11LISTEN").as_deref() == Some("tcp") || for_pods);
         DisplaySettings {
             name: self
                 .pick("DISPLAY", &section, "name", ":0", values::display)
@@ -232,9 +246,8 @@ impl<'t> Reader<'t> {
                 .text("XAUTHORITY", &section, "xauthority", "/home/balloon/.Xauthority")
                 .map(PathBuf::from)
                 .or_else(home),
-            require_tcp: section
-                .boolean("require_tcp")
-                .unwrap_or_else(|| (self.env)("X11LISTEN").as_deref() == Some("tcp")),
+            require_tcp,
+            check_tcp: require_tcp || for_pods,
             require_shm: section.boolean("require_shm").unwrap_or(true),
             handshake_timeout: timeout(
                 "handshake_timeout",
@@ -261,6 +274,9 @@ impl<'t> Reader<'t> {
                 })
             }),
             node: self.text("NODE_NAME", &section, "node", "node-1"),
+            container: self.pick("POD_CONTAINER", &section, "container", "deskd", |text| {
+                super::cluster_names::dns_label(text)
+            }),
         }
     }
 
@@ -268,43 +284,9 @@ impl<'t> Reader<'t> {
         let tables = root.table("app").into_iter().flat_map(|apps| apps.iter());
         tables.filter_map(|(name, value)| apps::read(name, value, self.problems)).collect()
     }
-
-    /// `[execute_class.*]` and `[kubernetes]`: their shape is checked, nothing uses them yet.
-    fn reserved(&self, root: &Section<'t>) {
-        let classes = root.table("execute_class").into_iter().flat_map(|classes| classes.iter());
-        for (name, value) in classes {
-            let path = format!("execute_class.{}", name.get_ref());
-            let Some(table) = value.get_ref().as_table() else {
-                let remedy = format!("write a section [{path}]");
-                self.problems.file(value.span(), &path, Complaint::new("must be a table", remedy));
-                continue;
-            };
-            let section = Section::new(&path, Some(table), keys::EXECUTE_CLASS, self.problems);
-            for key in keys::EXECUTE_CLASS {
-                section.string_map(key);
-            }
-        }
-        let table = root.table("kubernetes");
-        let section = Section::new("kubernetes", table, keys::KUBERNETES, self.problems);
-        let engines = section.strings("engines", "write a list, such as [\"pod_application\"]");
-        for item in engines.into_iter().flat_map(|list| list.value) {
-            if !REMOTE_ENGINES.contains(&item.value) {
-                let complaint = Complaint::new(
-                    format!("has the unknown engine `{}`", item.value),
-                    format!("write one of {}", REMOTE_ENGINES.join(", ")),
-                );
-                section.complain("engines", item.span, complaint);
-            }
-        }
-        section.string("apps_namespace", "desktop-apps");
-        section.string("kubeconfig", "/etc/deskd/kubeconfig");
-    }
 }
 
-/// Engines that `[kubernetes]` can turn on.
-const REMOTE_ENGINES: [&str; 2] = ["ephemeral_container", "pod_application"];
-
-fn duration(text: &str) -> Result<Duration, Complaint> {
+pub(super) fn duration(text: &str) -> Result<Duration, Complaint> {
     let time = values::duration(text)?;
     if time.as_secs() > super::DURATION_S_MAX {
         let what = format!("is longer than a day: `{text}`");

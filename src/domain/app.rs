@@ -1,9 +1,11 @@
 //! Applications: what can be launched.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::access::Identity;
 use super::container_app::ContainerApp;
 use super::id::AppId;
 use super::restart::RestartPolicy;
@@ -100,18 +102,90 @@ pub struct App {
     pub problems: Vec<String>,
 }
 
+/// An application of the watched directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DirectoryApp {
+    /// The application.
+    pub app: App,
+    /// The file that describes it.
+    pub file: PathBuf,
+}
+
 impl App {
-    /// Whether every word of `query` occurs in the id, name, keywords or categories
-    /// (case-insensitive).
+    /// Whether every word of `query` occurs in the id, name, keywords, categories, or among the
+    /// media types and file name extensions (with their dot) that it opens; case-insensitive.
     #[must_use]
     pub fn matches(&self, query: &str) -> bool {
-        let hay = [self.id.as_str(), &self.display_name]
+        let texts = [self.id.as_str(), &self.display_name]
             .into_iter()
             .chain(self.keywords.iter().map(String::as_str))
             .chain(self.categories.iter().map(String::as_str))
-            .collect::<Vec<_>>()
-            .join("\n")
-            .to_lowercase();
+            .chain(self.mime_types.iter().map(String::as_str));
+        let mut hay = texts.collect::<Vec<_>>().join("\n");
+        for extension in &self.file_extensions {
+            hay.push_str("\n.");
+            hay.push_str(extension);
+        }
+        let hay = hay.to_lowercase();
         query.to_lowercase().split_whitespace().all(|word| hay.contains(word))
+    }
+
+    /// Whether `category` is one of its categories; case-insensitive.
+    #[must_use]
+    pub fn is_in(&self, category: &str) -> bool {
+        let category = category.trim().to_lowercase();
+        self.categories.iter().any(|own| own.to_lowercase() == category)
+    }
+
+    /// Whether it opens `file_type`: a file name extension with or without its dot (`.odt`,
+    /// `odt`), or a media type (`application/pdf`). Case-insensitive; of its own media types
+    /// `image/*` stands for all that begin so.
+    #[must_use]
+    pub fn opens(&self, file_type: &str) -> bool {
+        let wanted = file_type.trim().to_lowercase();
+        if !wanted.contains('/') {
+            let extension = wanted.trim_start_matches('.');
+            return self.file_extensions.iter().any(|own| own == extension);
+        }
+        self.mime_types.iter().map(|own| own.to_lowercase()).any(|own| {
+            let family = own.strip_suffix('*').filter(|family| family.ends_with('/'));
+            own == wanted || family.is_some_and(|family| wanted.starts_with(family))
+        })
+    }
+
+    /// Whether its access list permits `identity`; an application without one is for everybody.
+    ///
+    /// # Errors
+    /// Why not, in one sentence.
+    pub fn permits(&self, identity: &Identity) -> Result<(), String> {
+        let Some(container) = &self.container else { return Ok(()) };
+        let access = &container.access;
+        access.permits(identity).map_err(|why| format!("{} {why}", self.display_name))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::domain::plan::tests::app;
+
+    #[test]
+    fn applications_are_found_by_words_categories_and_file_types() {
+        let mut writer = app("writer");
+        writer.display_name = "LibreOffice Writer".into();
+        writer.keywords = vec!["text".into()];
+        writer.categories = vec!["Office".into()];
+        writer.mime_types = vec!["application/pdf".into(), "image/*".into()];
+        writer.file_extensions = vec!["odt".into()];
+        for query in ["", "LIBRE office", "text writer", ".odt", "application/PDF"] {
+            assert!(writer.matches(query), "{query}");
+        }
+        assert!(!writer.matches("text editor") && !writer.matches(".od4"));
+        assert!(writer.is_in("office") && !writer.is_in("off"));
+        for file_type in ["odt", ".ODT", "application/pdf", "image/png"] {
+            assert!(writer.opens(file_type), "{file_type}");
+        }
+        for file_type in ["od", "text/odt", "application/*", "imagine/x", ""] {
+            assert!(!writer.opens(file_type), "{file_type}");
+        }
     }
 }

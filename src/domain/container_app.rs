@@ -100,6 +100,7 @@ pub struct ContainerApp {
     pub grace_s: Option<u32>,
     /// `io.deskd.deadline`: seconds after which a pod is ended.
     pub deadline_s: Option<u32>,
-    /// Every label of the document as given, unknown ones too.
+    /// Every label of the document as given, unknown ones too, but for `oc.icondata`, which is the
+    /// application's icon.
     pub labels: BTreeMap<String, String>,
 }

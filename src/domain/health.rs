@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::display::DisplayStatus;
 use super::plan::display_sentence;
+use super::plan::facts::ApiState;
 
 /// A named check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -23,6 +24,8 @@ pub struct Check {
 pub struct HealthFacts<'a> {
     /// The display now.
     pub display: &'a DisplayStatus,
+    /// The Kubernetes API.
+    pub kubernetes: &'a ApiState,
     /// TCP 6000 is required (`X11LISTEN=tcp` or a remote engine).
     pub tcp_wanted: bool,
     /// Shared memory is required.
@@ -80,6 +83,7 @@ pub fn checks(facts: &HealthFacts<'_>) -> Vec<Check> {
             false,
             facts.journal_trouble.unwrap_or("tasks are being recorded").to_owned(),
         ),
+        kubernetes(facts.kubernetes),
         check(
             "not-draining",
             !facts.draining,
@@ -87,6 +91,17 @@ pub fn checks(facts: &HealthFacts<'_>) -> Vec<Check> {
             if facts.draining { "deskd is shutting down" } else { "deskd accepts launches" }.into(),
         ),
     ]
+}
+
+/// Never decides readiness: everything local works without it.
+fn kubernetes(api: &ApiState) -> Check {
+    let (ok, detail) = match api {
+        ApiState::Off(why) => (true, format!("the Kubernetes API is not used: {why}")),
+        ApiState::Unknown => (true, "the Kubernetes API has not answered yet".to_owned()),
+        ApiState::Away(why) => (false, format!("the Kubernetes API is away: {why}")),
+        ApiState::Answers => (true, "the Kubernetes API answers".to_owned()),
+    };
+    Check { name: "kubernetes".to_owned(), ok, detail, required: false }
 }
 
 fn tcp_sentence(display: &DisplayStatus, wanted: bool) -> String {

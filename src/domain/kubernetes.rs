@@ -31,6 +31,8 @@ pub const TYPE_APPLICATION: &str = "pod_application";
 pub const TYPE_PULL: &str = "pod_application_pull";
 /// Label without which abcdesktop's network policy cuts application pods off X11; value `true`.
 pub const LABEL_NETWORK: &str = "netpol/ocapplication";
+/// Longest value of a label, in bytes.
+pub const LABEL_VALUE_BYTES_MAX: usize = 63;
 /// Names the task in the environment of each of its processes, in whatever engine.
 pub const TASK_VARIABLE: &str = "DESKD_TASK_ID";
 /// Names the run in the environment of an application in a container, beside [`TASK_VARIABLE`].
@@ -112,6 +114,21 @@ fn finish(stem: &str, suffix: &str) -> String {
     format!("{}-{suffix}", name[..name.len().min(room)].trim_end_matches('-'))
 }
 
+/// `text` as the value of a label: at most 63 letters, digits, `-`, `_` and `.`, the first and the
+/// last a letter or digit ("Labels and Selectors", Kubernetes documentation). What does not fit is
+/// replaced by `-` or cut off.
+#[must_use]
+pub fn label_value(text: &str) -> String {
+    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    let value: String = text
+        .chars()
+        .map(|c| if fits(c) { c } else { '-' })
+        .skip_while(|c| !c.is_ascii_alphanumeric())
+        .take(LABEL_VALUE_BYTES_MAX)
+        .collect();
+    value.trim_end_matches(|c: char| !c.is_ascii_alphanumeric()).to_owned()
+}
+
 /// FNV-1a, 32 bits: stable over versions, which `std`'s hashers are not.
 fn fnv1a(parts: &[&str]) -> u32 {
     let bytes = parts.iter().flat_map(|part| part.bytes().chain([0]));
@@ -143,6 +160,14 @@ mod tests {
             (1..100).map(|run| pod_name("anna", &app, &task, run)).collect();
         assert_eq!(names.len(), 99);
         assert_eq!(pod_name("anna", &app, &task, 7), pod_name("anna", &app, &task, 7));
+    }
+
+    #[test]
+    fn names_that_are_no_label_values_are_cut_to_some() {
+        assert_eq!(label_value("anna-desktop.7_b"), "anna-desktop.7_b");
+        assert_eq!(label_value("-ä/b c."), "b-c");
+        assert_eq!(label_value(&format!("{}.{}", "a".repeat(62), "b")), "a".repeat(62));
+        assert_eq!(label_value(""), "");
     }
 
     proptest! {

@@ -4,9 +4,10 @@
 //! re-adoption the keeper tells everything again).
 
 use super::app::App;
-use super::id::TaskId;
-use super::plan::Plan;
-use super::restart::Backoff;
+use super::id::{AppId, TaskId};
+use super::kubernetes::ObjectRef;
+use super::plan::{EngineKind, Plan};
+use super::restart::{Backoff, RestartPolicy};
 use super::task::{
     Exit, HISTORY_ENTRIES_MAX, HistoryEntry, Rusage, StopStep, Task, TaskEvent, TaskState, UnixMs,
 };
@@ -16,17 +17,39 @@ impl Task {
     #[must_use]
     pub fn new(id: TaskId, app: &App, plan: &Plan, now: UnixMs) -> Self {
         Self {
-            id,
-            app: app.id.clone(),
-            display_name: app.display_name.clone(),
-            engine: plan.engine,
             reasons: plan.reasons.clone(),
+            rejected: plan.rejected.clone(),
             command: plan.work.argv().to_vec(),
+            restart: app.restart,
+            ..Self::planned(id, app.id.clone(), app.display_name.clone(), plan.engine, now)
+        }
+    }
+
+    fn planned(
+        id: TaskId,
+        app: AppId,
+        display_name: String,
+        engine: EngineKind,
+        now: UnixMs,
+    ) -> Self {
+        Self {
+            id,
+            app,
+            display_name,
+            engine,
+            reasons: Vec::new(),
+            rejected: Vec::new(),
+            command: Vec::new(),
             state: TaskState::Planned,
             pid: None,
+            object: None,
+            node: None,
+            waiting: None,
+            stale: false,
             exit: None,
             rusage: None,
             created_at: now,
+            asked_at: None,
             started_at: None,
             ended_at: None,
             first_window_ms: None,
@@ -38,11 +61,31 @@ impl Task {
             stop_steps: Vec::new(),
             history: Vec::new(),
             generation: 0,
-            restart: app.restart,
+            restart: RestartPolicy::Never,
             backoff: Backoff::default(),
             stop_asked: false,
             leftovers: false,
         }
+    }
+
+    /// A task whose record was lost, as its object tells it: being started, until it is seen how
+    /// far it is.
+    #[must_use]
+    pub fn found(
+        id: TaskId,
+        app: AppId,
+        display_name: String,
+        engine: EngineKind,
+        object: ObjectRef,
+        run: u32,
+        now: UnixMs,
+    ) -> Self {
+        let mut task = Self::planned(id, app, display_name, engine, now);
+        task.reasons = vec!["it was found in the cluster; its record was lost".to_owned()];
+        task.runs = run;
+        task.object = Some(object);
+        task.enter(TaskState::Starting, now, "found in the cluster".to_owned());
+        task
     }
 
     /// Applies one event; whether anything changed.
@@ -51,6 +94,16 @@ impl Task {
             TaskEvent::Starting { run } => self.starting(run, now),
             TaskEvent::Started { run, pid, at } => self.started(run, pid, at),
             TaskEvent::Refused { run, why } => self.refused(run, why, now),
+            TaskEvent::Placed { run, object } => self.placed(run, object),
+            TaskEvent::Waiting { run, why } => self.waits(run, why, now),
+            TaskEvent::OnNode { run, node } => {
+                let new = run == self.runs && self.node.as_ref() != Some(&node);
+                if new {
+                    self.node = Some(node);
+                }
+                new
+            }
+            TaskEvent::Stale(stale) => std::mem::replace(&mut self.stale, stale) != stale,
             TaskEvent::WindowMapped => self.window_mapped(now),
             TaskEvent::WindowGone => {
                 let had = self.windows;
@@ -91,19 +144,47 @@ impl Task {
         }
         self.runs = run;
         self.next_run_at = None;
+        self.asked_at = Some(now);
         self.started_at = None;
+        self.object = None;
+        self.node = None;
+        self.waiting = None;
         self.first_window_ms = None;
         self.leftovers = false;
         self.enter(TaskState::Starting, now, if run == 1 { "launch" } else { "restart" }.into());
         true
     }
 
-    fn started(&mut self, run: u32, pid: u32, at: UnixMs) -> bool {
+    fn placed(&mut self, run: u32, object: ObjectRef) -> bool {
         let waiting = matches!(self.state, TaskState::Starting | TaskState::Stopping);
-        if run != self.runs || !waiting || self.pid.is_some() || self.started_at.is_some() {
+        if run != self.runs || !waiting || self.object.as_ref() == Some(&object) {
             return false;
         }
-        self.pid = Some(pid);
+        self.object = Some(object);
+        true
+    }
+
+    fn waits(&mut self, run: u32, why: String, now: UnixMs) -> bool {
+        let waiting = matches!(self.state, TaskState::Starting | TaskState::Stopping);
+        if run != self.runs
+            || !waiting
+            || self.started_at.is_some()
+            || self.waiting.as_ref() == Some(&why)
+        {
+            return false;
+        }
+        self.note(now, why.clone());
+        self.waiting = Some(why);
+        true
+    }
+
+    fn started(&mut self, run: u32, pid: Option<u32>, at: UnixMs) -> bool {
+        let waiting = matches!(self.state, TaskState::Starting | TaskState::Stopping);
+        if run != self.runs || !waiting || self.started_at.is_some() {
+            return self.pid_found(run, pid);
+        }
+        self.pid = pid;
+        self.waiting = None;
         self.started_at = Some(at);
         self.exit = None;
         self.ended_at = None;
@@ -111,8 +192,24 @@ impl Task {
         self.cause = None;
         self.leftovers = true;
         let state = if self.state == TaskState::Starting { TaskState::Running } else { self.state };
-        self.enter(state, at, format!("process {pid} started"));
+        let what = pid.map_or_else(|| "it runs".to_owned(), |pid| format!("process {pid} started"));
+        self.enter(state, at, what);
         true
+    }
+
+    /// A container was known to run before its process was found.
+    fn pid_found(&mut self, run: u32, pid: Option<u32>) -> bool {
+        let alive = matches!(self.state, TaskState::Running | TaskState::Stopping);
+        let new = run == self.runs
+            && alive
+            && self.exit.is_none()
+            && self.started_at.is_some()
+            && self.pid.is_none()
+            && pid.is_some();
+        if new {
+            self.pid = pid;
+        }
+        new
     }
 
     fn refused(&mut self, run: u32, why: String, now: UnixMs) -> bool {
@@ -121,6 +218,7 @@ impl Task {
             return false;
         }
         self.ended_at = Some(now);
+        self.waiting = None;
         self.cause = Some(why.clone());
         self.exit = Some(Exit::Reason(why.clone()));
         self.enter(TaskState::Ended, now, why);
@@ -130,7 +228,7 @@ impl Task {
     fn window_mapped(&mut self, now: UnixMs) -> bool {
         self.windows += 1;
         if self.first_window_ms.is_none()
-            && let Some(start) = self.started_at
+            && let Some(start) = self.asked_at.or(self.started_at)
         {
             let ms = u64::try_from(now - start).unwrap_or(0);
             self.first_window_ms = Some(ms);
@@ -245,11 +343,19 @@ mod tests {
         ];
         prop_oneof![
             run.clone().prop_map(|run| TaskEvent::Starting { run }),
-            (run.clone(), 1..9u32, 0..50i64).prop_map(|(run, pid, at)| TaskEvent::Started {
+            (run.clone(), proptest::option::of(1..9u32), 0..50i64)
+                .prop_map(|(run, pid, at)| TaskEvent::Started { run, pid, at }),
+            (run.clone(), 0..3u32).prop_map(|(run, number)| TaskEvent::Placed {
                 run,
-                pid,
-                at
+                object: ObjectRef {
+                    namespace: "d".into(),
+                    pod: format!("p{number}"),
+                    container: "app".into()
+                }
             }),
+            (run.clone(), "[ab]").prop_map(|(run, why)| TaskEvent::Waiting { run, why }),
+            (run.clone(), "[ab]").prop_map(|(run, node)| TaskEvent::OnNode { run, node }),
+            proptest::bool::ANY.prop_map(TaskEvent::Stale),
             run.clone().prop_map(|run| TaskEvent::Refused { run, why: "no".into() }),
             Just(TaskEvent::WindowMapped),
             Just(TaskEvent::WindowGone),
@@ -294,7 +400,11 @@ mod tests {
                     prop_assert!(matches!(task.state, TaskState::Running | TaskState::Stopping));
                 }
                 if task.state == TaskState::Running {
-                    prop_assert!(task.pid.is_some() && task.started_at.is_some());
+                    prop_assert!(task.started_at.is_some());
+                }
+                if task.waiting.is_some() {
+                    prop_assert!(matches!(task.state, TaskState::Starting | TaskState::Stopping));
+                    prop_assert!(task.started_at.is_none(), "it runs and waits");
                 }
                 if task.state == TaskState::Ended {
                     prop_assert!(task.exit.is_some() && task.ended_at.is_some());
@@ -311,9 +421,9 @@ mod tests {
     fn a_stopped_task_ends_only_when_its_tree_is_gone() {
         let mut task = task(RestartPolicy::Always);
         task.apply(TaskEvent::Starting { run: 1 }, 1);
-        task.apply(TaskEvent::Started { run: 1, pid: 7, at: 2 }, 2);
+        task.apply(TaskEvent::Started { run: 1, pid: Some(7), at: 2 }, 2);
         task.apply(TaskEvent::WindowMapped, 30);
-        assert_eq!(task.first_window_ms, Some(28));
+        assert_eq!(task.first_window_ms, Some(29), "from when it was asked for");
         task.apply(TaskEvent::StopAsked("you".into()), 40);
         let exit = Exit::Code(0);
         task.apply(TaskEvent::Exited { run: 1, exit, rusage: Rusage::default(), at: 50 }, 50);

@@ -15,7 +15,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::id::{AppId, TaskId};
-use super::plan::EngineKind;
+use super::kubernetes::ObjectRef;
+use super::plan::{EngineKind, Rejected};
 use super::restart::{Backoff, RestartPolicy};
 
 /// History entries kept per task; the oldest after the first go first.
@@ -152,23 +153,42 @@ pub struct Task {
     pub engine: EngineKind,
     /// Why there, in sentences.
     pub reasons: Vec<String>,
-    /// argv.
+    /// Why not elsewhere.
+    #[serde(default)]
+    pub rejected: Vec<Rejected>,
+    /// argv; empty: the image's own.
     pub command: Vec<String>,
     /// Where it is in its life.
     pub state: TaskState,
-    /// Main process (local tasks that have one now).
+    /// Main process in deskd's PID namespace (tasks of this pod that have one now).
     pub pid: Option<u32>,
+    /// The object of the current or last run in the cluster (remote tasks).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub object: Option<ObjectRef>,
+    /// The node it runs on (remote tasks, once it is known).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
+    /// While it is starting: what exactly it waits for, in one sentence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waiting: Option<String>,
+    /// The Kubernetes API is away: what is said here may not be the case any more.
+    #[serde(default)]
+    pub stale: bool,
     /// How the last run ended.
     pub exit: Option<Exit>,
     /// What the last run used.
     pub rusage: Option<Rusage>,
     /// Launch was accepted.
     pub created_at: UnixMs,
-    /// The current or last run's process exists.
+    /// The current or last run was asked of its engine.
+    #[serde(default)]
+    pub asked_at: Option<UnixMs>,
+    /// The current or last run's process exists: as the keeper, a window, the process table or the
+    /// Kubernetes API told first.
     pub started_at: Option<UnixMs>,
     /// The last run ended.
     pub ended_at: Option<UnixMs>,
-    /// From `started_at` to its first mapped window, milliseconds.
+    /// From `asked_at` to its first mapped window, milliseconds.
     pub first_window_ms: Option<u64>,
     /// Windows mapped now.
     pub windows: u32,
@@ -197,7 +217,7 @@ pub struct Task {
     /// A stop was asked for: whatever ends it now is not a failure and is not restarted.
     #[serde(default)]
     pub stop_asked: bool,
-    /// Processes of it outlive its main process.
+    /// Processes of it outlive its main process, or the end of its output was not read yet.
     #[serde(default)]
     pub leftovers: bool,
 }
@@ -214,11 +234,34 @@ pub enum TaskEvent {
     Started {
         /// Which run.
         run: u32,
-        /// Its pid.
-        pid: u32,
+        /// Its pid, if it is in deskd's PID namespace.
+        pid: Option<u32>,
         /// When it was spawned.
         at: UnixMs,
     },
+    /// The engine was asked to create an object.
+    Placed {
+        /// Which run.
+        run: u32,
+        /// The object.
+        object: ObjectRef,
+    },
+    /// It is not running yet.
+    Waiting {
+        /// Which run.
+        run: u32,
+        /// One sentence.
+        why: String,
+    },
+    /// It is on a node.
+    OnNode {
+        /// Which run.
+        run: u32,
+        /// The node.
+        node: String,
+    },
+    /// The Kubernetes API is away, or is back.
+    Stale(bool),
     /// It could not be started.
     Refused {
         /// Which run.

@@ -1,9 +1,11 @@
-//! What `/proc` says: parsers that are pure functions of a text, and the readers that feed them.
+//! What `/proc` and the control groups say: parsers that are pure functions of a text, and the readers that feed them.
 //!
 //! Deliberately not here: what a fact means. Who owns a process is decided in `keeper::tree`.
 
+mod cgroup;
 mod process;
 
+pub use cgroup::MemoryCgroup;
 pub use process::{
     ProcessStat, env_value, ignored_signals, look_at, pids, read_cgroup, read_env_value,
     read_soft_limit, read_stat, soft_limit,

@@ -1,22 +1,22 @@
 //! Brings the supervisor to life: journal, display thread, keeper connection, driver.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+use super::apps::Apps;
 use super::busy::Busy;
 use super::driver::{Driver, Parts, now_ms};
 use super::handle::Handle;
 use super::input::{INPUTS_MAX, Input};
 use super::journal::Journal;
+use super::remote::Remote;
 use super::settings::Settings;
 use super::table::Table;
 use crate::display::DisplayHandle;
-use crate::domain::app::App;
-use crate::domain::id::AppId;
+use crate::engine::kubernetes;
 use crate::engine::local::{self, LinkError, LocalEngine};
 
 /// Why the supervisor did not start.
@@ -44,7 +44,7 @@ pub struct Supervisor {
 pub async fn start(settings: Settings) -> Result<Supervisor, StartError> {
     let (inputs, queue) = mpsc::channel(INPUTS_MAX);
     let stream = local::connect(&settings.state_dir.join("keeper.sock")).await?;
-    let (engine, _logs, to_keeper) = LocalEngine::new();
+    let (engine, container_logs, to_keeper) = LocalEngine::new();
     let (journal, remembered) = Journal::open(&settings.state_dir);
     let from_display = inputs.clone();
     let display_thread = DisplayHandle::start(settings.display.clone(), move |event| {
@@ -60,8 +60,13 @@ pub async fn start(settings: Settings) -> Result<Supervisor, StartError> {
     }
     let busy = Arc::new(Busy::new());
     let logs_dir: Arc<Path> = settings.state_dir.join("logs").into();
+    // Ends with the driver, which has the only sender.
+    let config = settings.kubernetes.clone();
+    let (commands, _) = kubernetes::start(config, container_logs, inputs.clone());
+    let calls = commands.calls().clone();
     let (driver, snapshots) = Driver::new(Parts {
-        apps: apps(&settings.apps, remembered.apps),
+        remote: Remote::new(commands),
+        apps: Apps::new(&settings.apps, remembered.apps),
         settings,
         engine,
         display_thread,
@@ -73,7 +78,7 @@ pub async fn start(settings: Settings) -> Result<Supervisor, StartError> {
         epoch: u64::try_from(now_ms()).unwrap_or(0),
     });
     tokio::spawn(driver.run(queue));
-    let handle = Handle::new(snapshots, inputs.clone(), busy, logs_dir);
+    let handle = Handle::new(snapshots, inputs.clone(), busy, logs_dir, calls);
     let link = tokio::spawn(async move {
         let error = local::run(stream, to_keeper, inputs.clone()).await;
         // Nobody to tell when the driver has ended already.
@@ -81,13 +86,4 @@ pub async fn start(settings: Settings) -> Result<Supervisor, StartError> {
         error
     });
     Ok(Supervisor { handle, link })
-}
-
-/// The file's apps win over remembered ones of the same id.
-fn apps(configured: &[App], remembered: Vec<App>) -> BTreeMap<AppId, Arc<App>> {
-    remembered
-        .into_iter()
-        .chain(configured.iter().cloned())
-        .map(|app| (app.id.clone(), Arc::new(app)))
-        .collect()
 }

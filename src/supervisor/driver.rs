@@ -2,29 +2,32 @@
 //! effects, then the snapshot, then the answers. So whatever somebody was told is on record and
 //! visible, and whatever the keeper was asked for survives a `kill -9` of the daemon.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
+use super::apps::Apps;
 use super::busy::Busy;
 use super::handle::{LaunchAdmission, LaunchError};
 use super::health::Health;
 use super::input::{Input, Reply};
 use super::journal::Journal;
 use super::keeper_events::Adoption;
+use super::pulls::Pulls;
+use super::remote::Remote;
 use super::settings::Settings;
 use super::snapshot::{Desktop, Snapshot};
 use super::table::Table;
 use super::windows::Windows;
 use crate::display::DisplayHandle;
-use crate::domain::app::App;
 use crate::domain::display::DisplayStatus;
-use crate::domain::id::{AppId, TaskId};
+use crate::domain::id::TaskId;
 use crate::domain::task::{Task, TaskEvent, UnixMs};
 use crate::engine::local::{Frame, FrameError, LocalEngine, frame};
 use crate::keeper::wire::{RunId, ToKeeper};
+use crate::procfs::MemoryCgroup;
 
 /// Inputs handled before the results are committed.
 const BATCH_INPUTS_MAX: usize = 256;
@@ -38,9 +41,11 @@ pub(super) struct Driver {
     pub(super) display_thread: DisplayHandle,
     pub(super) own_inputs: mpsc::Sender<Input>,
     pub(super) table: Table,
-    pub(super) apps: BTreeMap<AppId, Arc<App>>,
+    pub(super) apps: Apps,
     pub(super) apps_generation: u64,
     pub(super) journal: Journal,
+    pub(super) remote: Remote,
+    pub(super) pulls: Pulls,
     pub(super) display: DisplayStatus,
     pub(super) windows: Windows,
     pub(super) health: Health,
@@ -54,6 +59,8 @@ pub(super) struct Driver {
     pub(super) followers: HashMap<TaskId, watch::Sender<u64>>,
     /// Start time of the keeper, of the one before the daemon was started until it says hello.
     pub(super) keeper_started_at: Option<UnixMs>,
+    /// Where deskd's container counts memory.
+    pub(super) cgroup: Option<MemoryCgroup>,
     effects: Vec<Frame>,
     /// A message to the keeper was lost: only another daemon, which asks the keeper anew, can know
     /// what is the case.
@@ -74,8 +81,9 @@ pub(super) struct Parts {
     pub(super) display_thread: DisplayHandle,
     pub(super) own_inputs: mpsc::Sender<Input>,
     pub(super) journal: Journal,
+    pub(super) remote: Remote,
     pub(super) table: Table,
-    pub(super) apps: BTreeMap<AppId, Arc<App>>,
+    pub(super) apps: Apps,
     pub(super) keeper_started_at: Option<UnixMs>,
     pub(super) busy: Arc<Busy>,
     pub(super) epoch: u64,
@@ -87,13 +95,20 @@ impl Driver {
         let display = settings.unknown_display();
         let health = Health::default();
         let trouble = journal.trouble().map(str::to_owned);
-        let desktop = Arc::new(health.desktop(&settings, &display, trouble.as_deref(), 0));
+        let desktop = Arc::new(health.desktop(
+            &settings,
+            &display,
+            &parts.remote.facts,
+            trouble.as_deref(),
+            0,
+        ));
         let snapshot = Arc::new(Snapshot {
             epoch: parts.epoch,
             generation: 0,
             desktop: desktop.clone(),
             tasks: Arc::default(),
             apps: Arc::default(),
+            pulls: Arc::default(),
             apps_generation: 0,
             removed: Arc::default(),
             removed_since: 0,
@@ -108,6 +123,8 @@ impl Driver {
             apps: parts.apps,
             apps_generation: 1,
             journal,
+            remote: parts.remote,
+            pulls: Pulls::default(),
             display,
             windows: Windows::default(),
             shown: (health.clone(), trouble),
@@ -118,6 +135,7 @@ impl Driver {
             adoption: None,
             followers: HashMap::new(),
             keeper_started_at: parts.keeper_started_at,
+            cgroup: MemoryCgroup::own(),
             effects: Vec::new(),
             link_failed: false,
             answers: Vec::new(),
@@ -158,7 +176,7 @@ impl Driver {
         match input {
             Input::Launch(request, reply) => self.launch(request, reply),
             Input::Explain(app, spec, reply) => {
-                let plan = self.plan(&app, &spec);
+                let plan = self.plan(&app, &spec, None);
                 self.answer(reply, plan);
             }
             Input::Stop(task, request, reply) => self.stop(&task, request, reply),
@@ -167,11 +185,14 @@ impl Driver {
                 let env = self.table.get(&task).map(|entry| entry.env.clone());
                 self.answer(reply, env);
             }
-            Input::PutApp(app, reply) => self.put_app(*app, reply),
+            Input::PutApps(apps, reply) => self.put_apps(apps, reply),
             Input::RemoveApp(app, reply) => self.remove_app(&app, reply),
+            Input::DirectoryApps(apps, reply) => self.directory_apps(apps, reply),
             Input::FollowLog(task, reply) => self.follow_log(task, reply),
             Input::Probe(reply) => self.probe(reply),
             Input::Keeper(message) => self.keeper_said(message),
+            Input::Kubernetes(event) => self.kubernetes_said(event),
+            Input::Pull(app, reply) => self.pull(&app, reply),
             Input::KeeperLost => self.health.keeper_connected = false,
             Input::Display(event) => self.display_said(event),
             Input::Looked(status, reply) => {
@@ -213,8 +234,7 @@ impl Driver {
         }
         self.journal.flush();
         if self.journal.wants_rewrite() {
-            let apps = self.apps.values().map(Arc::as_ref).filter(|app| super::apps::is_added(app));
-            self.journal.rewrite(self.keeper_started_at, self.table.iter(), apps);
+            self.journal.rewrite(self.keeper_started_at, self.table.iter(), self.apps.added());
         }
         self.send_effects();
         self.publish();
@@ -225,6 +245,10 @@ impl Driver {
     }
 
     fn send_effects(&mut self) {
+        if !self.remote.flush() {
+            tracing::error!("the Kubernetes engine does not keep up");
+            self.link_failed = true;
+        }
         for frame in self.effects.drain(..) {
             if !self.engine.send(frame) {
                 self.health.keeper_connected = false;
@@ -238,6 +262,7 @@ impl Driver {
         let trouble = self.journal.trouble();
         let (shown_health, shown_trouble) = &self.shown;
         if self.desktop.display == self.display
+            && Arc::ptr_eq(&self.desktop.kubernetes, &self.remote.facts)
             && *shown_health == self.health
             && shown_trouble.as_deref() == trouble
         {
@@ -245,7 +270,13 @@ impl Driver {
         }
         self.table.generation += 1;
         let generation = self.table.generation;
-        let desktop = self.health.desktop(&self.settings, &self.display, trouble, generation);
+        let desktop = self.health.desktop(
+            &self.settings,
+            &self.display,
+            &self.remote.facts,
+            trouble,
+            generation,
+        );
         self.shown = (self.health.clone(), trouble.map(str::to_owned));
         if desktop.sentence != self.desktop.sentence {
             tracing::info!(ready = desktop.ready, "{}", desktop.sentence);
@@ -267,7 +298,7 @@ impl Driver {
         let apps = if old.apps_generation == self.apps_generation {
             old.apps.clone()
         } else {
-            Arc::new(self.apps.values().cloned().collect())
+            Arc::new(self.apps.all())
         };
         self.snapshots.send_replace(Arc::new(Snapshot {
             epoch: self.epoch,
@@ -275,6 +306,7 @@ impl Driver {
             desktop: self.desktop.clone(),
             tasks: self.table.shared(),
             apps,
+            pulls: self.pulls.shared(),
             apps_generation: self.apps_generation,
             removed,
             removed_since,

@@ -1,28 +1,128 @@
 //! Facts for a plan: what the driver knows, and the few things that are looked up for it.
 
+use std::path::Path;
+
 use super::driver::Driver;
 use super::handle::LaunchError;
-use crate::domain::id::AppId;
-use crate::domain::plan::facts::{Facts, Headroom, ProgramPresence};
-use crate::domain::plan::{LaunchSpec, Plan, plan};
+use super::table::Entry;
+use crate::domain::app::App;
+use crate::domain::id::{AppId, TaskId};
+use crate::domain::plan::facts::{Facts, ProgramPresence};
+use crate::domain::plan::{EngineKind, LaunchSpec, Plan, plan};
+use crate::domain::task::TaskState;
+use crate::procfs::MemoryCgroup;
+
+/// PATH when the environment has none, as in `keeper::spawn`.
+const PATH_DEFAULT: &str = "/usr/local/bin:/usr/bin:/bin";
+/// The label that names an image's program; without it the command is the image's entry point.
+const PROGRAM_LABEL: &str = "oc.path";
 
 impl Driver {
-    /// The plan for `app` as things are now.
-    pub(super) fn plan(&self, app: &AppId, spec: &LaunchSpec) -> Result<Plan, LaunchError> {
+    /// The plan for `app` as things are now; for another run of `task`, if it is one.
+    pub(super) fn plan(
+        &self,
+        app: &AppId,
+        spec: &LaunchSpec,
+        task: Option<&TaskId>,
+    ) -> Result<Plan, LaunchError> {
         let app = self.apps.get(app).ok_or_else(|| LaunchError::UnknownApp(app.clone()))?;
+        let others =
+            |entry: &&Entry| entry.task.state != TaskState::Ended && Some(&entry.task.id) != task;
+        let remote = |entry: &&Entry| entry.task.engine != EngineKind::Local;
+        let remote = self.table.iter().filter(others).filter(remote).count();
+        let unique_keys = self.table.iter().filter(others).filter_map(|entry| self.key_of(entry));
         let facts = Facts {
             display: self.display.clone(),
             inherited_env: self.settings.inherited_env.clone(),
             xauthority: self.settings.xauthority.clone(),
-            cookie: None,
+            cookie: self.settings.display.xauth_key.as_ref().map(|key| key.0.clone()),
+            uid: rustix::process::geteuid().as_raw(),
+            architecture: architecture(),
             home: self.settings.home.clone(),
-            program: ProgramPresence::Unknown,
-            headroom: Headroom::default(),
-            kubernetes: std::sync::Arc::default(),
-            policy: std::sync::Arc::default(),
-            remote_tasks: 0,
-            unique_keys: std::collections::BTreeMap::new(),
+            program: program(app, &self.settings.inherited_env),
+            headroom: self.cgroup.as_ref().map(MemoryCgroup::headroom).unwrap_or_default(),
+            kubernetes: self.remote.facts.clone(),
+            policy: self.settings.kubernetes.policy.clone(),
+            remote_tasks: u32::try_from(remote).unwrap_or(u32::MAX),
+            unique_keys: unique_keys.collect(),
         };
         Ok(plan(app, spec, &facts)?)
+    }
+
+    /// `oc.uniquerunkey` of a task's app, and the task.
+    fn key_of(&self, entry: &Entry) -> Option<(String, String)> {
+        let key = self.apps.get(&entry.task.app)?.container.as_ref()?.unique_run_key.clone()?;
+        Some((key, entry.task.id.to_string()))
+    }
+}
+
+/// Whether the program of an app that comes in an image is in this container too. Other apps are
+/// not looked up: the keeper says what is wrong with theirs.
+fn program(app: &App, inherited: &[(String, String)]) -> ProgramPresence {
+    let Some(container) = &app.container else { return ProgramPresence::Unknown };
+    // An image's entry point is about the image: a shell is everywhere, and not the application.
+    let entry_point = !container.labels.contains_key(PROGRAM_LABEL);
+    let Some(name) = app.local.command.first().filter(|name| !name.is_empty()) else {
+        return ProgramPresence::Absent;
+    };
+    if entry_point && app.local.command == container.command {
+        return ProgramPresence::Absent;
+    }
+    let of_env = |(key, value): &(String, String)| (key == "PATH").then(|| value.clone());
+    let path = app.local.env.get("PATH").cloned().or_else(|| inherited.iter().find_map(of_env));
+    let path = path.unwrap_or_else(|| PATH_DEFAULT.to_owned());
+    let found = if name.contains('/') {
+        is_executable(Path::new(name))
+    } else {
+        path.split(':').any(|directory| is_executable(&Path::new(directory).join(name)))
+    };
+    if found { ProgramPresence::Present } else { ProgramPresence::Absent }
+}
+
+fn is_executable(file: &Path) -> bool {
+    let may = rustix::fs::access(file, rustix::fs::Access::EXEC_OK).is_ok();
+    may && std::fs::metadata(file).is_ok_and(|metadata| metadata.is_file())
+}
+
+/// This machine's architecture in Go's words, which images use.
+fn architecture() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        "x86" => "386",
+        "powerpc64" => "ppc64le",
+        "loongarch64" => "loong64",
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::plan::tests::{app, container_app};
+
+    fn look(command: &[&str], label: bool, path: &str) -> ProgramPresence {
+        let mut app = app("a");
+        app.local.command = command.iter().map(ToString::to_string).collect();
+        let mut container = container_app();
+        container.command.clone_from(&app.local.command);
+        if label {
+            container.labels.insert(PROGRAM_LABEL.into(), command.join(" "));
+        }
+        app.container = Some(Box::new(container));
+        program(&app, &[("PATH".to_owned(), path.to_owned())])
+    }
+
+    #[test]
+    fn an_image_s_program_is_looked_up_in_this_container() {
+        use ProgramPresence::{Absent, Present};
+        assert_eq!(look(&["/bin/sh"], true, ""), Present);
+        assert_eq!(look(&["sh", "-c"], true, "/nowhere:/bin"), Present);
+        assert_eq!(look(&["sh"], true, "/nowhere"), Absent);
+        assert_eq!(look(&["/bin"], true, "/bin"), Absent);
+        assert_eq!(look(&["/etc/passwd"], true, "/bin"), Absent);
+        assert_eq!(look(&[], true, "/bin"), Absent);
+        assert_eq!(look(&["/bin/sh"], false, "/bin"), Absent);
+        assert_eq!(program(&app("sh"), &[]), ProgramPresence::Unknown);
     }
 }

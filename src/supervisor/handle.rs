@@ -1,19 +1,21 @@
 //! The only door to the driver.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::busy::Busy;
 use super::input::Input;
 use super::snapshot::Snapshot;
-use crate::domain::app::App;
+use crate::domain::app::{App, DirectoryApp};
 use crate::domain::id::{AppId, TaskId};
 use crate::domain::plan::{LaunchSpec, Plan, Unplannable};
 use crate::domain::redact::EnvVar;
 use crate::domain::task::Task;
+use crate::engine::kubernetes::{Calls, Refusal};
 use crate::keeper::wire::SpawnError;
 use crate::logs::LogReader;
 
@@ -31,7 +33,8 @@ pub struct LaunchRequest {
 /// What became of a launch.
 #[derive(Debug, Clone)]
 pub enum LaunchAdmission {
-    /// A new task, and its process exists.
+    /// A new task, and its process exists; a remote one's object does, or will as soon as the
+    /// Kubernetes API takes it.
     Started(Arc<Task>),
     /// The key was seen before: this is its task.
     AlreadyLaunched(Arc<Task>),
@@ -53,6 +56,14 @@ pub enum LaunchError {
         app: AppId,
         /// Why.
         error: SpawnError,
+    },
+    /// The Kubernetes API refused its object.
+    #[error("{app} cannot be started: {refusal}")]
+    Refused {
+        /// Which app.
+        app: AppId,
+        /// Why.
+        refusal: Refusal,
     },
     /// deskd is shutting down.
     #[error("deskd is shutting down and starts nothing new")]
@@ -111,19 +122,56 @@ pub enum RemoveError {
     NotEnded(TaskId),
 }
 
-/// What became of a change to the applications.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Why no image is pulled.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum PullError {
+    /// No such app.
+    #[error("there is no application `{0}`")]
+    UnknownApp(AppId),
+    /// A program of this container.
+    #[error("application `{0}` comes in no image: it is a program of deskd's container")]
+    NoImage(AppId),
+    /// The API cannot be asked.
+    #[error("no image can be pulled: the Kubernetes API cannot be used: {0}")]
+    Kubernetes(String),
+    /// The daemon is ending.
+    #[error("deskd is ending; ask again")]
+    Ending,
+}
+
+/// What became of an application that was put.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum AppChange {
     /// It is new.
     Added,
     /// It replaced an older description (or was equal to it).
     Updated,
-    /// It is gone.
-    Removed,
-    /// There was none.
-    NotFound,
-    /// It comes from the configuration file and can only be changed there.
-    FromConfig,
+}
+
+/// Why applications were not changed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AppError {
+    /// There is none.
+    #[error("there is no application `{0}`")]
+    Unknown(AppId),
+    /// It belongs to the configuration file.
+    #[error("application `{0}` comes from the configuration file and can only be changed there")]
+    FromConfig(AppId),
+    /// It belongs to a file of the watched directory.
+    #[error(
+        "application `{app}` comes from the file {} and can only be changed there: change or remove \
+         the file", file.display()
+    )]
+    FromDirectory {
+        /// Which.
+        app: AppId,
+        /// The file.
+        file: PathBuf,
+    },
+    /// The driver is gone.
+    #[error("deskd is shutting down and changes nothing any more")]
+    Ending,
 }
 
 /// Why a log could not be opened.
@@ -148,6 +196,7 @@ pub struct Handle {
     inputs: mpsc::Sender<Input>,
     busy: Arc<Busy>,
     logs_dir: Arc<Path>,
+    calls: Calls,
 }
 
 impl Handle {
@@ -156,8 +205,9 @@ impl Handle {
         inputs: mpsc::Sender<Input>,
         busy: Arc<Busy>,
         logs_dir: Arc<Path>,
+        calls: Calls,
     ) -> Self {
-        Self { snapshots, inputs, busy, logs_dir }
+        Self { snapshots, inputs, busy, logs_dir, calls }
     }
 
     /// The newest snapshot; microseconds, never waits for the driver.
@@ -214,14 +264,24 @@ impl Handle {
         self.ask(|reply| Input::Env(task, reply)).await.flatten()
     }
 
-    /// Adds or replaces an application.
-    pub async fn put_app(&self, app: App) -> AppChange {
-        self.ask(|reply| Input::PutApp(Box::new(app), reply)).await.unwrap_or(AppChange::NotFound)
+    /// Adds or replaces applications: all of them, or on an error none.
+    pub async fn put_apps(&self, apps: Vec<App>) -> Result<Vec<AppChange>, AppError> {
+        self.ask(|reply| Input::PutApps(apps, reply)).await.unwrap_or(Err(AppError::Ending))
     }
 
     /// Removes an application that was added over the API.
-    pub async fn remove_app(&self, app: AppId) -> AppChange {
-        self.ask(|reply| Input::RemoveApp(app, reply)).await.unwrap_or(AppChange::NotFound)
+    pub async fn remove_app(&self, app: AppId) -> Result<(), AppError> {
+        self.ask(|reply| Input::RemoveApp(app, reply)).await.unwrap_or(Err(AppError::Ending))
+    }
+
+    /// Replaces all applications of the watched directory; false when the driver is gone.
+    pub async fn set_directory_apps(&self, apps: Vec<DirectoryApp>) -> bool {
+        self.ask(|reply| Input::DirectoryApps(apps, reply)).await.is_some()
+    }
+
+    /// Pulls an app's image on the nodes; the image. How far it is, is in the snapshots.
+    pub async fn pull(&self, app: AppId) -> Result<String, PullError> {
+        self.ask(|reply| Input::Pull(app, reply)).await.unwrap_or(Err(PullError::Ending))
     }
 
     /// A reader of a task's log.
@@ -236,6 +296,12 @@ impl Handle {
     pub async fn follow_log(&self, task: TaskId) -> Result<LogFollow, LogOpenError> {
         let unknown = LogOpenError::UnknownTask(task.clone());
         self.ask(|reply| Input::FollowLog(task, reply)).await.unwrap_or(Err(unknown))
+    }
+
+    /// Requests to the Kubernetes API so far.
+    #[must_use]
+    pub fn kubernetes_calls(&self) -> &Calls {
+        &self.calls
     }
 
     /// Where the logs are (`<state>/logs`).

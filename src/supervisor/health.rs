@@ -1,9 +1,12 @@
 //! What the driver knows about health beside the display, and the desktop made from both.
 
+use std::sync::Arc;
+
 use super::settings::Settings;
 use super::snapshot::Desktop;
 use crate::domain::display::DisplayStatus;
 use crate::domain::health::{Check, HealthFacts, checks};
+use crate::domain::plan::KubernetesFacts;
 
 /// Health beside the display.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -23,11 +26,13 @@ impl Health {
         &self,
         settings: &Settings,
         display: &DisplayStatus,
+        kubernetes: &Arc<KubernetesFacts>,
         journal_trouble: Option<&str>,
         generation: u64,
     ) -> Desktop {
         let facts = HealthFacts {
             display,
+            kubernetes: &kubernetes.api,
             tcp_wanted: settings.tcp_wanted,
             shm_wanted: settings.shm_wanted,
             keeper_connected: self.keeper_connected,
@@ -41,6 +46,7 @@ impl Health {
             name: settings.name.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             display: display.clone(),
+            kubernetes: kubernetes.clone(),
             sentence: sentence(&checks, display),
             checks,
             ready,

@@ -3,16 +3,17 @@
 use tokio::sync::oneshot;
 
 use super::handle::{
-    AppChange, LaunchAdmission, LaunchError, LaunchRequest, LogFollow, LogOpenError, RemoveError,
-    StopAdmission, StopError, StopRequest,
+    AppChange, AppError, LaunchAdmission, LaunchError, LaunchRequest, LogFollow, LogOpenError,
+    PullError, RemoveError, StopAdmission, StopError, StopRequest,
 };
 use crate::display::DisplayEvent;
-use crate::domain::app::App;
+use crate::domain::app::{App, DirectoryApp};
 use crate::domain::display::DisplayStatus;
 use crate::domain::id::{AppId, TaskId};
 use crate::domain::plan::{LaunchSpec, Plan};
 use crate::domain::redact::EnvVar;
 use crate::domain::window::{CloseOutcome, WindowId};
+use crate::engine::kubernetes::Event;
 use crate::keeper::wire::FromKeeper;
 
 /// Inputs waiting for the driver; the API and the keeper's socket wait when it is full.
@@ -34,16 +35,22 @@ pub enum Input {
     Remove(TaskId, Reply<Result<(), RemoveError>>),
     /// Show a task's environment.
     Env(TaskId, Reply<Option<Vec<EnvVar>>>),
-    /// Add or replace an app.
-    PutApp(Box<App>, Reply<AppChange>),
+    /// Add or replace apps, all or none.
+    PutApps(Vec<App>, Reply<Result<Vec<AppChange>, AppError>>),
     /// Remove an app.
-    RemoveApp(AppId, Reply<AppChange>),
+    RemoveApp(AppId, Reply<Result<(), AppError>>),
+    /// The apps of the watched directory, all of them.
+    DirectoryApps(Vec<DirectoryApp>, Reply<()>),
     /// Follow a log.
     FollowLog(TaskId, Reply<Result<LogFollow, LogOpenError>>),
     /// Look at the display again.
     Probe(Reply<()>),
     /// The keeper said something.
     Keeper(FromKeeper),
+    /// The Kubernetes engine said something.
+    Kubernetes(Event),
+    /// Pull an app's image on the nodes.
+    Pull(AppId, Reply<Result<String, PullError>>),
     /// The connection to the keeper ended.
     KeeperLost,
     /// The display said something.
@@ -52,6 +59,12 @@ pub enum Input {
     Looked(Box<DisplayStatus>, Reply<()>),
     /// Windows were asked to close.
     WindowsAsked(TaskId, Vec<(WindowId, CloseOutcome)>),
+}
+
+impl From<Event> for Input {
+    fn from(event: Event) -> Self {
+        Self::Kubernetes(event)
+    }
 }
 
 impl From<FromKeeper> for Input {

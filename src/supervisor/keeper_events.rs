@@ -7,7 +7,7 @@ use super::driver::{Driver, now_ms};
 use super::last_words::last_words;
 use super::table::Entry;
 use crate::domain::id::TaskId;
-use crate::domain::plan::LaunchSpec;
+use crate::domain::plan::{EngineKind, LaunchSpec};
 use crate::domain::task::{Exit, Rusage, StopStep, StopStepKind, Task, TaskEvent, TaskState};
 use crate::keeper::wire::{Drain, FromKeeper, RunEnd, RunId, StopRound, TaskRecord, ToKeeper};
 use crate::logs::{Bounds, LogReader};
@@ -41,7 +41,7 @@ impl Driver {
                 self.apply(&id.task, TaskEvent::StopStep(stop_step(&round)));
             }
             FromKeeper::LogAdvanced { task, end } => self.log_advanced(&task, end),
-            FromKeeper::LogClosed { task, end } => self.log_closed(&task, end),
+            FromKeeper::LogClosed { task, .. } => self.log_closed(&task),
             FromKeeper::LogTrouble { trouble } => self.health.log_trouble = trouble,
             FromKeeper::Draining(drain) => self.drain(drain),
             FromKeeper::Ping { number } => self.tell_keeper(&ToKeeper::Pong { number }),
@@ -54,7 +54,6 @@ impl Driver {
 
     fn exited(&mut self, id: &RunId, end: RunEnd) {
         let RunEnd { exit, rusage, at } = end;
-        let failed = exit.is_failure();
         let event = TaskEvent::Exited { run: id.run, exit, rusage, at };
         let Some(task) = self.apply(&id.task, event) else { return };
         self.note_log_bytes(&id.task);
@@ -62,16 +61,26 @@ impl Driver {
         match task.state {
             TaskState::Stopping => self.stop_rest(&id.task),
             TaskState::Ended => {
-                if failed && let Some(line) = last_words(&self.settings.state_dir, &id.task) {
-                    self.table.change(&id.task, |task| {
-                        let cause = task.cause.take().unwrap_or_default();
-                        task.cause = Some(format!("{cause}; its last line was: {line}"));
-                        true
-                    });
-                }
+                self.add_last_words(&id.task);
                 self.schedule_restart(&id.task);
             }
             _ => {}
+        }
+    }
+
+    /// What a failed task wrote last is the first thing a person looks for.
+    pub(super) fn add_last_words(&mut self, id: &TaskId) {
+        let failed = |task: &Task| {
+            task.state == TaskState::Ended && task.exit.as_ref().is_some_and(Exit::is_failure)
+        };
+        if self.table.get(id).is_some_and(|entry| failed(&entry.task))
+            && let Some(line) = last_words(&self.settings.state_dir, id)
+        {
+            self.table.change(id, |task| {
+                let cause = task.cause.take().unwrap_or_default();
+                task.cause = Some(format!("{cause}; its last line was: {line}"));
+                true
+            });
         }
     }
 
@@ -113,14 +122,19 @@ impl Driver {
             self.keeper_started_at = Some(started_at);
         }
         let tasks: Vec<Arc<Task>> = self.table.iter().map(|entry| entry.task.clone()).collect();
+        let waits = |task: &&Arc<Task>| task.state == TaskState::Planned;
+        let planned: Vec<_> = tasks.iter().filter(waits).cloned().collect();
+        let local = |task: &Arc<Task>| task.engine == EngineKind::Local;
+        let tasks: Vec<_> = tasks.into_iter().filter(local).collect();
         for task in tasks.iter().filter(|task| !known.contains(&task.id)) {
             self.adopt_unknown(task, same_keeper);
         }
-        for task in tasks.iter().filter(|task| task.state == TaskState::Planned) {
-            self.rearm_restart(task);
+        for task in planned {
+            self.rearm_restart(&task);
         }
         self.health.keeper_connected = true;
         self.send_unsent();
+        self.adopt_remote();
         if let Some(drain) = draining {
             self.drain(drain);
         }

@@ -9,9 +9,10 @@ use super::driver::{Driver, LaunchReply, now_ms};
 use super::handle::{LaunchAdmission, LaunchError, LaunchRequest};
 use super::table::Entry;
 use crate::domain::id::{AppId, TaskId};
-use crate::domain::plan::{LocalPlan, Plan, Work};
+use crate::domain::plan::{EngineKind, LaunchSpec, LocalPlan, Plan, Work};
 use crate::domain::redact::redacted;
 use crate::domain::task::{Task, TaskEvent, TaskState};
+use crate::engine::kubernetes::RemoteWork;
 use crate::engine::local::spawn_request;
 use crate::keeper::wire::{RunId, SpawnError, ToKeeper};
 
@@ -28,7 +29,11 @@ impl Driver {
             return self.launched_before(&task, same, reply);
         }
         match self.admit(&request) {
-            Err(error) => self.answer(reply, Err(error)),
+            Err(error) => {
+                if let Some((_, reply)) = self.remote.hold(request, reply, &error) {
+                    self.answer(reply, Err(error));
+                }
+            }
             Ok(plan) => {
                 let id = self.insert(request, &plan);
                 let run = RunId { task: id, run: 1 };
@@ -43,7 +48,8 @@ impl Driver {
             return self.answer(reply, Err(LaunchError::KeyReused(task.id.clone())));
         }
         let run = RunId { task: task.id.clone(), run: task.runs };
-        if task.state == TaskState::Starting {
+        let undecided = task.engine == EngineKind::Local || self.launching.contains_key(&run);
+        if task.state == TaskState::Starting && undecided {
             // Answered together with the first request, or when a re-adopted launch is decided.
             self.launching.entry(run).or_default().push(reply);
         } else {
@@ -59,7 +65,7 @@ impl Driver {
         if self.table.len() >= limit {
             return Err(LaunchError::TooManyTasks { limit });
         }
-        let plan = self.plan(&request.app, &request.spec)?;
+        let plan = self.plan(&request.app, &request.spec, None)?;
         if !self.health.keeper_connected {
             return Err(LaunchError::KeeperAway);
         }
@@ -94,8 +100,9 @@ impl Driver {
         let env = plan.work.env().iter().map(|(name, value)| (name.as_str(), value.as_str()));
         self.table.set_env(&run.task, redacted(env));
         match plan.work {
-            Work::Local(local) => self.start_local(run, local),
-            Work::EphemeralContainer(_) | Work::PodApplication(_) => {}
+            Work::Local(local) => self.start_local(run, *local),
+            Work::EphemeralContainer(plan) => self.start_remote(run, RemoteWork::Ephemeral(plan)),
+            Work::PodApplication(plan) => self.start_remote(run, RemoteWork::Pod(plan)),
         }
     }
 
@@ -111,7 +118,7 @@ impl Driver {
 
     /// The keeper started a run.
     pub(super) fn spawned(&mut self, id: &RunId, pid: u32, at: i64) {
-        let task = self.apply(&id.task, TaskEvent::Started { run: id.run, pid, at });
+        let task = self.apply(&id.task, TaskEvent::Started { run: id.run, pid: Some(pid), at });
         self.attribute_windows();
         let task = task.or_else(|| self.table.get(&id.task).map(|entry| entry.task.clone()));
         let Some(task) = task else { return };
@@ -191,7 +198,7 @@ impl Driver {
     fn restart(&mut self, run: RunId) {
         let Some(entry) = self.table.get(&run.task) else { return };
         let (app, spec) = (entry.task.app.clone(), entry.spec.clone());
-        match self.plan(&app, &spec) {
+        match self.plan(&app, &spec, Some(&run.task)) {
             Ok(plan) => self.start(run, plan),
             Err(LaunchError::Unplannable(_)) => self.restart_in(&run.task, REPLAN_DELAY),
             Err(error) => {
@@ -209,16 +216,24 @@ impl Driver {
             return;
         }
         for id in std::mem::take(&mut self.unsent) {
-            let Some(entry) = self.table.get(&id) else { continue };
-            let (app, spec) = (entry.task.app.clone(), entry.spec.clone());
-            let run = RunId { task: id, run: entry.task.runs.max(1) };
-            match self.plan(&app, &spec) {
-                Ok(plan) => self.start(run, plan),
-                Err(error) => {
-                    let why = error.to_string();
-                    self.apply(&run.task, TaskEvent::Refused { run: run.run, why });
-                    self.launching.remove(&run);
-                }
+            let run = self.table.get(&id).map(|entry| entry.task.runs.max(1));
+            run.into_iter().for_each(|run| self.start_again(RunId { task: id.clone(), run }));
+        }
+    }
+
+    /// Asks again for a run that is on record as starting.
+    pub(super) fn start_again(&mut self, run: RunId) {
+        let Some(entry) = self.table.get(&run.task) else { return };
+        let (app, spec) = (entry.task.app.clone(), entry.spec.clone());
+        let engine = entry.task.engine;
+        // It was decided already, and may be known under the names of that engine.
+        let spec = LaunchSpec { engine: spec.engine.or(Some(engine)), ..spec };
+        match self.plan(&app, &spec, Some(&run.task)) {
+            Ok(plan) => self.start(run, plan),
+            Err(error) => {
+                let why = error.to_string();
+                self.apply(&run.task, TaskEvent::Refused { run: run.run, why });
+                self.launching.remove(&run);
             }
         }
     }

@@ -16,6 +16,8 @@ mod journal;
 mod keeper_events;
 mod last_words;
 mod launch;
+mod log_mark;
+mod pulls;
 mod remote;
 mod settings;
 mod snapshot;
@@ -23,9 +25,10 @@ mod stop;
 mod table;
 mod windows;
 
+pub use crate::engine::kubernetes::{Refusal, RefusalCode};
 pub use handle::{
-    AppChange, Handle, LaunchAdmission, LaunchError, LaunchRequest, LogFollow, LogOpenError,
-    RemoveError, StopAdmission, StopError, StopRequest,
+    AppChange, AppError, Handle, LaunchAdmission, LaunchError, LaunchRequest, LogFollow,
+    LogOpenError, PullError, RemoveError, StopAdmission, StopError, StopRequest,
 };
 pub use settings::Settings;
 pub use snapshot::{Changes, Desktop, Snapshot};

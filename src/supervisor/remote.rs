@@ -1,13 +1,382 @@
-//! Tasks in containers: from a plan to a command for the Kubernetes engine, and what it tells.
+//! Tasks in containers: from a plan to commands for the Kubernetes engine, and what it tells.
+//!
+//! Names are functions of task and run, and the journal has the task before the engine hears of it:
+//! so after a `kill -9` a launch is simply asked for again.
 
-use super::driver::Driver;
-use crate::domain::id::TaskId;
-use crate::keeper::wire::RunId;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::driver::{Driver, LaunchReply, now_ms};
+use super::handle::{LaunchAdmission, LaunchError, LaunchRequest};
+use super::log_mark::log_mark;
+use super::table::Entry;
+use crate::domain::id::{AppId, TaskId};
+use crate::domain::kubernetes::{APP_CONTAINER, ObjectRef, container_name, pod_name};
+use crate::domain::plan::facts::ApiState;
+use crate::domain::plan::{EngineKind, KubernetesFacts, LaunchSpec, UnplannableCode};
+use crate::domain::task::{Exit, Rusage, Task, TaskEvent, TaskState};
+use crate::engine::kubernetes::{Command, CommandSender, Event, Observation, Refusal, RemoteWork};
+use crate::keeper::wire::{RunId, ToKeeper};
+
+/// Launches kept until the API answers or is known to be away.
+const HELD_LAUNCHES_MAX: usize = 1024;
+
+/// What the driver knows and remembers about the cluster.
+#[derive(Debug)]
+pub(super) struct Remote {
+    commands: CommandSender,
+    /// Sent once the journal has what they are about.
+    outbox: Vec<Command>,
+    pub(super) facts: Arc<KubernetesFacts>,
+    /// The keeper said what it has, so logs can be resumed.
+    welcomed: bool,
+    /// Runs that have an object, as of the last list of each engine.
+    present: BTreeMap<EngineKind, BTreeSet<RunId>>,
+    /// Tasks on record as starting, of an earlier daemon: whether the API server heard of them is
+    /// known after the first list.
+    unsent: Vec<TaskId>,
+    /// Launches that need the API before it answered for the first time.
+    held: Vec<(LaunchRequest, LaunchReply)>,
+}
+
+impl Remote {
+    pub(super) fn new(commands: CommandSender) -> Self {
+        Self {
+            commands,
+            outbox: Vec::new(),
+            facts: Arc::default(),
+            welcomed: false,
+            present: BTreeMap::new(),
+            unsent: Vec::new(),
+            held: Vec::new(),
+        }
+    }
+
+    /// Keeps a launch until it is known whether the API answers; gives it back when that is known.
+    pub(super) fn hold(
+        &mut self,
+        request: LaunchRequest,
+        reply: LaunchReply,
+        refusal: &LaunchError,
+    ) -> Option<(LaunchRequest, LaunchReply)> {
+        let away = matches!(refusal, LaunchError::Unplannable(why)
+            if why.code == UnplannableCode::KubernetesUnavailable);
+        if self.facts.api == ApiState::Unknown && away && self.held.len() < HELD_LAUNCHES_MAX {
+            self.held.push((request, reply));
+            return None;
+        }
+        Some((request, reply))
+    }
+
+    pub(super) fn tell(&mut self, command: Command) {
+        self.outbox.push(command);
+    }
+
+    /// False when the engine ended or does not keep up.
+    pub(super) fn flush(&mut self) -> bool {
+        self.outbox.drain(..).all(|command| self.commands.send(command))
+    }
+}
 
 impl Driver {
+    /// Asks the Kubernetes engine for a run.
+    pub(super) fn start_remote(&mut self, run: RunId, work: RemoteWork) {
+        let Some(entry) = self.table.get(&run.task) else { return };
+        let (app, name) = (entry.task.app.clone(), entry.task.display_name.clone());
+        let object = match &work {
+            RemoteWork::Ephemeral(plan) => ObjectRef {
+                namespace: plan.namespace.clone(),
+                pod: plan.pod.clone(),
+                container: container_name(&name, &app, &run.task, run.run),
+            },
+            RemoteWork::Pod(plan) => ObjectRef {
+                namespace: plan.namespace.clone(),
+                pod: pod_name(&self.settings.name, &app, &run.task, run.run),
+                container: APP_CONTAINER.to_owned(),
+            },
+        };
+        self.apply(&run.task, TaskEvent::Placed { run: run.run, object: object.clone() });
+        self.tell_keeper(&ToKeeper::OpenLog { task: run.task.clone() });
+        self.remote.tell(Command::Launch { run, app, object, work });
+    }
+
+    pub(super) fn kubernetes_said(&mut self, event: Event) {
+        match event {
+            Event::Facts(facts) => self.cluster_is(*facts),
+            Event::Accepted { run, object } => {
+                self.apply(&run.task, TaskEvent::Placed { run: run.run, object });
+                self.answer_launch(&run);
+            }
+            Event::Refused { run, refusal } => self.launch_refused(&run, refusal),
+            Event::Observed { run, app, engine, object, what } => {
+                self.observed(&run, app, engine, object, what);
+            }
+            Event::Synced { engine, present } => self.synced(engine, present),
+            Event::Gone { run } => self.gone(&run, "its pod was deleted by somebody else"),
+            Event::StopStep { run, step } => {
+                if self.is_current(&run) {
+                    self.apply(&run.task, TaskEvent::StopStep(step));
+                }
+            }
+            Event::LogDone { run, trouble } => {
+                if let Some(trouble) = trouble {
+                    tracing::warn!(task = %run.task, "its output is not complete: {trouble}");
+                }
+            }
+            Event::Pull(status) => self.pull_said(status),
+        }
+    }
+
+    fn is_current(&self, run: &RunId) -> bool {
+        self.table.get(&run.task).is_some_and(|entry| entry.task.runs == run.run)
+    }
+
+    fn cluster_is(&mut self, facts: KubernetesFacts) {
+        let stale = matches!(facts.api, ApiState::Away(_));
+        self.remote.facts = Arc::new(facts);
+        self.resume_all_remote();
+        if self.remote.facts.api != ApiState::Unknown {
+            for (request, reply) in std::mem::take(&mut self.remote.held) {
+                self.launch(request, reply);
+            }
+        }
+        for id in self.remote_tasks(|task| !task.is_over()) {
+            self.apply(&id, TaskEvent::Stale(stale));
+        }
+    }
+
+    pub(super) fn remote_tasks(&self, wanted: impl Fn(&Task) -> bool) -> Vec<TaskId> {
+        let remote = self.table.iter().filter(|entry| entry.task.engine != EngineKind::Local);
+        remote.filter(|entry| wanted(&entry.task)).map(|entry| entry.task.id.clone()).collect()
+    }
+
+    /// Answers those who wait for a launch: its object exists, or will as soon as it can.
+    fn answer_launch(&mut self, run: &RunId) {
+        let Some(task) = self.table.get(&run.task).map(|entry| entry.task.clone()) else { return };
+        for (number, reply) in self.launching.remove(run).into_iter().flatten().enumerate() {
+            let admission = if number == 0 {
+                LaunchAdmission::Started(task.clone())
+            } else {
+                LaunchAdmission::AlreadyLaunched(task.clone())
+            };
+            self.answer(reply, Ok(admission));
+        }
+    }
+
+    /// The API server said no. A first run that somebody waits for is an error of the launch, not a
+    /// task.
+    fn launch_refused(&mut self, run: &RunId, refusal: Refusal) {
+        if !self.is_current(run) {
+            return;
+        }
+        let Some(task) = self.table.get(&run.task).map(|entry| entry.task.clone()) else { return };
+        let replies = self.launching.remove(run).unwrap_or_default();
+        if run.run == 1 && !replies.is_empty() {
+            self.forget(&run.task);
+        } else {
+            self.never_ran(run, refusal.sentence.clone());
+        }
+        for reply in replies {
+            let error = LaunchError::Refused { app: task.app.clone(), refusal: refusal.clone() };
+            self.answer(reply, Err(error));
+        }
+    }
+
+    fn observed(
+        &mut self,
+        run: &RunId,
+        app: AppId,
+        engine: EngineKind,
+        object: ObjectRef,
+        what: Observation,
+    ) {
+        if self.table.get(&run.task).is_none() && !self.adopt_found(run, app, engine, object, &what)
+        {
+            return;
+        }
+        if !self.is_current(run) {
+            return;
+        }
+        // Whatever was seen, the launch arrived.
+        self.answer_launch(run);
+        match what {
+            Observation::Waiting { why, .. } => {
+                self.apply(&run.task, TaskEvent::Waiting { run: run.run, why });
+            }
+            Observation::Running { at, pid, node } => {
+                self.apply(&run.task, TaskEvent::Started { run: run.run, pid, at });
+                if let Some(node) = node {
+                    self.apply(&run.task, TaskEvent::OnNode { run: run.run, node });
+                }
+                self.attribute_windows();
+            }
+            Observation::Ended { exit, cause, at } => self.ended(run, exit, cause, at),
+        }
+    }
+
+    /// A task whose record was lost, found by its labels. What ended in this pod is left alone: its
+    /// entry stays for as long as the pod, also after somebody removed the task.
+    fn adopt_found(
+        &mut self,
+        run: &RunId,
+        app: AppId,
+        engine: EngineKind,
+        object: ObjectRef,
+        what: &Observation,
+    ) -> bool {
+        let over = matches!(what, Observation::Ended { .. });
+        if !self.remote.welcomed || (over && engine == EngineKind::EphemeralContainer) {
+            return false;
+        }
+        let name = self.apps.get(&app).map_or_else(|| app.to_string(), |a| a.display_name.clone());
+        let task = Task::found(run.task.clone(), app, name, engine, object, run.run, now_ms());
+        self.table.insert(Entry {
+            task: Arc::new(task),
+            spec: LaunchSpec::default(),
+            key: None,
+            env: Vec::new(),
+        });
+        tracing::info!(task = %run.task, "found a task that is on no record");
+        self.follow_run(&run.task);
+        true
+    }
+
+    fn ended(&mut self, run: &RunId, exit: Exit, cause: Option<String>, at: i64) {
+        let Some(entry) = self.table.get(&run.task) else { return };
+        if entry.task.started_at.is_none() {
+            if let Exit::Reason(why) = &exit {
+                let why = cause.unwrap_or_else(|| why.clone());
+                return self.never_ran(run, why);
+            }
+            self.apply(&run.task, TaskEvent::Started { run: run.run, pid: None, at });
+        }
+        let stopped = self.table.get(&run.task).is_some_and(|entry| entry.task.stop_asked);
+        let rusage = Rusage::default();
+        let ended = self.apply(&run.task, TaskEvent::Exited { run: run.run, exit, rusage, at });
+        if ended.is_some()
+            && !stopped
+            && let Some(cause) = cause
+        {
+            self.table.change(&run.task, |task| {
+                task.cause = Some(cause);
+                true
+            });
+        }
+    }
+
+    /// It ended before it began.
+    fn never_ran(&mut self, run: &RunId, why: String) {
+        let name = self.table.get(&run.task).map(|entry| entry.task.display_name.clone());
+        let why = format!("{} cannot be started: {why}", name.unwrap_or_default());
+        if self.apply(&run.task, TaskEvent::Refused { run: run.run, why }).is_some() {
+            self.schedule_restart(&run.task);
+            self.report_drained();
+        }
+    }
+
+    /// Its object is no more, and nobody will tell how it ended.
+    fn gone(&mut self, run: &RunId, why: &str) {
+        if !self.is_current(run) {
+            return;
+        }
+        let Some(task) = self.table.get(&run.task).map(|entry| entry.task.clone()) else { return };
+        if task.started_at.is_none() {
+            return self.never_ran(run, why.to_owned());
+        }
+        let (exit, rusage) = (Exit::Reason(why.to_owned()), Rusage::default());
+        self.apply(&run.task, TaskEvent::Exited { run: run.run, exit, rusage, at: now_ms() });
+        if task.leftovers {
+            self.tell_keeper(&ToKeeper::CloseLog { task: run.task.clone() });
+        }
+    }
+
+    fn synced(&mut self, engine: EngineKind, present: BTreeSet<RunId>) {
+        self.remote.present.insert(engine, present);
+        self.resume_remote(engine);
+    }
+
+    /// The keeper told everything: containers' logs can be resumed where they are.
+    pub(super) fn adopt_remote(&mut self) {
+        self.remote.welcomed = true;
+        for id in self.remote_tasks(|task| !task.is_over()) {
+            let starting = self.table.get(&id).is_some_and(|e| e.task.state == TaskState::Starting);
+            if starting {
+                self.remote.unsent.push(id);
+            } else {
+                self.follow_run(&id);
+            }
+        }
+        for engine in [EngineKind::EphemeralContainer, EngineKind::PodApplication] {
+            self.resume_remote(engine);
+        }
+    }
+
+    /// Compares what is on record with what exists, once both are known.
+    fn resume_remote(&mut self, engine: EngineKind) {
+        // Without these no plan can be made: a launch on record is not to be refused for that.
+        let facts = &self.remote.facts;
+        let known =
+            facts.api == ApiState::Answers && facts.own_pod.is_some() && !facts.rights.is_empty();
+        if !self.remote.welcomed || !self.health.looked || !known {
+            return;
+        }
+        let Some(present) = self.remote.present.get(&engine).cloned() else { return };
+        let mine = |driver: &Self, id: &TaskId| {
+            driver.table.get(id).is_some_and(|entry| entry.task.engine == engine)
+        };
+        let unsent = std::mem::take(&mut self.remote.unsent);
+        let (now, later): (Vec<_>, Vec<_>) = unsent.into_iter().partition(|id| mine(self, id));
+        self.remote.unsent = later;
+        for id in now {
+            let Some(run) = self.run_of(&id) else { continue };
+            if present.contains(&run) {
+                self.follow_run(&id);
+            } else {
+                self.start_again(run);
+            }
+        }
+        let alive = |task: &Task| {
+            task.engine == engine && matches!(task.state, TaskState::Running | TaskState::Stopping)
+        };
+        for id in self.remote_tasks(alive) {
+            if let Some(run) = self.run_of(&id).filter(|run| !present.contains(run)) {
+                self.gone(&run, "its pod is gone: it was deleted while deskd was not looking");
+            }
+        }
+    }
+
+    /// The first look at the display is over: launches on record can be planned again.
+    pub(super) fn resume_all_remote(&mut self) {
+        for engine in [EngineKind::EphemeralContainer, EngineKind::PodApplication] {
+            self.resume_remote(engine);
+        }
+    }
+
+    fn run_of(&self, id: &TaskId) -> Option<RunId> {
+        let run = self.table.get(id)?.task.runs.max(1);
+        Some(RunId { task: id.clone(), run })
+    }
+
+    /// Tells the engine to follow a run that an earlier daemon created.
+    fn follow_run(&mut self, id: &TaskId) {
+        let Some(entry) = self.table.get(id) else { return };
+        let task = entry.task.clone();
+        let Some(object) = task.object.clone() else { return };
+        self.tell_keeper(&ToKeeper::OpenLog { task: id.clone() });
+        self.remote.tell(Command::Adopt {
+            run: RunId { task: id.clone(), run: task.runs },
+            object,
+            engine: task.engine,
+            log: log_mark(&self.settings.state_dir, id),
+            stopping: task.state == TaskState::Stopping,
+        });
+    }
+
     /// Everything the task's container wrote is stored.
-    pub(super) fn log_closed(&mut self, task: &TaskId, _end: u64) {
-        let Some(run) = self.table.get(task).map(|entry| entry.task.runs) else { return };
-        self.tree_gone(&RunId { task: task.clone(), run });
+    pub(super) fn log_closed(&mut self, id: &TaskId) {
+        let Some(run) = self.run_of(id) else { return };
+        self.add_last_words(id);
+        self.tree_gone(&run);
+        self.schedule_restart(id);
     }
 }

@@ -7,12 +7,15 @@ use std::time::Duration;
 use crate::display::DisplayConfig;
 use crate::domain::app::App;
 use crate::domain::display::DisplayStatus;
+use crate::engine::kubernetes::EngineConfig;
 
 /// Everything the supervisor needs to know; made from the configuration.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// The desktop's name: `POD_NAME`, else the host name.
     pub name: String,
+    /// The host name, as X clients of this pod tell it in WM_CLIENT_MACHINE.
+    pub host: String,
     /// Where `keeper.sock`, `tasks.jsonl` and `logs/` are.
     pub state_dir: PathBuf,
     /// The display to supervise.
@@ -29,6 +32,8 @@ pub struct Settings {
     pub tcp_wanted: bool,
     /// Shared memory decides readiness.
     pub shm_wanted: bool,
+    /// The desktop's own pod, the way to the Kubernetes API, and what the operator decided.
+    pub kubernetes: EngineConfig,
     /// Apps of the configuration file.
     pub apps: Vec<App>,
     /// How long windows that were asked to close get before SIGTERM.

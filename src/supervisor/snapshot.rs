@@ -9,6 +9,8 @@ use crate::domain::app::App;
 use crate::domain::display::DisplayStatus;
 use crate::domain::health::Check;
 use crate::domain::id::TaskId;
+use crate::domain::plan::KubernetesFacts;
+use crate::domain::pull::PullStatus;
 use crate::domain::task::Task;
 
 /// Removed tasks remembered for resuming event streams.
@@ -23,6 +25,9 @@ pub struct Desktop {
     pub version: String,
     /// The display.
     pub display: DisplayStatus,
+    /// The cluster, as far as it is known.
+    #[serde(default)]
+    pub kubernetes: Arc<KubernetesFacts>,
     /// Readiness checks.
     pub checks: Vec<Check>,
     /// All required checks pass.
@@ -50,6 +55,8 @@ pub struct Snapshot {
     pub tasks: Arc<Vec<Arc<Task>>>,
     /// Applications by id.
     pub apps: Arc<Vec<Arc<App>>>,
+    /// Images pulled on the nodes, the last that changed at the end.
+    pub pulls: Arc<Vec<PullStatus>>,
     /// Generation at which `apps` changed last.
     pub apps_generation: u64,
     /// Removed tasks and the generation of their removal, oldest first, at most [`TOMBSTONES_MAX`].

@@ -6,8 +6,10 @@ use super::driver::{Driver, now_ms};
 use super::handle::{RemoveError, StopAdmission, StopError, StopRequest};
 use super::input::{Input, Reply};
 use crate::domain::id::TaskId;
-use crate::domain::task::{StopStep, StopStepKind, TaskEvent, TaskState};
+use crate::domain::plan::EngineKind;
+use crate::domain::task::{StopStep, StopStepKind, Task, TaskEvent, TaskState};
 use crate::domain::window::{CloseOutcome, WindowId};
+use crate::engine::kubernetes::Command;
 use crate::keeper::wire::{Drain, RunId, ToKeeper};
 
 /// What a hurried shutdown leaves between SIGTERM and SIGKILL.
@@ -78,7 +80,12 @@ impl Driver {
 
     fn signal(&mut self, id: &TaskId, term: Duration, kill: Duration) {
         let Some(entry) = self.table.get(id) else { return };
+        let remote = entry.task.engine != EngineKind::Local;
         let id = RunId { task: id.clone(), run: entry.task.runs };
+        if remote {
+            let stop = Command::Stop { run: id, term_after: term, kill_after: kill };
+            return self.remote.tell(stop);
+        }
         let ms = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         self.tell_keeper(&ToKeeper::Stop { id, term_after_ms: ms(term), kill_after_ms: ms(kill) });
     }
@@ -96,7 +103,9 @@ impl Driver {
     /// The main process of a task that is being stopped ended: what is left of its tree need not
     /// wait for the rest of the windows' time.
     pub(super) fn stop_rest(&mut self, id: &TaskId) {
-        self.signal(id, Duration::ZERO, self.settings.term_grace);
+        if self.table.get(id).is_some_and(|entry| entry.task.engine == EngineKind::Local) {
+            self.signal(id, Duration::ZERO, self.settings.term_grace);
+        }
     }
 
     pub(super) fn remove(&mut self, id: &TaskId, reply: Reply<Result<(), RemoveError>>) {
@@ -106,7 +115,7 @@ impl Driver {
         if entry.task.state != TaskState::Ended {
             return self.answer(reply, Err(RemoveError::NotEnded(id.clone())));
         }
-        if entry.task.leftovers {
+        if entry.task.leftovers && entry.task.engine == EngineKind::Local {
             // The keeper forgets the task once they are gone.
             self.signal(id, Duration::ZERO, self.settings.term_grace);
         }
@@ -116,7 +125,12 @@ impl Driver {
 
     /// Takes a task out of the table, the journal, and the keeper.
     pub(super) fn forget(&mut self, id: &TaskId) {
-        self.table.remove(id);
+        if let Some(entry) = self.table.remove(id)
+            && entry.task.engine != EngineKind::Local
+        {
+            let run = RunId { task: id.clone(), run: entry.task.runs };
+            self.remote.tell(Command::Forget { run });
+        }
         self.journal.removed(id);
         self.followers.remove(id);
         self.windows.forget_task(id);
@@ -136,7 +150,7 @@ impl Driver {
         let live: Vec<TaskId> = self
             .table
             .iter()
-            .filter(|entry| !entry.task.is_over())
+            .filter(|entry| !entry.task.is_over() && self.ends_with_us(&entry.task))
             .map(|entry| entry.task.id.clone())
             .collect();
         for id in live {
@@ -151,8 +165,20 @@ impl Driver {
 
     /// Tells the keeper once nothing is left to stop.
     pub(super) fn report_drained(&mut self) {
-        if self.health.draining && self.table.iter().all(|entry| entry.task.is_over()) {
+        if self.health.draining && self.nothing_left() {
             self.tell_keeper(&ToKeeper::Drained);
         }
+    }
+
+    fn nothing_left(&self) -> bool {
+        self.table.iter().all(|entry| entry.task.is_over() || !self.ends_with_us(&entry.task))
+    }
+
+    /// Whether a task is to be stopped when deskd is. What runs in containers outlives a restart of
+    /// deskd's own; when the whole pod goes, its ephemeral containers go with it, and pods of their
+    /// own would be left.
+    fn ends_with_us(&self, task: &Task) -> bool {
+        let pod_ends = self.remote.facts.own_pod.as_ref().is_some_and(|pod| pod.terminating);
+        task.engine == EngineKind::Local || pod_ends
     }
 }

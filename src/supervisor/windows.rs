@@ -2,13 +2,17 @@
 
 use std::collections::HashMap;
 
-use super::driver::Driver;
+use super::driver::{Driver, now_ms};
+use super::table::Entry;
 use crate::display::{DisplayEvent, attribution};
+use crate::domain::app::App;
 use crate::domain::display::DisplayStatus;
 use crate::domain::id::TaskId;
-use crate::domain::task::TaskEvent;
+use crate::domain::plan::EngineKind;
+use crate::domain::task::{TaskEvent, TaskState};
 use crate::domain::window::{Window, WindowEvent, WindowId};
-use crate::keeper::wire::TASK_VARIABLE;
+use crate::engine::kubernetes::Command;
+use crate::keeper::wire::{RunId, TASK_VARIABLE};
 use crate::procfs;
 use crate::supervisor::input::{Input, Reply};
 
@@ -55,6 +59,7 @@ impl Driver {
         if !self.health.looked {
             self.health.looked = true;
             self.send_unsent();
+            self.resume_all_remote();
         }
     }
 
@@ -82,7 +87,7 @@ impl Driver {
         }
         let owner = self.owner_of(&window);
         if let Some(task) = &owner {
-            self.apply(task, TaskEvent::WindowMapped);
+            self.has_window(task, &window);
         }
         self.windows.mapped.insert(window.id, (window, owner));
     }
@@ -99,12 +104,58 @@ impl Driver {
             .collect();
         for window in homeless {
             let Some(task) = self.owner_of(&window) else { continue };
-            self.apply(&task, TaskEvent::WindowMapped);
+            self.has_window(&task, &window);
             self.windows.mapped.insert(window.id, (window, Some(task)));
         }
     }
 
+    /// A window is the first proof that a container runs: the API tells half a second later.
+    fn has_window(&mut self, id: &TaskId, window: &Window) {
+        let Some(task) = self.table.get(id).map(|entry| entry.task.clone()) else { return };
+        if task.engine != EngineKind::Local {
+            let run = RunId { task: id.clone(), run: task.runs };
+            let pid = window.pid.filter(|_| task.engine == EngineKind::EphemeralContainer);
+            self.apply(id, TaskEvent::Started { run: run.run, pid: None, at: now_ms() });
+            self.remote.tell(Command::WindowMapped { run, pid });
+        }
+        self.apply(id, TaskEvent::WindowMapped);
+    }
+
     fn owner_of(&self, window: &Window) -> Option<TaskId> {
+        self.owner_by_process(window)
+            .or_else(|| self.owner_by_pod(window))
+            .or_else(|| self.owner_by_class(window))
+    }
+
+    /// The host name of an application's pod is the pod's name.
+    fn owner_by_pod(&self, window: &Window) -> Option<TaskId> {
+        let machine = window.machine.as_deref()?;
+        let is_its = |entry: &&Entry| {
+            entry.task.engine == EngineKind::PodApplication
+                && entry.task.state != TaskState::Ended
+                && entry.task.object.as_ref().is_some_and(|object| object.pod == machine)
+        };
+        self.table.iter().find(is_its).map(|entry| entry.task.id.clone())
+    }
+
+    /// A window that names neither process nor host (Xt programs of another PID namespace than the
+    /// X server's): the oldest task without a window whose application says it has such windows.
+    fn owner_by_class(&self, window: &Window) -> Option<TaskId> {
+        if window.pid.is_some() {
+            return None;
+        }
+        let waits = |entry: &&Entry| {
+            let here = window.machine.is_none()
+                || window.machine.as_deref() == Some(self.settings.host.as_str());
+            here && matches!(entry.task.state, TaskState::Starting | TaskState::Running)
+                && entry.task.engine != EngineKind::PodApplication
+                && entry.task.windows == 0
+                && self.apps.get(&entry.task.app).is_some_and(|app| has_class(app, window))
+        };
+        self.table.iter().find(waits).map(|entry| entry.task.id.clone())
+    }
+
+    fn owner_by_process(&self, window: &Window) -> Option<TaskId> {
         let pid = window.pid?;
         let mains: HashMap<u32, &TaskId> = self
             .table
@@ -128,4 +179,15 @@ impl Driver {
             let _ = inputs.blocking_send(Input::Looked(Box::new(status), reply));
         });
     }
+}
+
+/// Whether the application's windows have this WM_CLASS: as its description says, else by the name
+/// of its program, which toolkits take for the instance.
+fn has_class(app: &App, window: &Window) -> bool {
+    if let Some(class) = &app.wm_class {
+        return *class == format!("{}.{}", window.instance, window.class);
+    }
+    let program = app.container.as_ref().map_or(&app.local.command, |container| &container.command);
+    let name = program.first().and_then(|path| path.rsplit('/').next());
+    name.is_some_and(|name| !name.is_empty() && name == window.instance)
 }

@@ -237,6 +237,12 @@ fn applications_are_added_replaced_and_removed_but_not_those_of_the_file() {
     assert_eq!(desk.get("/v1/apps?q=OWN%20my")[0]["id"], "mine");
     let plan = desk.get("/v1/apps/mine/plan?arg=a&arg=b");
     assert_eq!(plan["local"]["argv"], json!(["true", "a", "b"]));
+    let insisted = desk.get("/v1/apps/mine/plan?engine=local");
+    assert_eq!(insisted["rejected"][1]["why"], "this launch asks for local (`--engine`)");
+    let elsewhere = desk.ask("GET", "/v1/apps/mine/plan?engine=ephemeral_container").send();
+    assert_eq!(elsewhere.refusal(409), "cannot_be_placed");
+    let nowhere = desk.ask("GET", "/v1/apps/mine/plan?engine=moon").send();
+    assert_eq!(nowhere.refusal(400), "invalid_query");
     assert!(!plan.to_string().contains("hush"), "{plan}");
     let all = desk.get("/v1/apps").to_string();
     assert!(all.contains("\"mine\"") && !all.contains("very secret"), "{all}");

@@ -145,11 +145,15 @@ fn applications_come_and_go_but_those_of_the_file_stay() {
     let section =
         "[app.more]\ncommand = ['echo', 'more']\nneeds_display = false\numask = '0o077'\n";
     std::fs::write(&file, section).unwrap();
-    assert_eq!(deskd.ok(&["app", "add", file.to_str().unwrap()]), b"more\n");
+    assert_eq!(deskd.ok(&["app", "add", file.to_str().unwrap()]), b"added more\n");
     let task = deskd.launch("more");
     assert_eq!(deskd.ok(&["logs", "-f", &task]), b"more\n");
     let plan = String::from_utf8(deskd.ok(&["explain", "more", "--", "a b"])).unwrap();
-    assert!(plan.contains("\n  command: echo more 'a b'\n"), "{plan}");
+    assert!(plan.contains("\ncommand      echo more 'a b'\n"), "{plan}");
+    let refused = deskd.refused(&["launch", "more", "--engine", "pod_application"], Exit::Refused);
+    assert!(refused.contains("pod_application: the app has no image"), "{refused}");
+    let task = String::from_utf8(deskd.ok(&["launch", "more", "--engine", "local"])).unwrap();
+    assert_eq!(deskd.ok(&["logs", "-f", task.trim()]), b"more\n");
     deskd.ok(&["app", "remove", "more"]);
     deskd.refused(&["app", "show", "more"], Exit::NotFound);
     let refused = deskd.refused(&["app", "remove", "sleep"], Exit::Refused);

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use deskd::config::{Config, ConfigErrors, Env, keys, parse};
+use deskd::domain::plan::EngineKind;
+use deskd::domain::policy::PullPolicy;
 use deskd::domain::restart::RestartPolicy;
 use proptest::prelude::*;
 
@@ -154,18 +156,106 @@ comand = ["x"]
 [app.empty]
 
 [execute_class.gold]
-requests = { cpu = 1 }
+requests = { cpu = 1, memory = "8Gi", "nvidia.com/gpu" = "500m", disk = "1Gi" }
+limits = { memory = "4GiB", "amd.com/gpu" = "2" }
+gpu = -1
+node_selector = { "a b" = "c", pool = "-" }
+runtime_class = "gVisor"
+tolerations = [{ value = "x" }, { key = "k", operator = "Exist" }, { operator = "Exists", value = "v", efect = "" }, 5]
+
+[execute_class.silver]
+requests = { memory = "2Gi", "amd.com/gpu" = "1" }
+limits = { memory = "1Gi", "amd.com/gpu" = "2" }
+gpu = 1
+
+[network_rule.intranet]
+annotation = {}
+annotations = { "not a key" = "x" }
+
+[user]
+name = "all"
+groups = ["staff", ""]
 
 [kubernetes]
 engines = ["docker"]
+apps_namespace = "Desktop_Apps"
+kubeconfig = "config"
+run_as = { uid = 4096 }
+pull_policy = "always"
+pull_secrets = ["a/b"]
+pull_on_add = "yes"
+gpu_resource = "gpu"
+launches_at_once = 0
+default_class = "bronze"
+grace = "1500ms"
 "#;
     let env = [
         ("DESKD_LISTEN", ":80"),
         ("XAUTH_KEY", "not-a-cookie"),
         ("TERMINATION_GRACE_PERIOD_SECONDS", "30"),
         ("POD_IP", "here"),
+        ("POD_CONTAINER", "Deskd"),
+        ("KUBECONFIG", "a:b"),
     ];
     insta::assert_snapshot!(complaints(text, &env));
+}
+
+#[test]
+fn what_the_operator_decides_about_remote_engines_is_one_policy() {
+    let text = r#"
+        apps_directory = "/etc/deskd/apps.d"
+        [kubernetes]
+        engines = ["pod_application", "ephemeral_container", "pod_application"]
+        apps_namespace = "desktop-apps"
+        target_container = "deskd"
+        run_as = { uid = 4096, gid = 4097, groups = [100, 44] }
+        pull_policy = "Never"
+        pull_secrets = ["registry.example.org"]
+        pull_on_add = true
+        gpu_resource = "amd.com/gpu"
+        pod_volumes = ["home"]
+        launches_at_once = 7
+        default_class = "gold"
+        grace = "1m"
+        kubeconfig = "/etc/file"
+        [execute_class.gold]
+        requests = { cpu = "500m", "nvidia.com/gpu" = "1" }
+        limits = { cpu = "0.5", "nvidia.com/gpu" = "1" }
+        gpu = 2
+        node_selector = { "example.org/pool" = "" }
+        tolerations = [{ operator = "Exists" }, { key = "gpu", value = "yes", effect = "NoExecute" }]
+        [network_rule.intranet]
+        annotations = { "k8s.v1.cni.cncf.io/networks" = "intranet@net1" }
+        [user]
+        name = "bob"
+        groups = ["staff"]
+    "#;
+    let env = [("KUBECONFIG", "/env/file"), ("DESKD_USER", "anna"), ("POD_CONTAINER", "sidecar")];
+    let config = load(text, &env).unwrap();
+    let policy = &config.policy;
+    assert_eq!(policy.engines, [EngineKind::PodApplication, EngineKind::EphemeralContainer]);
+    assert_eq!((policy.run_as.uid, policy.run_as.gid), (4096, 4097));
+    assert_eq!(policy.run_as.groups, [100, 44]);
+    assert_eq!((policy.pull_policy, policy.pull_on_add), (PullPolicy::Never, true));
+    assert_eq!((policy.launches_at_once, policy.remote_tasks_max, policy.grace_s), (7, 100, 60));
+    let gold = &policy.classes["gold"];
+    assert_eq!((gold.gpu, gold.requests["cpu"].as_str()), (Some(2), "500m"));
+    assert_eq!(gold.tolerations[1].effect.as_deref(), Some("NoExecute"));
+    assert_eq!(policy.network_rules["intranet"].len(), 1);
+    assert_eq!(policy.identity.user.as_deref(), Some("anna"));
+    assert_eq!(policy.identity.groups, ["staff"]);
+    assert_eq!(config.kubeconfig, Some("/env/file".into()));
+    assert_eq!(config.pod.container.as_deref(), Some("sidecar"));
+    assert_eq!(config.apps_directory, Some("/etc/deskd/apps.d".into()));
+    assert!(config.display.require_tcp, "application pods draw over TCP");
+    assert_eq!(serde_json::from_value::<Config>(serde_json::json!(config)).unwrap(), config);
+
+    let plain = load("[kubernetes]\nengines = [\"ephemeral_container\"]", &[]).unwrap();
+    assert!(!plain.display.require_tcp);
+    assert_eq!(plain.policy.run_as.uid, nix::unistd::geteuid().as_raw());
+    let said = "[kubernetes]\nengines = [\"pod_application\"]\n[display]\nrequire_tcp = false";
+    let display = load(said, &[]).unwrap().display;
+    assert!(!display.require_tcp && display.check_tcp, "it is looked at for the pods' sake");
 }
 
 #[test]

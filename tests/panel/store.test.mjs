@@ -79,6 +79,8 @@ test("a search needs every word and puts names that begin with it first", () => 
   assert.deepEqual(searchApps(apps, "2048").map(({ id }) => id), ["q", "gnome-2048", "t"]);
   assert.deepEqual(searchApps(apps, "PUZZLE gnome").map(({ id }) => id), ["gnome-2048"]);
   assert.equal(searchApps(apps, "").length, 4);
+  const writer = app("writer", "Writer", { file_extensions: ["odt"], mime_types: ["application/pdf"] });
+  for (const query of [".odt", "application/PDF"]) assert.deepEqual(searchApps([...apps, writer], query), [writer]);
   assert.deepEqual(searchApps(apps, "nope"), []);
 });
 

@@ -39,6 +39,7 @@ export class Health {
     ];
     this.checks.replaceChildren(
       h("ul", { class: "checks" }, ...desktop.checks.map(check)),
+      ...desktop.kubernetes.rights.filter((right) => !right.allowed).map((right) => h("p", { class: "note" }, right.sentence)),
       ...desktop.display.notes.map((note) => h("p", { class: "note" }, note)),
       h("dl", { class: "facts" }, ...facts.flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, value)])),
     );

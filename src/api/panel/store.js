@@ -80,8 +80,10 @@ export function sentence(task) {
   }
 }
 
-/** How the last run ended, in a few words; empty when it did not. */
+/** How the last run ended or what the task waits for, in a few words; empty when it runs. */
 export function outcome(task) {
+  if (task.waiting) return task.waiting;
+  if (task.stale) return "The Kubernetes API is away: this may be out of date";
   if (task.cause) return task.cause;
   const exit = task.exit;
   if (!exit) return "";
@@ -96,13 +98,14 @@ export function failed(task) {
   return task.stop_steps.length === 0 && task.exit.code !== 0;
 }
 
-/** Applications that have every word of the query, those whose name begins with it first. */
+/** Applications that have every word of the query (file types too, such as .odt), those whose name begins with it first. */
 export function searchApps(apps, query) {
   const words = query.toLowerCase().split(/\s+/).filter((word) => word !== "");
   const rated = [];
   for (const app of apps) {
     const name = app.display_name.toLowerCase();
-    const hay = [app.id, name, ...app.keywords, ...app.categories].join("\n").toLowerCase();
+    const types = [...(app.mime_types ?? []), ...(app.file_extensions ?? []).map((type) => `.${type}`)];
+    const hay = [app.id, name, ...app.keywords, ...app.categories, ...types].join("\n").toLowerCase();
     if (!words.every((word) => hay.includes(word))) continue;
     const begins = words.length > 0 && (name.startsWith(words[0]) || app.id.startsWith(words[0]));
     const named = words.length > 0 && words.every((word) => name.includes(word) || app.id.includes(word));

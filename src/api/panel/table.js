@@ -83,6 +83,7 @@ export class Table {
     const name = task.display_name;
     setAttribute(row.box, "data-state", task.state);
     setAttribute(row.box, "data-failed", failed(task) ? "" : null);
+    setAttribute(row.box, "data-stale", task.stale ? "" : null);
     setText(row.name, name);
     setText(row.id, task.id);
     setText(row.engine, ENGINES[task.engine] ?? task.engine);
@@ -173,10 +174,20 @@ function time(at) {
   return new Date(at).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit" });
 }
 
+/** Where it runs, as kubectl would name it. */
+function place(task) {
+  const object = task.object;
+  if (!object) return "deskd's own container";
+  const node = task.node ? `, node ${task.node}` : "";
+  if (task.engine === "ephemeral_container") return `container ${object.container} of this pod${node}`;
+  return `pod ${object.namespace}/${object.pod}${node}`;
+}
+
 function details(task) {
   const list = (title, items) => (items.length === 0 ? null : h("div", {}, h("h3", {}, title), h("ul", {}, ...items.map((item) => h("li", {}, item)))));
   const facts = [
     ["Command", h("code", {}, task.command.join(" "))],
+    ["Runs in", place(task)],
     ["Started", task.started_at === null ? "not yet" : time(task.started_at)],
   ];
   if (task.ended_at !== null) facts.push(["Ended", time(task.ended_at)]);
@@ -194,6 +205,7 @@ function details(task) {
       { role: "cell", class: "more-cell" },
       h("dl", { class: "facts" }, ...facts.flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, value)])),
       list("Why this engine", task.reasons),
+      list("Why no other", (task.rejected ?? []).map(({ engine, why }) => `${ENGINES[engine] ?? engine}: ${why}`)),
       list("How it was stopped", task.stop_steps.map(moment)),
       list("What happened", task.history.map(moment)),
     ),

@@ -31,6 +31,10 @@ pub struct Facts {
     pub xauthority: Option<String>,
     /// The display's cookie in hexadecimal, as `XAUTH_KEY` takes it, if deskd knows it.
     pub cookie: Option<String>,
+    /// deskd's own user: shared memory with the X server was proved as this one.
+    pub uid: u32,
+    /// This node's architecture in the words of images, such as `amd64`.
+    pub architecture: &'static str,
     /// The home directory, if it exists: where local programs start that name no directory.
     pub home: Option<String>,
     /// Whether the app's local program is in this container; unknown for a name that nobody looked
@@ -111,6 +115,9 @@ pub struct OwnPod {
     pub ephemeral_used: u32,
     /// Bytes of the pod as the API gives it; etcd refuses objects above about 1.5 MiB.
     pub object_bytes: u64,
+    /// It is being deleted.
+    #[serde(default)]
+    pub terminating: bool,
     /// `shareProcessNamespace`: ephemeral containers outlive a restart of their target.
     pub shares_processes: bool,
 }

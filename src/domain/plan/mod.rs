@@ -1,9 +1,30 @@
 //! From an application and facts to a complete plan, with reasons and rejected alternatives.
+//!
+//! ```text
+//!  App, LaunchSpec, Facts --> ask (+ needs) --> local, ephemeral, pod: Fit or Blocker each
+//!                                                   | choose
+//!                                      Plan <-------+-------> Unplannable (refuse)
+//! ```
+//!
+//! Each engine's module states its preconditions as one list of checks, and builds what would be
+//! carried out; which of the possible engines is taken is decided in `choose` alone. Nothing here
+//! asks anybody: what the API server will say to a plan (quota, admission) is only foreseen.
 
 use serde::{Deserialize, Serialize};
 
+mod ask;
+mod choose;
+mod cluster;
+mod env;
+mod ephemeral;
 pub mod facts;
+mod local;
+mod needs;
+mod pod;
+mod quota;
+mod refuse;
 pub mod remote;
+mod volumes;
 
 pub use facts::{Facts, KubernetesFacts, LaunchSpec};
 pub use remote::{EphemeralPlan, PodPlan};
@@ -36,6 +57,9 @@ pub enum EngineKind {
 }
 
 impl EngineKind {
+    /// All of them, in the order of preference.
+    pub const ALL: [Self; 3] = [Self::Local, Self::EphemeralContainer, Self::PodApplication];
+
     /// The word used in `/v1`, labels and tables.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -43,6 +67,25 @@ impl EngineKind {
             Self::Local => "local",
             Self::EphemeralContainer => "ephemeral_container",
             Self::PodApplication => "pod_application",
+        }
+    }
+
+    /// The same in words, for sentences.
+    #[must_use]
+    pub fn phrase(self) -> &'static str {
+        match self {
+            Self::Local => "a program of deskd's container",
+            Self::EphemeralContainer => "an ephemeral container",
+            Self::PodApplication => "a pod of its own",
+        }
+    }
+
+    /// Why it is preferred to those that come after it.
+    fn advantage(self) -> &'static str {
+        match self {
+            Self::Local => "it starts soonest and shares memory with the X server",
+            Self::EphemeralContainer => "it starts sooner and shares memory with the X server",
+            Self::PodApplication => "it has memory of its own",
         }
     }
 }
@@ -61,9 +104,13 @@ pub struct LocalPlan {
 /// What the chosen engine carries out; in JSON the field has the engine's name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a launch has one; local plans, the most frequent, are spared an allocation"
+)]
 pub enum Work {
     /// A process of this container.
-    Local(LocalPlan),
+    Local(Box<LocalPlan>),
     /// An ephemeral container of this pod.
     EphemeralContainer(Box<EphemeralPlan>),
     /// A pod of its own.
@@ -161,43 +208,15 @@ pub enum UnplannableCode {
 }
 
 /// Chooses the engine for `app`.
+///
+/// Preferred are, in this order: a program of this container, an ephemeral container, a pod of its
+/// own. Who insists on an engine (`launch.engine`, else the document's `oc.containerengine`) gets it
+/// or a refusal.
+///
+/// # Errors
+/// No engine can run it now: why not, per engine.
 pub fn plan(app: &App, launch: &LaunchSpec, facts: &Facts) -> Result<Plan, Unplannable> {
-    let kubernetes = not_configured();
-    if app.local.command.is_empty() {
-        return Err(Unplannable {
-            code: UnplannableCode::NoCommand,
-            sentence: format!("{} has no command to run", app.display_name),
-            rejected: with_local(kubernetes, "its description has no command"),
-        });
-    }
-    if app.needs_display && !facts.display.answers() {
-        let why = display_sentence(&facts.display);
-        return Err(Unplannable {
-            code: UnplannableCode::DisplayUnavailable,
-            sentence: format!("{} needs the display, and {why}", app.display_name),
-            rejected: with_local(kubernetes, &why),
-        });
-    }
-    let mut reasons = vec!["it is a program of this container".to_owned()];
-    if app.needs_display {
-        reasons.push(facts.display.shm.sysv.sentence());
-    }
-    let argv = app.local.command.iter().chain(&launch.args).cloned().collect();
-    let mut program = app.local.clone();
-    program.cwd = program.cwd.or_else(|| facts.home.clone());
-    let local = LocalPlan { argv, env: environment(app, facts), program };
-    Ok(Plan { engine: EngineKind::Local, work: Work::Local(local), reasons, rejected: kubernetes })
-}
-
-fn not_configured() -> Vec<Rejected> {
-    [EngineKind::EphemeralContainer, EngineKind::PodApplication]
-        .map(|engine| Rejected { engine, why: "the app has no image, only a command".into() })
-        .to_vec()
-}
-
-fn with_local(mut rejected: Vec<Rejected>, why: &str) -> Vec<Rejected> {
-    rejected.insert(0, Rejected { engine: EngineKind::Local, why: why.to_owned() });
-    rejected
+    choose::choose(app, launch, facts)
 }
 
 /// Why the display cannot be drawn on, as the end of a sentence.
@@ -217,119 +236,5 @@ pub fn display_sentence(display: &DisplayStatus) -> String {
     }
 }
 
-/// Inherited, then the display, then the app's own: later ones win.
-fn environment(app: &App, facts: &Facts) -> Vec<(String, String)> {
-    let mut env: std::collections::BTreeMap<String, String> =
-        facts.inherited_env.iter().cloned().collect();
-    if app.needs_display {
-        env.insert("DISPLAY".into(), facts.display.display.clone());
-        if let Some(file) = &facts.xauthority {
-            env.insert("XAUTHORITY".into(), file.clone());
-        }
-    }
-    env.extend(app.local.env.clone());
-    env.into_iter().collect()
-}
-
 #[cfg(test)]
-pub(crate) mod tests {
-    use super::*;
-    use crate::domain::app::{AppSource, Rlimits};
-    use crate::domain::restart::RestartPolicy;
-    use crate::domain::shm::{ShmVerdict, ShmVerdicts};
-    use std::collections::BTreeMap;
-
-    pub(crate) fn app(id: &str) -> App {
-        App {
-            id: id.parse().unwrap(),
-            display_name: id.to_owned(),
-            icon: None,
-            keywords: vec![],
-            categories: vec![],
-            wm_class: None,
-            needs_display: true,
-            restart: RestartPolicy::Never,
-            local: LocalProgram {
-                command: vec![id.to_owned()],
-                cwd: None,
-                env: BTreeMap::new(),
-                umask: None,
-                rlimits: Rlimits::default(),
-                nice: None,
-                oom_score_adj: None,
-            },
-            container: None,
-            mime_types: vec![],
-            file_extensions: vec![],
-            source: AppSource::Config,
-            problems: vec![],
-        }
-    }
-
-    pub(crate) fn facts() -> Facts {
-        let mut display = DisplayStatus::unknown(":7", 7);
-        display.unix.state = EndpointState::Answering;
-        display.shm = ShmVerdicts { sysv: ShmVerdict::Works, fd: ShmVerdict::Works };
-        Facts {
-            display,
-            inherited_env: [("HOME", "/home/b"), ("A", "1")]
-                .map(|(name, value)| (name.to_owned(), value.to_owned()))
-                .into(),
-            xauthority: Some("/run/deskd/Xauthority".into()),
-            cookie: None,
-            home: Some("/home/b".into()),
-            program: facts::ProgramPresence::Unknown,
-            headroom: facts::Headroom::default(),
-            kubernetes: std::sync::Arc::default(),
-            policy: std::sync::Arc::default(),
-            remote_tasks: 0,
-            unique_keys: BTreeMap::new(),
-        }
-    }
-
-    pub(crate) fn plan_of(app: &App) -> Plan {
-        plan(app, &LaunchSpec::default(), &facts()).unwrap()
-    }
-
-    #[test]
-    fn a_plan_is_complete_and_says_why() {
-        let mut app = app("xclock");
-        app.local.env.insert("A".into(), "2".into());
-        let launch = LaunchSpec { args: vec!["-update".into(), "1".into()], engine: None };
-        let plan = plan(&app, &launch, &facts()).unwrap();
-        let Work::Local(local) = plan.work else { panic!("{:?}", plan.work) };
-        assert_eq!(plan.engine, EngineKind::Local);
-        assert_eq!(local.argv, ["xclock", "-update", "1"]);
-        let env: Vec<_> = local.env.iter().map(|(n, v)| format!("{n}={v}")).collect();
-        assert_eq!(env, ["A=2", "DISPLAY=:7", "HOME=/home/b", "XAUTHORITY=/run/deskd/Xauthority"]);
-        assert_eq!(local.program.cwd.as_deref(), Some("/home/b"));
-        assert!(plan.reasons.iter().any(|r| r.contains("proved by pixels")));
-        let rejected: Vec<_> = plan.rejected.iter().map(|r| r.engine).collect();
-        assert_eq!(rejected, [EngineKind::EphemeralContainer, EngineKind::PodApplication]);
-    }
-
-    #[test]
-    fn local_programs_get_nothing_that_turns_shared_memory_off() {
-        let plan = plan_of(&app("x"));
-        assert!(!plan.work.env().iter().any(|(name, _)| name.contains("MITSHM")));
-    }
-
-    #[test]
-    fn without_a_display_the_refusal_says_what_is_wrong_with_it() {
-        let mut facts = facts();
-        for (state, word) in [
-            (EndpointState::NotListening, "nothing listens"),
-            (EndpointState::Refused("no cookie".into()), "no cookie"),
-            (EndpointState::Hanging, "hangs"),
-        ] {
-            facts.display.unix.state = state;
-            let refusal = plan(&app("x"), &LaunchSpec::default(), &facts).unwrap_err();
-            assert_eq!(refusal.code, UnplannableCode::DisplayUnavailable);
-            assert!(refusal.sentence.contains(word), "{}", refusal.sentence);
-            assert_eq!(refusal.rejected.len(), 3);
-        }
-        let mut headless = app("x");
-        headless.needs_display = false;
-        assert!(plan(&headless, &LaunchSpec::default(), &facts).is_ok());
-    }
-}
+pub(crate) mod tests;

@@ -13,6 +13,7 @@
 mod api;
 mod backoff;
 mod calls;
+pub mod collect;
 mod engine;
 mod events;
 mod identity;
@@ -59,7 +60,7 @@ pub enum RemoteWork {
 pub struct LogMark {
     /// Time of the last stored line, RFC 3339 with nanoseconds as kubelet wrote it; empty: none.
     pub time: String,
-    /// Lines stored with exactly that time (at least 1 unless `time` is empty).
+    /// Whole lines stored with exactly that time.
     pub lines_at_time: u32,
     /// Bytes of a last line that was stored without its end.
     pub partial_bytes: u64,

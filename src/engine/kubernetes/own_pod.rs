@@ -35,6 +35,7 @@ pub fn facts(pod: &Pod, config: &EngineConfig, bytes: u64) -> OwnPod {
         target_container: target,
         ephemeral_used: u32::try_from(pod.spec.ephemeral_containers.len()).unwrap_or(u32::MAX),
         object_bytes: bytes,
+        terminating: pod.metadata.deletion_timestamp.is_some(),
         shares_processes: pod.spec.share_process_namespace,
         volumes,
     }

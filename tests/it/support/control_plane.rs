@@ -23,7 +23,8 @@ const API_SERVER: &str = "kube-apiserver";
 
 /// Those of real clusters that act on what tests make. Not those that delete pods without a node.
 const CONTROLLERS: &str = "garbage-collector-controller,namespace-controller,\
-                           resourcequota-controller,serviceaccount-controller";
+                           resourcequota-controller,serviceaccount-controller,\
+                           validatingadmissionpolicy-status-controller";
 
 /// Whether a control plane can be run; under CI what is missing is a failure.
 pub(crate) fn available() -> bool {
@@ -92,7 +93,7 @@ impl ControlPlane {
                  --service-account-issuer https://kubernetes.default.svc
                  --service-account-signing-key-file {dir}/certificates/apiserver.key
                  --service-account-key-file {dir}/certificates/apiserver.key
-                 --authorization-mode RBAC --service-cluster-ip-range 10.96.0.0/16
+                 --authorization-mode RBAC --allow-privileged --service-cluster-ip-range 10.96.0.0/16
                  --endpoint-reconciler-type none"
             )),
         );
@@ -102,17 +103,17 @@ impl ControlPlane {
         plane.wait_until_ready().then_some(plane)
     }
 
-    /// Garbage collection, quota status, deletion of namespaces, default service accounts.
+    /// Garbage collection, quota status, deletion of namespaces, default service accounts, types in
+    /// admission policies.
     pub(crate) fn start_controllers(&self) {
         let config = self.admin_kubeconfig();
-        let certificates = self.host.dir().join("certificates");
         self.host.run(
             "kube-controller-manager",
             &words(&format!(
                 "--kubeconfig {config} --leader-elect=false --secure-port 0
-                 --controllers {CONTROLLERS} --root-ca-file {certificates}/apiserver.crt",
+                 --controllers {CONTROLLERS} --root-ca-file {certificate}",
                 config = config.display(),
-                certificates = certificates.display(),
+                certificate = self.certificate().display(),
             )),
         );
     }
@@ -186,6 +187,11 @@ impl ControlPlane {
         format!("https://127.0.0.1:{}", self.api_port)
     }
 
+    /// What its certificate is verified with.
+    pub(crate) fn certificate(&self) -> PathBuf {
+        self.host.dir().join("certificates/apiserver.crt")
+    }
+
     /// Of a member of `system:masters`.
     pub(crate) fn admin_kubeconfig(&self) -> PathBuf {
         self.host.dir().join("admin.kubeconfig")
@@ -199,7 +205,7 @@ impl ControlPlane {
             "contexts": [{ "name": "test", "context": { "cluster": "test", "user": "test" } }],
             "clusters": [{ "name": "test", "cluster": {
                 "server": self.url(),
-                "certificate-authority": self.host.dir().join("certificates/apiserver.crt"),
+                "certificate-authority": self.certificate(),
             } }],
             "users": [{ "name": "test", "user": { "token": token } }],
         })

@@ -22,6 +22,11 @@ pub struct Desk {
 impl Desk {
     /// With these applications (TOML) and, if given, this display.
     pub fn start(config: &str, display: Option<&Xvnc>) -> Self {
+        Self::start_with(config, display, &[])
+    }
+
+    /// With more variables.
+    pub fn start_with(config: &str, display: Option<&Xvnc>, env: &[(&str, String)]) -> Self {
         let dir = tempfile::Builder::new().prefix("deskd-it-").tempdir().expect("a directory");
         std::fs::set_permissions(dir.path(), PermissionsExt::from_mode(0o755)).expect("chmod");
         let state = dir.path().join("state");
@@ -44,6 +49,7 @@ impl Desk {
         if let Some(server) = display {
             command.env("XAUTH_KEY", &server.key);
         }
+        command.envs(env.iter().map(|(name, value)| (name, value)));
         let log = std::fs::File::create(desk.dir.path().join("deskd.log")).expect("a log file");
         command.stdout(Stdio::null()).stderr(log);
         desk.keeper = Some(Running::start(&mut command));

@@ -1,14 +1,17 @@
 //! Helpers shared by the integration tests.
 
 pub mod browser;
+pub(crate) mod cluster;
 pub(crate) mod control_plane;
 pub mod desk;
 pub mod http;
 pub(crate) mod keeper;
 mod keeper_host;
+pub(crate) mod kube_desk;
 pub(crate) mod kube_engine;
 pub(crate) mod needs;
 pub(crate) mod proc;
+pub(crate) mod rights;
 pub(crate) mod swallow;
 pub(crate) mod wait;
 pub mod xvnc;

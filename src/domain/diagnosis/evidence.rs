@@ -1,0 +1,92 @@
+//! What is known about a task that ended badly, or does not start. Values only: whoever collects
+//! them is elsewhere, and a log of somebody else's program is evidence too.
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::plan::EngineKind;
+use crate::domain::task::{Exit, Rusage};
+
+/// Bytes of the log's start that are looked at: programs complain early.
+pub const LOG_START_BYTES_MAX: usize = 64 << 10;
+/// Bytes of the log's end that are looked at: and they die late.
+pub const LOG_END_BYTES_MAX: usize = 256 << 10;
+
+/// Everything that may tell why. What is absent is not known.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Evidence {
+    /// Where it ran.
+    pub engine: Option<EngineKind>,
+    /// argv.
+    pub command: Vec<String>,
+    /// How it ended; absent: it did not, or nobody knows.
+    pub exit: Option<Exit>,
+    /// Who asked for its end, if somebody did (`a user`, `the shutdown`).
+    pub stopped_by: Option<String>,
+    /// SIGKILL was needed: it took no SIGTERM.
+    pub killed_by_deskd: bool,
+    /// How long it ran, in milliseconds.
+    pub ran_ms: Option<u64>,
+    /// A window of it was mapped at some time; absent: nobody looked.
+    pub had_window: Option<bool>,
+    /// What it used.
+    pub rusage: Option<Rusage>,
+    /// The environment it was given, redacted.
+    pub env: Vec<(String, String)>,
+    /// The display when it was launched and when it ended.
+    pub display: DisplayEvidence,
+    /// Its container's cgroup had an OOM kill while it ran.
+    pub oom_killed: Option<bool>,
+    /// Size and use of `/dev/shm`, in bytes, where it ran.
+    pub dev_shm: Option<Usage>,
+    /// What the cluster said.
+    pub cluster: ClusterEvidence,
+}
+
+/// The display, as far as a diagnosis can use it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DisplayEvidence {
+    /// `DISPLAY` it was given.
+    pub given: Option<String>,
+    /// The X server answered on its unix socket.
+    pub answers: Option<bool>,
+    /// And on TCP.
+    pub answers_on_tcp: Option<bool>,
+    /// Shared memory was proved to work in this pod.
+    pub shm_works: Option<bool>,
+    /// The X server was restarted, or went away, while the task ran.
+    pub lost: bool,
+}
+
+/// A file system's size and use, in bytes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Usage {
+    /// Size.
+    pub size: u64,
+    /// In use.
+    pub used: u64,
+}
+
+/// What the cluster said, in its own words.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ClusterEvidence {
+    /// `reason` of the container's waiting or terminated state, such as `OOMKilled`.
+    pub container_reason: Option<String>,
+    /// Its message.
+    pub container_message: Option<String>,
+    /// `reason` of the pod's status, such as `Evicted`.
+    pub pod_reason: Option<String>,
+    /// Its message.
+    pub pod_message: Option<String>,
+    /// Message of the condition PodScheduled while it is false.
+    pub unscheduled: Option<String>,
+    /// Messages of events about it, oldest first, as `reason: message`.
+    pub events: Vec<String>,
+    /// What the API server said when it refused to create it.
+    pub refusal: Option<String>,
+    /// The API server does not answer.
+    pub api_away: bool,
+}

@@ -1,0 +1,72 @@
+//! The local engine: a program of this container.
+
+use super::ask::{Ask, Blocker, Fit};
+use super::facts::{Headroom, ProgramPresence};
+use super::{LocalPlan, UnplannableCode, Work, env};
+
+/// Less memory than this, in bytes, until the limit of deskd's container makes other engines
+/// preferable: what a toolkit application needs to show its first window.
+pub(super) const MEMORY_LEFT_BYTES_MIN: u64 = 64 << 20;
+/// So does more pressure than this, in hundredths of a percent of the last ten seconds in which
+/// some process of the container waited for memory (`memory.pressure`, kernel's psi.rst).
+pub(super) const MEMORY_PRESSURE_CENTIPERCENT_MAX: u32 = 2000;
+
+/// Whether it can run here, and why not.
+pub(super) fn check(ask: &Ask<'_>) -> Result<Fit, Blocker> {
+    program(ask)?;
+    ask.nothing_for_pods_only()?;
+    ask.display_answers()?;
+    ask.shared_memory()?;
+    super::volumes::secrets_are_here(ask)?;
+    let mut reasons = vec!["it is a program of this container".to_owned()];
+    if ask.app.needs_display {
+        reasons.push(ask.facts.display.shm.sysv.sentence());
+    }
+    reasons.extend(scarcity(&ask.facts.headroom));
+    Ok(Fit { work: Work::Local(Box::new(work(ask))), reasons })
+}
+
+fn program(ask: &Ask<'_>) -> Result<(), Blocker> {
+    let Some(program) = ask.app.local.command.first() else {
+        return Err(if ask.container().is_some() {
+            Blocker::never("the application comes in an image and has no program here")
+        } else {
+            Blocker {
+                code: UnplannableCode::NoCommand,
+                ..Blocker::never("its description has no command")
+            }
+        });
+    };
+    let here = match ask.facts.program {
+        ProgramPresence::Present => true,
+        ProgramPresence::Unknown => ask.container().is_none(),
+        ProgramPresence::Absent => false,
+    };
+    if here {
+        return Ok(());
+    }
+    Err(Blocker::never(format!("`{program}` is not in deskd's container")))
+}
+
+/// What is scarce, in a sentence, when local programs should rather run elsewhere.
+pub(super) fn scarcity(headroom: &Headroom) -> Option<String> {
+    if let Some(left) = headroom.memory_bytes.filter(|left| *left < MEMORY_LEFT_BYTES_MIN) {
+        let mib = left >> 20;
+        return Some(format!("memory is scarce in deskd's container: {mib} MiB are left"));
+    }
+    let pressure = headroom.memory_pressure_centipercent?;
+    (pressure > MEMORY_PRESSURE_CENTIPERCENT_MAX).then(|| {
+        let percent = pressure / 100;
+        format!(
+            "memory is scarce in deskd's container: its processes waited for it {percent} % of \
+             the last 10 s"
+        )
+    })
+}
+
+fn work(ask: &Ask<'_>) -> LocalPlan {
+    let argv = ask.app.local.command.iter().chain(&ask.launch.args).cloned().collect();
+    let mut program = ask.app.local.clone();
+    program.cwd = program.cwd.or_else(|| ask.facts.home.clone());
+    LocalPlan { argv, env: env::local(ask), program }
+}

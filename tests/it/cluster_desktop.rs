@@ -1,0 +1,109 @@
+//! The desktop pod of `container/pod.yaml` on a real kubelet.
+
+use nix::sys::signal::Signal;
+use serde_json::Value;
+
+use crate::support::cluster::{Cluster, Pod, condition, container};
+use crate::support::http::Ask;
+use crate::support::proc;
+
+/// deskd's.
+const PORT: u16 = 29791;
+
+/// Holds the X server back until somebody lets it start.
+fn held_back(manifest: String) -> String {
+    let held = "command: [sh, -c, 'until [ -e /run/desktop/go ]; do sleep 0.1; done; \
+                exec desktop-xvnc']";
+    let edited = manifest.replace("args: [\"desktop-xvnc\"]", held);
+    assert_ne!(edited, manifest);
+    edited
+}
+
+fn asked(pod: &Pod<'_>, path: &str) -> u16 {
+    Ask::new(&pod.door(PORT), "GET", path).send().status
+}
+
+fn restarts(pod: &Value, name: &str) -> u64 {
+    container(pod, name).map_or(0, |status| status["restartCount"].as_u64().unwrap_or(0))
+}
+
+fn x_server(pod: &Pod<'_>) -> u32 {
+    let servers = pod.processes("Xvnc");
+    assert_eq!(servers.len(), 1, "{servers:?}");
+    servers[0]
+}
+
+#[test]
+fn the_desktop_pod_is_ready_exactly_while_its_x_server_works() {
+    let Some(cluster) = Cluster::shared() else { return };
+    let namespace = cluster.namespace("desktop");
+    let pod = namespace.desktop(held_back);
+
+    // The sidecar has started, the X server's container runs, the X server does not.
+    pod.wait_for("both containers run", |pod| {
+        let running =
+            |name| container(pod, name).is_some_and(|c| c["state"]["running"].is_object());
+        (running("deskd") && running("graphical")).then_some(())
+    });
+    assert_eq!([asked(&pod, "/startupz"), asked(&pod, "/livez")], [200, 200]);
+    assert_eq!(asked(&pod, "/readyz"), 503);
+    let unready = pod.wait_until_ready(false);
+    pod.exec("graphical", &["touch", "/run/desktop/go"]);
+    pod.wait_until_ready(true);
+    assert_eq!(asked(&pod, "/readyz"), 200);
+    shared_memory_works(&pod);
+
+    // It hangs.
+    proc::signal(x_server(&pod), Signal::SIGSTOP);
+    let hanging = pod.wait_until_ready(false);
+    assert!(hanging >= unready, "{hanging} {unready}");
+    assert_eq!([asked(&pod, "/readyz"), asked(&pod, "/livez")], [503, 200]);
+    proc::signal(x_server(&pod), Signal::SIGCONT);
+    let ready = pod.wait_until_ready(true);
+
+    // It dies: kubelet starts its container again, and deskd's is none the wiser.
+    proc::signal(x_server(&pod), Signal::SIGKILL);
+    pod.wait_for("the X server was started again and works", |pod| {
+        let again = condition(pod, "Ready")?;
+        let works = again["status"] == "True" && again["lastTransitionTime"] != ready.as_str();
+        (works && restarts(pod, "graphical") == 1).then_some(())
+    });
+    shared_memory_works(&pod);
+    pod.wait_for("deskd was not restarted", |pod| (restarts(pod, "deskd") == 0).then_some(()));
+}
+
+fn shared_memory_works(pod: &Pod<'_>) {
+    let token = pod.exec("deskd", &["cat", "/run/deskd/state/token"]);
+    let bearer = format!("Bearer {}", token.trim());
+    let ask = Ask::new(&pod.door(PORT), "POST", "/v1/desktop/probe");
+    let desktop = ask.header("authorization", &bearer).send().expect(200);
+    assert_eq!(desktop["display"]["shm"]["sysv"], "works", "{desktop:#}");
+    assert_eq!(desktop["display"]["tcp"]["state"], "answering", "{desktop:#}");
+}
+
+#[test]
+fn a_pod_reaches_the_api_server_where_kubelet_says_it_is() {
+    let Some(cluster) = Cluster::shared() else { return };
+    let namespace = cluster.namespace("api");
+    let script =
+        "exec 3<>/dev/tcp/$KUBERNETES_SERVICE_HOST/$KUBERNETES_SERVICE_PORT && echo reached";
+    namespace.must(
+        &[
+            "run",
+            "client",
+            "--image=localhost/deskd-desktop:latest",
+            "--image-pull-policy=Never",
+            "--restart=Never",
+            "--command",
+            "--",
+            "bash",
+            "-c",
+            script,
+        ],
+        "",
+    );
+    namespace.wait_for("it ends", "pod/client", |pod| {
+        (pod["status"]["phase"] == "Succeeded").then_some(())
+    });
+    assert_eq!(namespace.must(&["logs", "client"], ""), "reached\n");
+}

@@ -1,0 +1,372 @@
+//! A whole deskd and a real API server: what a person asks for becomes objects, once, and what the
+//! cluster says becomes the state of tasks. No kubelet here: the tests say what it would say.
+
+use serde_json::{Value, json};
+
+use crate::support::control_plane::{self, ControlPlane};
+use crate::support::kube_desk::{CONTAINER, KubeDesk, POD, document};
+use crate::support::wait;
+use crate::support::xvnc::{self, Place, Xvnc};
+
+fn available() -> bool {
+    control_plane::available() && xvnc::available()
+}
+
+const EPHEMERAL: &str = "ephemeral_container";
+const POD_ENGINE: &str = "pod_application";
+
+fn running(at: &str) -> Value {
+    json!({ "running": { "startedAt": at } })
+}
+
+fn terminated(code: i64, reason: &str) -> Value {
+    json!({ "terminated": {
+        "exitCode": code, "reason": reason, "containerID": "containerd://2",
+        "startedAt": "2026-11-24T05:30:00Z", "finishedAt": "2026-11-24T05:31:00Z",
+    } })
+}
+
+fn app_status(phase: &str, state: &Value) -> Value {
+    json!({ "phase": phase, "containerStatuses": [{
+        "name": "app", "ready": false, "restartCount": 0, "image": "x", "imageID": "",
+        "containerID": "containerd://2", "state": state,
+    }] })
+}
+
+#[test]
+fn a_pod_is_followed_from_its_creation_to_its_exit_code() {
+    if !available() {
+        return;
+    }
+    let display = Xvnc::start();
+    let desk = KubeDesk::start(ControlPlane::shared(), "", Some(&display));
+    desk.until_known();
+    desk.add(&document("qt", Some(POD_ENGINE), &json!({})));
+    let task = desk.desk.launch("qt");
+    let pods = desk.pods();
+    assert_eq!(pods.len(), 1);
+    let pod = &pods[0];
+    let name = pod["metadata"]["name"].as_str().expect("a name");
+    assert_eq!(name, format!("{POD}-app-{task}"));
+    assert_eq!(pod["metadata"]["ownerReferences"][0]["name"], POD);
+    assert_eq!(pod["spec"]["automountServiceAccountToken"], false);
+    let env = pod["spec"]["containers"][0]["env"].as_array().expect("an environment");
+    let of = |name: &str| env.iter().find(|var| var["name"] == name).map(|var| &var["value"]);
+    assert_eq!(of("DISPLAY"), Some(&json!(format!("127.0.0.1:{}", display.number))));
+    assert_eq!(of("QT_XCB_NO_MITSHM"), Some(&json!("1")));
+    let shown = desk.task(&task);
+    assert_eq!((&shown["state"], &shown["engine"]), (&json!("starting"), &json!(POD_ENGINE)));
+    assert_eq!(shown["object"]["pod"], name);
+    let labels = pod["metadata"]["labels"].to_string();
+    assert!(!labels.contains(&display.key), "a cookie in labels: {labels}");
+
+    desk.set_status(
+        name,
+        &app_status(
+            "Pending",
+            &json!({ "waiting": {
+        "reason": "ImagePullBackOff", "message": "Back-off pulling image \"localhost/qt\"" } }),
+        ),
+    );
+    wait::until("the reason is shown", || {
+        let waiting = desk.task(&task)["waiting"].as_str()?.to_owned();
+        waiting.contains("localhost/qt").then_some(())
+    });
+    desk.set_status(name, &app_status("Running", &running("2026-11-24T05:30:00Z")));
+    wait::until("it runs", || (desk.task(&task)["state"] == "running").then_some(()));
+    desk.set_status(name, &app_status("Failed", &terminated(5, "OOMKilled")));
+    let ended = desk.desk.ended(&task);
+    assert_eq!(ended["exit"], json!({ "code": 5 }), "{ended}");
+    assert!(ended["cause"].as_str().expect("a cause").contains("memory"), "{ended}");
+    // Removing the task removes the pod.
+    desk.desk.ask("DELETE", &format!("/v1/tasks/{task}")).send();
+    wait::until("the pod is gone", || desk.pods().is_empty().then_some(()));
+}
+
+#[test]
+fn an_ephemeral_container_is_a_patch_of_the_own_pod() {
+    if !available() {
+        return;
+    }
+    let display = Xvnc::start();
+    let desk = KubeDesk::start(ControlPlane::shared(), "", Some(&display));
+    desk.until_known();
+    desk.add(&document("gtk", None, &json!({})));
+    let task = desk.desk.launch("gtk");
+    let containers = desk.ephemeral();
+    assert_eq!(containers.len(), 1);
+    let container = &containers[0];
+    assert_eq!(container["name"], task);
+    assert_eq!(container["targetContainerName"], CONTAINER);
+    assert_eq!(container["securityContext"]["allowPrivilegeEscalation"], false);
+    let env = container["env"].to_string();
+    assert!(!env.contains("MITSHM"), "shared memory works in this pod: {env}");
+    let status = |state: &Value| {
+        json!({ "ephemeralContainerStatuses": [{
+            "name": task, "ready": false, "restartCount": 0, "image": "x", "imageID": "",
+            "containerID": "containerd://3", "state": state,
+        }] })
+    };
+    desk.set_status(POD, &status(&running("2026-11-24T05:30:00Z")));
+    wait::until("it runs", || (desk.task(&task)["state"] == "running").then_some(()));
+    desk.set_status(POD, &status(&terminated(143, "Error")));
+    let ended = desk.desk.ended(&task);
+    assert_eq!(ended["exit"]["signal"]["name"], "SIGTERM", "{ended}");
+}
+
+#[test]
+fn a_kill_in_the_middle_of_ten_launches_makes_ten_tasks_and_no_eleventh_object() {
+    if !available() {
+        return;
+    }
+    let display = Xvnc::start();
+    let desk = KubeDesk::start(ControlPlane::shared(), "", Some(&display));
+    desk.until_known();
+    desk.add(&document("gtk", Some(EPHEMERAL), &json!({})));
+    desk.add(&document("qt", Some(POD_ENGINE), &json!({})));
+    let launch = |number: usize| {
+        let app = if number.is_multiple_of(2) { "gtk" } else { "qt" };
+        let ask = desk.desk.ask("POST", "/v1/tasks");
+        ask.header("idempotency-key", &format!("launch-{number}")).json(&json!({ "app": app }))
+    };
+    let mut killed = 0;
+    std::thread::scope(|scope| {
+        for number in 0..10 {
+            let ask = launch(number);
+            // The daemon dies under most of them.
+            scope.spawn(move || ask.try_send().is_ok());
+        }
+        wait::until("a launch is under way", || {
+            (!desk.desk.get("/v1/tasks").as_array()?.is_empty()).then_some(())
+        });
+        killed = desk.desk.kill_daemon();
+    });
+    desk.desk.until_back(killed);
+    desk.until_known();
+    let mut tasks: Vec<String> = (0..10)
+        .map(|number| {
+            let task = wait::until("the launch is answered", || {
+                let answer = launch(number).try_send().ok()?;
+                [200, 201].contains(&answer.status).then(|| answer.json())
+            });
+            task["id"].as_str().expect("an id").to_owned()
+        })
+        .collect();
+    tasks.sort();
+    tasks.dedup();
+    assert_eq!(tasks.len(), 10);
+    assert_eq!(desk.desk.get("/v1/tasks").as_array().expect("tasks").len(), 10);
+    wait::until("every object is there", || {
+        (desk.ephemeral().len() + desk.pods().len() >= 10).then_some(())
+    });
+    assert_eq!((desk.ephemeral().len(), desk.pods().len()), (5, 5));
+}
+
+#[test]
+fn fifty_launches_at_once_make_fifty_objects_in_few_requests_and_the_limit_refuses_the_rest() {
+    if !available() {
+        return;
+    }
+    let display = Xvnc::start();
+    let desk = KubeDesk::start(ControlPlane::shared(), "remote_tasks_max = 50\n", Some(&display));
+    desk.until_known();
+    desk.add(&document("gtk", Some(EPHEMERAL), &json!({})));
+    desk.add(&document("qt", Some(POD_ENGINE), &json!({})));
+    let before = requests(&desk);
+    let statuses: Vec<u16> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..54)
+            .map(|number| {
+                let app = if number % 2 == 0 { "gtk" } else { "qt" };
+                let ask = desk.desk.ask("POST", "/v1/tasks").json(&json!({ "app": app }));
+                scope.spawn(move || ask.send().status)
+            })
+            .collect();
+        threads.into_iter().map(|thread| thread.join().expect("an answer")).collect()
+    });
+    let count = |status: u16| statuses.iter().filter(|other| **other == status).count();
+    assert_eq!((count(201), count(409)), (50, 4), "{statuses:?}");
+    let (ephemeral, pods) = (desk.ephemeral().len(), desk.pods().len());
+    assert_eq!(ephemeral + pods, 50);
+    let after = requests(&desk);
+    let made = |verb: &str| after.of(verb) - before.of(verb);
+    assert_eq!(made("create"), pods as u64, "one POST per pod");
+    assert!(
+        made("patch") <= ephemeral as u64 / 2,
+        "{} patches: launches that wait go together",
+        made("patch")
+    );
+    assert_eq!(made("list"), 0, "no list calls");
+}
+
+#[test]
+fn a_launch_costs_one_write_and_no_list() {
+    if !available() {
+        return;
+    }
+    let display = Xvnc::start();
+    let desk = KubeDesk::start(ControlPlane::shared(), "", Some(&display));
+    desk.until_known();
+    for (app, engine, verb) in [("gtk", EPHEMERAL, "patch"), ("qt", POD_ENGINE, "create")] {
+        desk.add(&document(app, Some(engine), &json!({})));
+        let before = requests(&desk);
+        desk.desk.launch(app);
+        let after = requests(&desk);
+        let more: Vec<_> = after.since(&before);
+        assert_eq!(more, [(verb.to_owned(), 1)], "{app}");
+        println!("API calls of one {engine} launch: {more:?}");
+    }
+}
+
+#[test]
+fn while_the_api_server_is_away_local_work_goes_on_and_everything_catches_up_after() {
+    if !available() {
+        return;
+    }
+    let plane = ControlPlane::start();
+    let display = Xvnc::start();
+    let local = "[app.local]\ncommand = [\"sleep\", \"60\"]\n";
+    let desk = KubeDesk::start(&plane, local, Some(&display));
+    desk.until_known();
+    desk.add(&document("qt", Some(POD_ENGINE), &json!({})));
+    let task = desk.desk.launch("qt");
+    plane.stop_api_server();
+    wait::until("the task is stale", || (desk.task(&task)["stale"] == true).then_some(()));
+    let refused = desk.desk.ask("POST", "/v1/tasks").json(&json!({ "app": "qt" })).send();
+    assert_eq!(refused.status, 503, "{}", refused.text());
+    assert!(refused.text().contains("API"), "{}", refused.text());
+    let local = desk.desk.launch("local");
+    assert_eq!(desk.task(&local)["state"], "running");
+    assert_eq!(desk.desk.ask("GET", "/readyz").send().status, 200, "everything local works");
+    plane.start_api_server();
+    wait::until("the task is up to date", || (desk.task(&task)["stale"] == false).then_some(()));
+    let pod = desk.task(&task)["object"]["pod"].as_str().expect("a pod").to_owned();
+    desk.set_status(&pod, &app_status("Running", &running("2026-11-24T05:30:00Z")));
+    wait::until("it runs", || (desk.task(&task)["state"] == "running").then_some(()));
+    desk.desk.launch("qt");
+}
+
+#[test]
+fn a_missing_right_turns_one_engine_off_with_a_sentence() {
+    if !available() {
+        return;
+    }
+    let display = Xvnc::start();
+    let desk = KubeDesk::start(ControlPlane::shared(), "", Some(&display));
+    desk.until_known();
+    desk.namespace.kubectl(&["delete", "rolebinding", "deskd-apps"]);
+    let killed = desk.desk.kill_daemon();
+    desk.desk.until_back(killed);
+    desk.until_known();
+    desk.add(&document("qt", Some(POD_ENGINE), &json!({})));
+    desk.add(&document("gtk", Some(EPHEMERAL), &json!({})));
+    let refused = desk.desk.ask("POST", "/v1/tasks").json(&json!({ "app": "qt" })).send();
+    assert_eq!(refused.json()["code"], "right_missing", "{}", refused.text());
+    assert!(refused.text().contains("pods"), "{}", refused.text());
+    desk.desk.launch("gtk");
+    assert_eq!(desk.desk.ask("GET", "/readyz").send().status, 200);
+}
+
+#[test]
+fn what_the_api_server_refuses_is_an_error_of_the_launch_in_a_sentence() {
+    if !available() {
+        return;
+    }
+    let display = Xvnc::start();
+    let desk = KubeDesk::start(ControlPlane::shared(), "", Some(&display));
+    desk.until_known();
+    desk.add(&document("qt", Some(POD_ENGINE), &json!({})));
+    desk.namespace.apply(&json!({
+        "apiVersion": "v1", "kind": "ResourceQuota", "metadata": { "name": "cap" },
+        "spec": { "hard": { "pods": "1" } },
+    }));
+    desk.namespace.until("the quota counts", "resourcequota", "cap", |quota| {
+        quota["status"]["used"]["pods"] == "1"
+    });
+    let refused = desk.desk.ask("POST", "/v1/tasks").json(&json!({ "app": "qt" })).send();
+    assert_eq!(refused.status, 409, "{}", refused.text());
+    let text = refused.text();
+    assert!(text.contains("quota") && text.contains("cap"), "{text}");
+    assert_eq!(desk.desk.get("/v1/tasks"), json!([]), "a launch that was refused is no task");
+}
+
+#[test]
+fn without_tcp_a_pod_is_refused_at_once_with_the_fix() {
+    if !available() {
+        return;
+    }
+    let display = Xvnc::start_in(Place::pod(), &["-nolisten", "tcp"]);
+    let desk = KubeDesk::start(ControlPlane::shared(), "", Some(&display));
+    desk.until_known();
+    desk.add(&document("qt", Some(POD_ENGINE), &json!({})));
+    let refused = desk.desk.ask("POST", "/v1/tasks").json(&json!({ "app": "qt" })).send();
+    assert_eq!(refused.json()["code"], "display_not_on_network", "{}", refused.text());
+    assert!(refused.text().contains("X11LISTEN=tcp"), "{}", refused.text());
+    assert!(desk.pods().is_empty());
+}
+
+#[test]
+fn a_pod_that_somebody_deleted_is_an_end_with_a_reason() {
+    if !available() {
+        return;
+    }
+    let display = Xvnc::start();
+    let desk = KubeDesk::start(ControlPlane::shared(), "", Some(&display));
+    desk.until_known();
+    desk.add(&document("qt", Some(POD_ENGINE), &json!({})));
+    let task = desk.desk.launch("qt");
+    let pod = desk.task(&task)["object"]["pod"].as_str().expect("a pod").to_owned();
+    desk.set_status(&pod, &app_status("Running", &running("2026-11-24T05:30:00Z")));
+    wait::until("it runs", || (desk.task(&task)["state"] == "running").then_some(()));
+    desk.namespace.kubectl(&["delete", "pod", &pod, "--grace-period=0", "--force"]);
+    let ended = desk.desk.ended(&task);
+    assert!(ended["exit"]["reason"].as_str().is_some_and(|why| why.contains("deleted")), "{ended}");
+}
+
+#[test]
+fn tasks_without_a_record_are_found_again_by_their_labels() {
+    if !available() {
+        return;
+    }
+    let display = Xvnc::start();
+    let desk = KubeDesk::start(ControlPlane::shared(), "", Some(&display));
+    desk.until_known();
+    desk.add(&document("qt", Some(POD_ENGINE), &json!({})));
+    let task = desk.desk.launch("qt");
+    // As after a restart of the container whose state directory did not outlive it.
+    let journal = desk.desk.dir.path().join("state/tasks.jsonl");
+    std::fs::write(&journal, "").expect("an empty journal");
+    let killed = desk.desk.kill_daemon();
+    desk.desk.until_back(killed);
+    let found = wait::until("the task is there again", || {
+        let answer = desk.desk.ask("GET", &format!("/v1/tasks/{task}")).send();
+        (answer.status == 200).then(|| answer.json())
+    });
+    assert_eq!((&found["app"], &found["engine"]), (&json!("qt"), &json!(POD_ENGINE)));
+    desk.desk.stop(&task);
+    wait::until("its pod is gone", || desk.pods().is_empty().then_some(()));
+}
+
+/// Requests to the API server so far, by verb.
+struct Requests(std::collections::BTreeMap<String, u64>);
+
+impl Requests {
+    fn of(&self, verb: &str) -> u64 {
+        self.0.get(verb).copied().unwrap_or(0)
+    }
+
+    fn since(&self, before: &Self) -> Vec<(String, u64)> {
+        let more = |(verb, count): (&String, &u64)| (verb.clone(), count - before.of(verb));
+        self.0.iter().map(more).filter(|(_, count)| *count > 0).collect()
+    }
+}
+
+fn requests(desk: &KubeDesk<'_>) -> Requests {
+    let text = desk.desk.ask("GET", "/metrics").send().text();
+    let mut requests = std::collections::BTreeMap::new();
+    for line in text.lines().filter(|line| line.starts_with("deskd_kubernetes_requests_total{")) {
+        let verb = line.split("verb=\"").nth(1).and_then(|rest| rest.split('"').next());
+        let count: u64 = line.rsplit(' ').next().expect("a number").parse().expect("a number");
+        *requests.entry(verb.expect("a verb").to_owned()).or_insert(0) += count;
+    }
+    Requests(requests)
+}

@@ -1,0 +1,277 @@
+//! The one-node cluster of `tests/cluster/`: a real kubelet, real containers, the images of this
+//! repository. All tests of a run share one, each in a namespace of its own.
+//!
+//! It ends with this process however that ends: `tests/cluster/session` holds it for as long as the
+//! pipe is open of which this process has the other end.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, also in its helpers")]
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use super::http::Door;
+use super::wait;
+
+/// Longest wait for something in the cluster: images are there, but a busy machine starts slowly.
+const CLUSTER_PATIENCE: Duration = Duration::from_mins(1);
+/// Of what `tests/setup/packages cluster` installs.
+const PROGRAMS: [&str; 10] = [
+    "containerd",
+    "runc",
+    "openssl",
+    "jq",
+    "unshare",
+    "nsenter",
+    "ip",
+    "buildah",
+    "debootstrap",
+    "setsid",
+];
+
+/// A running cluster.
+pub(crate) struct Cluster {
+    dir: PathBuf,
+    /// Its network namespace, as a path under `/proc`.
+    network: PathBuf,
+    namespaces: AtomicU32,
+    _session: Child,
+}
+
+impl Cluster {
+    /// The cluster of this test run; nothing where it cannot run, which under CI is a failure.
+    pub(crate) fn shared() -> Option<&'static Self> {
+        static SHARED: OnceLock<Option<Cluster>> = OnceLock::new();
+        SHARED.get_or_init(|| available().then(Self::start)).as_ref()
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "tests start servers")]
+    fn start() -> Self {
+        let started = Instant::now();
+        let dir = directory("test");
+        let mut session = Command::new("setsid");
+        session.arg(script("session")).arg(&dir).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut session = session.spawn().unwrap();
+        let mut said = String::new();
+        BufReader::new(session.stdout.take().unwrap()).read_line(&mut said).unwrap();
+        assert_eq!(said, "ready\n", "tests/cluster/session says above why there is no cluster");
+        let first = std::fs::read_to_string(dir.join("pid")).unwrap();
+        let network = format!("/proc/{}/ns/net", first.trim()).into();
+        // Past the capture of the test harness: how long is worth knowing in every run.
+        let _ = writeln!(std::io::stderr(), "cluster: ready in {:.1?}", started.elapsed());
+        Self { dir, network, namespaces: AtomicU32::new(0), _session: session }
+    }
+
+    /// A fresh namespace, deleted with the value.
+    pub(crate) fn namespace(&'static self, purpose: &str) -> Namespace {
+        let name = format!("{purpose}-{}", self.namespaces.fetch_add(1, Relaxed));
+        let namespace = Namespace { cluster: self, name };
+        self.must(&["create", "namespace", &namespace.name], "");
+        namespace.wait_for("its service account", "serviceaccount/default", |_| Some(()));
+        namespace
+    }
+
+    /// `kubectl` as the administrator.
+    pub(crate) fn kubectl(&self, arguments: &[&str], input: &str) -> Output {
+        let mut command = Command::new(script("enter"));
+        command.arg(&self.dir).arg("kubectl").args(arguments);
+        output_with_input(&mut command, input)
+    }
+
+    /// The same; what it printed when it ended well.
+    pub(crate) fn must(&self, arguments: &[&str], input: &str) -> String {
+        stdout_of(&self.kubectl(arguments, input), arguments)
+    }
+
+    /// A TCP address inside: of a pod, of the node.
+    pub(crate) fn door(&self, address: IpAddr, port: u16) -> Door {
+        Door::TcpIn(self.network.clone(), SocketAddr::new(address, port))
+    }
+}
+
+/// A namespace of the cluster, for one test.
+pub(crate) struct Namespace {
+    pub(crate) cluster: &'static Cluster,
+    pub(crate) name: String,
+}
+
+impl Namespace {
+    pub(crate) fn kubectl(&self, arguments: &[&str], input: &str) -> Output {
+        self.cluster.kubectl(&[&["--namespace", &self.name], arguments].concat(), input)
+    }
+
+    pub(crate) fn must(&self, arguments: &[&str], input: &str) -> String {
+        stdout_of(&self.kubectl(arguments, input), arguments)
+    }
+
+    /// Objects as JSON; null when there is none of that name.
+    pub(crate) fn get(&self, object: &str) -> Value {
+        let text = self.must(&["get", object, "--output=json", "--ignore-not-found"], "");
+        if text.is_empty() { Value::Null } else { serde_json::from_str(&text).unwrap() }
+    }
+
+    pub(crate) fn apply(&self, yaml: &str) {
+        self.must(&["apply", "--filename=-"], yaml);
+    }
+
+    /// Looks at an object, once it exists, until `found` finds something.
+    pub(crate) fn wait_for<T>(
+        &self,
+        what: &str,
+        object: &str,
+        mut found: impl FnMut(&Value) -> Option<T>,
+    ) -> T {
+        let mut seen = Value::Null;
+        let look = || {
+            seen = self.get(object);
+            if seen.is_null() { None } else { found(&seen) }
+        };
+        let waited = std::panic::AssertUnwindSafe(|| wait::within(CLUSTER_PATIENCE, what, look));
+        std::panic::catch_unwind(waited).unwrap_or_else(|_| {
+            panic!("{object} of {}: {what}: {:#}", self.name, self.get(object)["status"])
+        })
+    }
+
+    /// The desktop pod of `container/`, with its cookie and its rights; `edit` changes the text of
+    /// its manifest. It has just been created.
+    pub(crate) fn desktop(&self, edit: impl Fn(String) -> String) -> Pod<'_> {
+        let container = Path::new(env!("CARGO_MANIFEST_DIR")).join("container");
+        let cookie = Command::new(container.join("xauthority")).output().unwrap();
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), cookie.stdout).unwrap();
+        let from = format!("--from-file=Xauthority={}", file.path().display());
+        self.must(&["create", "secret", "generic", "desktop-xauthority", &from], "");
+        // It names the namespace it is usually for.
+        if let Ok(rights) = std::fs::read_to_string(container.join("rbac.yaml")) {
+            let own = format!("namespace: {}", self.name);
+            self.cluster
+                .must(&["apply", "--filename=-"], &rights.replace("namespace: desktops", &own));
+        }
+        self.apply(&edit(std::fs::read_to_string(container.join("pod.yaml")).unwrap()));
+        Pod { namespace: self, name: "desktop".into() }
+    }
+}
+
+impl Drop for Namespace {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let events = self.kubectl(&["get", "events", "--sort-by=.lastTimestamp"], "");
+            println!("{}", String::from_utf8_lossy(&events.stdout));
+        }
+        let _ = self.cluster.kubectl(&["delete", "namespace", &self.name, "--wait=false"], "");
+    }
+}
+
+/// A pod that was created.
+pub(crate) struct Pod<'a> {
+    pub(crate) namespace: &'a Namespace,
+    pub(crate) name: String,
+}
+
+impl Pod<'_> {
+    /// Looks at it until `found` finds something.
+    pub(crate) fn wait_for<T>(&self, what: &str, found: impl FnMut(&Value) -> Option<T>) -> T {
+        self.namespace.wait_for(what, &format!("pod/{}", self.name), found)
+    }
+
+    /// Waits until its condition Ready is this, and says since when.
+    pub(crate) fn wait_until_ready(&self, ready: bool) -> String {
+        let wanted = if ready { "True" } else { "False" };
+        self.wait_for(&format!("Ready is {wanted}"), |pod| {
+            let ready = condition(pod, "Ready")?;
+            let since = || ready["lastTransitionTime"].as_str().unwrap().to_owned();
+            (ready["status"] == wanted).then(since)
+        })
+    }
+
+    /// A port of its.
+    pub(crate) fn door(&self, port: u16) -> Door {
+        let address = self.wait_for("it has an address", |pod| {
+            pod["status"]["podIP"].as_str().map(|address| address.parse().unwrap())
+        });
+        self.namespace.cluster.door(address, port)
+    }
+
+    /// What a command in one of its containers printed.
+    pub(crate) fn exec(&self, container: &str, argv: &[&str]) -> String {
+        let exec = ["exec", &self.name, "--container", container, "--"];
+        self.namespace.must(&[&exec, argv].concat(), "")
+    }
+
+    /// Its processes of this name, as the host numbers them.
+    pub(crate) fn processes(&self, name: &str) -> Vec<u32> {
+        let pod = self.wait_for("it exists", |pod| Some(pod.clone()));
+        let uid = pod["metadata"]["uid"].as_str().unwrap();
+        let of_pod = |pid: &u32| {
+            let text = |file: &str| {
+                std::fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap_or_default()
+            };
+            text("comm").trim() == name && text("cgroup").contains(uid)
+        };
+        deskd::procfs::pids().unwrap().into_iter().filter(of_pod).collect()
+    }
+}
+
+/// A condition of a pod.
+pub(crate) fn condition<'a>(pod: &'a Value, kind: &str) -> Option<&'a Value> {
+    pod["status"]["conditions"].as_array()?.iter().find(|condition| condition["type"] == kind)
+}
+
+/// The status of a container of any kind but ephemeral.
+pub(crate) fn container<'a>(pod: &'a Value, name: &str) -> Option<&'a Value> {
+    let of = |key: &str| pod["status"][key].as_array().into_iter().flatten();
+    let mut all = of("initContainerStatuses").chain(of("containerStatuses"));
+    all.find(|container| container["name"] == name)
+}
+
+/// Whether a cluster can run here; under CI what is missing is a failure.
+pub(crate) fn available() -> bool {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut missing = Vec::new();
+    if !root.join("target/deskd").exists() {
+        missing.push("target/deskd (make build)");
+    }
+    if !Path::new("/usr/lib/cni/bridge").exists() {
+        missing.push("containernetworking-plugins");
+    }
+    // Not built in passing: that takes minutes.
+    let bin = root.join(".cache/cluster");
+    let built = |entry: std::fs::DirEntry| entry.path().join("kubelet").exists();
+    if !std::fs::read_dir(bin).is_ok_and(|entries| entries.flatten().any(built)) {
+        missing.push("the Kubernetes programs (tests/cluster/build)");
+    }
+    super::needs::met(&PROGRAMS, &missing)
+}
+
+/// A script of `tests/cluster/`.
+pub(crate) fn script(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cluster").join(name)
+}
+
+/// A directory for a cluster of this process, beside the images (so that they can be linked), named
+/// as `tests/cluster/session` expects it.
+pub(crate) fn directory(purpose: &str) -> PathBuf {
+    let cache = Path::new(env!("CARGO_MANIFEST_DIR")).join(".cache/cluster");
+    cache.join(format!("{purpose}-{}", std::process::id()))
+}
+
+#[expect(clippy::disallowed_methods, reason = "tests run programs")]
+fn output_with_input(command: &mut Command, input: &str) -> Output {
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    // It may end without having read.
+    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+    child.wait_with_output().unwrap()
+}
+
+fn stdout_of(output: &Output, arguments: &[&str]) -> String {
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "kubectl {arguments:?}: {}\n{errors}", output.status);
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}

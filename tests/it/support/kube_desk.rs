@@ -1,0 +1,147 @@
+//! A whole deskd on this machine with a real API server: its pod is an object there that nobody
+//! runs, and its token is bound to it, as kubelet would have made it. What kubelet does to objects
+//! (statuses) is done by the tests.
+
+use serde_json::{Value, json};
+
+use super::control_plane::{ControlPlane, Namespace};
+use super::desk::Desk;
+use super::xvnc::Xvnc;
+
+/// The name of the desktop pod, and of deskd's container in it.
+pub(crate) const POD: &str = "desktop";
+pub(crate) const CONTAINER: &str = "deskd";
+
+/// deskd, and the namespace its pod is in.
+pub(crate) struct KubeDesk<'a> {
+    pub(crate) desk: Desk,
+    pub(crate) namespace: Namespace<'a>,
+}
+
+impl<'a> KubeDesk<'a> {
+    /// With these sections of the configuration, besides `[kubernetes]` with both engines; deskd
+    /// has the rights of container/rbac.yaml.
+    pub(crate) fn start(plane: &'a ControlPlane, config: &str, display: Option<&Xvnc>) -> Self {
+        let namespace = plane.namespace("desk");
+        let rights = concat!(env!("CARGO_MANIFEST_DIR"), "/container/rbac.yaml");
+        let rights = std::fs::read_to_string(rights).expect("container/rbac.yaml");
+        plane.apply(&rights.replace("desktops", &namespace.name));
+        let uid = make_pod(&namespace);
+        let kubeconfig = plane.kubeconfig_for_service_account(&namespace.name, "deskd", Some(POD));
+        readable(&kubeconfig);
+        let env = [
+            ("KUBECONFIG", kubeconfig.to_str().expect("a path").to_owned()),
+            ("POD_NAME", POD.to_owned()),
+            ("POD_NAMESPACE", namespace.name.clone()),
+            ("POD_UID", uid),
+            ("POD_IP", "127.0.0.1".to_owned()),
+            ("POD_CONTAINER", CONTAINER.to_owned()),
+            ("NODE_NAME", "node-1".to_owned()),
+        ];
+        let config = format!(
+            "[kubernetes]\nengines = [\"ephemeral_container\", \"pod_application\"]\n{config}"
+        );
+        let desk = Desk::start_with(&config, display, &env);
+        Self { desk, namespace }
+    }
+
+    /// Waits until the cluster is as wanted, as `/v1/desktop` shows it.
+    pub(crate) fn until_cluster(&self, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        super::wait::until(what, || {
+            let cluster = self.desk.get("/v1/desktop")["kubernetes"].clone();
+            wanted(&cluster).then_some(cluster)
+        })
+    }
+
+    /// Waits until the API answers, the own pod is known and the rights were asked for.
+    pub(crate) fn until_known(&self) -> Value {
+        self.until_cluster("the own pod and rights", |cluster| {
+            cluster["api"] == "answers"
+                && cluster["own_pod"]["name"] == POD
+                && cluster["rights"].as_array().is_some_and(|rights| !rights.is_empty())
+        })
+    }
+
+    /// Adds an application by its image's document.
+    pub(crate) fn add(&self, document: &Value) {
+        let answer = self.desk.ask("PUT", "/v1/apps").json(document).send();
+        assert!([200, 201].contains(&answer.status), "{}", answer.text());
+    }
+
+    /// Entries of ephemeral containers that the own pod has.
+    pub(crate) fn ephemeral(&self) -> Vec<Value> {
+        let pod = self.namespace.kubectl_json(&["get", "pod", POD]);
+        pod["spec"]["ephemeralContainers"].as_array().cloned().unwrap_or_default()
+    }
+
+    /// The application pods.
+    pub(crate) fn pods(&self) -> Vec<Value> {
+        let arguments = ["get", "pods", "--selector", "type=pod_application"];
+        self.namespace.kubectl_json(&arguments)["items"].as_array().cloned().unwrap_or_default()
+    }
+
+    /// What kubelet would say of a pod.
+    pub(crate) fn set_status(&self, pod: &str, status: &Value) {
+        let status = json!({ "status": status }).to_string();
+        self.namespace.kubectl(&["patch", "pod", pod, "--subresource=status", "--patch", &status]);
+    }
+
+    pub(crate) fn task(&self, id: &str) -> Value {
+        self.desk.get(&format!("/v1/tasks/{id}"))
+    }
+}
+
+/// A document as `docker inspect` prints it.
+pub(crate) fn document(name: &str, engine: Option<&str>, more: &Value) -> Value {
+    let mut labels = json!({
+        "oc.name": name,
+        "oc.displayname": name,
+        "oc.path": "/usr/bin/of-no-container-of-this-test",
+    });
+    if let Some(engine) = engine {
+        labels["oc.containerengine"] = json!(engine);
+    }
+    for (key, value) in more.as_object().into_iter().flatten() {
+        labels[key] = value.clone();
+    }
+    json!([{
+        "Id": format!("sha256:{name}"),
+        "RepoTags": [format!("localhost/{name}:latest")],
+        "Config": { "Cmd": [], "Env": ["PATH=/usr/bin:/bin"], "Labels": labels },
+    }])
+}
+
+fn make_pod(namespace: &Namespace<'_>) -> String {
+    namespace.apply(&json!({
+        "apiVersion": "v1", "kind": "Pod", "metadata": { "name": POD },
+        "spec": {
+            "serviceAccountName": "deskd",
+            "automountServiceAccountToken": false,
+            "nodeName": "node-1",
+            "containers": [{ "name": CONTAINER, "image": "localhost/deskd" }],
+        },
+    }));
+    let running = json!({ "status": {
+        "phase": "Running", "podIP": "127.0.0.1", "podIPs": [{ "ip": "127.0.0.1" }],
+        "containerStatuses": [{
+            "name": CONTAINER, "ready": true, "restartCount": 0, "started": true,
+            "image": "localhost/deskd", "imageID": "", "containerID": "containerd://1",
+            "state": { "running": { "startedAt": "2026-11-24T05:00:00Z" } },
+        }],
+    } })
+    .to_string();
+    namespace.kubectl(&["patch", "pod", POD, "--subresource=status", "--patch", &running]);
+    let pod = namespace.kubectl_json(&["get", "pod", POD]);
+    pod["metadata"]["uid"].as_str().expect("a uid").to_owned()
+}
+
+/// deskd runs as another user than the test.
+fn readable(kubeconfig: &std::path::Path) {
+    use std::os::unix::fs::PermissionsExt as _;
+    for path in kubeconfig.ancestors().take(3) {
+        let mode = if path.is_dir() { 0o755 } else { 0o644 };
+        if path.starts_with(std::env::temp_dir()) && path != std::env::temp_dir() {
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).expect("chmod");
+        }
+    }
+}
