@@ -30,7 +30,7 @@ pub(super) struct Remote {
     pub(super) facts: Arc<KubernetesFacts>,
     /// The keeper said what it has, so logs can be resumed.
     welcomed: bool,
-    /// Runs that have an object, as of the last list of each engine.
+    /// Runs that had an object when an engine listed them, until that was compared with the table.
     present: BTreeMap<EngineKind, BTreeSet<RunId>>,
     /// Tasks on record as starting, of an earlier daemon: whether the API server heard of them is
     /// known after the first list.
@@ -320,7 +320,7 @@ impl Driver {
         if !self.remote.welcomed || !self.health.looked || !known {
             return;
         }
-        let Some(present) = self.remote.present.get(&engine).cloned() else { return };
+        let Some(present) = self.remote.present.remove(&engine) else { return };
         let mine = |driver: &Self, id: &TaskId| {
             driver.table.get(id).is_some_and(|entry| entry.task.engine == engine)
         };

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::support::cluster::{available, directory, script};
-use crate::support::wait;
 use crate::support::xvnc::Running;
+use crate::support::{control_plane, wait};
 
 /// What the kernel has of one cluster.
 struct Traces {
@@ -107,10 +107,9 @@ fn a_cluster_that_cannot_start_says_why_and_leaves_nothing_behind() {
     if !available() {
         return;
     }
-    let real = Command::new(script("build")).output().expect("build").stdout;
-    let real = PathBuf::from(String::from_utf8_lossy(&real).trim());
+    let real = control_plane::programs().as_ref().expect("programs");
     let broken = tempfile::tempdir().expect("a directory");
-    for program in std::fs::read_dir(&real).expect("programs").flatten() {
+    for program in std::fs::read_dir(real).expect("programs").flatten() {
         let link = broken.path().join(program.file_name());
         let target =
             if program.file_name() == "kubelet" { "/bin/false".into() } else { program.path() };

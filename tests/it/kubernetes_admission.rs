@@ -75,7 +75,7 @@ fn every_rule_has_a_row_and_no_expression_has_a_wrong_type() {
     let Some(plane) = plane() else { return };
     let desk = Desk::together(plane);
     let mut rules = 0;
-    for policy in desk.policies() {
+    for policy in desk.rights.policies() {
         let kind = "validatingadmissionpolicy";
         wait::until("its types were checked", || {
             let policy = plane.kubectl_json(&["get", kind, &policy]);
@@ -90,7 +90,7 @@ fn every_rule_has_a_row_and_no_expression_has_a_wrong_type() {
     // Those that are not about what is in the object: whose token it is (in each policy), the
     // namespace of the pod, whose pod gets a container, whose pod is deleted. They have tests of
     // their own.
-    let others = desk.policies().len() + 3;
+    let others = desk.rights.policies().len() + 3;
     assert_eq!(rows.len() + others, rules, "{rows:#?}");
 }
 

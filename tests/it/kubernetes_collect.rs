@@ -143,6 +143,39 @@ fn pods_whose_desktop_is_gone_are_deleted_and_no_others() {
     assert_eq!(stdout, format!("deleted 0 of 1 application pods in {apps}\n"));
 }
 
+/// What kubelet puts into every pod with a service account, in a mount namespace of its own.
+const POD: &str = r#"
+    mount -t tmpfs tmpfs /run
+    mkdir -p /run/secrets/kubernetes.io
+    cp -r "$1" /run/secrets/kubernetes.io/serviceaccount
+    shift
+    exec "$@"
+"#;
+
+#[test]
+fn in_a_pod_it_looks_where_it_runs_with_the_token_that_kubelet_mounts() {
+    let Some(plane) = plane() else { return };
+    let cluster = Cluster::new(plane);
+    cluster.app_of("of-gone", "gone", "no-such-uid");
+    let mounted = tempfile::tempdir().unwrap();
+    let token = plane.token_for_service_account(&cluster.apps.name, ACCOUNT, None);
+    std::fs::write(mounted.path().join("token"), token).unwrap();
+    std::fs::write(mounted.path().join("namespace"), &cluster.apps.name).unwrap();
+    std::fs::copy(plane.certificate(), mounted.path().join("ca.crt")).unwrap();
+    let url = plane.url();
+    let (host, port) = url.strip_prefix("https://").unwrap().split_once(':').unwrap();
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "sh", "-euc", POD, "sh"]).arg(mounted.path());
+    command.arg(cargo_bin("deskd")).args(["collect", "--dry-run"]).stdin(Stdio::null());
+    command.env_clear().env("PATH", "/usr/bin:/bin");
+    command.env("KUBERNETES_SERVICE_HOST", host).env("KUBERNETES_SERVICE_PORT", port);
+
+    let (stdout, _) = check(&command.output().unwrap(), Exit::Ok);
+
+    let last = format!("would delete 1 of 1 application pods in {}\n", cluster.apps.name);
+    assert!(stdout.ends_with(&last), "{stdout}");
+}
+
 #[test]
 fn where_desktops_cannot_be_listed_nothing_is_deleted_and_the_command_says_so() {
     let Some(plane) = plane() else { return };

@@ -18,9 +18,9 @@ use std::path::Path;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{Api, DeleteParams, ListParams, PartialObjectMeta, Preconditions};
-use kube::config::{KubeConfigOptions, Kubeconfig};
 use serde::Serialize;
 
+use super::identity::{chain, credentials};
 use crate::domain::kubernetes::{
     LABEL_DESKTOP, LABEL_DESKTOP_NAMESPACE, LABEL_DESKTOP_UID, LABEL_MANAGED_BY, MANAGED_BY,
 };
@@ -100,18 +100,10 @@ impl Collector {
         kubeconfig: Option<&Path>,
         namespace: Option<String>,
     ) -> Result<Self, CollectError> {
-        let no = |why: &dyn std::error::Error| CollectError::NoCredentials(chain(why));
-        let config = match kubeconfig {
-            Some(path) => {
-                let file = Kubeconfig::read_from(path).map_err(|error| no(&error))?;
-                let options = KubeConfigOptions::default();
-                let config = kube::Config::from_custom_kubeconfig(file, &options).await;
-                config.map_err(|error| no(&error))?
-            }
-            None => kube::Config::incluster().map_err(|error| no(&error))?,
-        };
+        let config = credentials(kubeconfig).await.map_err(CollectError::NoCredentials)?;
         let namespace = namespace.unwrap_or_else(|| config.default_namespace.clone());
-        let client = kube::Client::try_from(config).map_err(|error| no(&error))?;
+        let client = kube::Client::try_from(config)
+            .map_err(|error| CollectError::NoCredentials(chain(&error)))?;
         Ok(Self { client, namespace })
     }
 
@@ -221,21 +213,6 @@ fn orphans(pods: &[Orphan], living: &BTreeMap<String, BTreeSet<String>>) -> Vec<
         living.get(&pod.desktop_namespace).is_some_and(|uids| !uids.contains(&pod.desktop_uid))
     };
     pods.iter().filter(is_orphan).cloned().collect()
-}
-
-/// An error and what caused it, each once.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(source) = next {
-        let words = source.to_string();
-        if !text.contains(&words) {
-            text.push_str(": ");
-            text.push_str(&words);
-        }
-        next = source.source();
-    }
-    text
 }
 
 #[cfg(test)]

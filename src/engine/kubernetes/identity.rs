@@ -122,15 +122,21 @@ impl EngineConfig {
 
     /// A new connection with what the files say now.
     pub(super) async fn client(&self) -> Result<kube::Client, Off> {
-        let no = |why: String| Off::NoCredentials(why);
-        let mut config = match &self.kubeconfig {
-            Some(path) => from_file(path).await.map_err(|error| no(chain(&error)))?,
-            None => kube::Config::incluster().map_err(|error| no(chain(&error)))?,
-        };
+        let mut config =
+            credentials(self.kubeconfig.as_deref()).await.map_err(Off::NoCredentials)?;
         config.connect_timeout = Some(CONNECT_TIMEOUT);
         // The engine tries again itself, and says what it waits for.
         config.default_retry = false;
-        kube::Client::try_from(config).map_err(|error| no(chain(&error)))
+        kube::Client::try_from(config).map_err(|error| Off::NoCredentials(chain(&error)))
+    }
+}
+
+/// The way to the API server: a kubeconfig file, else what kubelet mounts into every pod with a
+/// token. The error says why there is none.
+pub(super) async fn credentials(kubeconfig: Option<&Path>) -> Result<kube::Config, String> {
+    match kubeconfig {
+        Some(path) => from_file(path).await.map_err(|error| chain(&error)),
+        None => kube::Config::incluster().map_err(|error| chain(&error)),
     }
 }
 

@@ -138,22 +138,14 @@ impl Namespace {
         })
     }
 
-    /// The desktop pod of `container/`, with its cookie and its rights; `edit` changes the text of
-    /// its manifest. It has just been created.
+    /// The desktop pod of `container/`, with all it asks for; `edit` changes the text of its
+    /// manifest. It has just been created.
     pub(crate) fn desktop(&self, edit: impl Fn(String) -> String) -> Pod<'_> {
-        let container = Path::new(env!("CARGO_MANIFEST_DIR")).join("container");
-        let cookie = Command::new(container.join("xauthority")).output().unwrap();
-        let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), cookie.stdout).unwrap();
-        let from = format!("--from-file=Xauthority={}", file.path().display());
-        self.must(&["create", "secret", "generic", "desktop-xauthority", &from], "");
-        // It names the namespace it is usually for.
-        if let Ok(rights) = std::fs::read_to_string(container.join("rbac.yaml")) {
-            let own = format!("namespace: {}", self.name);
-            self.cluster
-                .must(&["apply", "--filename=-"], &rights.replace("namespace: desktops", &own));
-        }
-        self.apply(&edit(std::fs::read_to_string(container.join("pod.yaml")).unwrap()));
+        let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("container/pod.yaml");
+        let manifest = edit(std::fs::read_to_string(manifest).unwrap());
+        let mut command = Command::new(script("desktop"));
+        command.arg(&self.cluster.dir).arg(&self.name);
+        stdout_of(&output_with_input(&mut command, &manifest), &["tests/cluster/desktop"]);
         Pod { namespace: self, name: "desktop".into() }
     }
 }
@@ -240,11 +232,8 @@ pub(crate) fn available() -> bool {
     if !Path::new("/usr/lib/cni/bridge").exists() {
         missing.push("containernetworking-plugins");
     }
-    // Not built in passing: that takes minutes.
-    let bin = root.join(".cache/cluster");
-    let built = |entry: std::fs::DirEntry| entry.path().join("kubelet").exists();
-    if !std::fs::read_dir(bin).is_ok_and(|entries| entries.flatten().any(built)) {
-        missing.push("the Kubernetes programs (tests/cluster/build)");
+    if super::control_plane::programs().is_err() {
+        missing.push("the programs of tests/cluster/build");
     }
     super::needs::met(&PROGRAMS, &missing)
 }
@@ -272,6 +261,6 @@ fn output_with_input(command: &mut Command, input: &str) -> Output {
 
 fn stdout_of(output: &Output, arguments: &[&str]) -> String {
     let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "kubectl {arguments:?}: {}\n{errors}", output.status);
+    assert!(output.status.success(), "{arguments:?}: {}\n{errors}", output.status);
     String::from_utf8_lossy(&output.stdout).into_owned()
 }

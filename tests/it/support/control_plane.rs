@@ -34,7 +34,7 @@ pub(crate) fn available() -> bool {
 }
 
 /// The directory of the Kubernetes programs, or why there is none.
-fn programs() -> &'static Result<PathBuf, String> {
+pub(crate) fn programs() -> &'static Result<PathBuf, String> {
     static PROGRAMS: OnceLock<Result<PathBuf, String>> = OnceLock::new();
     PROGRAMS.get_or_init(|| {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cluster/build");

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::control_plane::{ControlPlane, Namespace};
 use super::desk::Desk;
+use super::rights::Rights;
 use super::xvnc::Xvnc;
 
 /// The name of the desktop pod, and of deskd's container in it.
@@ -16,16 +17,15 @@ pub(crate) const CONTAINER: &str = "deskd";
 pub(crate) struct KubeDesk<'a> {
     pub(crate) desk: Desk,
     pub(crate) namespace: Namespace<'a>,
+    _rights: Rights<'a>,
 }
 
 impl<'a> KubeDesk<'a> {
     /// With these sections of the configuration, besides `[kubernetes]` with both engines; deskd
-    /// has the rights of container/rbac.yaml.
+    /// has the rights of container/rbac.yaml, as far as container/admission.yaml lets it.
     pub(crate) fn start(plane: &'a ControlPlane, config: &str, display: Option<&Xvnc>) -> Self {
         let namespace = plane.namespace("desk");
-        let rights = concat!(env!("CARGO_MANIFEST_DIR"), "/container/rbac.yaml");
-        let rights = std::fs::read_to_string(rights).expect("container/rbac.yaml");
-        plane.apply(&rights.replace("desktops", &namespace.name));
+        let rights = Rights::install(plane, &namespace.name, &namespace.name, &[]);
         let uid = make_pod(&namespace);
         let kubeconfig = plane.kubeconfig_for_service_account(&namespace.name, "deskd", Some(POD));
         readable(&kubeconfig);
@@ -42,7 +42,7 @@ impl<'a> KubeDesk<'a> {
             "[kubernetes]\nengines = [\"ephemeral_container\", \"pod_application\"]\n{config}"
         );
         let desk = Desk::start_with(&config, display, &env);
-        Self { desk, namespace }
+        Self { desk, namespace, _rights: rights }
     }
 
     /// Waits until the cluster is as wanted, as `/v1/desktop` shows it.

@@ -19,9 +19,51 @@ const POLICIES: [&str; 4] =
 /// The desktop's pod.
 pub(crate) const DESKTOP: &str = "desktop";
 
+/// Both files, for a namespace. The cluster-wide objects are gone with the value.
+pub(crate) struct Rights<'a> {
+    plane: &'a ControlPlane,
+    desktops: String,
+}
+
+impl<'a> Rights<'a> {
+    /// For application pods in the namespace `apps`; `edits` are texts of `admission.yaml` and what
+    /// replaces them. The policies are in force a little later.
+    pub(crate) fn install(
+        plane: &'a ControlPlane,
+        desktops: &str,
+        apps: &str,
+        edits: &[(&str, &str)],
+    ) -> Self {
+        plane.apply(&rendered(RBAC, desktops, apps));
+        let admission = edits.iter().fold(ADMISSION.to_owned(), |text, (from, to)| {
+            assert!(text.contains(from), "{from}");
+            text.replace(from, to)
+        });
+        plane.apply(&rendered(&admission, desktops, apps));
+        Self { plane, desktops: desktops.to_owned() }
+    }
+
+    /// The names of the policies.
+    pub(crate) fn policies(&self) -> [String; POLICIES.len()] {
+        POLICIES.map(|policy| format!("{policy}-{}", self.desktops))
+    }
+}
+
+impl Drop for Rights<'_> {
+    fn drop(&mut self) {
+        for kind in ["validatingadmissionpolicybinding", "validatingadmissionpolicy"] {
+            let names = self.policies();
+            let mut arguments = vec!["delete", kind, "--wait=false"];
+            arguments.extend(names.iter().map(String::as_str));
+            let _ = self.plane.kubectl_as(&self.plane.admin_kubeconfig(), &arguments);
+        }
+    }
+}
+
 /// A desktop pod and what its deskd may do. Gone with the value.
 pub(crate) struct Desk<'a> {
-    plane: &'a ControlPlane,
+    /// The files that are in force.
+    pub(crate) rights: Rights<'a>,
     /// Where desktops are.
     pub(crate) desktops: Namespace<'a>,
     /// Where application pods are, if not there.
@@ -55,17 +97,12 @@ impl<'a> Desk<'a> {
     ) -> Self {
         let desktops = plane.namespace("desktops");
         let apps = own_apps.as_ref().unwrap_or(&desktops).name.clone();
-        plane.apply(&rendered(RBAC, &desktops.name, &apps));
+        let rights = Rights::install(plane, &desktops.name, &apps, edits);
         desktops.apply(&desktop_pod(DESKTOP));
-        let admission = edits.iter().fold(ADMISSION.to_owned(), |text, (from, to)| {
-            assert!(text.contains(from), "{from}");
-            text.replace(from, to)
-        });
-        plane.apply(&rendered(&admission, &desktops.name, &apps));
         let uid = desktops.kubectl_json(&["get", "pod", DESKTOP])["metadata"]["uid"].clone();
         let uid = uid.as_str().unwrap().to_owned();
         let deskd = Caller::new(plane, &desktops.name, "deskd", Some(DESKTOP));
-        let desk = Self { plane, desktops, own_apps, uid, deskd };
+        let desk = Self { rights, desktops, own_apps, uid, deskd };
         desk.wait_for_policies();
         desk
     }
@@ -134,11 +171,6 @@ impl<'a> Desk<'a> {
         self.deskd.send("PATCH", &path, "application/strategic-merge-patch+json", Some(patch))
     }
 
-    /// The names of the policies of this desk.
-    pub(crate) fn policies(&self) -> [String; POLICIES.len()] {
-        POLICIES.map(|policy| format!("{policy}-{}", self.desktops.name))
-    }
-
     /// The API server reads policies a little after it has stored them.
     fn wait_for_policies(&self) {
         let dry = "?dryRun=All";
@@ -159,17 +191,6 @@ impl<'a> Desk<'a> {
             ];
             refused.iter().all(|answer| answer.code == 403).then_some(())
         });
-    }
-}
-
-impl Drop for Desk<'_> {
-    fn drop(&mut self) {
-        for kind in ["validatingadmissionpolicybinding", "validatingadmissionpolicy"] {
-            let names = self.policies();
-            let mut arguments = vec!["delete", kind, "--wait=false"];
-            arguments.extend(names.iter().map(String::as_str));
-            let _ = self.plane.kubectl_as(&self.plane.admin_kubeconfig(), &arguments);
-        }
     }
 }
 
