@@ -10,6 +10,8 @@ mod cli_explain;
 mod cli_fake;
 mod cluster;
 mod cluster_desktop;
+mod cluster_failures;
+mod cluster_story;
 mod config;
 mod control_plane;
 mod desktop;

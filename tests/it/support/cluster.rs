@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::http::Door;
+use super::http::{Ask, Door};
 use super::wait;
 
 /// Longest wait for something in the cluster: images are there, but a busy machine starts slowly.
@@ -141,10 +141,17 @@ impl Namespace {
     /// The desktop pod of `container/`, with all it asks for; `edit` changes the text of its
     /// manifest. It has just been created.
     pub(crate) fn desktop(&self, edit: impl Fn(String) -> String) -> Pod<'_> {
+        self.desktop_with(edit, "")
+    }
+
+    /// With more configuration (TOML).
+    pub(crate) fn desktop_with(&self, edit: impl Fn(String) -> String, toml: &str) -> Pod<'_> {
+        let mut more = tempfile::NamedTempFile::new().unwrap();
+        more.write_all(toml.as_bytes()).unwrap();
         let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("container/pod.yaml");
         let manifest = edit(std::fs::read_to_string(manifest).unwrap());
         let mut command = Command::new(script("desktop"));
-        command.arg(&self.cluster.dir).arg(&self.name);
+        command.arg(&self.cluster.dir).arg(&self.name).arg(more.path());
         stdout_of(&output_with_input(&mut command, &manifest), &["tests/cluster/desktop"]);
         Pod { namespace: self, name: "desktop".into() }
     }
@@ -207,6 +214,73 @@ impl Pod<'_> {
             text("comm").trim() == name && text("cgroup").contains(uid)
         };
         deskd::procfs::pids().unwrap().into_iter().filter(of_pod).collect()
+    }
+}
+
+/// deskd in a desktop pod, over its TCP door with its token.
+pub(crate) struct PodDesk<'a> {
+    pub(crate) pod: Pod<'a>,
+    door: Door,
+    token: String,
+}
+
+impl<'a> PodDesk<'a> {
+    /// Waits until the pod is ready and the Kubernetes API is known to deskd.
+    pub(crate) fn of(pod: Pod<'a>) -> Self {
+        pod.wait_until_ready(true);
+        let token = pod.exec("deskd", &["cat", "/run/deskd/state/token"]).trim().to_owned();
+        let desk = Self { door: pod.door(29791), pod, token };
+        wait::within(CLUSTER_PATIENCE, "deskd knows the cluster", || {
+            let cluster = &desk.get("/v1/desktop")["kubernetes"];
+            let known = cluster["api"] == "answers" && cluster["own_pod"].is_object();
+            (known && cluster["rights"] != serde_json::json!([])).then_some(())
+        });
+        desk
+    }
+
+    pub(crate) fn ask(&self, method: &str, path: &str) -> Ask {
+        Ask::new(&self.door, method, path)
+            .header("authorization", &format!("Bearer {}", self.token))
+    }
+
+    pub(crate) fn get(&self, path: &str) -> Value {
+        self.ask("GET", path).send().expect(200)
+    }
+
+    /// Adds an application by its image's document.
+    pub(crate) fn add(&self, document: &Value) {
+        let answer = self.ask("PUT", "/v1/apps").json(document).send();
+        assert!([200, 201].contains(&answer.status), "{}", answer.text());
+    }
+
+    /// The task's id.
+    pub(crate) fn launch(&self, app: &str) -> String {
+        let launch = serde_json::json!({ "app": app });
+        let task = self.ask("POST", "/v1/tasks").json(&launch).send().expect(201);
+        task["id"].as_str().unwrap().to_owned()
+    }
+
+    /// Looks at a task until `found` finds something.
+    pub(crate) fn until<T>(
+        &self,
+        what: &str,
+        task: &str,
+        mut found: impl FnMut(&Value) -> Option<T>,
+    ) -> T {
+        let mut seen = Value::Null;
+        let look = || {
+            // Between two daemons nobody answers.
+            seen = self.ask("GET", &format!("/v1/tasks/{task}")).try_send().ok()?.json();
+            found(&seen)
+        };
+        let waited = std::panic::AssertUnwindSafe(|| wait::within(CLUSTER_PATIENCE, what, look));
+        let outcome = std::panic::catch_unwind(waited);
+        outcome.unwrap_or_else(|_| panic!("{what}: {:#}", self.get(&format!("/v1/tasks/{task}"))))
+    }
+
+    /// Everything the task wrote, as far as it is stored.
+    pub(crate) fn log(&self, task: &str) -> String {
+        self.ask("GET", &format!("/v1/tasks/{task}/log")).send().text()
     }
 }
 

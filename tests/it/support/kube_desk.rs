@@ -91,8 +91,20 @@ impl<'a> KubeDesk<'a> {
     }
 }
 
+/// One of `tests/fixtures/apps`, without the list around it.
+pub(crate) fn fixture(name: &str) -> Value {
+    let file = format!("{}/tests/fixtures/apps/{name}.json", env!("CARGO_MANIFEST_DIR"));
+    let text = std::fs::read_to_string(file).expect("a fixture");
+    serde_json::from_str::<Value>(&text).expect("JSON")[0].take()
+}
+
 /// A document as `docker inspect` prints it.
 pub(crate) fn document(name: &str, engine: Option<&str>, more: &Value) -> Value {
+    document_of(&format!("localhost/{name}:latest"), name, engine, more)
+}
+
+/// The same for another image.
+pub(crate) fn document_of(image: &str, name: &str, engine: Option<&str>, more: &Value) -> Value {
     let mut labels = json!({
         "oc.name": name,
         "oc.displayname": name,
@@ -106,7 +118,7 @@ pub(crate) fn document(name: &str, engine: Option<&str>, more: &Value) -> Value 
     }
     json!([{
         "Id": format!("sha256:{name}"),
-        "RepoTags": [format!("localhost/{name}:latest")],
+        "RepoTags": [image],
         "Config": { "Cmd": [], "Env": ["PATH=/usr/bin:/bin"], "Labels": labels },
     }])
 }

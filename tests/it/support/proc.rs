@@ -42,6 +42,13 @@ pub(crate) fn file(pid: u32, name: &str) -> String {
     fs::read_to_string(format!("/proc/{pid}/{name}")).unwrap()
 }
 
+/// Its argv.
+pub(crate) fn command_line(pid: u32) -> Vec<String> {
+    let bytes = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let words = bytes.split(|byte| *byte == 0).map(String::from_utf8_lossy);
+    words.map(std::borrow::Cow::into_owned).collect()
+}
+
 /// A number of `/proc/PID/status` or another file of `key: value` lines.
 pub(crate) fn number(pid: u32, name: &str, key: &str) -> u64 {
     let text = file(pid, name);

@@ -1,0 +1,153 @@
+//! Applications as ephemeral containers and as pods, on a real kubelet: from launch to window, log,
+//! stop and exit code; across the death of the daemon and of its container.
+
+use nix::sys::signal::Signal;
+use serde_json::{Value, json};
+
+use crate::support::cluster::{Cluster, PodDesk};
+use crate::support::kube_desk::document_of;
+use crate::support::proc;
+
+const LINES: usize = 200;
+
+fn unchanged(manifest: String) -> String {
+    manifest
+}
+
+/// Draws nothing; what it does is a shell script.
+fn script(name: &str, engine: &str, script: &str) -> Value {
+    let mut document =
+        document_of("localhost/deskd-desktop:latest", name, Some(engine), &json!({}));
+    let labels = &mut document[0]["Config"]["Labels"];
+    labels["oc.path"] = json!("/bin/sh");
+    labels["oc.args"] = json!(shell_words::join(["-c", script]));
+    document
+}
+
+fn is_running(task: &Value) -> Option<Value> {
+    (task["state"] == "running").then(|| task.clone())
+}
+
+fn has_window(task: &Value) -> Option<Value> {
+    (task["windows"].as_u64() > Some(0)).then(|| task.clone())
+}
+
+fn has_ended(task: &Value) -> Option<Value> {
+    (task["state"] == "ended" && task["leftovers"] == false).then(|| task.clone())
+}
+
+fn stop(desk: &PodDesk<'_>, task: &str, how: &Value) -> Value {
+    desk.ask("POST", &format!("/v1/tasks/{task}/stop")).json(how).send();
+    desk.until("it has ended", task, has_ended)
+}
+
+#[test]
+fn the_2048_story_is_true_from_launch_to_exit_code_across_the_death_of_the_daemon() {
+    let Some(cluster) = Cluster::shared() else { return };
+    let namespace = cluster.namespace("story");
+    let desk = PodDesk::of(namespace.desktop(unchanged));
+    let numbers = format!(
+        "i=0; while [ $i -lt {LINES} ]; do echo line $i; i=$((i+1)); sleep 0.02; done; sleep 600"
+    );
+    desk.add(&script("counting-pod", "pod_application", &numbers));
+    desk.add(&script("counting", "ephemeral_container", &numbers));
+    let mut qt = json!([crate::support::kube_desk::fixture("2048-ubuntu")]);
+    qt[0]["Config"]["Labels"]["oc.executeclassname"] = json!("default");
+    qt[0]["Config"]["Labels"]["oc.name"] = json!("qt-with-limits");
+    desk.add(&qt);
+
+    let gtk = desk.launch("2048-alpine");
+    let qt = desk.launch("qt-with-limits");
+    let counting = [desk.launch("counting"), desk.launch("counting-pod")];
+    let shown = desk.until("its window is there", &gtk, has_window);
+    assert_eq!(shown["engine"], "ephemeral_container");
+    assert!(shown["pid"].is_u64(), "its process is in deskd's PID namespace: {shown}");
+    let shown = desk.until("its window is there", &qt, has_window);
+    assert_eq!((&shown["engine"], &shown["node"]), (&json!("pod_application"), &json!("node")));
+    let pod = namespace.get(&format!("pod/{}", shown["object"]["pod"].as_str().expect("a pod")));
+    assert_eq!(pod["spec"]["containers"][0]["resources"]["limits"]["memory"], "1Gi");
+
+    // The daemon dies while both count.
+    let daemons = || {
+        let all = desk.pod.processes("deskd");
+        all.into_iter().filter(|pid| proc::command_line(*pid).contains(&"daemon".to_owned()))
+    };
+    let daemon = daemons().next().expect("a daemon");
+    proc::signal(daemon, Signal::SIGKILL);
+    let expected: String = (0..LINES).map(|number| format!("line {number}\n")).collect();
+    for task in &counting {
+        desk.until("everything is in the log, once", task, |_| {
+            (desk.log(task) == expected).then_some(())
+        });
+    }
+    assert!(daemons().all(|pid| pid != daemon));
+    for task in [&gtk, &qt] {
+        let back = desk.until("it is known again", task, has_window);
+        assert_eq!(back["state"], "running", "{back}");
+    }
+    assert!(desk.log(&qt).contains("Started a new game"), "{}", desk.log(&qt));
+
+    // Windows are asked first; both take it.
+    let ended = stop(&desk, &gtk, &json!({}));
+    assert_eq!(ended["exit"], json!({ "code": 0 }), "{ended}");
+    assert!(ended["stop_steps"][0]["detail"].as_str().expect("a step").contains("1 of 1 windows"));
+    let ended = stop(&desk, &qt, &json!({}));
+    assert_eq!(ended["exit"], json!({ "code": 0 }), "{ended}");
+    for task in &counting {
+        let ended = stop(&desk, task, &json!({ "grace_ms": 3000 }));
+        assert!(ended["exit"]["signal"]["name"].is_string(), "{ended}");
+    }
+    let left = namespace.get("pods")["items"].as_array().expect("pods").len();
+    assert!(left >= 1, "the desktop itself");
+}
+
+#[test]
+fn the_exit_code_of_an_ephemeral_application_is_its_own_and_a_kill_says_so() {
+    let Some(cluster) = Cluster::shared() else { return };
+    let namespace = cluster.namespace("exits");
+    let desk = PodDesk::of(namespace.desktop(unchanged));
+    let seven = "trap 'exit 7' TERM; echo ready; while :; do sleep 0.1; done";
+    let deaf = "trap '' TERM; echo ready; setsid sleep 600 & while :; do sleep 1; done";
+    desk.add(&script("seven", "ephemeral_container", seven));
+    desk.add(&script("deaf", "ephemeral_container", deaf));
+    desk.add(&script("three", "ephemeral_container", "echo bye; exit 3"));
+    let (seven, deaf, three) = (desk.launch("seven"), desk.launch("deaf"), desk.launch("three"));
+    let ended = desk.until("it has ended", &three, has_ended);
+    assert_eq!(ended["exit"], json!({ "code": 3 }));
+    assert!(ended["cause"].as_str().expect("a cause").contains("bye"), "{ended}");
+    for task in [&seven, &deaf] {
+        desk.until("it runs", task, is_running);
+        desk.until("it is ready", task, |_| (desk.log(task) == "ready\n").then_some(()));
+    }
+    let ended = stop(&desk, &seven, &json!({}));
+    assert_eq!(ended["exit"], json!({ "code": 7 }), "{ended}");
+    let ended = stop(&desk, &deaf, &json!({ "grace_ms": 1000 }));
+    assert_eq!(ended["exit"]["signal"]["name"], "SIGKILL", "{ended}");
+    assert!(desk.pod.processes("sleep").is_empty(), "nothing survives a stop");
+}
+
+#[test]
+fn a_restart_of_deskds_container_finds_what_runs() {
+    let Some(cluster) = Cluster::shared() else { return };
+    let namespace = cluster.namespace("restart");
+    let desk = PodDesk::of(namespace.desktop(unchanged));
+    desk.add(&script("pod", "pod_application", "echo begun; sleep 600"));
+    desk.add(&script("here", "ephemeral_container", "echo begun; sleep 600"));
+    let (pod, here) = (desk.launch("pod"), desk.launch("here"));
+    for task in [&pod, &here] {
+        desk.until("it runs", task, is_running);
+        desk.until("its output is there", task, |_| (desk.log(task) == "begun\n").then_some(()));
+    }
+    let keeper = desk.pod.processes("deskd");
+    let keeper =
+        keeper.into_iter().find(|pid| proc::command_line(*pid).contains(&"run".to_owned()));
+    proc::signal(keeper.expect("a keeper"), Signal::SIGKILL);
+    // Its PID namespace was the ephemeral container's: that died with it.
+    let ended = desk.until("the ephemeral one has ended", &here, has_ended);
+    assert_eq!(ended["exit"]["signal"]["name"], "SIGKILL", "{ended}");
+    let found = desk.until("the pod is followed again", &pod, is_running);
+    assert_eq!(found["stale"], false);
+    let ended = stop(&desk, &pod, &json!({ "grace_ms": 1000 }));
+    assert_eq!(ended["state"], "ended");
+    assert_eq!(desk.log(&pod), "begun\n", "not a line twice");
+}
