@@ -6,7 +6,6 @@ use tokio::sync::mpsc;
 
 use super::{Engine, Input};
 use crate::domain::plan::facts::{ApiState, KubernetesFacts, OwnPod, Quota, Right};
-use crate::engine::kubernetes::api::ApiError;
 use crate::engine::kubernetes::backoff::Pauses;
 use crate::engine::kubernetes::identity::Off;
 use crate::engine::kubernetes::{Command, Event, Refusal, RefusalCode, rights};
@@ -54,15 +53,6 @@ impl Known {
                 && right.resource == "pods"
                 && matches!(right.verb.as_str(), "list" | "watch")
         })
-    }
-
-    /// A request failed: an answer is an answer, whatever it says.
-    pub(super) fn failed(&mut self, error: &ApiError) {
-        let api = match error.code() {
-            Some(code) if code < 500 && code != 401 => ApiState::Answers,
-            _ => ApiState::Away(error.to_string()),
-        };
-        self.set_api(api);
     }
 
     pub(super) fn set_rights(&mut self, rights: Vec<Right>, quotas: Vec<Quota>) {

@@ -119,6 +119,8 @@ struct Engine<T> {
     /// Everything that waits for something else.
     workers: JoinSet<()>,
     runs: HashMap<RunId, Run>,
+    /// Watches that go on, or are told that they may not: the API server answers both.
+    up: HashSet<Which>,
     /// Watches that told everything at least once.
     synced: HashSet<Which>,
     /// Runs told of since a list began, per watch.
@@ -174,6 +176,7 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
             news,
             workers,
             runs: HashMap::new(),
+            up: HashSet::new(),
             synced: HashSet::new(),
             listing: HashMap::new(),
             patches,
@@ -272,7 +275,7 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
             Watched::Listing => {
                 self.listing.insert(which, BTreeSet::new());
             }
-            Watched::Works => self.known.set_api(ApiState::Answers),
+            Watched::Works => self.answers(which),
             Watched::Failed(error) => {
                 let namespace = match which {
                     Which::Own => &self.own.namespace,
@@ -282,7 +285,13 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
                 if error.code() == Some(403) && !self.known.is_denied(namespace) {
                     self.ask_rights.notify_one();
                 }
-                self.known.failed(&error);
+                // An answer is an answer, whatever it says.
+                if error.code().is_some_and(|code| code < 500 && code != 401) {
+                    self.answers(which);
+                } else {
+                    self.up.remove(&which);
+                    self.known.set_api(ApiState::Away(error.to_string()));
+                }
             }
             Watched::Pod(pod, bytes) => match which {
                 Which::Own => self.own_pod_is(pod, bytes),
@@ -293,6 +302,16 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
                 Which::Apps => self.app_pod_is_gone(&pod),
             },
             Watched::Listed => self.listed(which),
+        }
+    }
+}
+
+impl<T> Engine<T> {
+    /// Both are needed: before, not everything that exists was told.
+    fn answers(&mut self, which: Which) {
+        self.up.insert(which);
+        if self.up.len() == 2 {
+            self.known.set_api(ApiState::Answers);
         }
     }
 }

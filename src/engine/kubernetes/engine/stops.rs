@@ -88,8 +88,8 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
         }
         known.may_start_late = true;
         let exit = Exit::Reason("it was stopped before it started".to_owned());
-        let cause = "Kubernetes keeps its entry in the desktop's pod; should the node still start \
-                     it, deskd ends it at once";
+        let cause = "it was stopped before it started; Kubernetes keeps its entry in the \
+                     desktop's pod, and should the node still start it, deskd ends it at once";
         let cause = Some(cause.to_owned());
         self.observe(run, Observation::Ended { exit, cause, at: now_ms() });
     }

@@ -98,9 +98,12 @@ impl Reader {
                 }
                 End::Broken(error) => Some(error),
             };
-            if trouble.as_ref().and_then(ApiError::code) == Some(403) {
+            match trouble.as_ref().and_then(ApiError::code) {
                 // Somebody has to grant the right first.
-                pauses.skip_to_longest();
+                Some(403) => pauses.skip_to_longest(),
+                // kubelet has not seen that it runs: its first line is not to wait long after.
+                Some(400) if fate == Fate::Runs => pauses.reset(),
+                _ => {}
             }
             if fate >= Fate::Ended {
                 let at = *give_up_at.get_or_insert_with(|| Instant::now() + LAST_LINES_WAIT);
