@@ -106,3 +106,28 @@ fn a_pod_reaches_the_api_server_where_kubelet_says_it_is() {
     });
     assert_eq!(namespace.must(&["logs", "client"], ""), "reached\n");
 }
+
+/// Application, and the engine its document asks for.
+const GAMES: [(&str, &str); 2] =
+    [("2048-alpine", "ephemeral_container"), ("2048-ubuntu", "pod_application")];
+
+#[test]
+fn both_games_of_the_documents_draw_on_one_desktop() {
+    let Some(cluster) = Cluster::shared() else { return };
+    let namespace = cluster.namespace("games");
+    let pod = namespace.desktop(|manifest| manifest);
+    pod.wait_until_ready(true);
+    let tasks = GAMES.map(|(app, engine)| (pod.exec("deskd", &["deskd", "launch", app]), engine));
+    for (task, engine) in tasks {
+        let show = ["deskd", "task", "show", task.trim(), "--output", "json"];
+        let task = pod.wait_for("its window is shown", |_| {
+            let task: Value = serde_json::from_str(&pod.exec("deskd", &show)).expect("JSON");
+            assert_ne!(task["state"], "ended", "{task:#}");
+            task["first_window_ms"].is_number().then_some(task)
+        });
+        assert_eq!(task["engine"], engine, "{task:#}");
+        assert_eq!(task["state"], "running", "{task:#}");
+    }
+    assert_eq!(pod.processes("gnome-2048").len(), 1, "an ephemeral container is the pod's");
+    assert_eq!(pod.processes("2048-qt").len(), 0, "a pod of its own is not");
+}
