@@ -104,10 +104,6 @@ pub struct LocalPlan {
 /// What the chosen engine carries out; in JSON the field has the engine's name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "a launch has one; local plans, the most frequent, are spared an allocation"
-)]
 pub enum Work {
     /// A process of this container.
     Local(Box<LocalPlan>),
