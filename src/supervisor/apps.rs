@@ -54,6 +54,14 @@ impl Apps {
         merged.into_values().cloned().collect()
     }
 
+    /// Of the directory: which image is whose.
+    fn directory_images(&self) -> BTreeMap<String, AppId> {
+        let image = |app: &Arc<App>| {
+            app.container.as_ref().map(|container| (container.image.clone(), app.id.clone()))
+        };
+        self.directory.values().filter_map(image).collect()
+    }
+
     /// Those that the journal remembers.
     pub(super) fn added(&self) -> impl Iterator<Item = &App> {
         self.added.values().map(Arc::as_ref)
@@ -118,10 +126,24 @@ impl Driver {
         let change = if old.is_some() { AppChange::Updated } else { AppChange::Added };
         if old.is_none_or(|old| **old != app) {
             self.journal.app(&app);
-            self.apps.added.insert(app.id.clone(), Arc::new(app));
+            let id = app.id.clone();
+            self.apps.added.insert(id.clone(), Arc::new(app));
             self.apps_changed();
+            self.pull_if_wanted(&id);
         }
         change
+    }
+
+    /// `kubernetes.pull_on_add`: not for what is there when deskd starts, or every desktop would
+    /// pull the whole catalogue.
+    fn pull_if_wanted(&mut self, id: &AppId) {
+        let has_image = self.apps.get(id).is_some_and(|app| app.container.is_some());
+        if self.settings.kubernetes.policy.pull_on_add
+            && has_image
+            && let Err(error) = self.ask_for_pull(id)
+        {
+            tracing::warn!(app = %id, "its image is not pulled: {error}");
+        }
     }
 
     pub(super) fn remove_app(&mut self, id: &AppId, reply: Reply<Result<(), AppError>>) {
@@ -137,8 +159,14 @@ impl Driver {
     }
 
     pub(super) fn directory_apps(&mut self, apps: Vec<DirectoryApp>, reply: Reply<()>) {
+        let before = self.apps.directory_images();
         if self.apps.set_directory(apps) {
             self.apps_changed();
+            let mut new = self.apps.directory_images();
+            new.retain(|image, _| !before.is_empty() && !before.contains_key(image));
+            for id in new.values() {
+                self.pull_if_wanted(id);
+            }
         }
         self.answer(reply, ());
     }

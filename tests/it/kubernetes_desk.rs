@@ -293,6 +293,45 @@ fn what_the_api_server_refuses_is_an_error_of_the_launch_in_a_sentence() {
 }
 
 #[test]
+fn an_added_application_s_image_is_pulled_if_configured_and_on_demand() {
+    if !available() {
+        return;
+    }
+    let desk = KubeDesk::start(ControlPlane::shared(), "pull_on_add = true\n", None);
+    desk.until_known();
+    desk.add(&document("qt", Some(POD_ENGINE), &json!({})));
+    let pulls = |wanted: &str| {
+        let pulls = desk.desk.get("/v1/pulls");
+        let one = pulls.as_array()?.first()?.clone();
+        (one["image"] == "localhost/qt:latest" && one["state"] == wanted).then_some(one)
+    };
+    let pods = || {
+        let arguments = ["get", "pods", "--selector", "type=pod_application_pull"];
+        let list = desk.namespace.kubectl_json(&arguments);
+        list["items"].as_array().cloned().unwrap_or_default()
+    };
+    let pod = wait::until("a pod pulls", || pods().first().cloned());
+    wait::until("its state is shown", || pulls("scheduling"));
+    let name = pod["metadata"]["name"].as_str().expect("a name").to_owned();
+    let container = pod["spec"]["containers"][0]["name"].as_str().expect("a name").to_owned();
+    // As kubelet says it of a command that no image has.
+    desk.set_status(
+        &name,
+        &json!({ "phase": "Failed", "containerStatuses": [{
+            "name": container, "ready": false, "restartCount": 0, "image": "x", "imageID": "x",
+            "state": { "terminated": { "exitCode": 128, "reason": "StartError",
+                "message": "exec: no such file or directory",
+                "startedAt": "1970-01-01T00:00:00Z", "finishedAt": "2026-11-24T05:31:00Z" } },
+        }] }),
+    );
+    wait::until("it is there", || pulls("pulled"));
+    wait::until("the pod is removed", || pods().is_empty().then_some(()));
+    let asked = desk.desk.ask("POST", "/v1/apps/qt/pull").send();
+    assert_eq!((asked.status, &asked.json()["image"]), (202, &json!("localhost/qt:latest")));
+    wait::until("another pod pulls", || (!pods().is_empty()).then_some(()));
+}
+
+#[test]
 fn without_tcp_a_pod_is_refused_at_once_with_the_fix() {
     if !available() {
         return;
