@@ -101,6 +101,15 @@ pub enum Command {
         /// Which file
         file: PathBuf,
     },
+    /// Say why a program failed, from its log
+    Diagnose {
+        /// Logs: plain or of a container runtime; a directory of segments; `-` is standard input
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+        /// What else is known, as JSON: exit, window, display, what the cluster said
+        #[arg(long, value_name = "FILE")]
+        evidence: Option<PathBuf>,
+    },
     /// Print the OpenAPI document
     Openapi,
     /// Print a completion script

@@ -12,6 +12,7 @@ mod control_plane;
 mod desktop;
 mod desktop_disk;
 mod desktop_flood;
+mod diagnosis;
 mod display_endpoints;
 mod display_helper;
 mod display_leaks;

@@ -52,7 +52,9 @@ pub struct Other {
 }
 
 /// A line or fact that shows it.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(
+    Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema,
+)]
 pub struct Proof {
     /// Where.
     pub place: Place,
@@ -61,7 +63,9 @@ pub struct Proof {
 }
 
 /// Where a proof is from.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(
+    Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Place {
     /// A line of the log, from 1.
@@ -103,7 +107,12 @@ pub fn diagnose(log: &Log<'_>, evidence: &Evidence) -> Diagnosis {
     let own = first.proof.len();
     proof[own..].sort();
     let mut known = Vec::new();
-    proof.retain(|proof| !known.contains(proof) && { known.push(proof.clone()); true });
+    proof.retain(|proof| {
+        !known.contains(proof) && {
+            known.push(proof.clone());
+            true
+        }
+    });
     proof.truncate(PROOF_LINES_MAX);
     proof.sort();
     let mut others: Vec<Other> = Vec::new();
@@ -228,7 +237,9 @@ fn facts(rule: &Rule, e: &Evidence) -> Vec<Proof> {
 impl Text<'_> {
     fn proof(&self, hit: &Hit, e: &Evidence) -> Vec<Proof> {
         let mut proof = vec![self.line(hit.at)];
-        if let Some((from, _)) = near(self.bytes, hit.at, hit.rule).filter(|_| !hit.rule.near.is_empty()) {
+        if let Some((from, _)) =
+            near(self.bytes, hit.at, hit.rule).filter(|_| !hit.rule.near.is_empty())
+        {
             proof.push(self.line(from));
         }
         proof.extend(facts(hit.rule, e));

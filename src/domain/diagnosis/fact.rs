@@ -9,7 +9,7 @@ use crate::domain::task::Exit;
 /// runtimes give (`containerd`, `pkg/oci/mounts.go`).
 pub const DEV_SHM_SMALL_BYTES: u64 = 64 << 20;
 /// A program that ended within this many milliseconds ended at once.
-pub const AT_ONCE_MS: u64 = 15_000;
+pub const AT_ONCE_MS: u64 = 5_000;
 /// A program without a window after this many milliseconds hangs rather than starts.
 pub const HANGS_MS: u64 = 5_000;
 
@@ -99,9 +99,9 @@ impl Fact {
             Self::DisplayOverTcp => over_tcp(e),
             Self::OomKilled => oom_killed(e),
             Self::NotOomKilled => oom_killed(e).map(|killed| !killed),
-            Self::DevShmScarce => e.dev_shm.map(|shm| {
-                shm.size < DEV_SHM_SMALL_BYTES || shm.used >= shm.size - shm.size / 10
-            }),
+            Self::DevShmScarce => e
+                .dev_shm
+                .map(|shm| shm.size < DEV_SHM_SMALL_BYTES || shm.used >= shm.size - shm.size / 10),
             Self::Stopped => Some(e.stopped_by.is_some() || e.killed_by_deskd),
             Self::StoppedByUser => Some(e.stopped_by.as_deref().is_some_and(a_person)),
             Self::StoppedByDeskd => Some(match e.stopped_by.as_deref() {
@@ -138,20 +138,21 @@ impl Fact {
             Self::DisplayLost => {
                 Some(("display.lost", "the X server was restarted or went away meanwhile".into()))
             }
-            Self::DisplaySilent => Some((
-                "display.answers",
-                "the X server does not answer on its unix socket".into(),
-            )),
+            Self::DisplaySilent => {
+                Some(("display.answers", "the X server does not answer on its unix socket".into()))
+            }
             Self::DisplayAnswersThere => {
                 Some(("display.answers", "the desktop's X server answers deskd".into()))
             }
             Self::DisplayNotGiven => Some(("env", "DISPLAY is not set".into())),
-            Self::Stopped | Self::StoppedByUser | Self::StoppedByDeskd | Self::StoppedByNode => match &e.stopped_by {
-                Some(who) => Some(("stopped_by", who.clone())),
-                None => e
-                    .killed_by_deskd
-                    .then(|| ("killed_by_deskd", "it took no SIGTERM: SIGKILL".to_owned())),
-            },
+            Self::Stopped | Self::StoppedByUser | Self::StoppedByDeskd | Self::StoppedByNode => {
+                match &e.stopped_by {
+                    Some(who) => Some(("stopped_by", who.clone())),
+                    None => e
+                        .killed_by_deskd
+                        .then(|| ("killed_by_deskd", "it took no SIGTERM: SIGKILL".to_owned())),
+                }
+            }
             Self::ApiAway => {
                 Some(("cluster.api_away", "the Kubernetes API does not answer".into()))
             }
@@ -169,7 +170,7 @@ fn failed(e: &Evidence) -> Option<bool> {
     }
     match (&e.exit, e.had_window) {
         (Some(exit), _) if exit.is_failure() => Some(e.stopped_by.is_none()),
-        (Some(_), Some(false)) => Some(true),
+        (Some(_), Some(false)) => Some(e.ran_ms.is_none_or(|ms| ms <= AT_ONCE_MS)),
         (Some(_), _) => Some(false),
         (None, Some(false)) => e.ran_ms.map(|ms| ms >= HANGS_MS),
         (None, _) => None,
@@ -233,7 +234,8 @@ mod tests {
 
     #[test]
     fn a_display_with_a_host_goes_over_tcp() {
-        for (value, tcp) in [(":0", false), ("unix:0", false), ("10.0.0.5:0", true), ("[::1]:0", true)]
+        for (value, tcp) in
+            [(":0", false), ("unix:0", false), ("10.0.0.5:0", true), ("[::1]:0", true)]
         {
             let mut e = Evidence::default();
             e.display.given = Some(value.into());
@@ -244,7 +246,8 @@ mod tests {
     #[test]
     fn what_is_not_known_is_neither_yes_nor_no() {
         let nothing = Evidence::default();
-        for fact in [Fact::Failed, Fact::NoWindow, Fact::Remote, Fact::Signal(9), Fact::DisplayGiven]
+        for fact in
+            [Fact::Failed, Fact::NoWindow, Fact::Remote, Fact::Signal(9), Fact::DisplayGiven]
         {
             assert_eq!(fact.holds(&nothing), None, "{fact:?}");
         }

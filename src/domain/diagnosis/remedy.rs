@@ -98,10 +98,11 @@ pub(super) fn propose(offer: Offer, captures: &[String], e: &Evidence) -> Option
         Offer::MoreMemory => {
             remote.then(|| Remedy::OtherClass { resource: "memory".into(), more: true })
         }
-        Offer::LessOf => captures.first().filter(|_| remote).map(|resource| Remedy::OtherClass {
-            resource: resource.clone(),
-            more: false,
-        }),
+        Offer::LessOf => {
+            let resource = captures.last().filter(|_| remote)?.split([' ', ',']).next()?;
+            let resource = resource.trim_end_matches('.').to_owned();
+            Some(Remedy::OtherClass { resource, more: false })
+        }
     }
 }
 

@@ -135,9 +135,7 @@ impl Scanner {
 /// The last three bytes of `text`, five bits of each.
 fn block(text: &[u8]) -> usize {
     match text {
-        [.., a, b, c] => {
-            usize::from(a & 31) | usize::from(b & 31) << 5 | usize::from(c & 31) << 10
-        }
+        [.., a, b, c] => usize::from(a & 31) | usize::from(b & 31) << 5 | usize::from(c & 31) << 10,
         _ => 0,
     }
 }

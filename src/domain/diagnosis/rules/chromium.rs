@@ -27,6 +27,7 @@ pub(super) const RULES: &[Rule] = &[
             "Failed to create shared memory*/dev/shm",
             "platform_shared_memory_region*/dev/shm",
         ],
+        weight: Weight::Always,
         confidence: Confidence::Certain,
         offer: Offer::DisableDevShm,
         sentence: "The program's space for shared memory, /dev/shm, is full, too small or missing.",

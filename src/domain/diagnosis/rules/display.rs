@@ -119,7 +119,11 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         name: "display-cookie-file",
         cause: Cause::DisplayCookieRefused,
-        any: &["unable to read auth*", "authority file*does not exist", "error in locking authority file"],
+        any: &[
+            "unable to read auth*",
+            "authority file*does not exist",
+            "error in locking authority file",
+        ],
         weight: Weight::Noise,
         confidence: Confidence::Likely,
         needs: &[Fact::NoWindow],

@@ -7,7 +7,17 @@ const HOME: &str = "The home must belong to the uid that the application runs as
      owner, `securityContext` `runAsUser`, `fsGroup`; set HOME to a directory that is there (label `oc.path` wrappers, `environment`). \
      `id; ls -ld $HOME; touch $HOME/x` shows it.";
 
-const NOT_HOME: &[&str] = &["dconf", "recently-used", "/dev/", "/run/user", "xauth", "ICEauthority", ".X11-unix", "/proc/", "/sys/"];
+const NOT_HOME: &[&str] = &[
+    "dconf",
+    "recently-used",
+    "/dev/",
+    "/run/user",
+    "xauth",
+    "ICEauthority",
+    ".X11-unix",
+    "/proc/",
+    "/sys/",
+];
 
 pub(super) const RULES: &[Rule] = &[
     Rule {
@@ -25,6 +35,7 @@ pub(super) const RULES: &[Rule] = &[
             "database or disk is full",
         ],
         never: &["/dev/shm", "inotify", "file watchers"],
+        weight: Weight::Always,
         confidence: Confidence::Certain,
         sentence: "A disk is full: the program could not write a file.",
         advice: "Find which by `df -h; df -i` where it ran. Home: enlarge its volume claim. /tmp or the container's own files: an \
@@ -53,7 +64,7 @@ pub(super) const RULES: &[Rule] = &[
             "Unable to create user data directory",
             "Could not create configuration directory",
         ],
-        weight: Weight::Noise,
+        weight: Weight::Complaint,
         confidence: Confidence::Certain,
         sentence: "The program may not write into its home directory.",
         advice: HOME,
@@ -125,10 +136,34 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         name: "file-permission",
         cause: Cause::FilePermission,
-        any: &["Permission denied", "EACCES", "AccessDeniedException", "Operation not permitted", "Access is denied"],
+        any: &[
+            "Permission denied",
+            "EACCES",
+            "AccessDeniedException",
+            "Operation not permitted",
+            "Access is denied",
+        ],
         never: &[
-            "dconf", "recently-used", "/dev/dri", "/dev/nvidia", "/dev/snd", "/run/user", "dbus", "D-Bus", "exec", "nice", "oom_score",
-            "rlimit", "rtkit", "sched", "ICEauthority", "pulse", "udev", "inotify", "libEGL", "MESA",
+            "dconf",
+            "recently-used",
+            "/dev/dri",
+            "/dev/nvidia",
+            "/dev/snd",
+            "/run/user",
+            "dbus",
+            "D-Bus",
+            "exec",
+            "nice",
+            "oom_score",
+            "rlimit",
+            "rtkit",
+            "sched",
+            "ICEauthority",
+            "pulse",
+            "udev",
+            "inotify",
+            "libEGL",
+            "MESA",
         ],
         weight: Weight::Noise,
         confidence: Confidence::Possible,

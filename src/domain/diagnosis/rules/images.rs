@@ -3,13 +3,23 @@
 use crate::domain::diagnosis::cause::Cause;
 use crate::domain::diagnosis::rule::{BLANK, Confidence, Rule};
 
-const BASE: Rule = Rule { confidence: Confidence::Certain, source: "containerd 1.6 and 2.0, CRI-O 1.28, kubelet 1.34, distribution API", ..BLANK };
+const BASE: Rule = Rule {
+    confidence: Confidence::Certain,
+    source: "containerd 1.6 and 2.0, CRI-O 1.28, kubelet 1.34, distribution API",
+    ..BLANK
+};
 
 pub(super) const RULES: &[Rule] = &[
     Rule {
         name: "image-name",
         cause: Cause::ImageNameInvalid,
-        any: &["InvalidImageName", "couldn't parse image name*", "couldn't parse image reference*", "invalid reference format", "Failed to apply default image tag"],
+        any: &[
+            "InvalidImageName",
+            "couldn't parse image name*",
+            "couldn't parse image reference*",
+            "invalid reference format",
+            "Failed to apply default image tag",
+        ],
         sentence: "The name of the application's image cannot be the name of an image.",
         advice: "Correct `RepoTags` of the application's document (lower case, `registry/name:tag`), and add it again: `deskd app add FILE`.",
         ..BASE
@@ -26,7 +36,13 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         name: "image-rate-limit",
         cause: Cause::ImageRateLimit,
-        any: &["toomanyrequests", "429 Too Many Requests", "reached your*pull rate limit", "pull QPS exceeded", "rate limit exceeded"],
+        any: &[
+            "toomanyrequests",
+            "429 Too Many Requests",
+            "reached your*pull rate limit",
+            "pull QPS exceeded",
+            "rate limit exceeded",
+        ],
         sentence: "The registry gives no more images for now: too many were fetched.",
         advice: "Wait, or pull with credentials (`imagePullSecrets`; od.config: `desktop.pod`, `imagePullSecrets`), through a mirror of your \
                  own, and ahead of time: `deskd app pull APP`.",
@@ -96,7 +112,7 @@ pub(super) const RULES: &[Rule] = &[
             "pull*500 Internal Server Error",
             "pull*Client.Timeout exceeded",
             "pull*connection reset by peer",
-            "pull*EOF$",
+            "unexpected EOF",
             "failed to do request: *",
             "dial tcp: lookup *",
             "RegistryUnavailable",
@@ -111,7 +127,12 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         name: "image-pull",
         cause: Cause::RegistryAway,
-        any: &["ErrImagePull", "ImagePullBackOff", "Back-off pulling image *", "Failed to pull image *"],
+        any: &[
+            "ErrImagePull",
+            "ImagePullBackOff",
+            "Back-off pulling image *",
+            "Failed to pull image *",
+        ],
         confidence: Confidence::Possible,
         sentence: "The application's image cannot be fetched.",
         advice: "`kubectl describe pod` shows the registry's words; `crictl pull IMAGE` on the node repeats it.",

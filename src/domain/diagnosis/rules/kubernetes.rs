@@ -41,7 +41,12 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         name: "quota",
         cause: Cause::QuotaExceeded,
-        any: &["exceeded quota: *, requested: *, used: *", "exceeded quota: *", "failed quota: *", "FailedCreate*quota*"],
+        any: &[
+            "exceeded quota: *, requested: *, used: *",
+            "exceeded quota: *",
+            "failed quota: *",
+            "FailedCreate*quota*",
+        ],
         sentence: "The namespace's quota is used up: {1}.",
         advice: "Stop other applications, raise the ResourceQuota (`kubectl describe quota`), or choose a class that asks for less (od.config: \
                  `executeclasses`; label `oc.executeclassname`). `failed quota ... must specify` means that the class names no limits.",
@@ -76,7 +81,11 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         name: "right-missing",
         cause: Cause::RightMissing,
-        any: &["User \"*\" cannot * resource", "cannot * resource * in API group", "is forbidden: User *"],
+        any: &[
+            "User \"*\" cannot * resource",
+            "cannot * resource * in API group",
+            "is forbidden: User *",
+        ],
         sentence: "The desktop's account does not have the right to do it.",
         advice: "Grant it to service account `deskd` (container/rbac.yaml): pods create, get, list, watch, delete; pods/log get; \
                  pods/ephemeralcontainers patch. `kubectl auth can-i --as system:serviceaccount:NAMESPACE:deskd create pods` shows it.",
@@ -86,7 +95,12 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         name: "unschedulable-resource",
         cause: Cause::UnschedulableResource,
-        any: &["nodes are available: *Insufficient *", "node(s) * Insufficient *", "Insufficient *", "Too many pods"],
+        any: &[
+            "nodes are available: *Insufficient *",
+            "node(s) * Insufficient *",
+            "Insufficient *",
+            "Too many pods",
+        ],
         near: &["nodes are available", "Unschedulable", "FailedScheduling", "OutOf"],
         offer: Offer::LessOf,
         sentence: "No machine of the cluster has enough free for the application.",
@@ -98,7 +112,15 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         name: "unschedulable-out-of",
         cause: Cause::UnschedulableResource,
-        any: &["OutOfcpu", "OutOfmemory", "OutOfpods", "OutOfephemeral-storage", "OutOfnvidia.com/gpu", "Node didn't have enough resource: *", "UnexpectedAdmissionError*"],
+        any: &[
+            "OutOfcpu",
+            "OutOfmemory",
+            "OutOfpods",
+            "OutOfephemeral-storage",
+            "OutOfnvidia.com/gpu",
+            "Node didn't have enough resource: *",
+            "UnexpectedAdmissionError*",
+        ],
         sentence: "The machine chosen for the application had not enough left when it arrived.",
         advice: "Start it again. If it repeats: a class that asks for less (od.config: `executeclasses`), or more nodes.",
         source: "kubelet 1.34 lifecycle/predicate.go",
@@ -128,7 +150,12 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         name: "unschedulable-taint",
         cause: Cause::UnschedulableTaint,
-        any: &["node(s) had untolerated taint *", "node(s) had untolerated taint(s)", "node(s) had taint *", "node(s) were unschedulable"],
+        any: &[
+            "node(s) had untolerated taint *",
+            "node(s) had untolerated taint(s)",
+            "node(s) had taint *",
+            "node(s) were unschedulable",
+        ],
         sentence: "The machines of the cluster are reserved, and the application has no permission to use them (taints).",
         advice: "Add a toleration to the application (od.config: `desktop.pod`, `tolerations`; `executeclasses`), or remove the taint: \
                  `kubectl describe nodes | grep -A2 Taints`.",

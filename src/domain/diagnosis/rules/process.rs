@@ -48,8 +48,20 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         name: "library-missing-at-runtime",
         cause: Cause::LibraryMissing,
-        any: &["*: cannot open shared object file: No such file or directory", "ModuleNotFoundError: No module named *"],
-        never: &["error while loading", "libqxcb", "gtk-module", "Gtk-Message", "Failed to load module", "canberra", "dri.so", "gbm"],
+        any: &[
+            "*: cannot open shared object file: No such file or directory",
+            "ModuleNotFoundError: No module named *",
+        ],
+        never: &[
+            "error while loading",
+            "libqxcb",
+            "gtk-module",
+            "Gtk-Message",
+            "Failed to load module",
+            "canberra",
+            "dri.so",
+            "gbm",
+        ],
         weight: Weight::Noise,
         confidence: Confidence::Likely,
         sentence: "A library that the program looked for is missing from its image: {1}.",
@@ -116,7 +128,13 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         name: "program-not-found-by-a-shell",
         cause: Cause::ProgramNotFound,
-        any: &["sh: *: not found", "sh: * not found", ": not found$", ": No such file or directory$", ": line *: *: No such file or directory"],
+        any: &[
+            "sh: *: not found",
+            "sh: * not found",
+            ": not found$",
+            ": No such file or directory$",
+            ": line *: *: No such file or directory",
+        ],
         weight: Weight::Noise,
         needs: &[Fact::ExitCode(127)],
         confidence: Confidence::Certain,

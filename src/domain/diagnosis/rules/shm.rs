@@ -28,7 +28,12 @@ pub(super) const RULES: &[Rule] = &[
         name: "shm-put-image-bad-value",
         cause: Cause::ShmWrongMemory,
         any: &["X Error of failed request:*BadValue", "The error was 'BadValue"],
-        near: &["X_ShmPutImage", "(MIT-SHM) minor_code 3", "request_code 130 minor_code 3", "request_code 131 minor_code 3"],
+        near: &[
+            "X_ShmPutImage",
+            "(MIT-SHM) minor_code 3",
+            "request_code 130 minor_code 3",
+            "request_code 131 minor_code 3",
+        ],
         sentence: "The X server drew from memory of another IPC namespace: a segment there has the same number, and \
                    is too small for the picture.",
         source: "libX11 1.8 XlibInt.c, libXext 1.3 XShm.c; xserver 21.1 Xext/shm.c",
@@ -115,8 +120,14 @@ pub(super) const RULES: &[Rule] = &[
     },
     Rule {
         name: "shm-xcb",
-        any: &["Cannot get the image data event_error: response_type:*error_code:128", "Cannot get the image data event_error: response_type:*major_code:13*minor_code:*", "xcb_shm_attach*fail", "xcb_shm_put_image*fail", "cannot attach*xshm", "xshm*attach*fail"],
-        weight: Weight::Complaint,
+        any: &[
+            "Cannot get the image data event_error: *error_code:128",
+            "xcb_shm_attach*fail",
+            "xcb_shm_put_image*fail",
+            "cannot attach*xshm",
+            "xshm*attach*fail",
+        ],
+        weight: Weight::Noise,
         confidence: Confidence::Likely,
         source: "xcb programs (ffmpeg, VLC 3 xcb_x11, i3lock)",
         ..BASE

@@ -41,13 +41,18 @@ fn shared_memory() {
 
 #[test]
 fn displays() {
-    use Cause::{DisplayCookieRefused, DisplayHangs, DisplayLost, DisplayNotListening, DisplayWrong};
+    use Cause::{
+        DisplayCookieRefused, DisplayHangs, DisplayLost, DisplayNotListening, DisplayWrong,
+    };
     check(&[
         ("xterm: Xt error: Can't open display: :7\n", DisplayNotListening),
         ("Cannot open display: \n", DisplayWrong),
         ("No protocol specified\nError: cannot open display: :0\n", DisplayCookieRefused),
         ("Invalid MIT-MAGIC-COOKIE-1 keyError: Can't open display: :0\n", DisplayCookieRefused),
-        ("Maximum number of clients reachedxterm: Xt error: Can't open display: :0\n", DisplayHangs),
+        (
+            "Maximum number of clients reachedxterm: Xt error: Can't open display: :0\n",
+            DisplayHangs,
+        ),
         ("_tkinter.TclError: no display name and no $DISPLAY environment variable\n", DisplayWrong),
         (
             "XIO:  fatal IO error 11 (Resource temporarily unavailable) on X server \":0\"\n      after 1081 requests\n",
@@ -61,21 +66,32 @@ fn displays() {
 
 #[test]
 fn toolkits_and_browsers() {
-    use Cause::{ChromiumGpu, ChromiumSandbox, DbusMissing, DevShmTooSmall, GlMissing, QtPluginMissing};
+    use Cause::{
+        ChromiumGpu, ChromiumSandbox, DbusMissing, DevShmTooSmall, GlMissing, QtPluginMissing,
+    };
     check(&[
         (
             "qt.qpa.plugin: Could not load the Qt platform plugin \"xcb\" in \"\" even though it was found.\nThis \
              application failed to start because no Qt platform plugin could be initialized.\n",
             QtPluginMissing,
         ),
-        ("[1:1:0101/0:FATAL:zygote_host_impl_linux.cc(126)] No usable sandbox! Update your kernel\n", ChromiumSandbox),
-        ("[1:1:0101/0:ERROR:zygote_host_impl_linux.cc(100)] Running as root without --no-sandbox is not supported.\n", ChromiumSandbox),
+        (
+            "[1:1:0101/0:FATAL:zygote_host_impl_linux.cc(126)] No usable sandbox! Update your kernel\n",
+            ChromiumSandbox,
+        ),
+        (
+            "[1:1:0101/0:ERROR:zygote_host_impl_linux.cc(100)] Running as root without --no-sandbox is not supported.\n",
+            ChromiumSandbox,
+        ),
         (
             "[9:9:0101/0:ERROR:platform_shared_memory_region_posix.cc(214)] Creating shared memory in \
              /dev/shm/.org.chromium.Chromium.a1b2c3 failed: No space left on device (28)\n",
             DevShmTooSmall,
         ),
-        ("[1:1:FATAL:gpu_data_manager_impl_private.cc(415)] GPU process isn't usable. Goodbye.\n", ChromiumGpu),
+        (
+            "[1:1:FATAL:gpu_data_manager_impl_private.cc(415)] GPU process isn't usable. Goodbye.\n",
+            ChromiumGpu,
+        ),
         ("Error: couldn't get an RGB, Double-buffered visual\n", GlMissing),
         ("Failed to register: Could not connect: No such file or directory\n", DbusMissing),
     ]);
@@ -84,17 +100,29 @@ fn toolkits_and_browsers() {
 #[test]
 fn processes_files_and_memory() {
     use Cause::{
-        AllocationFailed, Crashed, HomePermission, LibraryMissing, NoSpace, OutOfMemory, ProgramNotExecutable,
-        ProgramNotFound, WrongArchitecture,
+        AllocationFailed, Crashed, HomePermission, LibraryMissing, NoSpace, OutOfMemory,
+        ProgramNotExecutable, ProgramNotFound, WrongArchitecture,
     };
     check(&[
-        ("app: error while loading shared libraries: libfoo.so.1: cannot open shared object file: No such file\n", LibraryMissing),
-        ("/entry.sh: line 3: /opt/app: cannot execute binary file: Exec format error\n", WrongArchitecture),
+        (
+            "app: error while loading shared libraries: libfoo.so.1: cannot open shared object file: No such file\n",
+            LibraryMissing,
+        ),
+        (
+            "/entry.sh: line 3: /opt/app: cannot execute binary file: Exec format error\n",
+            WrongArchitecture,
+        ),
         ("env: 'nope': No such file or directory\n", ProgramNotFound),
         ("env: '/etc/passwd': Permission denied\n", ProgramNotExecutable),
-        ("mkdir: cannot create directory '/home/balloon/.config': Permission denied\n", HomePermission),
+        (
+            "mkdir: cannot create directory '/home/balloon/.config': Permission denied\n",
+            HomePermission,
+        ),
         ("cp: error writing 'x': No space left on device\n", NoSpace),
-        ("terminate called after throwing an instance of 'std::bad_alloc'\n  what():  std::bad_alloc\n", AllocationFailed),
+        (
+            "terminate called after throwing an instance of 'std::bad_alloc'\n  what():  std::bad_alloc\n",
+            AllocationFailed,
+        ),
         ("/entry.sh: line 7:    12 Segmentation fault      (core dumped) app\n", Crashed),
         ("/entry.sh: line 7:    12 Killed                  app\n", OutOfMemory),
     ]);
@@ -103,26 +131,56 @@ fn processes_files_and_memory() {
 #[test]
 fn clusters() {
     use Cause::{
-        AdmissionDenied, ContainerConfig, Evicted, ImageAuth, ImageNameInvalid, ImageNeverPulled, ImageNotFound,
-        ImageRateLimit, ProgramNotFound, QuotaExceeded, RegistryAway, RightMissing, UnschedulableResource,
-        UnschedulableSelector, UnschedulableTaint,
+        AdmissionDenied, ContainerConfig, Evicted, ImageAuth, ImageNameInvalid, ImageNeverPulled,
+        ImageNotFound, ImageRateLimit, ProgramNotFound, QuotaExceeded, RegistryAway, RightMissing,
+        UnschedulableResource, UnschedulableSelector, UnschedulableTaint,
     };
     check(&[
-        ("pods \"q4\" is forbidden: exceeded quota: cap, requested: pods=1, used: pods=3, limited: pods=3", QuotaExceeded),
-        ("0/1 nodes are available: 1 Insufficient nvidia.com/gpu. preemption: 0/1 nodes are available", UnschedulableResource),
-        ("0/1 nodes are available: 1 node(s) didn't match Pod's node affinity/selector.", UnschedulableSelector),
-        ("0/2 nodes are available: 2 node(s) had untolerated taint {gpu: true}.", UnschedulableTaint),
-        ("failed to pull and unpack image \"r/a:b\": failed to resolve reference \"r/a:b\": r/a:b: not found", ImageNotFound),
+        (
+            "pods \"q4\" is forbidden: exceeded quota: cap, requested: pods=1, used: pods=3, limited: pods=3",
+            QuotaExceeded,
+        ),
+        (
+            "0/1 nodes are available: 1 Insufficient nvidia.com/gpu. preemption: 0/1 nodes are available",
+            UnschedulableResource,
+        ),
+        (
+            "0/1 nodes are available: 1 node(s) didn't match Pod's node affinity/selector.",
+            UnschedulableSelector,
+        ),
+        (
+            "0/2 nodes are available: 2 node(s) had untolerated taint {gpu: true}.",
+            UnschedulableTaint,
+        ),
+        (
+            "failed to pull and unpack image \"r/a:b\": failed to resolve reference \"r/a:b\": r/a:b: not found",
+            ImageNotFound,
+        ),
         ("Failed to pull image \"r/a\": failed to authorize: 401 Unauthorized", ImageAuth),
-        ("Failed to pull image \"a\": 429 Too Many Requests - toomanyrequests: You have reached your pull rate limit", ImageRateLimit),
-        ("Failed to pull image \"r/a\": failed to do request: Head \"https://r/v2\": dial tcp: lookup r: no such host", RegistryAway),
-        ("Failed to apply default image tag \"A:b\": couldn't parse image name \"A:b\": invalid reference format", ImageNameInvalid),
+        (
+            "Failed to pull image \"a\": 429 Too Many Requests - toomanyrequests: You have reached your pull rate limit",
+            ImageRateLimit,
+        ),
+        (
+            "Failed to pull image \"r/a\": failed to do request: Head \"https://r/v2\": dial tcp: lookup r: no such host",
+            RegistryAway,
+        ),
+        (
+            "Failed to apply default image tag \"A:b\": couldn't parse image name \"A:b\": invalid reference format",
+            ImageNameInvalid,
+        ),
         ("Container image \"a\" is not present with pull policy of Never", ImageNeverPulled),
         ("Error: secret \"vnc\" not found", ContainerConfig),
         ("exec: \"/nope\": stat /nope: no such file or directory", ProgramNotFound),
         ("The node was low on resource: memory. Threshold quantity: 100Mi", Evicted),
-        ("pods \"a\" is forbidden: violates PodSecurity \"restricted:latest\": allowPrivilegeEscalation != false", AdmissionDenied),
-        ("pods is forbidden: User \"system:serviceaccount:d:deskd\" cannot create resource \"pods\" in API group \"\"", RightMissing),
+        (
+            "pods \"a\" is forbidden: violates PodSecurity \"restricted:latest\": allowPrivilegeEscalation != false",
+            AdmissionDenied,
+        ),
+        (
+            "pods is forbidden: User \"system:serviceaccount:d:deskd\" cannot create resource \"pods\" in API group \"\"",
+            RightMissing,
+        ),
     ]);
 }
 
@@ -131,11 +189,21 @@ fn every_rule_is_complete_and_its_sentence_has_what_it_tells() {
     let mut names = std::collections::BTreeSet::new();
     for rule in rules::all() {
         assert!(names.insert(rule.name), "two rules are called {}", rule.name);
-        assert!(!rule.sentence.is_empty() && !rule.advice.is_empty() && !rule.source.is_empty(), "{}", rule.name);
+        assert!(
+            !rule.sentence.is_empty() && !rule.advice.is_empty() && !rule.source.is_empty(),
+            "{}",
+            rule.name
+        );
         assert!(!(rule.any.is_empty() && rule.needs.is_empty()), "{} fires always", rule.name);
-        for number in (1..=9).filter(|n| format!("{} {}", rule.sentence, rule.advice).contains(&format!("{{{n}}}"))) {
+        for number in (1..=9)
+            .filter(|n| format!("{} {}", rule.sentence, rule.advice).contains(&format!("{{{n}}}")))
+        {
             for pattern in rule.any {
-                assert!(pattern.matches('*').count() >= number, "{}: {pattern:?} has no {{{number}}}", rule.name);
+                assert!(
+                    pattern.matches('*').count() >= number,
+                    "{}: {pattern:?} has no {{{number}}}",
+                    rule.name
+                );
             }
         }
     }

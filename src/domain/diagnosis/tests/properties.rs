@@ -5,7 +5,8 @@ use proptest::prelude::*;
 use super::*;
 
 fn words() -> impl Strategy<Value = Vec<u8>> {
-    let pieces: Vec<&'static str> = rules::all().flat_map(|rule| rule.any.iter().copied()).collect();
+    let pieces: Vec<&'static str> =
+        rules::all().flat_map(|rule| rule.any.iter().copied()).collect();
     let word = prop_oneof![
         proptest::sample::select(pieces).prop_map(|piece| piece.replace('*', "é").into_bytes()),
         proptest::collection::vec(any::<u8>(), 0..40),
@@ -20,12 +21,22 @@ fn evidence() -> impl Strategy<Value = Evidence> {
         Just(None),
         Just(Some(Exit::Code(0))),
         Just(Some(Exit::Code(127))),
-        (1..32).prop_map(|number| Some(Exit::Signal { number, name: "SIG".into(), core_dumped: false })),
+        (1..32).prop_map(|number| Some(Exit::Signal {
+            number,
+            name: "SIG".into(),
+            core_dumped: false
+        })),
     ];
     let window = proptest::option::of(any::<bool>());
-    (exit, window, proptest::option::of("[a-z ]{0,9}"), any::<u64>()).prop_map(|(exit, had_window, stopped_by, ms)| {
-        Evidence { exit, had_window, stopped_by, ran_ms: Some(ms), ..Evidence::default() }
-    })
+    (exit, window, proptest::option::of("[a-z ]{0,9}"), any::<u64>()).prop_map(
+        |(exit, had_window, stopped_by, ms)| Evidence {
+            exit,
+            had_window,
+            stopped_by,
+            ran_ms: Some(ms),
+            ..Evidence::default()
+        },
+    )
 }
 
 proptest! {

@@ -14,13 +14,15 @@ const NOISE: &str = "(a:1): dconf-CRITICAL **: unable to create directory '/run/
 
 #[test]
 fn noise_is_no_cause_for_a_program_that_ran_well_or_of_which_nothing_is_known() {
-    let well = Evidence { exit: Some(Exit::Code(0)), had_window: Some(true), ..Evidence::default() };
+    let well =
+        Evidence { exit: Some(Exit::Code(0)), had_window: Some(true), ..Evidence::default() };
     assert_eq!(cause_of(NOISE, &well).cause, None);
     assert_eq!(cause_of(NOISE, &well).proof, []);
     let runs = Evidence { exit: None, ..well.clone() };
     assert_eq!(cause_of(NOISE, &runs).cause, None);
     assert_eq!(cause_of(NOISE, &Evidence::default()).cause, None);
-    let stopped = Evidence { exit: Some(Exit::Code(143)), stopped_by: Some("a user".into()), ..well };
+    let stopped =
+        Evidence { exit: Some(Exit::Code(143)), stopped_by: Some("a user".into()), ..well };
     assert_eq!(cause_of(NOISE, &stopped).cause, Some(Cause::StoppedByUser));
 }
 
@@ -66,7 +68,8 @@ fn the_evidence_tells_displays_apart_that_programs_tell_in_the_same_words() {
 
 #[test]
 fn a_crash_behind_a_pipeline_is_seen_although_the_exit_code_is_0() {
-    let well = Evidence { exit: Some(Exit::Code(0)), had_window: Some(true), ..Evidence::default() };
+    let well =
+        Evidence { exit: Some(Exit::Code(0)), had_window: Some(true), ..Evidence::default() };
     let log = "The error was 'BadShmSeg (invalid shared segment parameter)'.\n";
     assert_eq!(cause_of(log, &well).cause, Some(Cause::ShmRefused));
 }
@@ -112,7 +115,8 @@ fn proofs_say_where_they_are_from() {
     let diagnosis = diagnose(&Log { start: b"a\n", end }, &failed());
     assert_eq!(diagnosis.proof[0].place, Place::LineFromEnd(2));
     let mut e = failed();
-    e.cluster.events = vec!["FailedScheduling: 0/1 nodes are available: 1 Insufficient cpu.".into()];
+    e.cluster.events =
+        vec!["FailedScheduling: 0/1 nodes are available: 1 Insufficient cpu.".into()];
     let diagnosis = diagnose(&Log::default(), &e);
     assert_eq!(diagnosis.proof[0].place, Place::Evidence("cluster.events".into()));
 }
