@@ -110,6 +110,12 @@ pub enum Command {
         #[arg(long, value_name = "FILE")]
         evidence: Option<PathBuf>,
     },
+    /// Examine this pod or host: what works, what does not, what to change where
+    Doctor {
+        /// Configuration file [default: DESKD_CONFIG; none is needed]
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+    },
     /// Print the OpenAPI document
     Openapi,
     /// Print a completion script

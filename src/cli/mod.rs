@@ -11,6 +11,7 @@ mod app;
 mod args;
 mod client;
 mod diagnose;
+mod doctor;
 mod events;
 mod failure;
 mod follow;
@@ -96,6 +97,7 @@ fn client_command(
             Command::Task { command } => task::run(&client, command, out).await,
             Command::Logs(request) => logs::logs(&client, &request, out).await,
             Command::Events { follow } => events::events(&client, follow, out).await,
+            Command::Doctor { config } => doctor::run(&client, config.as_deref(), env, out).await,
             Command::Panel => local::panel(&client, out).await,
             Command::Run { .. }
             | Command::Daemon { .. }

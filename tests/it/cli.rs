@@ -92,6 +92,7 @@ fn every_command_and_exit_code_is_documented() {
         "panel",
         "check-config",
         "diagnose",
+        "doctor",
         "openapi",
         "completions",
     ] {

@@ -69,6 +69,8 @@ pub enum Fact {
     ApiAway,
     /// The pod's status has a reason of its own: its end is Kubernetes' doing.
     ClusterSpoke,
+    /// The pod's status has the reason `Evicted`.
+    PodEvicted,
 }
 
 impl Fact {
@@ -111,6 +113,7 @@ impl Fact {
             Self::StoppedByNode => Some(e.stopped_by.as_deref().is_some_and(the_node)),
             Self::ApiAway => Some(e.cluster.api_away),
             Self::ClusterSpoke => Some(e.cluster.pod_reason.is_some()),
+            Self::PodEvicted => Some(e.cluster.pod_reason.as_deref() == Some("Evicted")),
         }
     }
 
@@ -153,6 +156,7 @@ impl Fact {
                         .then(|| ("killed_by_deskd", "it took no SIGTERM: SIGKILL".to_owned())),
                 }
             }
+            Self::PodEvicted => Some(("cluster.pod_reason", "Evicted".into())),
             Self::ApiAway => {
                 Some(("cluster.api_away", "the Kubernetes API does not answer".into()))
             }

@@ -26,7 +26,7 @@ pub(super) const RULES: &[Rule] = &[
         any: &[
             "No space left on device",
             "Disk quota exceeded",
-            "ENOSPC",
+            "ENOSPC: ",
             "There is not enough space",
             "not enough disk space",
             "not enough free disk space",
@@ -138,7 +138,7 @@ pub(super) const RULES: &[Rule] = &[
         cause: Cause::FilePermission,
         any: &[
             "Permission denied",
-            "EACCES",
+            "EACCES: ",
             "AccessDeniedException",
             "Operation not permitted",
             "Access is denied",

@@ -104,7 +104,7 @@ pub(super) const RULES: &[Rule] = &[
             "pull*network is unreachable",
             "pull*no route to host",
             "pull*TLS handshake timeout",
-            "pull*x509: *",
+            "x509: certificate*",
             "pull*context deadline exceeded",
             "pull*server gave HTTP response to HTTPS client",
             "pull*502 Bad Gateway",

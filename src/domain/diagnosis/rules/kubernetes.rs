@@ -121,6 +121,7 @@ pub(super) const RULES: &[Rule] = &[
             "Node didn't have enough resource: *",
             "UnexpectedAdmissionError*",
         ],
+        never: &["OutOfMemoryError"],
         sentence: "The machine chosen for the application had not enough left when it arrived.",
         advice: "Start it again. If it repeats: a class that asks for less (od.config: `executeclasses`), or more nodes.",
         source: "kubelet 1.34 lifecycle/predicate.go",
@@ -166,7 +167,6 @@ pub(super) const RULES: &[Rule] = &[
         name: "evicted",
         cause: Cause::Evicted,
         any: &[
-            "^Evicted",
             "The node was low on resource: *",
             "Pod ephemeral local storage usage exceeds the total limit",
             "ephemeral local storage usage exceeds*limit",
@@ -178,6 +178,16 @@ pub(super) const RULES: &[Rule] = &[
         advice: "The message names the resource. Raise `requests` and the `ephemeral-storage` limit or the emptyDir's `sizeLimit` (od.config: \
                  `executeclasses`), or look at the node: `kubectl describe node`.",
         source: "kubelet 1.34 eviction/helpers.go",
+        ..BASE
+    },
+    Rule {
+        name: "evicted-as-said",
+        cause: Cause::Evicted,
+        needs: &[Fact::PodEvicted],
+        sentence: "The machine ran short of something, or the application used more disk than it may, and Kubernetes ended it.",
+        advice: "`kubectl describe pod` names the resource. Raise `requests` and the `ephemeral-storage` limit or the emptyDir's \
+                 `sizeLimit` (od.config: `executeclasses`), or look at the node: `kubectl describe node`.",
+        source: "kubelet 1.34 eviction: reason Evicted",
         ..BASE
     },
     Rule {
@@ -231,7 +241,6 @@ pub(super) const RULES: &[Rule] = &[
             "persistentvolumeclaim \"*\" not found",
             "volumeMounts*Not found",
             "not found: volume *",
-            "subPath*fail",
             "CreateContainerError",
             "failed to prepare subPath*",
         ],

@@ -169,7 +169,7 @@ pub(super) const RULES: &[Rule] = &[
             "execve*: Permission denied",
             "execvp*: Permission denied",
             "Failed to execute child process*Permission denied",
-            "failed to map segment from shared object",
+            "failed to map segment from shared object: *",
         ],
         weight: Weight::Noise,
         confidence: Confidence::Certain,

@@ -125,7 +125,6 @@ pub(super) const RULES: &[Rule] = &[
             "xcb_shm_attach*fail",
             "xcb_shm_put_image*fail",
             "cannot attach*xshm",
-            "xshm*attach*fail",
         ],
         weight: Weight::Noise,
         confidence: Confidence::Likely,
