@@ -19,6 +19,7 @@ mod display_leaks;
 mod display_server;
 mod display_shm;
 mod display_windows;
+mod doctor;
 mod keeper_adoption;
 mod keeper_container_logs;
 mod keeper_end;

@@ -19,7 +19,8 @@ const HASH_BITS: u32 = 16;
 /// Letters from the most frequent in English texts on; a space is before all of them.
 const FREQUENT_FIRST: &[u8] = b" etaoinsrhldcumfpgwybvkxjqz";
 /// What many lines of logs have: a window had better not end in it.
-const FREQUENT_WORDS: &[u8] = b"error failed to cannot warning could not connect found /home/ unable no such file or \
+const FREQUENT_WORDS: &[u8] =
+    b"error failed to cannot warning could not connect found /home/ unable no such file or \
     directory resource killed permission denied invalid message object bus time missing request";
 /// Clears in four letters the bit in which their cases differ.
 const FOLD: u32 = 0xdfdf_dfdf;

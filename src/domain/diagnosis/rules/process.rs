@@ -36,7 +36,7 @@ pub(super) const RULES: &[Rule] = &[
             "UnsatisfiedLinkError: *: cannot open shared object file",
             "UnsatisfiedLinkError: *",
         ],
-        never: &["wrong ELF class", "failed to map segment", "libqxcb"],
+        never: &["wrong ELF class", "failed to map segment", "libqxcb", "Cannot allocate memory"],
         weight: Weight::LastWords,
         confidence: Confidence::Certain,
         sentence: "A library that the program needs is missing from its image, or is too old: {1}.",
