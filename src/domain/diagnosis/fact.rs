@@ -169,7 +169,7 @@ fn failed(e: &Evidence) -> Option<bool> {
     if ran_well(e) {
         return Some(false);
     }
-    if e.cluster.refusal.is_some() || e.cluster.unscheduled.is_some() || e.cluster.api_away {
+    if cluster_failed(e) {
         return Some(true);
     }
     match (&e.exit, e.had_window) {
@@ -182,6 +182,13 @@ fn failed(e: &Evidence) -> Option<bool> {
         (None, Some(false)) => e.ran_ms.map(|ms| ms >= HANGS_MS),
         (None, _) => None,
     }
+}
+
+/// Kubernetes says that it did not start, or why it ended; `Completed` is its word for code 0.
+fn cluster_failed(e: &Evidence) -> bool {
+    let c = &e.cluster;
+    let told = c.container_reason.as_deref().is_some_and(|reason| reason != "Completed");
+    told || c.pod_reason.is_some() || c.refusal.is_some() || c.unscheduled.is_some() || c.api_away
 }
 
 fn ran_well(e: &Evidence) -> bool {

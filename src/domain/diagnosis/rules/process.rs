@@ -315,7 +315,6 @@ pub(super) const RULES: &[Rule] = &[
             "Evicted by node drain",
             "DeletionByTaintManager",
             "TaintManagerEviction",
-            "Pod was active on the node longer",
         ],
         unless: &[Fact::Stopped],
         confidence: Confidence::Likely,

@@ -120,3 +120,40 @@ fn proofs_say_where_they_are_from() {
     let diagnosis = diagnose(&Log::default(), &e);
     assert_eq!(diagnosis.proof[0].place, Place::Evidence("cluster.events".into()));
 }
+
+#[test]
+fn what_the_cluster_says_is_enough_without_a_log_or_an_exit() {
+    let said = |reason: &str, message: &str| {
+        let mut e = on(EngineKind::PodApplication, Evidence::default());
+        e.cluster.container_reason = Some(reason.into());
+        e.cluster.container_message = Some(message.into());
+        diagnose(&Log::default(), &e).cause
+    };
+    let exec =
+        "OCI runtime create failed: runc create failed: unable to start container process: exec: ";
+    let cases = [
+        (
+            "RunContainerError",
+            format!("{exec}\"/nope\": stat /nope: no such file or directory"),
+            Cause::ProgramNotFound,
+        ),
+        (
+            "StartError",
+            format!("{exec}\"/x\": permission denied: unknown"),
+            Cause::ProgramNotExecutable,
+        ),
+        ("StartError", "exec /x: exec format error".into(), Cause::WrongArchitecture),
+        ("CreateContainerConfigError", "secret \"vnc\" not found".into(), Cause::ContainerConfig),
+        ("ImagePullBackOff", "Back-off pulling image \"a\"".into(), Cause::RegistryAway),
+        ("InvalidImageName", "couldn't parse image name \"A\"".into(), Cause::ImageNameInvalid),
+        ("OOMKilled", String::new(), Cause::OutOfMemory),
+    ];
+    for (reason, message, cause) in cases {
+        assert_eq!(said(reason, &message), Some(cause), "{reason}: {message}");
+    }
+    let mut e = Evidence { exit: Some(Exit::Code(137)), ..Evidence::default() };
+    e.cluster.pod_reason = Some("DeadlineExceeded".into());
+    e.cluster.pod_message =
+        Some("Pod was active on the node longer than the specified deadline".into());
+    assert_eq!(diagnose(&Log::default(), &e).cause, Some(Cause::DeadlineExceeded));
+}
