@@ -13,6 +13,9 @@ pub const AT_ONCE_MS: u64 = 5_000;
 /// A program without a window after this many milliseconds hangs rather than starts.
 pub const HANGS_MS: u64 = 5_000;
 
+/// Peak resident set, in KiB, of a program that used little memory.
+pub const LITTLE_MEMORY_KIB: u64 = 64 << 10;
+
 /// A question to the evidence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fact {
@@ -55,6 +58,8 @@ pub enum Fact {
     OomKilled,
     /// It had none.
     NotOomKilled,
+    /// It never had more than [`LITTLE_MEMORY_KIB`]: hardly what the kernel kills for memory.
+    UsedLittleMemory,
     /// `/dev/shm` is smaller than [`DEV_SHM_SMALL_BYTES`], or nine tenths of it are used.
     DevShmScarce,
     /// Somebody or something asked deskd to stop it.
@@ -134,6 +139,9 @@ impl Fact {
                 }
                 _ => Some(("oom_killed", "the kernel killed a process of its container".into())),
             },
+            Self::UsedLittleMemory => e.rusage.map(|used| {
+                ("rusage", format!("at most {} KiB of memory were in use", used.max_rss_kib))
+            }),
             Self::DevShmScarce => e.dev_shm.map(|shm| {
                 let text = format!("/dev/shm: {} of {} bytes are used", shm.used, shm.size);
                 ("dev_shm", text)

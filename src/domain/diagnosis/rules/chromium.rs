@@ -68,13 +68,16 @@ pub(super) const RULES: &[Rule] = &[
             "Renderer process crashed",
             "Failed to allocate shared memory",
             "Failed to map shared memory",
+            "CommandBufferHelper::AllocateRingBuffer() failed",
+            "MOJO_RESULT_RESOURCE_EXHAUSTED",
         ],
+        weight: Weight::Always,
         needs: &[Fact::DevShmScarce],
         confidence: Confidence::Possible,
         offer: Offer::DisableDevShm,
-        sentence: "The browser's pages crash, and their space for shared memory, /dev/shm, is small or full.",
+        sentence: "The browser gets no memory to share between its processes: its space for that, /dev/shm, is small or full.",
         advice: DEV_SHM,
-        source: "chromedriver, puppeteer, playwright",
+        source: "chromedriver, puppeteer, playwright; Chromium 87 cmd_buffer_helper.cc and data_pipe.cc",
         ..BLANK
     },
     Rule {

@@ -51,7 +51,7 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         name: "killed-perhaps-by-oom",
         needs: &[Fact::Signal(9)],
-        unless: &[Fact::Stopped, Fact::NotOomKilled, Fact::ClusterSpoke],
+        unless: &[Fact::Stopped, Fact::NotOomKilled, Fact::ClusterSpoke, Fact::UsedLittleMemory],
         confidence: Confidence::Possible,
         sentence: "The program was killed; most often for memory, since neither a user nor deskd did it.",
         source: "signal(7) SIGKILL, exit code 137",

@@ -117,7 +117,7 @@ pub(super) const RULES: &[Rule] = &[
             "no program * in PATH",
             "there is no program *",
         ],
-        never: &["permission denied"],
+        never: &["permission denied", "dbus-launch"],
         weight: Weight::Noise,
         confidence: Confidence::Certain,
         sentence: "The program to start is not there.",
@@ -333,6 +333,18 @@ pub(super) const RULES: &[Rule] = &[
         advice: "Look at the node: `kubectl get events`, `kubectl describe node`, `journalctl -u kubelet`. When deskd's container \
                  restarts without `shareProcessNamespace: true`, Kubernetes kills the ephemeral containers in it.",
         source: "signal(7) SIGKILL; Kubernetes 1.34, ephemeral containers of a restarted target (measured)",
+        ..BLANK
+    },
+    Rule {
+        name: "killed-though-small",
+        cause: Cause::StoppedByNode,
+        needs: &[Fact::Signal(9), Fact::UsedLittleMemory],
+        unless: &[Fact::Stopped, Fact::OomKilled, Fact::ClusterSpoke],
+        confidence: Confidence::Likely,
+        sentence: "The program was killed from outside: neither a user nor deskd asked for it, and it used little memory.",
+        advice: "Look at the node: `kubectl get events`, `kubectl describe node`, `journalctl -u kubelet`, and at who may signal \
+                 processes of the pod.",
+        source: "signal(7) SIGKILL; getrusage(2)",
         ..BLANK
     },
     Rule {
