@@ -106,6 +106,9 @@ impl Fact {
             Self::DisplayOverTcp => over_tcp(e),
             Self::OomKilled => oom_killed(e),
             Self::NotOomKilled => oom_killed(e).map(|killed| !killed),
+            Self::UsedLittleMemory => {
+                e.rusage.map(|used| (1..=LITTLE_MEMORY_KIB).contains(&used.max_rss_kib))
+            }
             Self::DevShmScarce => e
                 .dev_shm
                 .map(|shm| shm.size < DEV_SHM_SMALL_BYTES || shm.used >= shm.size - shm.size / 10),
