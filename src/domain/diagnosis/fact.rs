@@ -184,10 +184,7 @@ fn failed(e: &Evidence) -> Option<bool> {
         return Some(true);
     }
     match (&e.exit, e.had_window) {
-        // Who stops a program that never showed a window gave it up.
-        (Some(exit), window) if exit.is_failure() => {
-            Some(e.stopped_by.is_none() || window == Some(false))
-        }
+        (Some(exit), _) if exit.is_failure() => Some(e.stopped_by.is_none()),
         (Some(_), Some(false)) => Some(e.ran_ms.is_none_or(|ms| ms <= AT_ONCE_MS)),
         (Some(_), _) => Some(false),
         (None, Some(false)) => e.ran_ms.map(|ms| ms >= HANGS_MS),

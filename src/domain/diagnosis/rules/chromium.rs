@@ -18,6 +18,19 @@ pub(super) const RULES: &[Rule] = &[
             "/dev/shm*No space left on device",
             "Unable to access(W_OK|X_OK) /dev/shm",
             "frequently caused by incorrect permissions on /dev/shm",
+        ],
+        weight: Weight::Always,
+        confidence: Confidence::Certain,
+        offer: Offer::DisableDevShm,
+        sentence: "The program's space for shared memory, /dev/shm, is full, too small or missing.",
+        advice: DEV_SHM,
+        source: "Chromium base/memory/platform_shared_memory_region_posix.cc; PyTorch dataloader; POSIX shm_open(3)",
+        ..BLANK
+    },
+    Rule {
+        name: "dev-shm-refused",
+        cause: Cause::DevShmTooSmall,
+        any: &[
             "Please try to raise your shared memory limit",
             "out of shared memory",
             "unable to allocate shared memory*dev/shm",
@@ -27,12 +40,11 @@ pub(super) const RULES: &[Rule] = &[
             "Failed to create shared memory*/dev/shm",
             "platform_shared_memory_region*/dev/shm",
         ],
-        weight: Weight::Always,
-        confidence: Confidence::Certain,
+        never: &["pulse"],
         offer: Offer::DisableDevShm,
-        sentence: "The program's space for shared memory, /dev/shm, is full, too small or missing.",
+        sentence: "The program got no shared memory: its space for that, /dev/shm, is full, too small or missing.",
         advice: DEV_SHM,
-        source: "Chromium base/memory/platform_shared_memory_region_posix.cc; PyTorch dataloader; POSIX shm_open(3)",
+        source: "POSIX shm_open(3); PyTorch 2 dataloader; PostgreSQL; Chromium 87",
         ..BLANK
     },
     Rule {
@@ -101,7 +113,7 @@ pub(super) const RULES: &[Rule] = &[
             "bwrap: Creating new namespace failed",
         ],
         never: &["InitializeSandbox() called with multiple threads", "clone() failure: EPERM"],
-        weight: Weight::LastWords,
+        weight: Weight::Complaint,
         confidence: Confidence::Certain,
         sentence: "The browser may not build its sandbox in this container, and does not run without one.",
         advice: "Give the browser `--no-sandbox` (label `oc.args`; the container is the sandbox then), or let it have user \

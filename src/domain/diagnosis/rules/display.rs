@@ -92,7 +92,7 @@ const COOKIE: &str = "Let the program read the X server's cookie: set XAUTHORITY
      address: `xauth add <pod ip>:0 . <cookie>`. The file must be newer than the X server's start. Xvnc reads its own from \
      `-auth FILE`.";
 
-const BASE: Rule = Rule { weight: Weight::LastWords, confidence: Confidence::Certain, ..BLANK };
+const BASE: Rule = Rule { weight: Weight::Complaint, confidence: Confidence::Certain, ..BLANK };
 
 pub(super) const RULES: &[Rule] = &[
     Rule {
@@ -110,7 +110,6 @@ pub(super) const RULES: &[Rule] = &[
             "X11*Authentication failed",
         ],
         never: &["http", "ssh", "smtp", "imap"],
-        weight: Weight::Complaint,
         sentence: "The X server refused the program: it showed no cookie, or the wrong one.",
         advice: COOKIE,
         source: "xserver 21.1 os/auth.c and os/connection.c (the text is the server's), libX11 1.8 OpenDis.c",
@@ -144,7 +143,6 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         name: "display-hangs",
         cause: Cause::DisplayHangs,
-        weight: Weight::Complaint,
         needs: &[Fact::Lasted, Fact::DisplaySilent],
         unless: &[Fact::HadWindow],
         confidence: Confidence::Likely,
@@ -199,8 +197,7 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         name: "display-none-given-no-window",
         cause: Cause::DisplayWrong,
-        weight: Weight::Complaint,
-        needs: &[Fact::DisplayNotGiven, Fact::NoWindow],
+        needs: &[Fact::DisplayNotGiven, Fact::NoWindow, Fact::Lasted],
         confidence: Confidence::Possible,
         sentence: "The program was not told which display to use (DISPLAY is not set), and showed no window.",
         advice: LISTEN,
@@ -236,6 +233,7 @@ pub(super) const RULES: &[Rule] = &[
             "KillClient on X server",
             "lost connection to the X server",
         ],
+        weight: Weight::LastWords,
         unless: &[Fact::Stopped],
         sentence: "The X server went away, or closed the program's connection, while the program ran.",
         advice: "Look at why the container with Xvnc ended (`kubectl describe pod`, its last state; often OOMKilled): raise its \

@@ -27,11 +27,6 @@ pub(super) const RULES: &[Rule] = &[
             "No space left on device",
             "Disk quota exceeded",
             "ENOSPC: ",
-            "There is not enough space",
-            "not enough disk space",
-            "not enough free disk space",
-            "disk is full",
-            "disk full",
             "database or disk is full",
         ],
         never: &["/dev/shm", "inotify", "file watchers"],
@@ -41,6 +36,23 @@ pub(super) const RULES: &[Rule] = &[
         advice: "Find which by `df -h; df -i` where it ran. Home: enlarge its volume claim. /tmp or the container's own files: an \
                  emptyDir with a larger `sizeLimit`, or a higher `ephemeral-storage` limit (od.config: `executeclasses`, `resources`).",
         source: "errno(3) ENOSPC, EDQUOT; SQLite 3.40",
+        ..BLANK
+    },
+    Rule {
+        name: "no-space-said",
+        cause: Cause::NoSpace,
+        any: &[
+            "There is not enough space",
+            "not enough disk space",
+            "not enough free disk space",
+            "disk is full",
+            "disk full",
+        ],
+        never: &["/dev/shm"],
+        sentence: "The program says that a disk is full.",
+        advice: "Find which by `df -h; df -i` where it ran. Home: enlarge its volume claim. /tmp or the container's own files: an \
+                 emptyDir with a larger `sizeLimit`, or a higher `ephemeral-storage` limit (od.config: `executeclasses`, `resources`).",
+        source: "SQLite 3.40, LibreOffice 7.4, GIMP 2.10",
         ..BLANK
     },
     Rule {

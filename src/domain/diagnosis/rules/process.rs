@@ -37,7 +37,7 @@ pub(super) const RULES: &[Rule] = &[
             "UnsatisfiedLinkError: *",
         ],
         never: &["wrong ELF class", "failed to map segment", "libqxcb", "Cannot allocate memory"],
-        weight: Weight::LastWords,
+        weight: Weight::Complaint,
         confidence: Confidence::Certain,
         sentence: "A library that the program needs is missing from its image, or is too old: {1}.",
         advice: "Install the package with {1} into the image (`apt-file search`, `ldd PROGRAM | grep 'not found'`), or build the \
@@ -85,7 +85,7 @@ pub(super) const RULES: &[Rule] = &[
             "Fatal glibc error: CPU does not support*",
             "does not match the detected host platform",
         ],
-        weight: Weight::LastWords,
+        weight: Weight::Complaint,
         confidence: Confidence::Certain,
         sentence: "The program is for another kind of processor than the machine it was started on.",
         advice: "Use an image for the node's architecture (`kubectl get node -o wide`, `docker manifest inspect IMAGE`), or choose \

@@ -14,7 +14,7 @@ pub(super) const RULES: &[Rule] = &[
             "could not find or load the Qt platform plugin \"*\"",
             "no Qt platform plugin could be initialized",
         ],
-        weight: Weight::LastWords,
+        weight: Weight::Complaint,
         confidence: Confidence::Likely,
         sentence: "Qt could not load its plugin for the X display: libraries that the plugin needs are missing from the image.",
         advice: "Install what the plugin needs into the image (`ldd .../plugins/platforms/libqxcb.so | grep 'not found'`; most \
