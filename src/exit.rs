@@ -6,8 +6,8 @@
 pub enum Exit {
     /// The command did what was asked.
     Ok = 0,
-    /// What was asked about is not well: `probe`, `health`, `check-config`, `collect` found a
-    /// problem.
+    /// What was asked about is not well: `probe`, `health`, `check-config`, `collect`, `doctor` found
+    /// a problem, `diagnose` found no cause.
     Unhealthy = 1,
     /// The arguments do not fit (clap's own number).
     Usage = 2,
@@ -45,7 +45,9 @@ impl Exit {
     pub fn meaning(self) -> &'static str {
         match self {
             Self::Ok => "the command did what was asked",
-            Self::Unhealthy => "probe, health, check-config or collect found something wrong",
+            Self::Unhealthy => {
+                "probe, health, check-config, collect or doctor found something wrong, diagnose no cause"
+            }
             Self::Usage => "the arguments do not fit",
             Self::Config => "the configuration is invalid",
             Self::Unreachable => {

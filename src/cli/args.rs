@@ -117,6 +117,21 @@ pub enum Command {
         #[arg(long)]
         dry_run: bool,
     },
+    /// Say why a program failed, from its log
+    Diagnose {
+        /// Logs: plain or of a container runtime; a directory of segments; `-` is standard input
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+        /// What else is known, as JSON: exit, window, display, what the cluster said
+        #[arg(long, value_name = "FILE")]
+        evidence: Option<PathBuf>,
+    },
+    /// Examine this pod or host: what works, what does not, what to change where
+    Doctor {
+        /// Configuration file [default: DESKD_CONFIG; none is needed]
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+    },
     /// Print the OpenAPI document
     Openapi,
     /// Print a completion script

@@ -1,8 +1,8 @@
 //! The command line: what a person or a script asks of deskd.
 //!
 //! `run` and `daemon` are the two processes of deskd; everything else is a client of the unix
-//! socket or works alone (`probe`, `check-config`, `collect`, `openapi`,
-//! `completions`). Starting `run` must
+//! socket or works alone (`probe`, `check-config`, `collect`, `diagnose`, `openapi`, `completions`).
+//! Starting `run` must
 //! be fast, so nothing here does work before the command is known, and only client commands get an
 //! async runtime.
 //!
@@ -12,6 +12,8 @@ mod app;
 mod args;
 mod client;
 mod collect;
+mod diagnose;
+mod doctor;
 mod events;
 mod explain;
 mod failure;
@@ -70,6 +72,7 @@ fn run(args: Args, env: &Env, out: &mut Out) -> Result<Exit, Failure> {
         Command::Daemon { config_fd } => Ok(wiring::daemon(local::config_from_fd(config_fd)?, env)),
         Command::Probe { config } => local::probe(config.as_deref(), env, out),
         Command::CheckConfig { file } => local::check_config(&file, env, out),
+        Command::Diagnose { files, evidence } => diagnose::run(&files, evidence.as_deref(), out),
         Command::Openapi => out.text(&wiring::openapi()).map(|()| Exit::Ok),
         Command::Completions { shell } => local::completions(shell, out),
         Command::Collect { namespace, dry_run } => {
@@ -110,11 +113,13 @@ fn client_command(
             Command::Task { command } => task::run(&client, command, out).await,
             Command::Logs(request) => logs::logs(&client, &request, out).await,
             Command::Events { follow } => events::events(&client, follow, out).await,
+            Command::Doctor { config } => doctor::run(&client, config.as_deref(), env, out).await,
             Command::Panel => local::panel(&client, out).await,
             Command::Run { .. }
             | Command::Daemon { .. }
             | Command::Probe { .. }
             | Command::CheckConfig { .. }
+            | Command::Diagnose { .. }
             | Command::Openapi
             | Command::Completions { .. }
             | Command::Collect { .. } => unreachable!("handled without a client"),

@@ -91,6 +91,8 @@ fn every_command_and_exit_code_is_documented() {
         "events",
         "panel",
         "check-config",
+        "diagnose",
+        "doctor",
         "openapi",
         "completions",
     ] {

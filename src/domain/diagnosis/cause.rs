@@ -107,3 +107,126 @@ pub enum Cause {
     /// The Kubernetes API does not answer.
     ApiAway,
 }
+
+impl Cause {
+    /// All of them, root causes before what they entail: the order in which a diagnosis chooses
+    /// among several that fired. A full disk before the crash it makes, a display that cannot be
+    /// reached before the toolkit's plugin that could not start without it.
+    pub const ROOTS_FIRST: [Self; 44] = [
+        Self::ApiAway,
+        Self::RightMissing,
+        Self::AdmissionDenied,
+        Self::QuotaExceeded,
+        Self::ImageNameInvalid,
+        Self::ImageNeverPulled,
+        Self::ImageAuth,
+        Self::ImageRateLimit,
+        Self::ImageNotFound,
+        Self::RegistryAway,
+        Self::ContainerConfig,
+        Self::UnschedulableResource,
+        Self::UnschedulableSelector,
+        Self::UnschedulableTaint,
+        Self::NodeLost,
+        Self::Evicted,
+        Self::DeadlineExceeded,
+        Self::WrongArchitecture,
+        Self::DevShmTooSmall,
+        Self::NoSpace,
+        Self::OutOfMemory,
+        Self::ShmWrongMemory,
+        Self::ShmRefused,
+        Self::DisplayCookieRefused,
+        Self::DisplayHangs,
+        Self::DisplayWrong,
+        Self::DisplayNotListening,
+        Self::QtPluginMissing,
+        Self::LibraryMissing,
+        Self::ProgramNotExecutable,
+        Self::ProgramNotFound,
+        Self::ChromiumSandbox,
+        Self::HomePermission,
+        Self::FilePermission,
+        Self::AllocationFailed,
+        Self::DisplayLost,
+        Self::GlMissing,
+        Self::ChromiumGpu,
+        Self::DbusMissing,
+        Self::StoppedByNode,
+        Self::Crashed,
+        Self::ExitedAtOnce,
+        Self::StoppedByUser,
+        Self::StoppedByDeskd,
+    ];
+
+    /// Its stable name: `/v1`, metrics, documentation.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ShmRefused => "shm_refused",
+            Self::ShmWrongMemory => "shm_wrong_memory",
+            Self::DisplayNotListening => "display_not_listening",
+            Self::DisplayWrong => "display_wrong",
+            Self::DisplayCookieRefused => "display_cookie_refused",
+            Self::DisplayHangs => "display_hangs",
+            Self::DisplayLost => "display_lost",
+            Self::QtPluginMissing => "qt_plugin_missing",
+            Self::ChromiumSandbox => "chromium_sandbox",
+            Self::DevShmTooSmall => "dev_shm_too_small",
+            Self::ChromiumGpu => "chromium_gpu",
+            Self::GlMissing => "gl_missing",
+            Self::LibraryMissing => "library_missing",
+            Self::ProgramNotFound => "program_not_found",
+            Self::ProgramNotExecutable => "program_not_executable",
+            Self::WrongArchitecture => "wrong_architecture",
+            Self::HomePermission => "home_permission",
+            Self::FilePermission => "file_permission",
+            Self::NoSpace => "no_space",
+            Self::OutOfMemory => "out_of_memory",
+            Self::AllocationFailed => "allocation_failed",
+            Self::StoppedByUser => "stopped_by_user",
+            Self::StoppedByDeskd => "stopped_by_deskd",
+            Self::StoppedByNode => "stopped_by_node",
+            Self::Crashed => "crashed",
+            Self::ExitedAtOnce => "exited_at_once",
+            Self::DbusMissing => "dbus_missing",
+            Self::ImageNotFound => "image_not_found",
+            Self::ImageAuth => "image_auth",
+            Self::ImageRateLimit => "image_rate_limit",
+            Self::RegistryAway => "registry_away",
+            Self::ImageNameInvalid => "image_name_invalid",
+            Self::ImageNeverPulled => "image_never_pulled",
+            Self::UnschedulableResource => "unschedulable_resource",
+            Self::UnschedulableTaint => "unschedulable_taint",
+            Self::UnschedulableSelector => "unschedulable_selector",
+            Self::QuotaExceeded => "quota_exceeded",
+            Self::AdmissionDenied => "admission_denied",
+            Self::RightMissing => "right_missing",
+            Self::DeadlineExceeded => "deadline_exceeded",
+            Self::Evicted => "evicted",
+            Self::NodeLost => "node_lost",
+            Self::ContainerConfig => "container_config",
+            Self::ApiAway => "api_away",
+        }
+    }
+
+    /// Its place in [`Self::ROOTS_FIRST`].
+    #[must_use]
+    pub fn rank(self) -> usize {
+        Self::ROOTS_FIRST.iter().position(|cause| *cause == self).unwrap_or(usize::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_cause_has_one_place_and_the_name_that_json_has() {
+        for (place, cause) in Cause::ROOTS_FIRST.into_iter().enumerate() {
+            assert_eq!(cause.rank(), place);
+            let json = serde_json::to_string(&cause).unwrap();
+            assert_eq!(json, format!("\"{}\"", cause.as_str()));
+        }
+    }
+}

@@ -1,8 +1,33 @@
 //! Why a task failed: from evidence to one cause, a sentence, the lines that prove it, advice, and
 //! the remedy deskd can apply itself.
+//!
+//! ```text
+//!  log (start, end) --+                                              ranked: root before symptom
+//!                     +-- scan --> hits --- rules (a table) --> fired ----> Diagnosis + others
+//!  Evidence ----------+   texts      facts the rule needs                   nothing: last errors
+//! ```
+//!
+//! Rules are data ([`rules`]); what is asked of the evidence is a closed set ([`fact::Fact`]); the
+//! order among causes is one list ([`Cause::ROOTS_FIRST`]). Deliberately not here: collecting
+//! evidence, and applying a remedy.
 
 pub mod cause;
+mod diagnose;
 pub mod evidence;
+pub mod fact;
+pub mod log;
+mod pattern;
+pub mod remedy;
+pub mod rule;
+pub mod rules;
+mod scan;
+mod unknown;
 
 pub use cause::Cause;
+pub use diagnose::{Diagnosis, Other, Place, Proof, diagnose};
 pub use evidence::Evidence;
+pub use log::Log;
+pub use remedy::Remedy;
+
+#[cfg(test)]
+mod tests;

@@ -12,7 +12,7 @@ use crate::domain::display::X11_TCP_PORT_BASE;
 /// What turns MIT-SHM off, per toolkit, for displays over the network. Measured: Qt 5 and 6 read
 /// the first (set to anything), Qt 4 and Chromium the second, Java the other two. GTK, SDL and
 /// Firefox have no switch.
-pub(super) const SHM_OFF: [(&str, &str); 4] = [
+pub const SHM_OFF: [(&str, &str); 4] = [
     ("QT_XCB_NO_MITSHM", "1"),
     ("QT_X11_NO_MITSHM", "1"),
     ("J2D_USE_MITSHM", "false"),

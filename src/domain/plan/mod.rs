@@ -26,6 +26,7 @@ mod refuse;
 pub mod remote;
 mod volumes;
 
+pub use env::SHM_OFF;
 pub use facts::{Facts, KubernetesFacts, LaunchSpec};
 pub use remote::{EphemeralPlan, PodPlan};
 

@@ -1,0 +1,289 @@
+//! What a rule may ask of the evidence: a closed set of questions with three answers, yes, no, and
+//! not known.
+
+use super::evidence::Evidence;
+use crate::domain::plan::EngineKind;
+use crate::domain::task::Exit;
+
+/// A `/dev/shm` of less than this many bytes is small for a browser: 64 MiB is what container
+/// runtimes give (`containerd`, `pkg/oci/mounts.go`).
+pub const DEV_SHM_SMALL_BYTES: u64 = 64 << 20;
+/// A program that ended within this many milliseconds ended at once.
+pub const AT_ONCE_MS: u64 = 5_000;
+/// A program without a window after this many milliseconds hangs rather than starts.
+pub const HANGS_MS: u64 = 5_000;
+
+/// Peak resident set, in KiB, of a program that used little memory.
+pub const LITTLE_MEMORY_KIB: u64 = 64 << 10;
+
+/// A question to the evidence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fact {
+    /// It ended badly, or ended without a window, or never started.
+    Failed,
+    /// It showed a window, and did not fail by itself: it ended with 0, was stopped, or runs.
+    RanWell,
+    /// No window of it was ever mapped.
+    NoWindow,
+    /// A window of it was mapped.
+    HadWindow,
+    /// It ended with success.
+    ExitZero,
+    /// It ended within [`AT_ONCE_MS`].
+    AtOnce,
+    /// It was there longer than [`HANGS_MS`].
+    Lasted,
+    /// It ended with this code (or, of a shell: by the signal that the code stands for).
+    ExitCode(i32),
+    /// It ended by this signal, or with the code 128 + this by which shells and container
+    /// runtimes tell it.
+    Signal(i32),
+    /// It runs in a pod of its own: no shared memory with the X server, the display over TCP.
+    Remote,
+    /// It runs in the pod of the X server.
+    InPod,
+    /// A `DISPLAY` was given.
+    DisplayGiven,
+    /// No `DISPLAY` was given, or an empty one.
+    DisplayNotGiven,
+    /// The display answers on the way that `DISPLAY` means (unix socket or TCP).
+    DisplayAnswersThere,
+    /// The X server does not answer on its unix socket.
+    DisplaySilent,
+    /// The X server went away or was restarted meanwhile.
+    DisplayLost,
+    /// `DISPLAY` names a host: TCP, where there is no shared memory.
+    DisplayOverTcp,
+    /// Its cgroup had an OOM kill.
+    OomKilled,
+    /// It had none.
+    NotOomKilled,
+    /// It never had more than [`LITTLE_MEMORY_KIB`]: hardly what the kernel kills for memory.
+    UsedLittleMemory,
+    /// `/dev/shm` is smaller than [`DEV_SHM_SMALL_BYTES`], or nine tenths of it are used.
+    DevShmScarce,
+    /// Somebody or something asked deskd to stop it.
+    Stopped,
+    /// A person asked for its end.
+    StoppedByUser,
+    /// deskd ended it by itself: its shutdown, a SIGKILL after the grace.
+    StoppedByDeskd,
+    /// The machine or Kubernetes asked for its end.
+    StoppedByNode,
+    /// The API server does not answer.
+    ApiAway,
+    /// The pod's status has a reason of its own: its end is Kubernetes' doing.
+    ClusterSpoke,
+    /// The pod's status has the reason `Evicted`.
+    PodEvicted,
+}
+
+impl Fact {
+    /// Yes, no, or not known.
+    #[must_use]
+    pub fn holds(self, e: &Evidence) -> Option<bool> {
+        match self {
+            Self::Failed => failed(e),
+            Self::RanWell => Some(ran_well(e)),
+            Self::NoWindow => e.had_window.map(|had| !had),
+            Self::HadWindow => e.had_window,
+            Self::ExitZero => e.exit.as_ref().map(|exit| *exit == Exit::Code(0)),
+            Self::AtOnce => e.ran_ms.map(|ms| ms <= AT_ONCE_MS),
+            Self::Lasted => e.ran_ms.map(|ms| ms >= HANGS_MS),
+            Self::ExitCode(code) => e.exit.as_ref().map(|exit| *exit == Exit::Code(code)),
+            Self::Signal(number) => e.exit.as_ref().map(|exit| by_signal(exit, number)),
+            Self::Remote => e.engine.map(|engine| engine == EngineKind::PodApplication),
+            Self::InPod => e.engine.map(|engine| engine != EngineKind::PodApplication),
+            Self::DisplayGiven => display_given(e),
+            Self::DisplayNotGiven => display_given(e).map(|given| !given),
+            Self::DisplayAnswersThere => match over_tcp(e) {
+                Some(true) => e.display.answers_on_tcp,
+                Some(false) => e.display.answers,
+                None => None,
+            },
+            Self::DisplaySilent => e.display.answers.map(|answers| !answers),
+            Self::DisplayLost => Some(e.display.lost),
+            Self::DisplayOverTcp => over_tcp(e),
+            Self::OomKilled => oom_killed(e),
+            Self::NotOomKilled => oom_killed(e).map(|killed| !killed),
+            Self::UsedLittleMemory => {
+                e.rusage.map(|used| (1..=LITTLE_MEMORY_KIB).contains(&used.max_rss_kib))
+            }
+            Self::DevShmScarce => e
+                .dev_shm
+                .map(|shm| shm.size < DEV_SHM_SMALL_BYTES || shm.used >= shm.size - shm.size / 10),
+            Self::Stopped => Some(e.stopped_by.is_some() || e.killed_by_deskd),
+            Self::StoppedByUser => Some(e.stopped_by.as_deref().is_some_and(a_person)),
+            Self::StoppedByDeskd => Some(match e.stopped_by.as_deref() {
+                Some(who) => !a_person(who) && !the_node(who),
+                None => e.killed_by_deskd,
+            }),
+            Self::StoppedByNode => Some(e.stopped_by.as_deref().is_some_and(the_node)),
+            Self::ApiAway => Some(e.cluster.api_away),
+            Self::ClusterSpoke => Some(e.cluster.pod_reason.is_some()),
+            Self::PodEvicted => Some(e.cluster.pod_reason.as_deref() == Some("Evicted")),
+        }
+    }
+
+    /// The same as a line of proof: where in the evidence, and what it says. Nothing for what is
+    /// no proof by itself.
+    #[must_use]
+    pub fn shown(self, e: &Evidence) -> Option<(&'static str, String)> {
+        let exit = || e.exit.as_ref().map(|exit| ("exit", exit.sentence()));
+        match self {
+            Self::ExitZero | Self::ExitCode(_) | Self::Signal(_) => exit(),
+            Self::NoWindow => Some(("had_window", "it never showed a window".into())),
+            Self::AtOnce | Self::Lasted => {
+                e.ran_ms.map(|ms| ("ran_ms", format!("it ran for {ms} ms")))
+            }
+            Self::OomKilled => match &e.cluster.container_reason {
+                Some(reason) if e.oom_killed != Some(true) => {
+                    Some(("cluster.container_reason", reason.clone()))
+                }
+                _ => Some(("oom_killed", "the kernel killed a process of its container".into())),
+            },
+            Self::UsedLittleMemory => e.rusage.map(|used| {
+                ("rusage", format!("at most {} KiB of memory were in use", used.max_rss_kib))
+            }),
+            Self::DevShmScarce => e.dev_shm.map(|shm| {
+                let text = format!("/dev/shm: {} of {} bytes are used", shm.used, shm.size);
+                ("dev_shm", text)
+            }),
+            Self::DisplayLost => {
+                Some(("display.lost", "the X server was restarted or went away meanwhile".into()))
+            }
+            Self::DisplaySilent => {
+                Some(("display.answers", "the X server does not answer on its unix socket".into()))
+            }
+            Self::DisplayAnswersThere => {
+                Some(("display.answers", "the desktop's X server answers deskd".into()))
+            }
+            Self::DisplayNotGiven => Some(("env", "DISPLAY is not set".into())),
+            Self::Stopped | Self::StoppedByUser | Self::StoppedByDeskd | Self::StoppedByNode => {
+                match &e.stopped_by {
+                    Some(who) => Some(("stopped_by", who.clone())),
+                    None => e
+                        .killed_by_deskd
+                        .then(|| ("killed_by_deskd", "it took no SIGTERM: SIGKILL".to_owned())),
+                }
+            }
+            Self::PodEvicted => Some(("cluster.pod_reason", "Evicted".into())),
+            Self::ApiAway => {
+                Some(("cluster.api_away", "the Kubernetes API does not answer".into()))
+            }
+            _ => None,
+        }
+    }
+}
+
+fn failed(e: &Evidence) -> Option<bool> {
+    if ran_well(e) {
+        return Some(false);
+    }
+    if cluster_failed(e) {
+        return Some(true);
+    }
+    match (&e.exit, e.had_window) {
+        (Some(exit), _) if exit.is_failure() => Some(e.stopped_by.is_none()),
+        (Some(_), Some(false)) => Some(e.ran_ms.is_none_or(|ms| ms <= AT_ONCE_MS)),
+        (Some(_), _) => Some(false),
+        (None, Some(false)) => e.ran_ms.map(|ms| ms >= HANGS_MS),
+        (None, _) => None,
+    }
+}
+
+/// Kubernetes says that it did not start, or why it ended; `Completed` is its word for code 0.
+fn cluster_failed(e: &Evidence) -> bool {
+    let c = &e.cluster;
+    let told = c.container_reason.as_deref().is_some_and(|reason| reason != "Completed");
+    told || c.pod_reason.is_some() || c.refusal.is_some() || c.unscheduled.is_some() || c.api_away
+}
+
+fn ran_well(e: &Evidence) -> bool {
+    let ended_well = e.exit.as_ref().is_none_or(|exit| !exit.is_failure());
+    e.had_window == Some(true) && (ended_well || e.stopped_by.is_some()) && !e.display.lost
+}
+
+fn by_signal(exit: &Exit, number: i32) -> bool {
+    match exit {
+        Exit::Signal { number: by, .. } => *by == number,
+        Exit::Code(code) => *code == 128 + number,
+        Exit::Reason(_) => false,
+    }
+}
+
+/// The value of `DISPLAY`: as noted, or in the environment that is known.
+fn display(e: &Evidence) -> Option<&str> {
+    let in_env = || e.env.iter().find(|(name, _)| name == "DISPLAY").map(|(_, value)| &**value);
+    e.display.given.as_deref().or_else(in_env)
+}
+
+fn display_given(e: &Evidence) -> Option<bool> {
+    match display(e) {
+        Some(value) => Some(!value.is_empty()),
+        None if e.env.is_empty() => None,
+        None => Some(false),
+    }
+}
+
+/// `host:0` goes over TCP; `:0` and `unix:0` do not (X(7), DISPLAY NAMES).
+fn over_tcp(e: &Evidence) -> Option<bool> {
+    match display(e).filter(|value| !value.is_empty()) {
+        Some(value) => {
+            let host = value.rsplit_once(':').map_or("", |(host, _)| host);
+            Some(!host.is_empty() && host != "unix" && !host.starts_with("unix/"))
+        }
+        None => e.engine.map(|engine| engine == EngineKind::PodApplication),
+    }
+}
+
+fn oom_killed(e: &Evidence) -> Option<bool> {
+    let told = e.cluster.container_reason.as_deref() == Some("OOMKilled");
+    if told { Some(true) } else { e.oom_killed }
+}
+
+fn a_person(who: &str) -> bool {
+    who.contains("user") || who.contains("panel")
+}
+
+fn the_node(who: &str) -> bool {
+    ["node", "kubelet", "eviction", "cluster"].iter().any(|word| who.contains(word))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_display_with_a_host_goes_over_tcp() {
+        for (value, tcp) in
+            [(":0", false), ("unix:0", false), ("10.0.0.5:0", true), ("[::1]:0", true)]
+        {
+            let mut e = Evidence::default();
+            e.display.given = Some(value.into());
+            assert_eq!(Fact::DisplayOverTcp.holds(&e), Some(tcp), "{value}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_known_is_neither_yes_nor_no() {
+        let nothing = Evidence::default();
+        for fact in
+            [Fact::Failed, Fact::NoWindow, Fact::Remote, Fact::Signal(9), Fact::DisplayGiven]
+        {
+            assert_eq!(fact.holds(&nothing), None, "{fact:?}");
+        }
+    }
+
+    #[test]
+    fn a_program_with_a_window_that_was_stopped_ran_well() {
+        let e = Evidence {
+            had_window: Some(true),
+            exit: Some(Exit::Code(143)),
+            stopped_by: Some("a user".into()),
+            ..Evidence::default()
+        };
+        assert_eq!(Fact::RanWell.holds(&e), Some(true));
+        assert_eq!(Fact::Failed.holds(&e), Some(false));
+    }
+}

@@ -1,0 +1,105 @@
+//! The language of patterns: literal text, `*` for anything within the line (and what it stood for
+//! can be told), `^` at its start for the line's start, `$` at its end for the line's end. Letters
+//! match in both cases.
+//!
+//! No regular expressions: a table that many people extend must not be able to take long, and
+//! every pattern needs a literal piece that a single pass over the log looks for.
+
+/// Longest text that stands in for a `*`, in bytes, when it is told.
+const CAPTURE_BYTES_MAX: usize = 160;
+
+/// Its literal pieces, in order.
+pub(super) fn pieces(pattern: &'static str) -> impl Iterator<Item = &'static str> {
+    pattern.trim_start_matches('^').trim_end_matches('$').split('*').filter(|p| !p.is_empty())
+}
+
+/// The piece that is looked for first: the longest one, it is the rarest.
+pub(super) fn anchor(pattern: &'static str) -> &'static str {
+    pieces(pattern).max_by_key(|piece| piece.len()).unwrap_or("")
+}
+
+/// Whether a line has the pattern; what its stars stood for.
+pub(super) fn matches(pattern: &str, line: &[u8]) -> Option<Vec<String>> {
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    let (at_start, pattern) = match pattern.strip_prefix('^') {
+        Some(rest) => (true, rest),
+        None => (false, pattern),
+    };
+    let (at_end, pattern) = match pattern.strip_suffix('$') {
+        Some(rest) => (true, rest),
+        None => (false, pattern),
+    };
+    let mut captures = Vec::new();
+    let mut at = 0;
+    for (number, piece) in pattern.split('*').enumerate() {
+        let piece = piece.as_bytes();
+        let found = if number == 0 && at_start {
+            starts(line, piece).then_some(0)?
+        } else {
+            at + find(&line[at..], piece)?
+        };
+        if number > 0 {
+            captures.push(told(&line[at..found]));
+        }
+        at = found + piece.len();
+    }
+    if pattern.ends_with('*') {
+        captures.pop();
+        captures.push(told(&line[at..]));
+        return Some(captures);
+    }
+    (!at_end || at == line.len()).then_some(captures)
+}
+
+/// Where `piece` is in `text`, letters in either case.
+pub(super) fn find(text: &[u8], piece: &[u8]) -> Option<usize> {
+    let Some((&first, rest)) = piece.split_first() else { return Some(0) };
+    let last = text.len().checked_sub(piece.len())?;
+    let (lower, upper) = (first.to_ascii_lowercase(), first.to_ascii_uppercase());
+    memchr::memchr2_iter(lower, upper, &text[..=last])
+        .find(|at| text[at + 1..at + piece.len()].eq_ignore_ascii_case(rest))
+}
+
+fn starts(text: &[u8], piece: &[u8]) -> bool {
+    text.get(..piece.len()).is_some_and(|head| head.eq_ignore_ascii_case(piece))
+}
+
+fn told(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(&bytes[..bytes.len().min(CAPTURE_BYTES_MAX)]);
+    let text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    text.trim_matches(|c: char| c.is_whitespace() || "'\"`.,:;".contains(c)).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(pattern: &str, line: &str, expected: Option<&[&str]>) {
+        let found = matches(pattern, line.as_bytes());
+        let expected = expected.map(|e| e.iter().map(|s| (*s).to_owned()).collect::<Vec<_>>());
+        assert_eq!(found, expected, "{pattern:?} on {line:?}");
+    }
+
+    #[test]
+    fn stars_stand_for_text_in_order_and_are_told() {
+        check("cannot open display", "xterm: Cannot open display: :0", Some(&[]));
+        check("open display:*", "cannot open display: :0\r", Some(&["0"]));
+        check("libraries: *: cannot", "x: libraries: liba.so.1: cannot", Some(&["liba.so.1"]));
+        check("b*a", "a b", None);
+        check("the *was*", "the cat was 'here'", Some(&["cat", "here"]));
+    }
+
+    #[test]
+    fn anchors_tie_a_pattern_to_the_lines_start_and_end() {
+        check("^Killed$", "Killed", Some(&[]));
+        check("^Killed$", "Killed by", None);
+        check("^Killed$", "I was Killed", None);
+        check("Killed$", "", None);
+    }
+
+    #[test]
+    fn the_rarest_piece_is_looked_for() {
+        assert_eq!(anchor("^exec*file not found*path"), "file not found");
+    }
+}

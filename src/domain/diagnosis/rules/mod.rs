@@ -1,0 +1,39 @@
+//! The table of rules, by family. To add one: `docs/diagnosis.md`.
+
+mod chromium;
+mod display;
+mod files;
+mod gl;
+mod images;
+mod kubernetes;
+mod memory;
+mod process;
+mod shm;
+mod toolkits;
+
+use super::rule::Rule;
+
+/// The families, in the order of the table.
+pub const FAMILIES: [(&str, &[Rule]); 10] = [
+    ("shm", shm::RULES),
+    ("display", display::RULES),
+    ("toolkits", toolkits::RULES),
+    ("chromium", chromium::RULES),
+    ("gl", gl::RULES),
+    ("process", process::RULES),
+    ("files", files::RULES),
+    ("memory", memory::RULES),
+    ("images", images::RULES),
+    ("kubernetes", kubernetes::RULES),
+];
+
+/// All rules, in the order of the table.
+pub fn all() -> impl Iterator<Item = &'static Rule> {
+    FAMILIES.into_iter().flat_map(|(_, rules)| rules)
+}
+
+/// A rule's place in the table.
+#[must_use]
+pub fn place(rule: &Rule) -> usize {
+    all().position(|other| other.name == rule.name).unwrap_or(usize::MAX)
+}

@@ -1,0 +1,134 @@
+//! MIT-SHM: the X server cannot see, or wrongly sees, the program's shared memory.
+
+use crate::domain::diagnosis::cause::Cause;
+use crate::domain::diagnosis::fact::Fact;
+use crate::domain::diagnosis::rule::{BLANK, Confidence, Offer, Rule, Weight};
+
+const ADVICE: &str = "MIT-SHM needs the IPC namespace and the uid of the X server, and its unix socket. Set the label \
+     `oc.containerengine` to `ephemeral_container`; where it must stay a pod and its toolkit has a switch, set \
+     QT_XCB_NO_MITSHM=1, QT_X11_NO_MITSHM=1, J2D_USE_MITSHM=false and NO_AWT_MITSHM=1. Inside the desktop pod give \
+     DISPLAY=:0 (not an address) and the uid of Xvnc. Last resort: start Xvnc with `-extension MIT-SHM`. \
+     `deskd probe` shows what works.";
+
+const SENTENCE: &str = "The program draws through memory that it shares with the X server, and from where it runs the X \
+     server cannot see that memory.";
+
+const BASE: Rule = Rule {
+    cause: Cause::ShmRefused,
+    weight: Weight::LastWords,
+    confidence: Confidence::Certain,
+    sentence: SENTENCE,
+    advice: ADVICE,
+    offer: Offer::SharedMemory,
+    ..BLANK
+};
+
+pub(super) const RULES: &[Rule] = &[
+    Rule {
+        name: "shm-put-image-bad-value",
+        cause: Cause::ShmWrongMemory,
+        any: &["X Error of failed request:*BadValue", "The error was 'BadValue"],
+        near: &[
+            "X_ShmPutImage",
+            "(MIT-SHM) minor_code 3",
+            "request_code 130 minor_code 3",
+            "request_code 131 minor_code 3",
+        ],
+        sentence: "The X server drew from memory of another IPC namespace: a segment there has the same number, and \
+                   is too small for the picture.",
+        source: "libX11 1.8 XlibInt.c, libXext 1.3 XShm.c; xserver 21.1 Xext/shm.c",
+        ..BASE
+    },
+    Rule {
+        name: "shm-attach-refused",
+        any: &[
+            "X Error of failed request:*BadAccess",
+            "X Error of failed request:*BadRequest",
+            "X Error of failed request:*BadMatch",
+        ],
+        near: &["X_ShmAttach", "opcode*(MIT-SHM)"],
+        source: "libX11 1.8 XlibInt.c _XPrintDefaultError, libXext 1.3 XShm.c",
+        ..BASE
+    },
+    Rule {
+        name: "shm-bad-segment",
+        any: &["X Error of failed request:*BadShmSeg"],
+        source: "libX11 1.8 XlibInt.c, libXext 1.3 XShm.c error_list",
+        ..BASE
+    },
+    Rule {
+        name: "shm-gdk",
+        any: &["The error was 'BadShmSeg"],
+        source: "GDK 2.24 and 3.24 gdkmain-x11.c/gdkerrors (`received an X Window System error`)",
+        ..BASE
+    },
+    Rule {
+        name: "shm-gdk-attach",
+        any: &["The error was 'BadAccess", "The error was 'BadRequest", "The error was 'BadMatch"],
+        near: &["(MIT-SHM)", "request_code 130 minor_code 1", "request_code 131 minor_code 1"],
+        source: "GDK 3.24 gdkmain-x11.c gdk_x_error",
+        ..BASE
+    },
+    Rule {
+        name: "shm-qt4",
+        any: &["X Error: BadShmSeg"],
+        offer: Offer::ShmSwitch,
+        source: "Qt 4.8 qapplication_x11.cpp qt_x_errhandler",
+        ..BASE
+    },
+    Rule {
+        name: "shm-qt4-attach",
+        any: &["X Error: BadAccess", "X Error: BadRequest", "X Error: BadMatch"],
+        near: &["(MIT-SHM)"],
+        offer: Offer::ShmSwitch,
+        source: "Qt 4.8 qapplication_x11.cpp qt_x_errhandler",
+        ..BASE
+    },
+    Rule {
+        name: "shm-qt5",
+        any: &["QXcbConnection: XCB error:*MIT-SHM"],
+        weight: Weight::Complaint,
+        confidence: Confidence::Likely,
+        offer: Offer::ShmSwitch,
+        source: "Qt 5.15 and 6 qxcbconnection.cpp printXcbError",
+        ..BASE
+    },
+    Rule {
+        name: "shm-segment-not-attached",
+        any: &[
+            "XShmAttach failed",
+            "XShmAttach() failed",
+            "Failed to attach shared memory",
+            "failed to attach to shared memory",
+            "Shared memory error*disabling",
+            "error attaching shared memory*X server",
+            "Shared memory*failed*attach*",
+        ],
+        weight: Weight::Noise,
+        confidence: Confidence::Possible,
+        needs: &[Fact::Failed],
+        source: "mpv 0.35 vo_x11.c and vo_xv.c, VirtualGL 2 fbx.c, ffmpeg xcbgrab, wine 8 winex11 xvidmode/bitblt",
+        ..BASE
+    },
+    Rule {
+        name: "shm-error-survived",
+        any: &["BadShmSeg", "error_code 128 request_code 13*minor_code 3"],
+        weight: Weight::Always,
+        source: "mpv 0.35 x11_common.c and others with an error handler that goes on; error 128 is the first of MIT-SHM on \
+                 Xvnc 1.12 and Xorg 21.1",
+        ..BASE
+    },
+    Rule {
+        name: "shm-xcb",
+        any: &[
+            "Cannot get the image data event_error: *error_code:128",
+            "xcb_shm_attach*fail",
+            "xcb_shm_put_image*fail",
+            "cannot attach*xshm",
+        ],
+        weight: Weight::Noise,
+        confidence: Confidence::Likely,
+        source: "xcb programs (ffmpeg, VLC 3 xcb_x11, i3lock)",
+        ..BASE
+    },
+];

@@ -1,0 +1,232 @@
+//! One pass over a text for the anchors of all patterns: Wu and Manber's algorithm (University of
+//! Arizona, TR-94-17) with blocks of four bytes, letters in either case.
+//!
+//! A table says for each block how far the next anchor's end is away at least, so most bytes are
+//! never looked at: 10 MB take some milliseconds. Of each anchor the pass looks for the window of
+//! the rarest bytes.
+
+use std::sync::LazyLock;
+
+use super::rule::Rule;
+use super::{pattern, rules};
+
+/// Bytes of an anchor that the pass looks for; no anchor is shorter.
+pub(super) const WINDOW_BYTES: usize = 8;
+/// Bytes of a block.
+const BLOCK_BYTES: usize = 4;
+/// Bits of a block's hash.
+const HASH_BITS: u32 = 14;
+/// Letters from the most frequent in English texts on; a space is before all of them.
+const FREQUENT_FIRST: &[u8] = b" etaoinsrhldcumfpgwybvkxjqz";
+/// What many lines of logs have: a window had better not end in it.
+const FREQUENT_WORDS: &[u8] =
+    b"error failed to cannot warning could not connect found /home/ unable no such file or \
+    directory resource killed permission denied invalid message object bus time missing request";
+/// Clears in four letters the bit in which their cases differ.
+const FOLD: u32 = 0xdfdf_dfdf;
+/// Occurrences of one pattern's anchor that are looked at in one text.
+const OCCURRENCES_MAX: u32 = 64;
+
+/// A pattern that matched.
+#[derive(Debug, Clone)]
+pub(super) struct Hit {
+    pub(super) rule: &'static Rule,
+    /// Where in the text its anchor is.
+    pub(super) at: usize,
+    /// What its stars stood for.
+    pub(super) captures: Vec<String>,
+}
+
+struct Anchor {
+    rule: &'static Rule,
+    pattern: &'static str,
+    text: &'static [u8],
+    /// Where in `text` its window begins.
+    window: usize,
+}
+
+struct Scanner {
+    anchors: Vec<Anchor>,
+    /// How far the window may be moved when it ends in this block.
+    shifts: Vec<u8>,
+    /// Every anchor's window; sorted.
+    windows: Vec<Window>,
+    /// Where in `windows` those with this last block begin.
+    first: Vec<u16>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Window {
+    /// Hash of its last block.
+    block: u16,
+    /// Its bytes, folded.
+    folded: u64,
+    /// The anchor it is of.
+    anchor: u16,
+}
+
+static SCANNER: LazyLock<Scanner> = LazyLock::new(Scanner::new);
+
+/// Every rule that has a pattern in the text, each once, at its first place.
+pub(super) fn scan(text: &[u8], accepts: impl Fn(&Rule, usize) -> bool) -> Vec<Hit> {
+    SCANNER.scan(text, accepts)
+}
+
+impl Scanner {
+    fn new() -> Self {
+        let mut scanner = Self {
+            anchors: Vec::new(),
+            shifts: vec![(WINDOW_BYTES - BLOCK_BYTES + 1) as u8; 1 << HASH_BITS],
+            windows: Vec::new(),
+            first: vec![0; 1 << HASH_BITS],
+        };
+        for rule in rules::all() {
+            for pattern in rule.any {
+                scanner.add(rule, pattern);
+            }
+        }
+        scanner.windows.sort_unstable();
+        for (place, window) in scanner.windows.iter().enumerate().rev() {
+            scanner.first[usize::from(window.block)] = place as u16;
+        }
+        scanner
+    }
+
+    fn add(&mut self, rule: &'static Rule, pattern: &'static str) {
+        let text = pattern::anchor(pattern).as_bytes();
+        let windows = text.windows(WINDOW_BYTES).enumerate();
+        let Some((start, window)) = windows.min_by_key(|(_, window)| frequency(window)) else {
+            return;
+        };
+        for end in BLOCK_BYTES..=WINDOW_BYTES {
+            let shift = &mut self.shifts[block(&window[end - BLOCK_BYTES..])];
+            *shift = (*shift).min((WINDOW_BYTES - end) as u8);
+        }
+        let block = block(&window[WINDOW_BYTES - BLOCK_BYTES..]) as u16;
+        let anchor = self.anchors.len() as u16;
+        self.windows.push(Window { block, folded: folded(window), anchor });
+        self.anchors.push(Anchor { rule, pattern, text, window: start });
+    }
+
+    fn scan(&self, text: &[u8], accepts: impl Fn(&Rule, usize) -> bool) -> Vec<Hit> {
+        let mut hits: Vec<Hit> = Vec::new();
+        let mut seen = vec![0; self.anchors.len()];
+        // The window's last block begins here.
+        let mut at = WINDOW_BYTES - BLOCK_BYTES;
+        while let Some(rest) = text.get(at..).filter(|rest| rest.len() >= BLOCK_BYTES) {
+            let block = block(rest);
+            let shift = self.shifts[block];
+            if shift > 0 {
+                at += usize::from(shift);
+                continue;
+            }
+            let window = at + BLOCK_BYTES - WINDOW_BYTES;
+            let here = folded(&text[window..]);
+            for found in self.ending_in(block as u16).filter(|found| found.folded == here) {
+                self.look(usize::from(found.anchor), text, window, &mut seen, &accepts, &mut hits);
+            }
+            at += 1;
+        }
+        hits
+    }
+
+    fn ending_in(&self, block: u16) -> impl Iterator<Item = &Window> {
+        let from = usize::from(self.first[usize::from(block)]);
+        self.windows[from..].iter().take_while(move |window| window.block == block)
+    }
+
+    fn look(
+        &self,
+        number: usize,
+        text: &[u8],
+        window: usize,
+        seen: &mut [u32],
+        accepts: &impl Fn(&Rule, usize) -> bool,
+        hits: &mut Vec<Hit>,
+    ) {
+        let anchor = &self.anchors[number];
+        if seen[number] >= OCCURRENCES_MAX {
+            return;
+        }
+        let Some(at) = window.checked_sub(anchor.window) else { return };
+        let here = text.get(at..at + anchor.text.len());
+        if !here.is_some_and(|here| here.eq_ignore_ascii_case(anchor.text)) {
+            return;
+        }
+        seen[number] += 1;
+        if hits.iter().any(|hit| std::ptr::eq(hit.rule, anchor.rule)) {
+            seen[number] = OCCURRENCES_MAX;
+            return;
+        }
+        let (_, line) = super::log::line_at(text, at);
+        if anchor.rule.never.iter().any(|word| pattern::find(line, word.as_bytes()).is_some()) {
+            return;
+        }
+        if let Some(captures) = pattern::matches(anchor.pattern, line)
+            && accepts(anchor.rule, at)
+        {
+            hits.push(Hit { rule: anchor.rule, at, captures });
+        }
+    }
+}
+
+/// Hash of the first four bytes of `text`, without the bit in which a letter's cases differ.
+fn block(text: &[u8]) -> usize {
+    let Some(bytes) = text.first_chunk::<BLOCK_BYTES>() else { return 0 };
+    let folded = u32::from_le_bytes(*bytes) & FOLD;
+    // Fibonacci hashing: 2 to the 32 by the golden ratio.
+    (folded.wrapping_mul(0x9e37_79b1) >> (u32::BITS - HASH_BITS)) as usize
+}
+
+/// The first eight bytes of `text`, folded alike.
+fn folded(text: &[u8]) -> u64 {
+    let fold = u64::from(FOLD) << 32 | u64::from(FOLD);
+    text.first_chunk::<WINDOW_BYTES>().map_or(0, |bytes| u64::from_le_bytes(*bytes) & fold)
+}
+
+/// How frequent it is in logs: its bytes together, and much more when it ends as words do that
+/// many lines have.
+fn frequency(window: &[u8]) -> usize {
+    let of = |byte: &u8| {
+        let place = FREQUENT_FIRST.iter().position(|known| *known == byte.to_ascii_lowercase());
+        place.map_or(0, |place| FREQUENT_FIRST.len() - place)
+    };
+    let end = &window[WINDOW_BYTES - BLOCK_BYTES..];
+    let common = FREQUENT_WORDS.windows(BLOCK_BYTES).any(|word| word.eq_ignore_ascii_case(end));
+    window.iter().map(of).sum::<usize>() + usize::from(common) * usize::from(u16::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_anchor_is_too_short_to_be_found() {
+        for rule in rules::all() {
+            for pattern in rule.any {
+                let anchor = pattern::anchor(pattern);
+                assert!(anchor.len() >= WINDOW_BYTES, "{}: {pattern:?}: {anchor:?}", rule.name);
+            }
+        }
+    }
+
+    #[test]
+    fn an_anchor_is_found_wherever_it_is_and_in_either_case() {
+        for rule in rules::all() {
+            for pattern in rule.any {
+                let anchor = pattern::anchor(pattern).to_uppercase();
+                for before in 0..8 {
+                    let text = format!("{}{anchor}", "x".repeat(before));
+                    let found = std::cell::Cell::new(false);
+                    let note = |other: &Rule, at: usize| {
+                        found.set(found.get() || (std::ptr::eq(other, rule) && at == before));
+                        false
+                    };
+                    let whole = pattern::matches(pattern, text.as_bytes()).is_some();
+                    scan(text.as_bytes(), note);
+                    assert!(found.get() || !whole, "{pattern:?} at {before}");
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! The rules against the corpus of real failures (`tests/fixtures/failures`): recall and precision
+//! of both halves are printed, and rules that fire on healthy programs in `read/` fail the test. The author of
+//! the rules read `read/` alone; `held-out/` is only measured, and printed.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+#![expect(clippy::disallowed_methods, reason = "a test starts the program it is about")]
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use assert_cmd::cargo::cargo_bin;
+use deskd::domain::diagnosis::evidence::{LOG_END_BYTES_MAX, LOG_START_BYTES_MAX};
+use deskd::domain::diagnosis::{Cause, Diagnosis, Evidence, Log, diagnose, rules};
+use deskd::exit::Exit;
+use serde::Deserialize;
+use serde_json::Value;
+
+/// Lowest share of the cases in `read/` whose cause must be told, in percent.
+const READ_RECALL_PERCENT_MIN: usize = 95;
+/// Longest time for 10 MB, optimized.
+const TEN_MB_MS_MAX: u64 = 20;
+/// How much slower a build without optimization may be, on a machine that is busy with other tests.
+const UNOPTIMIZED_TIMES: u64 = 100;
+
+/// `case.json`.
+#[derive(Debug, Deserialize)]
+struct Case {
+    #[serde(default)]
+    situation: String,
+    /// Absent: the program ran well.
+    cause: Option<Cause>,
+    #[serde(default)]
+    also_acceptable: Vec<Cause>,
+    #[serde(default)]
+    evidence: Evidence,
+}
+
+#[derive(Debug, Default)]
+struct Score {
+    failures: usize,
+    told: usize,
+    right: usize,
+    healthy: usize,
+    complaints: Vec<String>,
+    false_alarms: Vec<String>,
+}
+
+fn corpus(half: &str) -> Vec<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/failures").join(half);
+    let mut found = Vec::new();
+    let mut left = vec![root];
+    while let Some(directory) = left.pop() {
+        for entry in std::fs::read_dir(&directory).into_iter().flatten() {
+            let path = entry.unwrap().path();
+            if path.join("case.json").is_file() {
+                found.push(path);
+            } else if path.is_dir() {
+                left.push(path);
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+fn diagnosed(directory: &Path) -> (Case, Diagnosis) {
+    let case = std::fs::read(directory.join("case.json")).unwrap();
+    let case: Case = serde_json::from_slice(&case)
+        .unwrap_or_else(|error| panic!("{}: {error}", directory.display()));
+    let log = std::fs::read(directory.join("log")).unwrap_or_default();
+    // As a task's log is looked at.
+    let start = &log[..log.len().min(LOG_START_BYTES_MAX)];
+    let end = &log[start.len().max(log.len().saturating_sub(LOG_END_BYTES_MAX))..];
+    let diagnosis = diagnose(&Log { start, end }, &case.evidence);
+    (case, diagnosis)
+}
+
+/// Nothing fired, or only that it was stopped, which is no failure.
+fn well(diagnosis: &Diagnosis) -> bool {
+    matches!(diagnosis.cause, None | Some(Cause::StoppedByUser | Cause::StoppedByDeskd))
+        && diagnosis.others.is_empty()
+}
+
+fn measure(half: &str) -> Score {
+    let mut score = Score::default();
+    for directory in corpus(half) {
+        let (case, diagnosis) = diagnosed(&directory);
+        let name = directory.file_name().unwrap().to_string_lossy().into_owned();
+        let Some(cause) = case.cause else {
+            score.healthy += 1;
+            if !well(&diagnosis) {
+                score.false_alarms.push(format!("{name}: {diagnosis:#?}"));
+            }
+            continue;
+        };
+        score.failures += 1;
+        score.told += usize::from(diagnosis.cause.is_some());
+        let right = diagnosis
+            .cause
+            .is_some_and(|told| told == cause || case.also_acceptable.contains(&told));
+        score.right += usize::from(right);
+        if !right {
+            let told = diagnosis.cause.map_or("nothing", Cause::as_str);
+            let line = format!("{name}: told {told}, is {} ({})", cause.as_str(), case.situation);
+            score.complaints.push(line);
+        }
+    }
+    score
+}
+
+fn percent(part: usize, whole: usize) -> usize {
+    (part * 100).checked_div(whole).unwrap_or(100)
+}
+
+fn print(half: &str, score: &Score) {
+    let told = score.told + score.false_alarms.len();
+    println!(
+        "{half}: {} failures, recall {} %, precision {} %; {} healthy, {} false alarms",
+        score.failures,
+        percent(score.right, score.failures),
+        percent(score.right, told),
+        score.healthy,
+        score.false_alarms.len(),
+    );
+}
+
+#[test]
+fn real_failures_are_told_and_healthy_programs_are_left_alone() {
+    let read = measure("read");
+    print("read", &read);
+    let held_out = measure("held-out");
+    print("held-out", &held_out);
+    for complaint in &read.complaints {
+        println!("  {complaint}");
+    }
+    let recall = percent(read.right, read.failures);
+    assert!(recall >= READ_RECALL_PERCENT_MIN, "{recall} %: {:#?}", read.complaints);
+    assert!(read.false_alarms.is_empty(), "{}", read.false_alarms.join("\n"));
+}
+
+#[test]
+fn ten_megabytes_are_diagnosed_at_once() {
+    let line = b"[1234:5678:0101/000000.000:INFO:CONSOLE(1)] \"cannot find the error of a failed thing\", source: x\n";
+    let mut log = line.repeat(10_000_000 / line.len());
+    log.extend_from_slice(b"terminate called after throwing an instance of 'std::bad_alloc'\n");
+    let failed =
+        Evidence { exit: Some(deskd::domain::task::Exit::Code(134)), ..Evidence::default() };
+    let mut best = Duration::MAX;
+    for _ in 0..3 {
+        let start = Instant::now();
+        let diagnosis = diagnose(&Log::whole(&log), &failed);
+        best = best.min(start.elapsed());
+        assert_eq!(diagnosis.cause, Some(Cause::AllocationFailed));
+    }
+    let slower = if cfg!(debug_assertions) { UNOPTIMIZED_TIMES } else { 1 };
+    println!("10 MB: {best:?}");
+    assert!(best < Duration::from_millis(TEN_MB_MS_MAX * slower), "{best:?}");
+}
+
+#[test]
+fn the_documentation_has_every_cause_and_every_rule() {
+    let docs = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/diagnosis.md");
+    let docs = std::fs::read_to_string(docs).unwrap();
+    for cause in Cause::ROOTS_FIRST {
+        let names: Vec<_> = rules::all()
+            .filter(|rule| rule.cause == cause)
+            .map(|rule| format!("`{}`", rule.name))
+            .collect();
+        let row = format!("| `{}` | {} |", cause.as_str(), names.join(", "));
+        assert!(docs.contains(&row), "docs/diagnosis.md lacks this row:\n{row}");
+    }
+}
+
+fn run(args: &[&str], stdin: &[u8]) -> Output {
+    let mut command = Command::new(cargo_bin("deskd"));
+    command.env_clear().arg("diagnose").args(args);
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(stdin).unwrap();
+    child.wait_with_output().unwrap()
+}
+
+#[track_caller]
+fn told(output: &Output, exit: Exit) -> String {
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(exit as i32), "{stderr}");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+#[test]
+fn a_log_is_diagnosed_without_a_daemon_with_sentence_proof_and_advice() {
+    let text = told(&run(&["-"], b"hello\nxterm: Xt error: Can't open display: :0\n"), Exit::Ok);
+    assert!(text.starts_with("The program cannot reach the X display"), "{text}");
+    assert!(text.contains("  line 2: xterm: Xt error: Can't open display: :0\n"), "{text}");
+    assert!(text.contains("display_not_listening (likely, rule display-not-reached)"), "{text}");
+    assert!(text.contains("X11LISTEN=tcp"), "{text}");
+    let text = told(&run(&["-"], b"all is well\n"), Exit::Unhealthy);
+    assert!(text.contains("no known cause fits"), "{text}");
+    told(&run(&["/nowhere/log"], b""), Exit::NotFound);
+}
+
+#[test]
+fn segments_of_a_container_log_and_evidence_are_read_and_json_is_printed() {
+    let dir = tempfile::tempdir().unwrap();
+    let (log, evidence) = (dir.path().join("log"), dir.path().join("evidence.json"));
+    std::fs::create_dir(&log).unwrap();
+    std::fs::write(log.join("00"), "2026-11-24T05:30:26.1Z stderr P The error was 'Bad\n").unwrap();
+    std::fs::write(log.join("01"), "2026-11-24T05:30:26.1Z stderr F ShmSeg (invalid)'.\n").unwrap();
+    std::fs::write(&evidence, r#"{"engine": "pod_application", "exit": {"code": 1}}"#).unwrap();
+    let args = [log.to_str().unwrap(), "--evidence", evidence.to_str().unwrap(), "-o", "json"];
+    let json: Value = serde_json::from_str(&told(&run(&args, b""), Exit::Ok)).unwrap();
+    assert_eq!(json[0]["cause"], "shm_refused");
+    assert_eq!(json[0]["proof"][0]["place"]["line"], 1);
+    assert_eq!(json[0]["remedy"]["engine"], "ephemeral_container");
+    std::fs::write(&evidence, r#"{"exitcode": 1}"#).unwrap();
+    told(&run(&args, b""), Exit::Usage);
+}

@@ -1,0 +1,65 @@
+//! `deskd doctor` beside a real X server, and where there is none.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
+use std::process::Command;
+
+use assert_cmd::cargo::cargo_bin;
+use serde_json::Value;
+
+use crate::support::xvnc::{Xvnc, available};
+
+/// The findings, and the exit code.
+fn examine(env: &[(&str, &str)]) -> (Vec<Value>, Option<i32>) {
+    let home = tempfile::tempdir().unwrap();
+    let state = home.path().join("state");
+    let output = Command::new(cargo_bin("deskd"))
+        .args(["doctor", "-o", "json"])
+        .env_clear()
+        .env("HOME", home.path())
+        .env("DESKD_STATE_DIR", state)
+        .env("DESKD_LISTEN", "none")
+        .envs(env.iter().copied())
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    let findings = serde_json::from_str(&text).unwrap_or_else(|_| panic!("{text}{stderr}"));
+    (findings, output.status.code())
+}
+
+fn state<'a>(findings: &'a [Value], topic: &str) -> &'a str {
+    let finding = findings.iter().find(|finding| finding["topic"] == topic).unwrap();
+    finding["state"].as_str().unwrap()
+}
+
+#[test]
+fn a_display_that_works_is_told_with_its_cookie_and_a_server_of_another_user_too() {
+    if !available() {
+        return;
+    }
+    let server = Xvnc::start();
+    let authority = server.authority();
+    let display = server.display();
+    let (findings, _) =
+        examine(&[("DISPLAY", &display), ("XAUTHORITY", authority.to_str().unwrap())]);
+    for topic in ["display", "display over TCP", "cookie", "shared memory by descriptor", "home"] {
+        assert_eq!(state(&findings, topic), "works", "{findings:#?}");
+    }
+    // The server runs as the pod's user and this test as root, so a private segment is refused.
+    assert_eq!(state(&findings, "shared memory"), "wrong", "{findings:#?}");
+    let another = "0123456789abcdef0123456789abcdef";
+    let (findings, exit) = examine(&[("DISPLAY", &display), ("XAUTH_KEY", another)]);
+    assert_eq!((state(&findings, "cookie"), exit), ("wrong", Some(1)), "{findings:#?}");
+}
+
+#[test]
+fn without_a_display_it_says_what_to_change_and_exits_1() {
+    let (findings, exit) = examine(&[("DISPLAY", ":4242")]);
+    assert_eq!(exit, Some(1));
+    assert_eq!(state(&findings, "display"), "wrong");
+    for finding in findings.iter().filter(|finding| finding["state"] != "works") {
+        assert_ne!(finding["change"], "", "{finding}");
+        assert_ne!(finding["command"], "", "{finding}");
+    }
+}
