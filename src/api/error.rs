@@ -68,6 +68,9 @@ pub enum ApiError {
         /// One sentence.
         message: String,
     },
+    /// A task that has not failed.
+    #[error("task `{0}` has no diagnosis: it has not failed, or somebody stopped it")]
+    NoDiagnosis(String),
     /// An image cannot be pulled.
     #[error(transparent)]
     Pull(#[from] PullError),
@@ -163,6 +166,7 @@ impl ApiError {
             Self::UnknownTask(_)
             | Self::Stop(StopError::UnknownTask(_))
             | Self::Remove(RemoveError::UnknownTask(_)) => (S::NOT_FOUND, "unknown_task"),
+            Self::NoDiagnosis(_) => (StatusCode::NOT_FOUND, "no_diagnosis"),
             Self::Pull(PullError::NoImage(_)) => (StatusCode::CONFLICT, "no_image"),
             Self::Pull(PullError::Kubernetes(_)) => {
                 (StatusCode::SERVICE_UNAVAILABLE, "kubernetes_unavailable")

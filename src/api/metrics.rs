@@ -45,6 +45,11 @@ struct Word {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CauseLabel {
+    cause: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RequestLabels {
     door: &'static str,
     status: &'static str,
@@ -72,6 +77,7 @@ pub struct Counters {
     requests: Family<RequestLabels, Counter>,
     launches: Family<Word, Counter>,
     exits: Family<Word, Counter>,
+    causes: Family<CauseLabel, Counter>,
     runs: Counter,
     first_window: Histogram,
     log_bytes: Counter,
@@ -84,6 +90,7 @@ impl Default for Counters {
             requests: Family::default(),
             launches: Family::default(),
             exits: Family::default(),
+            causes: Family::default(),
             runs: Counter::default(),
             first_window: Histogram::new(FIRST_WINDOW_S),
             log_bytes: Counter::default(),
@@ -160,6 +167,7 @@ impl Counters {
         r.register("http_requests", "Requests to /v1 answered", self.requests.clone());
         r.register("launches", "Launches over the API by outcome", self.launches.clone());
         r.register("task_runs", "Runs of tasks that began", self.runs.clone());
+        r.register("task_causes", "Runs of tasks that failed, by cause", self.causes.clone());
         r.register("task_exits", "Runs of tasks that ended, by kind", self.exits.clone());
         r.register(
             "first_window_seconds",
@@ -277,6 +285,9 @@ impl History {
         if new_ends > 0 {
             let kind = task.exit.as_ref().map_or("unseen", exit_word);
             counters.exits.get_or_create(&Word { kind }).inc();
+            if let Some(cause) = task.diagnosis.as_ref().and_then(|found| found.cause) {
+                counters.causes.get_or_create(&CauseLabel { cause: cause.as_str() }).inc();
+            }
         }
         if new_ends > 1 {
             let unseen = counters.exits.get_or_create_owned(&Word { kind: "unseen" });

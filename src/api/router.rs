@@ -63,6 +63,7 @@ fn v1_routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(tasks::get_task, tasks::remove))
         .routes(routes!(tasks::stop))
         .routes(routes!(tasks::wait))
+        .routes(routes!(tasks::diagnosis))
         .routes(routes!(tasks::env))
         .routes(routes!(log_text::log_text))
         .routes(routes!(log_stream::stream_log))

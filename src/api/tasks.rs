@@ -15,6 +15,7 @@ use super::error::{ApiError, ErrorBody, wait_limit};
 use super::extract::{Json, OptionalJson, Query, task_id};
 use super::limits::{GRACE_MS_MAX, IDEMPOTENCY_KEY_BYTES_MAX, WAIT_MS_MAX};
 use super::state::ApiState;
+use crate::domain::diagnosis::Diagnosis;
 use crate::domain::id::AppId;
 use crate::domain::plan::{EngineKind, LaunchSpec};
 use crate::domain::redact::EnvVar;
@@ -34,6 +35,21 @@ pub struct Launch {
     /// The engine to insist on; absent: deskd chooses.
     #[serde(default)]
     engine: Option<EngineKind>,
+}
+
+/// Why a task failed.
+#[utoipa::path(get, path = "/v1/tasks/{id}/diagnosis", tag = "tasks",
+    params(("id" = String, Path, description = "Task")),
+    responses((status = 200, description = "The cause, its proof, and what to do", body = Diagnosis),
+              (status = 404, description = "Unknown, or `no_diagnosis`: it has not failed, or was stopped", body = ErrorBody)))]
+pub async fn diagnosis(
+    State(state): State<ApiState>,
+    Path(id): Path<String>,
+) -> Result<axum::Json<Diagnosis>, ApiError> {
+    let snapshot = state.handle.snapshot();
+    let task = snapshot.task(&task_id(&id)?).ok_or_else(|| ApiError::UnknownTask(id.clone()))?;
+    let found = task.diagnosis.as_deref().cloned();
+    found.map(axum::Json).ok_or(ApiError::NoDiagnosis(id))
 }
 
 /// Launch an application; its process exists when this answers.

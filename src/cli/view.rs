@@ -6,6 +6,7 @@ use super::failure::Failure;
 use super::output::{Cell, Out, Tone, ago, rfc3339, span};
 use crate::domain::app::{App, AppSource};
 use crate::domain::container_app::ContainerApp;
+use crate::domain::diagnosis::Diagnosis;
 use crate::domain::kubernetes::ObjectRef;
 use crate::domain::task::{Exit, Task, TaskState};
 use crate::supervisor::Desktop;
@@ -89,6 +90,8 @@ pub fn task(task: &Task, now_ms: i64, out: &mut Out) -> Result<(), Failure> {
         ("state", task.state.as_str().to_owned()),
         ("ended by", task.exit.as_ref().map(Exit::sentence).unwrap_or_default()),
         ("cause", task.cause.clone().unwrap_or_default()),
+        ("proof", task.diagnosis.as_deref().map(proof).unwrap_or_default()),
+        ("advice", task.diagnosis.as_deref().map(|d| d.advice.clone()).unwrap_or_default()),
         ("engine", format!("{}: {}", task.engine.as_str(), task.reasons.join("; "))),
         ("command", shell_words::join(&task.command)),
         ("waits for", task.waiting.clone().unwrap_or_default()),
@@ -106,6 +109,11 @@ pub fn task(task: &Task, now_ms: i64, out: &mut Out) -> Result<(), Failure> {
         ("stop", lines(task.stop_steps.iter().map(|step| (step.at, step.detail.as_str())))),
         ("history", lines(task.history.iter().map(|entry| (entry.at, entry.what.as_str())))),
     ])
+}
+
+/// The lines and facts that show why.
+fn proof(diagnosis: &Diagnosis) -> String {
+    diagnosis.proof.iter().map(|proof| proof.text.as_str()).collect::<Vec<_>>().join("\n")
 }
 
 /// As `kubectl` names things.

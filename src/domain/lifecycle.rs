@@ -12,6 +12,9 @@ use super::task::{
     Exit, HISTORY_ENTRIES_MAX, HistoryEntry, Rusage, StopStep, Task, TaskEvent, TaskState, UnixMs,
 };
 
+/// Beginning of the cause of an end that nobody explained yet.
+pub const BY_ITSELF: &str = "ended by itself";
+
 impl Task {
     /// A planned task that has not run yet.
     #[must_use]
@@ -56,6 +59,7 @@ impl Task {
             windows: 0,
             log_bytes: 0,
             cause: None,
+            diagnosis: None,
             runs: 0,
             next_run_at: None,
             stop_steps: Vec::new(),
@@ -190,6 +194,7 @@ impl Task {
         self.ended_at = None;
         self.rusage = None;
         self.cause = None;
+        self.diagnosis = None;
         self.leftovers = true;
         let state = if self.state == TaskState::Starting { TaskState::Running } else { self.state };
         let what = pid.map_or_else(|| "it runs".to_owned(), |pid| format!("process {pid} started"));
@@ -276,7 +281,7 @@ impl Task {
         self.rusage = Some(rusage);
         let sentence = exit.sentence();
         if exit.is_failure() && !self.stop_asked {
-            self.cause = Some(format!("ended by itself with {sentence}"));
+            self.cause = Some(format!("{BY_ITSELF} with {sentence}"));
         }
         self.exit = Some(exit);
         if self.state == TaskState::Stopping {

@@ -14,6 +14,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::diagnosis::Diagnosis;
 use super::id::{AppId, TaskId};
 use super::kubernetes::ObjectRef;
 use super::plan::{EngineKind, Rejected};
@@ -198,6 +199,10 @@ pub struct Task {
     pub log_bytes: u64,
     /// What happened, in one sentence, when it ended badly or cannot start.
     pub cause: Option<String>,
+    /// Why the last run failed, with the proof and what to do; absent when it did not, or somebody
+    /// stopped it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub diagnosis: Option<Box<Diagnosis>>,
     /// Runs so far; 1 for a task that never restarted.
     pub runs: u32,
     /// When the next run is due.

@@ -73,7 +73,11 @@ impl Driver {
         let failed = |task: &Task| {
             task.state == TaskState::Ended && task.exit.as_ref().is_some_and(Exit::is_failure)
         };
-        if self.table.get(id).is_some_and(|entry| failed(&entry.task))
+        self.explain_end(id);
+        let explained = |task: &Task| {
+            task.diagnosis.as_ref().is_some_and(|diagnosis| diagnosis.cause.is_some())
+        };
+        if self.table.get(id).is_some_and(|e| failed(&e.task) && !explained(&e.task))
             && let Some(line) = last_words(&self.settings.state_dir, id)
         {
             self.table.change(id, |task| {

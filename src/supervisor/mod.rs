@@ -6,6 +6,7 @@
 mod apps;
 mod busy;
 pub mod daemon;
+mod diagnosis;
 mod driver;
 mod facts;
 mod follow;

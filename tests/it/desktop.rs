@@ -154,7 +154,7 @@ fn readiness_follows_the_server_and_launches_say_why_they_are_refused() {
     assert_eq!(launch.refusal(409), "display_unavailable");
     let ended = desk.ended(&id);
     assert_eq!(ended["windows"], 0);
-    assert!(ended["cause"].as_str().expect("a cause").contains("last line"), "{ended}");
+    assert_eq!(ended["diagnosis"]["cause"], "display_lost", "{ended}");
 
     server.restart();
     ready(&desk, 200);
@@ -279,4 +279,41 @@ fn what_a_removed_task_left_running_ends_and_the_task_does_not_come_back() {
     let logs = desk.dir.path().join("state/logs");
     eventually("its log's end", || (!logs.join(&id).exists()).then_some(()));
     assert_eq!(desk.get("/v1/tasks"), json!([]));
+}
+
+#[test]
+fn a_failure_is_explained_with_its_proof_and_a_stop_is_not() {
+    if !available() {
+        return;
+    }
+    let config = "[app.blind]\ncommand = [\"xclock\"]\nenv = { DISPLAY = \":989\" }\n\
+                  [app.odd]\ncommand = [\"sh\", \"-c\", \"echo all is lost >&2; exit 4\"]\n\
+                  [app.sleep]\ncommand = [\"sleep\", \"60\"]\n";
+    let server = Xvnc::start();
+    let desk = Desk::start(config, Some(&server));
+    let ended = |app: &str| {
+        let task = desk.launch(app);
+        desk.ended(&task)
+    };
+    let blind = ended("blind");
+    let found = desk.get(&format!("/v1/tasks/{}/diagnosis", blind["id"].as_str().expect("an id")));
+    let cause = found["cause"].as_str().expect("a cause");
+    assert!(cause.starts_with("display_"), "{found}");
+    assert!(found["proof"].to_string().contains("Can't open display: :989"), "{found}");
+    assert_eq!(blind["cause"], found["sentence"], "the sentence is in the row");
+    let metrics = desk.ask("GET", "/metrics").send().text();
+    assert!(
+        metrics.contains(&format!("deskd_task_causes_total{{cause=\"{cause}\"}} 1")),
+        "{metrics}"
+    );
+
+    let odd = ended("odd");
+    assert_eq!(odd["diagnosis"]["cause"], serde_json::Value::Null, "nothing is made up");
+    assert!(odd["cause"].as_str().expect("a cause").contains("all is lost"), "{odd}");
+
+    let task = desk.launch("sleep");
+    desk.stop(&task);
+    desk.ended(&task);
+    let none = desk.ask("GET", &format!("/v1/tasks/{task}/diagnosis")).send();
+    assert_eq!(none.refusal(404), "no_diagnosis");
 }

@@ -174,6 +174,22 @@ function time(at) {
   return new Date(at).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit" });
 }
 
+/** Why it failed: the sentence, what shows it, what to change. */
+function diagnosis(found) {
+  if (!found) return [];
+  const proof = found.proof.map(({ text }) => text).join("\n");
+  return [
+    h(
+      "div",
+      { class: "diagnosis" },
+      h("h3", {}, found.cause ? "What went wrong" : "What it wrote last"),
+      found.cause ? h("p", {}, found.sentence) : null,
+      proof === "" ? null : h("pre", {}, h("code", {}, proof)),
+      found.advice === "" ? null : h("p", { class: "advice" }, found.advice),
+    ),
+  ];
+}
+
 /** Where it runs, as kubectl would name it. */
 function place(task) {
   const object = task.object;
@@ -204,6 +220,7 @@ function details(task) {
       "div",
       { role: "cell", class: "more-cell" },
       h("dl", { class: "facts" }, ...facts.flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, value)])),
+      ...diagnosis(task.diagnosis),
       list("Why this engine", task.reasons),
       list("Why no other", (task.rejected ?? []).map(({ engine, why }) => `${ENGINES[engine] ?? engine}: ${why}`)),
       list("How it was stopped", task.stop_steps.map(moment)),
