@@ -16,7 +16,7 @@ HOST = $(shell rustc --print host-tuple)
 BINARY := target/deskd
 CLUSTER := .cache/cluster/run
 
-.PHONY: help run test check build images cluster cluster-down bench bench-peers clean
+.PHONY: help run test check build images cluster cluster-down bench bench-cluster bench-peers clean
 
 help:
 	@echo 'make run          a desktop with deskd beside it, in the browser (installs what is missing)'
@@ -27,6 +27,7 @@ help:
 	@echo 'make cluster      a one-node Kubernetes cluster with the desktop pod, in namespaces of its own'
 	@echo 'make cluster-down removes it whole'
 	@echo 'make bench        deskd measured against its floors and the installed peers'
+	@echo 'make bench-cluster  launches in a cluster, deskd beside the bare API call'
 	@echo 'make bench-peers  installs the peers'
 	@echo 'make clean        removes what was built'
 
@@ -69,6 +70,9 @@ cluster-down:
 
 bench: build
 	@DESKD_BIN="$(CURDIR)/$(BINARY)" tests/bench/run
+
+bench-cluster: build
+	@tests/bench/cluster
 
 bench-peers:
 	@tests/bench/peers
