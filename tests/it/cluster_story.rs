@@ -97,8 +97,46 @@ fn the_2048_story_is_true_from_launch_to_exit_code_across_the_death_of_the_daemo
         let ended = stop(&desk, task, &json!({ "grace_ms": 3000 }));
         assert!(ended["exit"]["signal"]["name"].is_string(), "{ended}");
     }
-    let left = namespace.get("pods")["items"].as_array().expect("pods").len();
-    assert!(left >= 1, "the desktop itself");
+
+    // What belongs to a desktop goes with it.
+    let last = desk.launch("qt-with-limits");
+    let shown = desk.until("its window is there", &last, has_window);
+    let pod = format!("pod/{}", shown["object"]["pod"].as_str().expect("a pod"));
+    namespace.must(&["delete", "pod", "desktop", "--wait=false"], "");
+    let gone = || namespace.get(&pod).is_null().then_some(());
+    crate::support::cluster::eventually("the application's pod is gone", gone);
+}
+
+#[test]
+fn an_image_is_pulled_on_the_node_before_somebody_waits_for_it() {
+    let Some(cluster) = Cluster::shared() else { return };
+    let namespace = cluster.namespace("pulls");
+    let desk = PodDesk::of(namespace.desktop(unchanged));
+    desk.add(&document_of("localhost/nowhere:1", "nowhere", None, &json!({})));
+    for app in ["2048-ubuntu", "nowhere"] {
+        assert_eq!(desk.ask("POST", &format!("/v1/apps/{app}/pull")).send().status, 202);
+    }
+    let status = |image: &str| {
+        let pulls = desk.get("/v1/pulls");
+        pulls.as_array().into_iter().flatten().find(|pull| pull["image"] == image).cloned()
+    };
+    let pulled = crate::support::cluster::eventually("the image is there", || {
+        status("localhost/2048-ubuntu:latest").filter(|pull| pull["state"] == "pulled")
+    });
+    assert_eq!(pulled["node"], "node", "{pulled}");
+    let failed = crate::support::cluster::eventually("the other one cannot be pulled", || {
+        status("localhost/nowhere:1").filter(|pull| pull["state"] == "failed")
+    });
+    assert!(
+        failed["why"].as_str().expect("a sentence").contains("localhost/nowhere:1"),
+        "{failed}"
+    );
+    println!("{pulled}\n{failed}");
+    let pods = || {
+        let all = namespace.get("pods")["items"].as_array()?.len();
+        (all == 1).then_some(())
+    };
+    crate::support::cluster::eventually("only the desktop's pod is left", pods);
 }
 
 #[test]

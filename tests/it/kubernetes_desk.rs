@@ -332,6 +332,31 @@ fn an_added_application_s_image_is_pulled_if_configured_and_on_demand() {
 }
 
 #[test]
+fn application_pods_may_live_in_a_namespace_of_their_own() {
+    if !available() {
+        return;
+    }
+    let plane = ControlPlane::shared();
+    let apps = plane.namespace("apps");
+    let display = Xvnc::start();
+    let config = format!("apps_namespace = \"{}\"\n", apps.name);
+    let desk = KubeDesk::start_with_apps(plane, &config, Some(&display), Some(&apps.name));
+    desk.until_known();
+    desk.add(&document("qt", Some(POD_ENGINE), &json!({})));
+    let task = desk.desk.launch("qt");
+    assert!(desk.pods().is_empty(), "not in the desktop's");
+    let pods = apps.kubectl_json(&["get", "pods"])["items"].clone();
+    let metadata = &pods[0]["metadata"];
+    assert_eq!(metadata["labels"]["deskd.io/desktop-namespace"], desk.namespace.name);
+    assert!(metadata["ownerReferences"].is_null(), "an owner in another namespace is not allowed");
+    assert_eq!(desk.task(&task)["object"]["namespace"], apps.name);
+    desk.desk.stop(&task);
+    wait::until("the pod is gone", || {
+        (apps.kubectl_json(&["get", "pods"])["items"] == json!([])).then_some(())
+    });
+}
+
+#[test]
 fn without_tcp_a_pod_is_refused_at_once_with_the_fix() {
     if !available() {
         return;

@@ -284,6 +284,11 @@ impl<'a> PodDesk<'a> {
     }
 }
 
+/// Looks until there is something, as patiently as a busy cluster needs.
+pub(crate) fn eventually<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
+    wait::within(CLUSTER_PATIENCE, what, look)
+}
+
 /// A condition of a pod.
 pub(crate) fn condition<'a>(pod: &'a Value, kind: &str) -> Option<&'a Value> {
     pod["status"]["conditions"].as_array()?.iter().find(|condition| condition["type"] == kind)

@@ -24,8 +24,19 @@ impl<'a> KubeDesk<'a> {
     /// With these sections of the configuration, besides `[kubernetes]` with both engines; deskd
     /// has the rights of container/rbac.yaml, as far as container/admission.yaml lets it.
     pub(crate) fn start(plane: &'a ControlPlane, config: &str, display: Option<&Xvnc>) -> Self {
+        Self::start_with_apps(plane, config, display, None)
+    }
+
+    /// The same, with application pods in this namespace.
+    pub(crate) fn start_with_apps(
+        plane: &'a ControlPlane,
+        config: &str,
+        display: Option<&Xvnc>,
+        apps: Option<&str>,
+    ) -> Self {
         let namespace = plane.namespace("desk");
-        let rights = Rights::install(plane, &namespace.name, &namespace.name, &[]);
+        let apps = apps.unwrap_or(&namespace.name);
+        let rights = Rights::install(plane, &namespace.name, apps, &[]);
         let uid = make_pod(&namespace);
         let kubeconfig = plane.kubeconfig_for_service_account(&namespace.name, "deskd", Some(POD));
         readable(&kubeconfig);
