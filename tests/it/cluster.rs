@@ -3,6 +3,7 @@
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use crate::support::cluster::{available, directory, script};
 use crate::support::xvnc::Running;
@@ -57,6 +58,11 @@ fn cgroups(name: &str) -> Vec<PathBuf> {
     all.filter(|dir| dir.exists()).collect()
 }
 
+/// Making the images of the tests, from the package mirror on.
+const IMAGES_PATIENCE: Duration = Duration::from_mins(10);
+/// Ending a cluster in the middle of its start, on a busy machine.
+const END_PATIENCE: Duration = Duration::from_mins(1);
+
 fn up(dir: &Path) -> Command {
     let mut command = Command::new(script("up"));
     command.arg(dir).stdin(Stdio::null()).stdout(Stdio::null());
@@ -94,10 +100,12 @@ fn a_session_of_a_cluster_ends_with_whoever_holds_its_pipe() {
     let mut command = Command::new(script("session"));
     command.arg(&dir).stdin(Stdio::piped()).stdout(Stdio::null());
     let mut session = Running::start(&mut command);
-    let traces = wait::until("the cluster starts", || Traces::of(&dir));
+    // It makes the images first: on a fresh clone from a Debian that is yet to be fetched.
+    let traces = wait::within(IMAGES_PATIENCE, "the cluster starts", || Traces::of(&dir));
     // What the kernel does when the holder is killed.
     drop(session.0.stdin.take());
-    let ended = wait::until("the session ends", || session.0.try_wait().expect("a child"));
+    let ended =
+        wait::within(END_PATIENCE, "the session ends", || session.0.try_wait().expect("a child"));
     assert!(ended.success(), "{ended}");
     traces.assert_gone();
 }
