@@ -25,8 +25,6 @@ const WATCH_SECONDS: u64 = 290;
 const SILENCE_MAX: Duration = Duration::from_secs(150);
 /// Longest event, in bytes; etcd takes objects of 1.5 MiB, JSON is larger.
 const EVENT_BYTES_MAX: usize = 8 << 20;
-/// Pause after an answer 403: somebody has to grant the right first.
-const FORBIDDEN_PAUSE: Duration = Duration::from_secs(30);
 /// A watch that ends sooner than this is followed by a pause.
 const WATCH_SHORT: Duration = Duration::from_secs(1);
 
@@ -112,15 +110,12 @@ impl Watch {
                     version = None;
                     pauses.pause().await;
                 }
+                // A 403 too: an API server that has just started says so until it knows its roles.
                 End::Failed(error) => {
-                    let forbidden = error.code() == Some(403);
                     if !self.tell(Watched::Failed(error)).await {
                         return;
                     }
-                    match forbidden {
-                        true => tokio::time::sleep(FORBIDDEN_PAUSE).await,
-                        false => pauses.pause().await,
-                    }
+                    pauses.pause().await;
                 }
             }
         }

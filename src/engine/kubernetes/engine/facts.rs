@@ -12,6 +12,8 @@ use crate::engine::kubernetes::{Command, Event, Refusal, RefusalCode, rights};
 
 /// Rights are asked for again after so long: somebody may have granted one.
 const RIGHTS_INTERVAL: Duration = Duration::from_secs(300);
+/// The same while one is missing: an API server that has just started grants nothing yet.
+const RIGHTS_MISSING_INTERVAL: Duration = Duration::from_secs(30);
 /// And not more often than this, whatever is forbidden.
 const RIGHTS_INTERVAL_MIN: Duration = Duration::from_secs(5);
 /// Images that are remembered.
@@ -111,12 +113,14 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
                     true => rights::quotas(&api, &own).await.unwrap_or_default(),
                     false => Vec::new(),
                 };
+                let complete = rights.iter().all(|right| right.allowed);
+                let again = if complete { RIGHTS_INTERVAL } else { RIGHTS_MISSING_INTERVAL };
                 if inputs.send(Input::Rights(rights, quotas)).await.is_err() {
                     return;
                 }
                 tokio::time::sleep(RIGHTS_INTERVAL_MIN).await;
                 tokio::select! {
-                    () = tokio::time::sleep(RIGHTS_INTERVAL) => {}
+                    () = tokio::time::sleep(again) => {}
                     () = asked.notified() => {}
                 }
             }
