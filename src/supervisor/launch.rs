@@ -118,10 +118,14 @@ impl Driver {
 
     /// The keeper started a run.
     pub(super) fn spawned(&mut self, id: &RunId, pid: u32, at: i64) {
-        let task = self.apply(&id.task, TaskEvent::Started { run: id.run, pid: Some(pid), at });
+        self.apply(&id.task, TaskEvent::Started { run: id.run, pid: Some(pid), at });
         self.attribute_windows();
-        let task = task.or_else(|| self.table.get(&id.task).map(|entry| entry.task.clone()));
-        let Some(task) = task else { return };
+        self.answer_launch(id);
+    }
+
+    /// Answers those who wait for a launch: its process or object exists, or will as soon as it can.
+    pub(super) fn answer_launch(&mut self, id: &RunId) {
+        let Some(task) = self.table.get(&id.task).map(|entry| entry.task.clone()) else { return };
         for (number, reply) in self.launching.remove(id).into_iter().flatten().enumerate() {
             let admission = if number == 0 {
                 LaunchAdmission::Started(task.clone())

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::driver::{Driver, LaunchReply, now_ms};
-use super::handle::{LaunchAdmission, LaunchError, LaunchRequest};
+use super::handle::{LaunchError, LaunchRequest};
 use super::log_mark::log_mark;
 use super::table::Entry;
 use crate::domain::id::{AppId, TaskId};
@@ -148,19 +148,6 @@ impl Driver {
     pub(super) fn remote_tasks(&self, wanted: impl Fn(&Task) -> bool) -> Vec<TaskId> {
         let remote = self.table.iter().filter(|entry| entry.task.engine != EngineKind::Local);
         remote.filter(|entry| wanted(&entry.task)).map(|entry| entry.task.id.clone()).collect()
-    }
-
-    /// Answers those who wait for a launch: its object exists, or will as soon as it can.
-    fn answer_launch(&mut self, run: &RunId) {
-        let Some(task) = self.table.get(&run.task).map(|entry| entry.task.clone()) else { return };
-        for (number, reply) in self.launching.remove(run).into_iter().flatten().enumerate() {
-            let admission = if number == 0 {
-                LaunchAdmission::Started(task.clone())
-            } else {
-                LaunchAdmission::AlreadyLaunched(task.clone())
-            };
-            self.answer(reply, Ok(admission));
-        }
     }
 
     /// The API server said no. A first run that somebody waits for is an error of the launch, not a
