@@ -70,7 +70,7 @@ pub async fn launch(
     check_args(&launch.args)?;
     let request = LaunchRequest {
         app: launch.app,
-        spec: LaunchSpec { args: launch.args, engine: launch.engine },
+        spec: LaunchSpec { args: launch.args, engine: launch.engine, ..LaunchSpec::default() },
         idempotency_key: idempotency_key(&headers)?,
     };
     let admission = match state.handle.launch(request).await {

@@ -103,11 +103,13 @@ fn client_command(
             Command::Health { wait } => health::health(&client, wait, out).await,
             Command::App { command } => app::run(&client, command, env, out).await,
             Command::Explain { app, args, engine } => {
-                let spec = LaunchSpec { args, engine: engine.map(Into::into) };
+                let spec =
+                    LaunchSpec { args, engine: engine.map(Into::into), ..LaunchSpec::default() };
                 explain::explain(&client, &app, &spec, out).await
             }
             Command::Launch { app, args, engine, key } => {
-                let spec = LaunchSpec { args, engine: engine.map(Into::into) };
+                let spec =
+                    LaunchSpec { args, engine: engine.map(Into::into), ..LaunchSpec::default() };
                 task::launch(&client, &app, &spec, key, out).await
             }
             Command::Task { command } => task::run(&client, command, out).await,

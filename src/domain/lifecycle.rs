@@ -4,6 +4,7 @@
 //! re-adoption the keeper tells everything again).
 
 use super::app::App;
+use super::diagnosis::Applied;
 use super::id::{AppId, TaskId};
 use super::kubernetes::ObjectRef;
 use super::plan::{EngineKind, Plan};
@@ -60,6 +61,7 @@ impl Task {
             log_bytes: 0,
             cause: None,
             diagnosis: None,
+            remedied: None,
             runs: 0,
             next_run_at: None,
             stop_steps: Vec::new(),
@@ -119,6 +121,7 @@ impl Task {
             TaskEvent::Exited { run, exit, rusage, at } => self.exited(run, exit, rusage, at),
             TaskEvent::TreeGone { run } => self.tree_gone(run, now),
             TaskEvent::RestartAt(at) => self.restart_at(at, now),
+            TaskEvent::Remedied { applied, plan } => self.remedied(applied, &plan),
         }
     }
 
@@ -155,7 +158,13 @@ impl Task {
         self.waiting = None;
         self.first_window_ms = None;
         self.leftovers = false;
-        self.enter(TaskState::Starting, now, if run == 1 { "launch" } else { "restart" }.into());
+        let with_remedy = self.remedied.as_ref().is_some_and(|applied| applied.run == run);
+        let what = match run {
+            1 => "launch",
+            _ if with_remedy => "launch with the remedy",
+            _ => "restart",
+        };
+        self.enter(TaskState::Starting, now, what.into());
         true
     }
 
@@ -310,6 +319,28 @@ impl Task {
         }
         self.next_run_at = Some(at);
         self.enter(TaskState::Planned, now, format!("restart in {} ms", (at - now).max(0)));
+        true
+    }
+
+    fn remedied(&mut self, applied: Box<Applied>, plan: &Plan) -> bool {
+        let fits = self.state == TaskState::Ended
+            && !self.stop_asked
+            && self.runs > 0
+            && applied.run == self.runs + 1
+            && self.remedied.is_none();
+        if !fits {
+            return false;
+        }
+        self.engine = plan.engine;
+        self.reasons.clone_from(&plan.reasons);
+        self.rejected.clone_from(&plan.rejected);
+        self.command = plan.work.argv().to_vec();
+        self.next_run_at = Some(applied.at);
+        let Applied { at, by, proposal, before, after, .. } = &*applied;
+        let what =
+            format!("remedy by {by}: {}; before: {before}, after: {after}", proposal.sentence);
+        self.enter(TaskState::Planned, *at, what);
+        self.remedied = Some(applied);
         true
     }
 

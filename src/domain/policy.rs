@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::access::Identity;
 use super::plan::EngineKind;
+use super::plan::facts::ClassChange;
+use super::quantity::Quantity;
 
 /// Most launches that are on their way to the API server at once, when not configured.
 pub const LAUNCHES_AT_ONCE_DEFAULT: u32 = 5;
@@ -112,6 +114,38 @@ pub struct Policy {
     pub identity: Identity,
     /// Seconds between SIGTERM and SIGKILL of application pods.
     pub grace_s: u32,
+}
+
+impl Policy {
+    /// The execute class that is nearest to the class `from` among those that have more, or less,
+    /// of a resource. More is a matter of limits (what a container may take before it is killed),
+    /// less one of requests (what a node must have).
+    #[must_use]
+    pub fn class_beside(&self, from: &str, change: &ClassChange) -> Option<&str> {
+        let amount = |class: &ExecuteClass| class.amount(change, &self.gpu_resource);
+        let own = amount(self.classes.get(from)?);
+        let others = self.classes.iter().map(|(name, class)| (amount(class), name.as_str()));
+        let nearest = match change.more {
+            true => others.filter(|(amount, _)| *amount > own).min(),
+            false => others.filter(|(amount, _)| *amount < own).max(),
+        };
+        nearest.map(|(_, name)| name)
+    }
+}
+
+impl ExecuteClass {
+    /// How much of a resource it has; without a limit as much as there is.
+    fn amount(&self, change: &ClassChange, gpu_resource: &str) -> Quantity {
+        let gpus =
+            self.gpu.filter(|_| change.resource == gpu_resource).map(|gpus| gpus.to_string());
+        let (first, second, absent) = match change.more {
+            true => (&self.limits, &self.requests, Quantity::LARGEST),
+            false => (&self.requests, &self.limits, Quantity::default()),
+        };
+        let named = first.get(&change.resource).or_else(|| second.get(&change.resource));
+        let text = gpus.as_ref().or(named);
+        text.and_then(|text| Quantity::parse(text).ok()).unwrap_or(absent)
+    }
 }
 
 impl Default for Policy {

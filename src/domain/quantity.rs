@@ -46,6 +46,9 @@ struct Scale {
 }
 
 impl Quantity {
+    /// The largest one there is.
+    pub const LARGEST: Self = Self { nanos: UNITS_MAX * NANOS_PER_UNIT };
+
     /// Reads one.
     ///
     /// # Errors
@@ -64,7 +67,7 @@ impl Quantity {
             return Err(QuantityError::NoNumber);
         }
         let scale = scale(suffix).ok_or(QuantityError::Suffix)?;
-        Ok(Self { nanos: nanos(whole, fraction, scale).min(UNITS_MAX * NANOS_PER_UNIT) })
+        Ok(Self { nanos: nanos(whole, fraction, scale).min(Self::LARGEST.nanos) })
     }
 
     /// Whole units, rounded up: bytes of memory, GPUs.

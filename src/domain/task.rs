@@ -14,10 +14,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::diagnosis::Diagnosis;
+use super::diagnosis::{Applied, Diagnosis};
 use super::id::{AppId, TaskId};
 use super::kubernetes::ObjectRef;
-use super::plan::{EngineKind, Rejected};
+use super::plan::{EngineKind, Plan, Rejected};
 use super::restart::{Backoff, RestartPolicy};
 
 /// History entries kept per task; the oldest after the first go first.
@@ -203,6 +203,9 @@ pub struct Task {
     /// stopped it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub diagnosis: Option<Box<Diagnosis>>,
+    /// The remedy that was applied to it, with what it was before and why it failed then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remedied: Option<Box<Applied>>,
     /// Runs so far; 1 for a task that never restarted.
     pub runs: u32,
     /// When the next run is due.
@@ -300,4 +303,11 @@ pub enum TaskEvent {
     },
     /// A restart was scheduled.
     RestartAt(UnixMs),
+    /// It ended badly and is to run again otherwise, as `plan` says: run `applied.run`.
+    Remedied {
+        /// What is done, and why.
+        applied: Box<Applied>,
+        /// The plan for the run.
+        plan: Box<Plan>,
+    },
 }

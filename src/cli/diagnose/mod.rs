@@ -94,7 +94,7 @@ fn show(one: &Diagnosed, named: bool, out: &mut Out) -> Result<(), Failure> {
     out.fields(&[
         ("cause", cause.unwrap_or_default()),
         ("what to do", diagnosis.advice.clone()),
-        ("deskd can", diagnosis.remedy.as_ref().map(|r| r.sentence()).unwrap_or_default()),
+        ("deskd can", diagnosis.remedy.as_ref().map(|r| r.sentence.clone()).unwrap_or_default()),
         ("also seen", others.join("\n")),
     ])
 }

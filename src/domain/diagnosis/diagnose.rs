@@ -6,7 +6,7 @@ use super::cause::Cause;
 use super::evidence::Evidence;
 use super::fact::Fact;
 use super::log::{self, Log};
-use super::remedy::{self, Remedy};
+use super::remedy::{self, Proposal, Remedy};
 use super::rule::{Confidence, NEAR_LINES, Rule, Weight};
 use super::scan::{Hit, scan};
 use super::{pattern, rules, unknown};
@@ -33,7 +33,7 @@ pub struct Diagnosis {
     /// What to change where, for the integrator; may be empty.
     pub advice: String,
     /// What deskd can do itself.
-    pub remedy: Option<Remedy>,
+    pub remedy: Option<Proposal>,
     /// Other causes that fired, the likelier first.
     pub others: Vec<Other>,
 }
@@ -129,7 +129,7 @@ pub fn diagnose(log: &Log<'_>, evidence: &Evidence) -> Diagnosis {
         sentence: filled(first.rule.sentence, &first.captures),
         proof,
         advice: filled(first.rule.advice, &first.captures),
-        remedy: remedy::propose(first.rule.offer, &first.captures, evidence),
+        remedy: remedy::propose(first.rule.offer, &first.captures, evidence).map(Remedy::proposal),
         others,
     }
 }

@@ -27,7 +27,7 @@ pub use cause::Cause;
 pub use diagnose::{Diagnosis, Other, Place, Proof, diagnose};
 pub use evidence::Evidence;
 pub use log::Log;
-pub use remedy::Remedy;
+pub use remedy::{Applied, Proposal, Remedy, RemedyMode};
 
 #[cfg(test)]
 mod tests;

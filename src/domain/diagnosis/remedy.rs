@@ -2,9 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::diagnose::Diagnosis;
 use super::evidence::Evidence;
 use super::fact::Fact;
 use super::rule::Offer;
+use crate::domain::plan::facts::{Change, ClassChange};
 use crate::domain::plan::{EngineKind, SHM_OFF};
 
 /// The switch of Chromium, Electron and QtWebEngine that puts shared memory into files of `/tmp`
@@ -33,17 +35,62 @@ pub enum Remedy {
     },
 }
 
-/// What a remedy changes of a launch: added to what the application says.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-pub struct Change {
-    /// Run it there.
-    pub engine: Option<EngineKind>,
-    /// Variables to set.
-    pub env: Vec<(String, String)>,
-    /// Arguments to append.
-    pub args: Vec<String>,
-    /// Choose a class with more (`true`) or less of this resource.
-    pub class: Option<(String, bool)>,
+/// A remedy that deskd can apply, in words too.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Proposal {
+    /// What it is.
+    #[serde(flatten)]
+    pub remedy: Remedy,
+    /// What it does, as a button or a line says it: `start it again as an ephemeral container`.
+    pub sentence: String,
+}
+
+/// What deskd does with remedies (`remedy` of the configuration).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RemedyMode {
+    /// None is proposed.
+    Off,
+    /// They are proposed: somebody has to ask for them.
+    #[default]
+    Suggest,
+    /// Applied to a run that ended by itself, once per task; otherwise proposed.
+    Auto,
+}
+
+impl RemedyMode {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Off, Self::Suggest, Self::Auto];
+
+    /// The word in the configuration and in `/v1`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Suggest => "suggest",
+            Self::Auto => "auto",
+        }
+    }
+}
+
+/// A remedy that was applied: at most one per task.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Applied {
+    /// When, in milliseconds since the Unix epoch.
+    pub at: i64,
+    /// By whom: `deskd`, `a user`.
+    pub by: String,
+    /// The first run that has it.
+    pub run: u32,
+    /// What was done.
+    #[serde(flatten)]
+    pub proposal: Proposal,
+    /// What it was before, such as `a pod of its own` or `execute class small`.
+    pub before: String,
+    /// What it is after.
+    pub after: String,
+    /// Why the run before it failed.
+    pub diagnosis: Box<Diagnosis>,
 }
 
 impl Remedy {
@@ -57,14 +104,21 @@ impl Remedy {
                 change.env = SHM_OFF.map(|(name, value)| (name.into(), value.into())).into();
             }
             Self::DisableDevShm => change.args = vec![DISABLE_DEV_SHM.into()],
-            Self::OtherClass { resource, more } => change.class = Some((resource.clone(), *more)),
+            Self::OtherClass { resource, more } => {
+                change.class = Some(ClassChange { resource: resource.clone(), more: *more });
+            }
         }
         change
     }
 
-    /// What it does, as a button or a line says it.
+    /// With its words.
     #[must_use]
-    pub fn sentence(&self) -> String {
+    pub fn proposal(self) -> Proposal {
+        let sentence = self.sentence();
+        Proposal { remedy: self, sentence }
+    }
+
+    fn sentence(&self) -> String {
         match self {
             Self::OtherEngine { engine } => format!("start it again as {}", engine.phrase()),
             Self::ShmSwitches => "start it again without shared memory (MIT-SHM)".into(),
@@ -126,7 +180,8 @@ mod tests {
         assert_eq!(Remedy::DisableDevShm.change().args, [DISABLE_DEV_SHM]);
         assert_eq!(Remedy::ShmSwitches.change().env.len(), SHM_OFF.len());
         let class = Remedy::OtherClass { resource: "memory".into(), more: true };
-        assert_eq!(class.change().class, Some(("memory".into(), true)));
+        let more = ClassChange { resource: "memory".into(), more: true };
+        assert_eq!(class.change().class, Some(more));
     }
 
     #[test]

@@ -9,6 +9,8 @@ use crate::domain::container_app::ContainerApp;
 /// Who insists on an engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Insists {
+    /// A remedy: what was asked for failed.
+    Remedy(EngineKind),
     /// Whoever launches: it wins over the document.
     Launch(EngineKind),
     /// `oc.containerengine`.
@@ -19,13 +21,16 @@ impl Insists {
     /// The engine.
     pub(super) fn engine(self) -> EngineKind {
         match self {
-            Self::Launch(engine) | Self::Document(engine) => engine,
+            Self::Remedy(engine) | Self::Launch(engine) | Self::Document(engine) => engine,
         }
     }
 
     /// One sentence.
     pub(super) fn sentence(self) -> String {
         match self {
+            Self::Remedy(engine) => {
+                format!("the remedy for its failure asks for {}", engine.as_str())
+            }
             Self::Launch(engine) => {
                 format!("this launch asks for {} (`--engine`)", engine.as_str())
             }
@@ -56,15 +61,22 @@ impl<'a> Ask<'a> {
     /// Puts together what is asked.
     pub(super) fn new(app: &'a App, launch: &'a LaunchSpec, facts: &'a Facts) -> Self {
         let document = app.container.as_ref().and_then(|container| container.engine);
-        let insists =
-            launch.engine.map(Insists::Launch).or_else(|| document.map(Insists::Document));
-        let needs = Needs::of(app, insists.map(Insists::engine), &facts.policy);
+        let insists = (launch.change.engine.map(Insists::Remedy))
+            .or_else(|| launch.engine.map(Insists::Launch))
+            .or_else(|| document.map(Insists::Document));
+        let engine = insists.map(Insists::engine);
+        let needs = Needs::of(app, engine, launch.change.class.as_ref(), &facts.policy);
         Self { app, launch, facts, insists, needs }
     }
 
     /// The image's side of the app, if it comes in one.
     pub(super) fn container(&self) -> Option<&'a ContainerApp> {
         self.app.container.as_deref()
+    }
+
+    /// What is appended to the app's command.
+    pub(super) fn args(&self) -> impl Iterator<Item = &'a String> {
+        self.launch.args.iter().chain(&self.launch.change.args)
     }
 
     /// It draws, so the display must answer.

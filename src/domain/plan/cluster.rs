@@ -18,7 +18,7 @@ pub(super) fn allowed<'a>(engine: EngineKind, ask: &Ask<'a>) -> Result<&'a Conta
             engine.as_str()
         )));
     }
-    if container.command.is_empty() && !ask.launch.args.is_empty() {
+    if container.command.is_empty() && ask.args().next().is_some() {
         return Err(Blocker::now(
             UnplannableCode::CannotBePlaced,
             "its document does not tell the image's command, so no arguments can be added to it: \
@@ -86,7 +86,7 @@ pub(super) fn container(
     ContainerPlan {
         image: container.image.clone(),
         pull_policy: ask.facts.policy.pull_policy,
-        argv: container.command.iter().chain(&ask.launch.args).cloned().collect(),
+        argv: container.command.iter().chain(ask.args()).cloned().collect(),
         env,
         cwd: container.cwd.clone(),
         run_as: ask.facts.policy.run_as.clone(),

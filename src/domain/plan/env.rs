@@ -34,7 +34,7 @@ pub(super) fn local(ask: &Ask<'_>) -> Vec<(String, String)> {
         }
     }
     env.extend(ask.app.local.env.clone());
-    env.into_iter().collect()
+    with_change(env, ask)
 }
 
 /// The app's own, then the display of the pod that the container is in.
@@ -49,7 +49,7 @@ pub(super) fn ephemeral(ask: &Ask<'_>, pod: &OwnPod) -> Vec<(String, String)> {
             (None, None) => {}
         }
     }
-    env.into_iter().collect()
+    with_change(env, ask)
 }
 
 /// The app's own, then the display over the network, without shared memory.
@@ -68,6 +68,12 @@ pub(super) fn pod(ask: &Ask<'_>, ip: Option<&str>) -> Vec<(String, String)> {
             env.insert("XAUTH_KEY".into(), cookie.clone());
         }
     }
+    with_change(env, ask)
+}
+
+/// A remedy wins over everything.
+fn with_change(mut env: BTreeMap<String, String>, ask: &Ask<'_>) -> Vec<(String, String)> {
+    env.extend(ask.launch.change.env.iter().cloned());
     env.into_iter().collect()
 }
 

@@ -90,7 +90,7 @@ fn room(ask: &Ask<'_>, container: &ContainerApp, pod: &OwnPod) -> Result<(), Blo
 
 /// What the container will add to the pod, rather too much than too little.
 fn entry_bytes(ask: &Ask<'_>, container: &ContainerApp, pod: &OwnPod) -> u64 {
-    let argv = container.command.iter().chain(&ask.launch.args).map(String::len);
+    let argv = container.command.iter().chain(ask.args()).map(String::len);
     let env = env::ephemeral(ask, pod);
     let env = env.iter().map(|(name, value)| name.len() + value.len());
     let mounts = pod.mounts.iter().map(|mount| mount.name.len() + mount.path.len());

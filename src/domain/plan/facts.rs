@@ -18,6 +18,31 @@ pub struct LaunchSpec {
     /// The engine somebody insists on (`deskd launch --engine`): the others are rejected.
     #[serde(default)]
     pub engine: Option<EngineKind>,
+    /// What a remedy changes; part of no request.
+    #[serde(skip)]
+    pub change: Change,
+}
+
+/// What a remedy changes of a launch: it wins over what the application and the request say.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Change {
+    /// Run it there.
+    pub engine: Option<EngineKind>,
+    /// Variables to set.
+    pub env: Vec<(String, String)>,
+    /// Arguments to append.
+    pub args: Vec<String>,
+    /// Take another execute class.
+    pub class: Option<ClassChange>,
+}
+
+/// Another execute class: the one that is nearest in the amount of a resource.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClassChange {
+    /// The resource, as Kubernetes names it (`memory`, `nvidia.com/gpu`).
+    pub resource: String,
+    /// More of it; otherwise less, or none.
+    pub more: bool,
 }
 
 /// Everything that may change the choice.

@@ -65,7 +65,7 @@ pub(super) fn scarcity(headroom: &Headroom) -> Option<String> {
 }
 
 fn work(ask: &Ask<'_>) -> LocalPlan {
-    let argv = ask.app.local.command.iter().chain(&ask.launch.args).cloned().collect();
+    let argv = ask.app.local.command.iter().chain(ask.args()).cloned().collect();
     let mut program = ask.app.local.clone();
     program.cwd = program.cwd.or_else(|| ask.facts.home.clone());
     LocalPlan { argv, env: env::local(ask), program }

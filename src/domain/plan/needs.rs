@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::EngineKind;
+use super::facts::ClassChange;
 use crate::domain::app::App;
 use crate::domain::container_app::{AppProbe, ContainerApp, ShmNeed};
 use crate::domain::policy::{ExecuteClass, Policy, Toleration};
@@ -34,11 +35,16 @@ pub(super) struct Needs {
 
 impl Needs {
     /// The needs of `app`, on whose engine `engine` somebody insists.
-    pub(super) fn of(app: &App, engine: Option<EngineKind>, policy: &Policy) -> Self {
+    pub(super) fn of(
+        app: &App,
+        engine: Option<EngineKind>,
+        change: Option<&ClassChange>,
+        policy: &Policy,
+    ) -> Self {
         let mut needs = Self::default();
         let Some(container) = app.container.as_deref() else { return needs };
         needs.shm = app.needs_display && container.shm == ShmNeed::Required;
-        needs.class_of(container, engine, policy);
+        needs.class_of(container, engine, change, policy);
         for port in &container.ports {
             needs.pod_only.push(format!("port {}/{}", port.port, port.protocol));
         }
@@ -53,7 +59,13 @@ impl Needs {
         needs
     }
 
-    fn class_of(&mut self, container: &ContainerApp, engine: Option<EngineKind>, policy: &Policy) {
+    fn class_of(
+        &mut self,
+        container: &ContainerApp,
+        engine: Option<EngineKind>,
+        change: Option<&ClassChange>,
+        policy: &Policy,
+    ) {
         let (name, by_default) = match (&container.execute_class, &policy.default_class) {
             (Some(name), _) => (name, false),
             (None, Some(name)) => (name, true),
@@ -69,6 +81,27 @@ impl Needs {
             ));
             return;
         }
+        let name = match change.map(|change| (change, policy.class_beside(name, change))) {
+            None => name.as_str(),
+            Some((change, Some(other))) => {
+                self.notes.push(format!(
+                    "the remedy for its failure: the execute class `{other}` instead of `{name}`, \
+                     which has {} {}",
+                    if change.more { "more" } else { "less" },
+                    change.resource
+                ));
+                other
+            }
+            Some((change, None)) => {
+                let amount = if change.more { "more" } else { "less" };
+                self.problems.push(format!(
+                    "no execute class has {amount} {} than `{name}`: add a section \
+                     [execute_class.NAME] to the configuration, or change that one",
+                    change.resource
+                ));
+                name
+            }
+        };
         let Some(class) = policy.classes.get(name) else {
             self.pod_only.push(format!("the execute class `{name}`"));
             self.problems.push(format!(

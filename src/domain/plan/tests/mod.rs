@@ -100,7 +100,7 @@ pub(crate) fn plan_of(app: &App) -> Plan {
 fn a_plan_is_complete_and_says_why() {
     let mut app = app("xclock");
     app.local.env.insert("A".into(), "2".into());
-    let launch = LaunchSpec { args: vec!["-update".into(), "1".into()], engine: None };
+    let launch = LaunchSpec { args: vec!["-update".into(), "1".into()], ..LaunchSpec::default() };
     let plan = plan(&app, &launch, &facts()).unwrap();
     let Work::Local(local) = plan.work else { panic!("{:?}", plan.work) };
     assert_eq!(plan.engine, EngineKind::Local);
