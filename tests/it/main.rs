@@ -42,4 +42,5 @@ mod kubernetes_rights;
 mod packaging;
 mod panel;
 mod panel_modules;
+mod remedies;
 mod support;
