@@ -8,6 +8,7 @@ mod cli;
 mod cli_daemon;
 mod cli_explain;
 mod cli_fake;
+mod cli_remedy;
 mod cluster;
 mod cluster_desktop;
 mod cluster_failures;
