@@ -40,6 +40,7 @@ const ASSETS: &[Asset] = scripts![
     "app.js",
     "combobox.js",
     "desktop.js",
+    "details.js",
     "dialogs.js",
     "dom.js",
     "log-model.js",
