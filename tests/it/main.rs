@@ -1,6 +1,7 @@
 //! The one integration binary.
 
 mod api;
+mod api_icons;
 mod api_streams;
 mod architecture;
 mod architecture_source;
