@@ -44,4 +44,5 @@ mod kubernetes_rights;
 mod packaging;
 mod panel;
 mod panel_modules;
+mod panel_remedy;
 mod support;

@@ -1,7 +1,7 @@
 // What the unfolded row of a task tells: facts, why it failed, what was done about it, its history.
 
 import { bytes, duration, h } from "./dom.js";
-import { capitalized, offer, waits } from "./store.js";
+import { offer, waits } from "./store.js";
 
 export const ENGINES = { local: "Local", ephemeral_container: "Container", pod_application: "Pod" };
 
@@ -37,7 +37,7 @@ function remedied({ at, by, sentence, before, after, diagnosis: failure }) {
     "div",
     { class: "diagnosis mended" },
     h("h3", {}, "What was done about it"),
-    h("p", {}, h("time", {}, time(at)), ` ${capitalized(by)}: ${sentence}`),
+    h("p", {}, h("time", {}, time(at)), ` by ${by}: ${sentence}`),
     h("p", {}, h("span", { class: "before" }, before), h("span", { class: "offscreen" }, ", now "), h("span", { "aria-hidden": "true" }, " → "), h("span", {}, after)),
     ...diagnosis(failure, "What went wrong before"),
   );

@@ -82,7 +82,7 @@ export function sentence(task) {
 }
 
 /** With its first letter as at the start of a sentence. */
-export function capitalized(text) {
+function capitalized(text) {
   return text.charAt(0).toUpperCase() + text.slice(1);
 }
 

@@ -84,6 +84,7 @@ export class Table {
     const name = task.display_name;
     setAttribute(row.box, "data-state", task.state);
     setAttribute(row.box, "data-failed", failed(task) ? "" : null);
+    setAttribute(row.box, "data-mended", task.remedied ? "" : null);
     setAttribute(row.box, "data-stale", task.stale ? "" : null);
     setText(row.name, name);
     setText(row.id, task.id);
