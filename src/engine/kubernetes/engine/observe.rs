@@ -1,6 +1,6 @@
 //! What the watches saw, per run.
 
-use std::sync::atomic::Ordering;
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -13,6 +13,7 @@ use crate::domain::kubernetes::{
     TASK_VARIABLE, TYPE_PULL,
 };
 use crate::domain::plan::EngineKind;
+use crate::domain::room::Room;
 use crate::domain::task::Exit;
 use crate::engine::kubernetes::objects::{Container, Pod};
 use crate::engine::kubernetes::runs::{Creation, Fate, Output, Run, app_of};
@@ -28,9 +29,8 @@ const OBSTACLE_AGAIN: Duration = Duration::from_secs(15);
 
 impl<T: From<Event> + Send + 'static> Engine<T> {
     pub(super) fn own_pod_is(&mut self, pod: Box<Pod>, bytes: u64) {
-        let entries = pod.spec.ephemeral_containers.len() as u64;
-        self.fullness.entries.store(entries, Ordering::Relaxed);
-        self.fullness.bytes.store(bytes, Ordering::Relaxed);
+        let entries = u32::try_from(pod.spec.ephemeral_containers.len()).unwrap_or(u32::MAX);
+        *self.fullness.lock().unwrap_or_else(PoisonError::into_inner) = Room { entries, bytes };
         self.sees_processes = own_pod::sees_processes(&pod, &self.config);
         self.known.set_own_pod(own_pod::facts(&pod, &self.config, bytes));
         self.see_images(&pod);
