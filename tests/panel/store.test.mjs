@@ -68,7 +68,7 @@ test("outcomes are told in words", () => {
 });
 
 const SHM = "The program draws through shared memory.";
-const remedied = { kind: "other_engine", run: 2, before: "a pod of its own", after: "an ephemeral container", diagnosis: { sentence: SHM } };
+const remedied = { kind: "other_engine", run: 2, before: "as a pod of its own", after: "as an ephemeral container", diagnosis: { sentence: SHM } };
 const mended = (state, more = {}) => task("a", state, { remedied, runs: 2, ...more });
 
 test("a task that waits says why", () => {
