@@ -64,6 +64,7 @@ fn v1_routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(tasks::stop))
         .routes(routes!(tasks::wait))
         .routes(routes!(tasks::diagnosis))
+        .routes(routes!(tasks::remedy))
         .routes(routes!(tasks::env))
         .routes(routes!(log_text::log_text))
         .routes(routes!(log_stream::stream_log))

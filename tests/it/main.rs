@@ -45,4 +45,5 @@ mod packaging;
 mod panel;
 mod panel_modules;
 mod panel_remedy;
+mod remedies;
 mod support;

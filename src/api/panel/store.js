@@ -92,9 +92,12 @@ export function offer(task) {
   return remedy ? capitalized(remedy.sentence) : null;
 }
 
-/** How it ran before a remedy or runs after it: `as a pod of its own`, `with execute class small`. */
+/** What the daemon's words about before and after need to stand in a sentence; the others have it. */
+const PREPOSITIONS = { other_engine: "as ", other_class: "with " };
+
+/** How it ran before a remedy or runs after it: `as a pod of its own`, `with --disable-dev-shm-usage`. */
 function manner(applied, when) {
-  return `${applied.kind === "other_engine" ? "as" : "with"} ${applied[when]}`;
+  return `${PREPOSITIONS[applied.kind] ?? ""}${applied[when]}`;
 }
 
 /** The story of a task that a remedy was applied to: how it goes on, and why. */

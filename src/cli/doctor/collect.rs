@@ -6,15 +6,13 @@ use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use nix::sys::statvfs::statvfs;
 use nix::unistd::{AccessFlags, access};
 
 use super::facts::{Facts, Port};
 use crate::cli::client::Client;
 use crate::config::{Config, Env};
 use crate::daemon::display_config;
-use crate::domain::diagnosis::evidence::Usage;
-use crate::procfs::MemoryCgroup;
+use crate::procfs::{MemoryCgroup, file_system_usage};
 use crate::supervisor::Desktop;
 
 /// Where fonts are (fontconfig's `fonts.conf`), beside those in the home directory.
@@ -36,7 +34,7 @@ pub async fn facts(client: &Client, config: &Config, env: &Env) -> Facts {
     Facts {
         display: crate::display::probe(&display),
         pods_wanted: config.display.require_tcp,
-        dev_shm: usage("/dev/shm"),
+        dev_shm: file_system_usage("/dev/shm"),
         memory: MemoryCgroup::own().map(|group| group.headroom()).unwrap_or_default(),
         api: port(config.listen, desktop.is_some()),
         fonts: fonts(home.as_deref()),
@@ -48,13 +46,6 @@ pub async fn facts(client: &Client, config: &Config, env: &Env) -> Facts {
         software_gl: software_gl(),
         cluster: desktop.map(|desktop| (*desktop.kubernetes).clone()),
     }
-}
-
-fn usage(path: &str) -> Option<Usage> {
-    let found = statvfs(path).ok()?;
-    let block = found.fragment_size();
-    let size = found.blocks() * block;
-    Some(Usage { size, used: size.saturating_sub(found.blocks_free() * block) })
 }
 
 fn port(listen: Option<SocketAddr>, daemon: bool) -> Port {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::{Engine, Input, now_ms};
+use crate::domain::diagnosis::evidence::ClusterEvidence;
 use crate::domain::id::AppId;
 use crate::domain::kubernetes::{
     APP_CONTAINER, LABEL_APP, LABEL_RUN, LABEL_TASK, LABEL_TYPE, ObjectRef, RUN_VARIABLE,
@@ -93,9 +94,11 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
             true => known.obstacle_at.or_else(|| Some(Instant::now() + OBSTACLE_AFTER)),
             false => None,
         };
+        let events = known.said.events.clone();
         if matches!(known.creation, Creation::Pending(_)) {
             self.accepted(run);
         }
+        self.said(run, ClusterEvidence { events, ..seen.said });
         if let Some(what) = seen.what {
             if matches!(what, Observation::Running { .. }) {
                 self.ends_late_starter(run);
@@ -103,6 +106,26 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
             self.observe(run, what);
         }
         self.read_output(run);
+    }
+
+    /// Takes in what the cluster says about a run, and tells it if it is news.
+    fn said(&mut self, run: &RunId, said: ClusterEvidence) {
+        let Some(known) = self.runs.get_mut(run) else { return };
+        if known.said != said && !known.forgotten {
+            known.said = said;
+            let said = Box::new(known.said.clone());
+            self.out.push(Event::Said { run: run.clone(), said });
+        }
+    }
+
+    /// What kubelet said about a container that does not start.
+    pub(super) fn complaints(&mut self, run: &RunId, events: Vec<String>, why: Option<String>) {
+        let Some(known) = self.runs.get(run) else { return };
+        let said = ClusterEvidence { events, ..known.said.clone() };
+        self.said(run, said);
+        if let Some(why) = why {
+            self.waits(run.clone(), why);
+        }
     }
 
     /// Takes an observation in and tells what is news.
@@ -231,10 +254,10 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
             self.workers.spawn(async move {
                 // Without an answer the status has to do.
                 let Ok(events) = events::of_pod(&api, &object).await else { return };
-                if let Some(why) = events::obstacle(&events, &object.container) {
-                    // The engine is gone when nobody listens.
-                    let _ = inputs.send(Input::Waits(run, why)).await;
-                }
+                let why = events::obstacle(&events, &object.container);
+                let words = events::words(&events, &object.container);
+                // The engine is gone when nobody listens.
+                let _ = inputs.send(Input::Complaints(run, words, why)).await;
             });
         }
     }
