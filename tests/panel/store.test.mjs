@@ -89,7 +89,7 @@ test("the row of a mended task tells its story", () => {
   assert.equal(sentence(mended("running")), "A is running, as an ephemeral container");
   const words = { disable_dev_shm: ["without --x", "with --x"], other_class: ["execute class `s`", "execute class `l`"] };
   const stories = Object.entries(words).map(([kind, [before, after]]) => outcome(mended("running", { remedied: { ...remedied, kind, before, after } })));
-  assert.deepEqual(stories, [`Runs with --x since it failed without --x: ${SHM}`, `Runs with execute class \`l\` since it failed with execute class \`s\`: ${SHM}`]);
+  assert.deepEqual(stories, [`Runs with --x since it failed without: ${SHM}`, `Runs with execute class \`l\` since it failed with execute class \`s\`: ${SHM}`]);
 });
 
 test("a mended task that failed again tells both", () => {

@@ -103,7 +103,8 @@ function manner(applied, when) {
 /** The story of a task that a remedy was applied to: how it goes on, and why. */
 function story(task) {
   const applied = task.remedied;
-  const [before, after] = [manner(applied, "before"), manner(applied, "after")];
+  // "With X since it failed without": of what is said a moment before.
+  const [before, after] = [manner(applied, "before").replace(/^without .*/, "without"), manner(applied, "after")];
   const first = applied.diagnosis.sentence;
   const why = `since it failed ${before}: ${first}`;
   const again = task.runs >= applied.run && (failed(task) || task.state === "planned");
