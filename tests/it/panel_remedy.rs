@@ -103,9 +103,15 @@ fn a_remedy_that_did_not_help_is_told_with_both_failures() {
     browser.until("return document.querySelector('.mended') !== null");
     browser.until("return document.querySelector('[data-task] .state').textContent === 'Failed'");
     let story = browser.until("return document.querySelector('.result').textContent");
-    assert_has(story.as_str().expect("text"), &["Failed with", " too: ", "Before, ", "/dev/shm"]);
+    assert_has(
+        story.as_str().expect("text"),
+        &["Failed with", " too: ", "libfoo.so.1", "Before, without: ", "/dev/shm"],
+    );
     let details = text(&browser, ".more");
-    assert_has(&details, &["What went wrong again", "libfoo.so.1", "What went wrong before"]);
+    assert_has(&details, &["What went wrong again", "What went wrong before"]);
+    // Each with the output of its own run.
+    assert_has(&text(&browser, ".diagnosis:not(.mended) pre"), &["libfoo.so.1"]);
+    assert_has(&text(&browser, ".mended pre"), &["/dev/shm/x failed"]);
     assert_eq!(browser.run(&format!("return {BUTTON}")), Value::Null, "once per task");
     browser.screenshot("remedy-in-vain-dark");
     assert_eq!(browser.run(AUDIT), Value::Array(vec![]));

@@ -87,6 +87,9 @@ test("the row of a mended task tells its story", () => {
   const waiting = mended("starting", { waiting: "its image is being pulled" });
   assert.equal(outcome(waiting), `its image is being pulled. Starts as an ephemeral container since it failed as a pod of its own: ${SHM}`);
   assert.equal(sentence(mended("running")), "A is running, as an ephemeral container");
+  const words = { disable_dev_shm: ["without --x", "with --x"], other_class: ["with the execute class `s`", "with the execute class `l`"] };
+  const stories = Object.entries(words).map(([kind, [before, after]]) => outcome(mended("running", { remedied: { ...remedied, kind, before, after } })));
+  assert.deepEqual(stories, [`Runs with --x since it failed without: ${SHM}`, `Runs with the execute class \`l\` since it failed with the execute class \`s\`: ${SHM}`]);
 });
 
 test("a mended task that failed again tells both", () => {

@@ -95,7 +95,9 @@ export function offer(task) {
 /** The story of a task that a remedy was applied to: how it goes on, and why. */
 function story(task) {
   const applied = task.remedied;
-  const { before, after } = applied;
+  const { after } = applied;
+  // "With X since it failed without": of what is said a moment before.
+  const before = applied.before.replace(/^without .*/, "without");
   const first = applied.diagnosis.sentence;
   const why = `since it failed ${before}: ${first}`;
   const again = task.runs >= applied.run && (failed(task) || task.state === "planned");
