@@ -31,6 +31,8 @@ pub enum Fact {
     /// [`Self::RanWell`], or it ended by itself with 0 and nothing speaks against it: nobody looked
     /// for a window, or it had none and was at work for longer than [`AT_ONCE_MS`].
     WorkedWell,
+    /// It ended by itself with 0, and not at once as far as is known.
+    WorkedOn,
     /// It showed a window, lived for [`SHOWN_MS`], and ended with a code of its own: what was missing
     /// at its start did not end it, and the code may be an answer (a dialog's, a player's).
     BeganWell,
@@ -101,6 +103,10 @@ impl Fact {
             Self::Failed => failed(e),
             Self::RanWell => Some(ran_well(e)),
             Self::WorkedWell => Some(ran_well(e) || worked_well(e)),
+            Self::WorkedOn => {
+                let at_once = e.ran_ms.is_some_and(|ms| ms <= AT_ONCE_MS);
+                Some(e.exit == Some(Exit::Code(0)) && ended_by_itself(e) && !at_once)
+            }
             Self::BeganWell => Some(began_well(e)),
             Self::EndedByItself => e.exit.as_ref().map(|_| ended_by_itself(e)),
             Self::NoWindow => e.had_window.map(|had| !had),

@@ -14,7 +14,13 @@ const COOKIE: &str = "Let the program read the X server's cookie: set XAUTHORITY
      address: `xauth add <pod ip>:0 . <cookie>`. The file must be newer than the X server's start. Xvnc reads its own from \
      `-auth FILE`.";
 
-const BASE: Rule = Rule { weight: Weight::Complaint, confidence: Confidence::Certain, ..BLANK };
+/// Some programs end with 0 when they cannot have a display (VLC 3, Inkscape 1.2, wish).
+const BASE: Rule = Rule {
+    weight: Weight::LastWords,
+    unless: &[Fact::HadWindow, Fact::WorkedOn],
+    confidence: Confidence::Certain,
+    ..BLANK
+};
 
 pub(super) const RULES: &[Rule] = &[
     Rule {
@@ -22,7 +28,6 @@ pub(super) const RULES: &[Rule] = &[
         cause: Cause::DisplayCookieRefused,
         any: REFUSED,
         never: &["http:", "https:", "smtp", "imap"],
-        unless: &[Fact::HadWindow],
         sentence: "The X server refused the program: it showed no cookie, or the wrong one.",
         advice: COOKIE,
         source: "xserver 21.1 os/auth.c and os/connection.c (the text is the server's), libX11 1.8 OpenDis.c",
@@ -81,7 +86,6 @@ pub(super) const RULES: &[Rule] = &[
         name: "display-name-missing",
         cause: Cause::DisplayWrong,
         any: NO_NAME,
-        unless: &[Fact::HadWindow],
         sentence: "The program was not told which display to use, or by a name that cannot be one: DISPLAY.",
         advice: LISTEN,
         source: "java.desktop 17, Tk 8.6, Firefox 128 nsAppRunner.cpp, GLFW 3.3 x11_init.c, xdotool 3, python-xlib 0.33",
@@ -91,7 +95,7 @@ pub(super) const RULES: &[Rule] = &[
         name: "display-name-empty",
         cause: Cause::DisplayWrong,
         any: EMPTY_NAME,
-        unless: &[Fact::DisplayGiven, Fact::HadWindow],
+        unless: &[Fact::DisplayGiven, Fact::HadWindow, Fact::WorkedOn],
         confidence: Confidence::Likely,
         sentence: "The program was not told which display to use: DISPLAY is not set.",
         advice: LISTEN,
@@ -103,7 +107,6 @@ pub(super) const RULES: &[Rule] = &[
         cause: Cause::DisplayWrong,
         any: CANNOT_OPEN,
         needs: &[Fact::DisplayAnswersThere],
-        unless: &[Fact::HadWindow],
         confidence: Confidence::Likely,
         sentence: "The program cannot reach the display it was given, while the desktop's display answers: DISPLAY names \
                    another one, or a host that cannot be reached.",
@@ -116,7 +119,6 @@ pub(super) const RULES: &[Rule] = &[
         cause: Cause::DisplayWrong,
         any: CANNOT_OPEN,
         needs: &[Fact::DisplayNotGiven],
-        unless: &[Fact::HadWindow],
         sentence: "The program was not told which display to use: DISPLAY is not set.",
         advice: LISTEN,
         source: "see display-not-reached; the environment it was given",
@@ -136,7 +138,12 @@ pub(super) const RULES: &[Rule] = &[
         name: "display-not-reached",
         cause: Cause::DisplayNotListening,
         any: CANNOT_OPEN,
-        unless: &[Fact::DisplayAnswersThere, Fact::DisplayNotGiven, Fact::HadWindow],
+        unless: &[
+            Fact::DisplayAnswersThere,
+            Fact::DisplayNotGiven,
+            Fact::HadWindow,
+            Fact::WorkedOn,
+        ],
         confidence: Confidence::Likely,
         sentence: "The program cannot reach the X display: nothing listens where its DISPLAY points.",
         advice: LISTEN,

@@ -122,12 +122,14 @@ pub(super) const RULES: &[Rule] = &[
             ": Assertion `*' failed",
             "Unhandled exception. System.*",
             "FATAL EXCEPTION: *",
-            "Guru Meditation*",
+            "X Error of failed request:*",
+            "received an X Window System error",
+            "X Error: Bad*",
         ],
         weight: Weight::Noise,
         confidence: Confidence::Possible,
         sentence: "The program met a fault of its own and ended.",
-        source: "Rust 1.80 std panic, Go 1.22, breakpad, glibc assert(3), GLib 2.74 gtestutils.c, .NET 8",
+        source: "Rust 1.80 std panic, Go 1.22, breakpad, glibc assert(3), GLib 2.74 gtestutils.c, .NET 8, libX11 1.8, GDK",
         ..CRASHED
     },
     Rule {

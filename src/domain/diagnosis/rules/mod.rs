@@ -9,6 +9,7 @@ mod gl;
 mod images;
 mod kubernetes;
 mod memory;
+mod permissions;
 mod scheduling;
 mod shm;
 mod starting;
@@ -17,7 +18,7 @@ mod toolkits;
 use super::rule::Rule;
 
 /// The families, in the order of the table.
-pub const FAMILIES: [(&str, &[Rule]); 12] = [
+pub const FAMILIES: [(&str, &[Rule]); 13] = [
     ("shm", shm::RULES),
     ("display", display::RULES),
     ("toolkits", toolkits::RULES),
@@ -26,6 +27,7 @@ pub const FAMILIES: [(&str, &[Rule]); 12] = [
     ("starting", starting::RULES),
     ("ending", ending::RULES),
     ("files", files::RULES),
+    ("permissions", permissions::RULES),
     ("memory", memory::RULES),
     ("images", images::RULES),
     ("kubernetes", kubernetes::RULES),

@@ -70,7 +70,6 @@ pub(super) const RULES: &[Rule] = &[
             "connect to session message bus",
             "connect to system bus",
             "connect to the system bus",
-            "connect to session manager: *",
             "connection to the session bus",
             "connection to session bus",
             "connection to the D-Bus",
@@ -152,6 +151,8 @@ pub(super) const RULES: &[Rule] = &[
             "accessibility",
             "atk-bridge",
             "rtkit",
+            "Unable to acquire session bus",
+            "session manager",
             "RealtimeKit",
             "portal",
             "UPower",
@@ -174,6 +175,7 @@ pub(super) const RULES: &[Rule] = &[
             "Failed to register: Timeout",
         ],
         weight: Weight::Noise,
+        unless: &[Fact::ExitZero],
         sentence: "The program needs a D-Bus session bus, and there is none.",
         advice: "Start it as `dbus-run-session -- PROGRAM` (label `oc.path` and `oc.args`; package dbus), or start a bus with the \
                  desktop and give its DBUS_SESSION_BUS_ADDRESS. A bus of another container is reached only by a socket on a \
