@@ -170,8 +170,8 @@ fn a_task_that_waits_says_why_and_one_on_another_engine_where_it_was() {
     let moved = json!({
         "engine": "ephemeral_container", "runs": 2, "started_at": 1, "remedied": {
             "at": 0, "by": "deskd", "run": 2, "kind": "other_engine", "engine": "ephemeral_container",
-            "sentence": "start it again as an ephemeral container", "before": "a pod of its own",
-            "after": "an ephemeral container", "diagnosis": diagnosis(shm, "BadShmSeg", &Value::Null),
+            "sentence": "start it again as an ephemeral container", "before": "as a pod of its own",
+            "after": "as an ephemeral container", "diagnosis": diagnosis(shm, "BadShmSeg", &Value::Null),
         },
     });
     let tasks = json!([task("a-00001", "starting", &waits), task("b-00001", "running", &moved)]);
@@ -180,7 +180,7 @@ fn a_task_that_waits_says_why_and_one_on_another_engine_where_it_was() {
         show(&browser, &tasks);
         let row = |id: &str, part: &str| text(&browser, &format!("[data-task=\"{id}\"] {part}"));
         assert_eq!(row("a-00001", ".result"), "No node has enough cpu.");
-        assert_has(&row("a-00001", ".waits"), &["Why it does not run yet", "asks for less cpu"]);
+        assert_has(&row("a-00001", ".calm"), &["Why it does not run yet", "asks for less cpu"]);
         let story =
             format!("Runs as an ephemeral container since it failed as a pod of its own: {shm}");
         assert_eq!(row("b-00001", ".result"), story);
