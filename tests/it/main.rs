@@ -46,4 +46,5 @@ mod panel;
 mod panel_modules;
 mod panel_remedy;
 mod remedies;
+mod secrecy;
 mod support;
