@@ -15,7 +15,7 @@ pub(super) const WINDOW_BYTES: usize = 8;
 /// Bytes of a block.
 const BLOCK_BYTES: usize = 4;
 /// Bits of a block's hash.
-const HASH_BITS: u32 = 14;
+const HASH_BITS: u32 = 16;
 /// Letters from the most frequent in English texts on; a space is before all of them.
 const FREQUENT_FIRST: &[u8] = b" etaoinsrhldcumfpgwybvkxjqz";
 /// What many lines of logs have: a window had better not end in it.
