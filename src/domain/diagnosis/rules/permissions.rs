@@ -211,6 +211,20 @@ pub(super) const RULES: &[Rule] = &[
         ..BLANK
     },
     Rule {
+        name: "secret-not-read",
+        cause: Cause::FilePermission,
+        any: &["/run/secrets/*", "/var/secrets/*", "/var/run/secrets/*"],
+        near: &["cannot", "can't", "could not", "couldn't", "unable to", "failed to", "error "],
+        never: &["No such file", "not found", "does not exist", "ENOENT"],
+        weight: Weight::Noise,
+        confidence: Confidence::Possible,
+        sentence: "The program could not read a secret that it needs.",
+        advice: "Give the secret to the uid that the application runs as: `defaultMode: 0444` or `fsGroup` (od.config: `secrets_requirement`, \
+                 label `oc.secrets_requirement`). `id; namei -l FILE` shows it.",
+        source: "programs that do not tell errno (curl 7.88)",
+        ..BLANK
+    },
+    Rule {
         name: "file-permission",
         cause: Cause::FilePermission,
         any: &[
