@@ -260,6 +260,19 @@ pub(super) const RULES: &[Rule] = &[
         ..BLANK
     },
     Rule {
+        name: "quit-by-a-signal",
+        cause: Cause::StoppedByNode,
+        any: &["Exiting... (Quit)"],
+        weight: Weight::Always,
+        needs: &[Fact::ExitCode(4)],
+        unless: &[Fact::Stopped, Fact::OomKilled],
+        confidence: Confidence::Possible,
+        sentence: "The program was asked to end from outside: neither a user nor deskd did it.",
+        advice: "Look at the node: `kubectl get events`, `kubectl describe node`, `journalctl -u kubelet`. The pod may be deleted.",
+        source: "mpv 0.35 manual, exit codes: 4 is a signal",
+        ..BLANK
+    },
+    Rule {
         name: "timeout-over",
         cause: Cause::DeadlineExceeded,
         needs: &[Fact::ExitCode(124)],

@@ -132,7 +132,7 @@ pub(super) const RULES: &[Rule] = &[
             "create*/nonexistent",
             "mkdir*/nonexistent",
             "make directory*/home/",
-            "open database file*/home/",
+            "open database*/home/",
             "unable to write*/home/",
             "cannot write*/home/",
             "could not write*/home/",
