@@ -118,31 +118,38 @@ pub struct Policy {
 
 impl Policy {
     /// The execute class that is nearest to the class `from` among those that have more, or less,
-    /// of a resource. More is a matter of limits (what a container may take before it is killed),
-    /// less one of requests (what a node must have).
+    /// of a resource, and among equals nearest in memory. None that asks for more GPUs: there are
+    /// few. More is a matter of limits (what a container may take before it is killed), less one of
+    /// requests (what a node must have).
     #[must_use]
     pub fn class_beside(&self, from: &str, change: &ClassChange) -> Option<&str> {
-        let amount = |class: &ExecuteClass| class.amount(change, &self.gpu_resource);
-        let own = amount(self.classes.get(from)?);
-        let others = self.classes.iter().map(|(name, class)| (amount(class), name.as_str()));
-        let nearest = match change.more {
-            true => others.filter(|(amount, _)| *amount > own).min(),
-            false => others.filter(|(amount, _)| *amount < own).max(),
+        let of = |class: &ExecuteClass, resource: &str| {
+            class.amount(resource, change.more, &self.gpu_resource)
         };
-        nearest.map(|(_, name)| name)
+        let own = self.classes.get(from)?;
+        let (own_amount, own_gpus) = (of(own, &change.resource), own.gpu.unwrap_or(0));
+        let others = self.classes.iter().filter(|(_, class)| {
+            change.resource == self.gpu_resource || class.gpu.unwrap_or(0) <= own_gpus
+        });
+        let others = others
+            .map(|(name, class)| (of(class, &change.resource), of(class, "memory"), name.as_str()));
+        let nearest = match change.more {
+            true => others.filter(|(amount, ..)| *amount > own_amount).min(),
+            false => others.filter(|(amount, ..)| *amount < own_amount).max(),
+        };
+        nearest.map(|(.., name)| name)
     }
 }
 
 impl ExecuteClass {
-    /// How much of a resource it has; without a limit as much as there is.
-    fn amount(&self, change: &ClassChange, gpu_resource: &str) -> Quantity {
-        let gpus =
-            self.gpu.filter(|_| change.resource == gpu_resource).map(|gpus| gpus.to_string());
-        let (first, second, absent) = match change.more {
+    /// How much of a resource it has (by its limit; without one as much as there is) or asks for.
+    fn amount(&self, resource: &str, by_limit: bool, gpu_resource: &str) -> Quantity {
+        let gpus = self.gpu.filter(|_| resource == gpu_resource).map(|gpus| gpus.to_string());
+        let (first, second, absent) = match by_limit {
             true => (&self.limits, &self.requests, Quantity::LARGEST),
             false => (&self.requests, &self.limits, Quantity::default()),
         };
-        let named = first.get(&change.resource).or_else(|| second.get(&change.resource));
+        let named = first.get(resource).or_else(|| second.get(resource));
         let text = gpus.as_ref().or(named);
         text.and_then(|text| Quantity::parse(text).ok()).unwrap_or(absent)
     }
