@@ -120,16 +120,34 @@ impl Policy {
     /// The execute class that is nearest to the class `from` among those that have more, or less,
     /// of a resource. More is a matter of limits (what a container may take before it is killed),
     /// less one of requests (what a node must have).
+    ///
+    /// It wants no GPU and no node that the old one did without: that would be another reason to
+    /// wait. Of several that are as near, the one with the most memory that is not above the old one's.
     #[must_use]
     pub fn class_beside(&self, from: &str, change: &ClassChange) -> Option<&str> {
-        let amount = |class: &ExecuteClass| class.amount(change, &self.gpu_resource);
-        let own = amount(self.classes.get(from)?);
-        let others = self.classes.iter().map(|(name, class)| (amount(class), name.as_str()));
-        let nearest = match change.more {
-            true => others.filter(|(amount, _)| *amount > own).min(),
-            false => others.filter(|(amount, _)| *amount < own).max(),
+        let amount_of = |class: &ExecuteClass, resource: &str, more: bool| {
+            let change = ClassChange { resource: resource.to_owned(), more };
+            class.amount(&change, &self.gpu_resource)
         };
-        nearest.map(|(_, name)| name)
+        let amount = |class: &ExecuteClass| class.amount(change, &self.gpu_resource);
+        let gpus = |class: &ExecuteClass| amount_of(class, &self.gpu_resource, false);
+        let memory = |class: &ExecuteClass| amount_of(class, "memory", true);
+        let old = self.classes.get(from)?;
+        let selects = |(key, value)| old.node_selector.get(key) == Some(value);
+        let modest = |class: &ExecuteClass| {
+            gpus(class) <= gpus(old) && class.node_selector.iter().all(selects)
+        };
+        let others = self.classes.iter().filter(|(_, class)| modest(class));
+        let nearest =
+            match change.more {
+                true => others
+                    .filter(|(_, class)| amount(class) > amount(old))
+                    .min_by_key(|(_, class)| (amount(class), memory(class))),
+                false => others.filter(|(_, class)| amount(class) < amount(old)).max_by_key(
+                    |(_, class)| (amount(class), memory(class) <= memory(old), memory(class)),
+                ),
+            };
+        nearest.map(|(name, _)| name.as_str())
     }
 }
 
@@ -169,5 +187,47 @@ impl Default for Policy {
             identity: Identity::default(),
             grace_s: 30,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn class(memory: Option<&str>, cpu: &str, gpu: Option<u32>) -> ExecuteClass {
+        let map = |key: &str, value: &str| BTreeMap::from([(key.to_owned(), value.to_owned())]);
+        ExecuteClass {
+            requests: map("cpu", cpu),
+            limits: memory.map(|memory| map("memory", memory)).unwrap_or_default(),
+            gpu,
+            ..ExecuteClass::default()
+        }
+    }
+
+    #[test]
+    fn the_class_beside_is_the_nearest_that_wants_nothing_new() {
+        let elsewhere = BTreeMap::from([("disk".to_owned(), "ssd".to_owned())]);
+        let ssd = ExecuteClass { node_selector: elsewhere, ..class(Some("300Mi"), "40", None) };
+        let classes = [
+            ("tiny", class(Some("32Mi"), "10m", None)),
+            ("small", class(Some("256Mi"), "50m", None)),
+            ("default", class(Some("1Gi"), "100m", None)),
+            ("gpu", class(Some("4Gi"), "500m", Some(1))),
+            ("huge", class(None, "100", None)),
+            ("ssd", ssd),
+        ];
+        let classes = classes.map(|(name, class)| (name.to_owned(), class)).into();
+        let policy = Policy { classes, ..Policy::default() };
+        let beside = |from, resource: &str, more| {
+            policy.class_beside(from, &ClassChange { resource: resource.into(), more })
+        };
+        assert_eq!(beside("tiny", "memory", true), Some("small"));
+        assert_eq!(beside("small", "memory", true), Some("default"));
+        assert_eq!(beside("huge", "memory", true), None);
+        assert_eq!(beside("huge", "cpu", false), Some("default"));
+        assert_eq!(beside("gpu", "nvidia.com/gpu", false), Some("default"));
+        assert_eq!(beside("default", "nvidia.com/gpu", false), None);
+        assert_eq!(beside("ssd", "cpu", false), Some("default"));
+        assert_eq!(beside("nobody", "cpu", false), None);
     }
 }

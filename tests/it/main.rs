@@ -11,6 +11,7 @@ mod cli_fake;
 mod cluster;
 mod cluster_desktop;
 mod cluster_failures;
+mod cluster_remedy;
 mod cluster_story;
 mod config;
 mod control_plane;
