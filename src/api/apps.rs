@@ -1,13 +1,9 @@
-//! Applications: list, show, add, remove, explain, icon.
+//! Applications: list, show, add, remove, explain.
 
 use std::collections::BTreeMap;
-use std::io::Read as _;
 use std::sync::Arc;
 
 use axum::extract::{Path, State};
-use axum::http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS,
-};
 use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
@@ -15,7 +11,8 @@ use serde::{Deserialize, Serialize};
 use super::app_input::AppInput;
 use super::error::{ApiError, ErrorBody};
 use super::extract::{JsonText, Query, app_id};
-use super::limits::{ARG_BYTES_MAX, ARGS_MAX, ICON_BYTES_MAX};
+use super::icons;
+use super::limits::{ARG_BYTES_MAX, ARGS_MAX};
 use super::state::ApiState;
 use crate::domain::access::Identity;
 use crate::domain::app::{App, AppSource};
@@ -35,9 +32,11 @@ pub fn public(app: &App) -> App {
     app
 }
 
-/// The applications that the user of this desktop may see.
+/// The applications that the user of this desktop may see, as events show them: with the address of
+/// the icon in its place.
 pub fn visible(apps: &[Arc<App>], identity: &Identity) -> Vec<App> {
-    apps.iter().filter(|app| app.permits(identity).is_ok()).map(|app| public(app)).collect()
+    let permitted = apps.iter().filter(|app| app.permits(identity).is_ok());
+    permitted.map(|app| App { icon: icons::address(app), ..public(app) }).collect()
 }
 
 fn redacted_map(env: &BTreeMap<String, String>) -> BTreeMap<String, String> {
@@ -91,7 +90,8 @@ pub async fn list_apps(
     axum::Json(snapshot.apps.iter().filter(|app| query.selects(app)).filter_map(show).collect())
 }
 
-fn find(state: &ApiState, id: &str) -> Result<Arc<App>, ApiError> {
+/// An application by its id.
+pub fn find(state: &ApiState, id: &str) -> Result<Arc<App>, ApiError> {
     let id = app_id(id)?;
     let snapshot = state.handle.snapshot();
     let found = snapshot.apps.iter().find(|app| app.id == id).cloned();
@@ -245,73 +245,5 @@ pub fn check_args(args: &[String]) -> Result<(), ApiError> {
             "args[{at}]: longer than {ARG_BYTES_MAX} bytes, or has a NUL character"
         ))),
         None => Ok(()),
-    }
-}
-
-/// An application's icon file. Icons that are `data:` URLs are in the application itself.
-#[utoipa::path(get, path = "/v1/apps/{id}/icon", tag = "apps",
-    params(("id" = String, Path, description = "Application")),
-    responses((status = 200, description = "The icon", content_type = "image/png"),
-              (status = 404, description = "Unknown, or no icon file", body = ErrorBody)))]
-pub async fn icon(
-    State(state): State<ApiState>,
-    Path(id): Path<String>,
-) -> Result<Response, ApiError> {
-    let app = find(&state, &id)?;
-    let none = || ApiError::NoIcon(id.clone());
-    let path = app.icon.as_deref().filter(|icon| icon.starts_with('/')).ok_or_else(none)?;
-    let (kind, bytes) = read_icon(std::path::Path::new(path)).ok_or_else(none)?;
-    let headers = [
-        (CONTENT_TYPE, kind),
-        (CACHE_CONTROL, "private, max-age=300"),
-        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        // An svg opened by its own address must not run scripts in deskd's origin.
-        (CONTENT_SECURITY_POLICY, "default-src 'none'; style-src 'unsafe-inline'; sandbox"),
-    ];
-    Ok((headers, bytes).into_response())
-}
-
-/// The icon's media type and bytes; nothing unless it is a regular svg or png file of a small size.
-fn read_icon(path: &std::path::Path) -> Option<(&'static str, Vec<u8>)> {
-    use std::os::unix::fs::OpenOptionsExt as _;
-    let kind = match path.extension()?.to_str()? {
-        "svg" => "image/svg+xml",
-        "png" => "image/png",
-        _ => return None,
-    };
-    // Without blocking: a FIFO put in an icon's place must not stop the daemon.
-    let nonblocking = nix::fcntl::OFlag::O_NONBLOCK.bits();
-    let file = std::fs::OpenOptions::new().read(true).custom_flags(nonblocking).open(path).ok()?;
-    let metadata = file.metadata().ok()?;
-    if !metadata.is_file() || metadata.len() > ICON_BYTES_MAX {
-        return None;
-    }
-    let mut bytes = Vec::new();
-    file.take(ICON_BYTES_MAX).read_to_end(&mut bytes).ok()?;
-    let looks_right = match kind {
-        "image/png" => bytes.starts_with(b"\x89PNG\r\n\x1a\n"),
-        _ => memchr::memmem::find(&bytes, b"<svg").is_some(),
-    };
-    looks_right.then_some((kind, bytes))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_small_files_that_are_what_they_claim_are_icons() {
-        let dir = tempfile::tempdir().unwrap();
-        let write = |name: &str, bytes: &[u8]| {
-            let path = dir.path().join(name);
-            std::fs::write(&path, bytes).unwrap();
-            read_icon(&path).map(|(kind, _)| kind)
-        };
-        assert_eq!(write("a.png", b"\x89PNG\r\n\x1a\n..."), Some("image/png"));
-        assert_eq!(write("a.svg", b"<?xml?><svg/>"), Some("image/svg+xml"));
-        assert_eq!(write("b.png", b"root:x:0:0"), None);
-        assert_eq!(write("c.txt", b"<svg/>"), None);
-        assert_eq!(write("d.svg", &vec![b'<'; ICON_BYTES_MAX as usize + 1]), None);
-        assert!(read_icon(dir.path()).is_none());
     }
 }

@@ -16,7 +16,8 @@ use crate::domain::plan::{Rejected, UnplannableCode};
 use crate::domain::task::TaskState;
 use crate::logs::ReadError;
 use crate::supervisor::{
-    AppError, LaunchError, LogOpenError, PullError, RefusalCode, RemoveError, StopError,
+    AppError, LaunchError, LogOpenError, PullError, RefusalCode, RemedyError, RemoveError,
+    StopError,
 };
 
 /// The body of every answer that is not a success.
@@ -57,6 +58,9 @@ pub enum ApiError {
     /// A stop.
     #[error(transparent)]
     Stop(#[from] StopError),
+    /// A remedy.
+    #[error(transparent)]
+    Remedy(#[from] RemedyError),
     /// A removal.
     #[error(transparent)]
     Remove(#[from] RemoveError),
@@ -69,7 +73,7 @@ pub enum ApiError {
         message: String,
     },
     /// A task that has not failed.
-    #[error("task `{0}` has no diagnosis: it has not failed, or somebody stopped it")]
+    #[error("task `{0}` has no diagnosis: there is nothing to explain")]
     NoDiagnosis(String),
     /// An image cannot be pulled.
     #[error(transparent)]
@@ -165,6 +169,7 @@ impl ApiError {
         match self {
             Self::UnknownTask(_)
             | Self::Stop(StopError::UnknownTask(_))
+            | Self::Remedy(RemedyError::UnknownTask(_))
             | Self::Remove(RemoveError::UnknownTask(_)) => (S::NOT_FOUND, "unknown_task"),
             Self::NoDiagnosis(_) => (StatusCode::NOT_FOUND, "no_diagnosis"),
             Self::Pull(PullError::NoImage(_)) => (StatusCode::CONFLICT, "no_image"),
@@ -178,7 +183,9 @@ impl ApiError {
             Self::Starting(_) => (S::SERVICE_UNAVAILABLE, "starting"),
             Self::UnknownPath => (S::NOT_FOUND, "unknown_path"),
             Self::Method => (S::METHOD_NOT_ALLOWED, "method_not_allowed"),
-            Self::Launch(error) => launch_status(error),
+            Self::Launch(error) | Self::Remedy(RemedyError::Launch(error)) => launch_status(error),
+            Self::Remedy(RemedyError::None { .. }) => (S::CONFLICT, "no_remedy"),
+            Self::Remedy(RemedyError::Ending) => (S::SERVICE_UNAVAILABLE, "shutting_down"),
             Self::Stop(StopError::KeeperAway) => (S::SERVICE_UNAVAILABLE, "keeper_away"),
             Self::Remove(RemoveError::NotEnded(_)) => (S::CONFLICT, "not_ended"),
             Self::Log { kind: LogErrorKind::None, .. } => (S::NOT_FOUND, "no_log"),
@@ -220,16 +227,19 @@ impl ApiError {
     pub fn unknown_task(&self) -> Option<&str> {
         match self {
             Self::UnknownTask(id) => Some(id),
-            Self::Stop(StopError::UnknownTask(id)) | Self::Remove(RemoveError::UnknownTask(id)) => {
-                Some(id.as_str())
-            }
+            Self::Stop(StopError::UnknownTask(id))
+            | Self::Remedy(RemedyError::UnknownTask(id))
+            | Self::Remove(RemoveError::UnknownTask(id)) => Some(id.as_str()),
             _ => None,
         }
     }
 
     fn rejected(&self) -> Vec<Rejected> {
         match self {
-            Self::Launch(LaunchError::Unplannable(why)) => why.rejected.clone(),
+            Self::Launch(LaunchError::Unplannable(why))
+            | Self::Remedy(RemedyError::Launch(LaunchError::Unplannable(why))) => {
+                why.rejected.clone()
+            }
             _ => Vec::new(),
         }
     }

@@ -250,6 +250,23 @@ struct Counted {
     runs: u32,
     ended: u32,
     windowed: u32,
+    /// The last run whose cause was counted.
+    explained: u32,
+}
+
+impl Counted {
+    /// The failure that a remedy mended counts as well as one that stands.
+    fn count_causes(&mut self, task: &Task, counters: &Counters) {
+        let mended = task.remedied.iter().map(|applied| (applied.run - 1, &applied.diagnosis));
+        let ended = task.state == TaskState::Ended;
+        let last = task.diagnosis.iter().filter(|_| ended).map(|found| (task.runs, found));
+        for (run, diagnosis) in mended.chain(last) {
+            if let Some(cause) = diagnosis.cause.filter(|_| run > self.explained) {
+                self.explained = run;
+                counters.causes.get_or_create(&CauseLabel { cause: cause.as_str() }).inc();
+            }
+        }
+    }
 }
 
 impl History {
@@ -275,6 +292,7 @@ impl History {
                 runs: if fresh(task.started_at) { task.runs.saturating_sub(1) } else { task.runs },
                 ended: if fresh(task.ended_at) { ended.saturating_sub(1) } else { ended },
                 windowed: 0,
+                explained: if fresh(task.ended_at) { 0 } else { ended },
             },
         };
         let counted = self.tasks.entry(task.id.clone()).or_insert(before);
@@ -285,10 +303,8 @@ impl History {
         if new_ends > 0 {
             let kind = task.exit.as_ref().map_or("unseen", exit_word);
             counters.exits.get_or_create(&Word { kind }).inc();
-            if let Some(cause) = task.diagnosis.as_ref().and_then(|found| found.cause) {
-                counters.causes.get_or_create(&CauseLabel { cause: cause.as_str() }).inc();
-            }
         }
+        counted.count_causes(task, counters);
         if new_ends > 1 {
             let unseen = counters.exits.get_or_create_owned(&Word { kind: "unseen" });
             unseen.inc_by(u64::from(new_ends - 1));

@@ -22,6 +22,7 @@ mod extract;
 mod feed;
 mod guard;
 mod health;
+mod icons;
 pub mod limits;
 mod listen;
 mod log_stream;

@@ -13,7 +13,7 @@ use super::error::{ApiError, ErrorBody};
 use super::limits::BODY_BYTES_MAX;
 use super::state::ApiState;
 use super::{
-    apps, desktop, events, guard, health, log_stream, log_text, metrics, panel, pulls, tasks,
+    apps, desktop, events, guard, health, icons, log_stream, log_text, metrics, panel, pulls, tasks,
 };
 
 #[derive(OpenApi)]
@@ -56,7 +56,7 @@ fn v1_routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(apps::list_apps, apps::put_apps))
         .routes(routes!(apps::get_app, apps::delete_app))
         .routes(routes!(apps::plan))
-        .routes(routes!(apps::icon))
+        .routes(routes!(icons::icon))
         .routes(routes!(pulls::pull))
         .routes(routes!(pulls::list_pulls))
         .routes(routes!(tasks::list_tasks, tasks::launch))
@@ -64,6 +64,7 @@ fn v1_routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(tasks::stop))
         .routes(routes!(tasks::wait))
         .routes(routes!(tasks::diagnosis))
+        .routes(routes!(tasks::remedy))
         .routes(routes!(tasks::env))
         .routes(routes!(log_text::log_text))
         .routes(routes!(log_stream::stream_log))

@@ -41,7 +41,7 @@ pub struct Launch {
 #[utoipa::path(get, path = "/v1/tasks/{id}/diagnosis", tag = "tasks",
     params(("id" = String, Path, description = "Task")),
     responses((status = 200, description = "The cause, its proof, and what to do", body = Diagnosis),
-              (status = 404, description = "Unknown, or `no_diagnosis`: it has not failed, or was stopped", body = ErrorBody)))]
+              (status = 404, description = "Unknown, or `no_diagnosis`: there is nothing to explain", body = ErrorBody)))]
 pub async fn diagnosis(
     State(state): State<ApiState>,
     Path(id): Path<String>,
@@ -50,6 +50,22 @@ pub async fn diagnosis(
     let task = snapshot.task(&task_id(&id)?).ok_or_else(|| ApiError::UnknownTask(id.clone()))?;
     let found = task.diagnosis.as_deref().cloned();
     found.map(axum::Json).ok_or(ApiError::NoDiagnosis(id))
+}
+
+/// Apply the remedy that a task's diagnosis proposes: it runs again otherwise, once.
+#[utoipa::path(post, path = "/v1/tasks/{id}/remedy", tag = "tasks",
+    params(("id" = String, Path, description = "Task")),
+    responses((status = 202, description = "Its next run is on its way", body = Task),
+              (status = 403, description = "`not_permitted`, `right_missing`", body = ErrorBody),
+              (status = 404, description = "Unknown", body = ErrorBody),
+              (status = 409, description = "`no_remedy`: none is proposed, it was applied already, or it runs; and whatever a launch is refused with", body = ErrorBody),
+              (status = 503, description = "`shutting_down`, `keeper_away`, `kubernetes_unavailable`", body = ErrorBody)))]
+pub async fn remedy(
+    State(state): State<ApiState>,
+    Path(id): Path<String>,
+) -> Result<Response, ApiError> {
+    let task = state.handle.remedy(task_id(&id)?).await?;
+    Ok((StatusCode::ACCEPTED, axum::Json(task)).into_response())
 }
 
 /// Launch an application; its process exists when this answers.

@@ -222,6 +222,11 @@ pub enum TaskCommand {
         #[arg(long, value_name = "TIME", value_parser = duration)]
         grace: Option<Duration>,
     },
+    /// Apply the remedy that deskd proposes for a task's failure: start it again otherwise
+    Remedy {
+        /// Which
+        task: TaskId,
+    },
     /// Remove ended tasks and their logs
     #[command(visible_alias = "rm")]
     Remove {

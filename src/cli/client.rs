@@ -264,6 +264,9 @@ impl ClientError {
                 "not_ended" => "stop it first: `deskd task stop TASK`",
                 "app_from_config" => "change the configuration file and restart deskd",
                 "display_unavailable" => "`deskd probe` shows what is wrong with the display",
+                "no_remedy" => {
+                    "`deskd task show TASK` says why it failed, and what was done about it"
+                }
                 "too_many_tasks" => "remove ended tasks: `deskd task remove TASK...`",
                 _ => return None,
             },

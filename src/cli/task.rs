@@ -109,6 +109,7 @@ pub async fn run(client: &Client, command: TaskCommand, out: &mut Out) -> Result
         TaskCommand::Stop { tasks, no_wait, force, grace } => {
             return stop(client, &tasks, &Stop { no_wait, force, grace }, out).await;
         }
+        TaskCommand::Remedy { task } => remedy(client, &task, out).await?,
         TaskCommand::Remove { tasks } => {
             for task in &tasks {
                 let ask = Ask::new(Method::DELETE, format!("/v1/tasks/{task}"));
@@ -118,6 +119,20 @@ pub async fn run(client: &Client, command: TaskCommand, out: &mut Out) -> Result
         }
     }
     Ok(Exit::Ok)
+}
+
+/// Asked once: whoever does not hear the answer sees in the task whether it was applied, and a second
+/// remedy there is not.
+async fn remedy(client: &Client, task: &TaskId, out: &mut Out) -> Result<(), Failure> {
+    let doing = format!("apply a remedy to task {task}");
+    let ask = Ask::new(Method::POST, format!("/v1/tasks/{task}/remedy"));
+    let answer: Value = client.json(&ask).await.map_err(|error| error.failure(&doing))?;
+    if out.is_json() {
+        return out.json(&answer);
+    }
+    let view: Task = typed(answer, &doing)?;
+    let done = view.remedied.as_deref().map(view::applied).unwrap_or_default();
+    out.text(&format!("{task}: {}", super::output::printable(&done)))
 }
 
 struct Stop {

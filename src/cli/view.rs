@@ -6,7 +6,7 @@ use super::failure::Failure;
 use super::output::{Cell, Out, Tone, ago, rfc3339, span};
 use crate::domain::app::{App, AppSource};
 use crate::domain::container_app::ContainerApp;
-use crate::domain::diagnosis::Diagnosis;
+use crate::domain::diagnosis::{Applied, Diagnosis};
 use crate::domain::kubernetes::ObjectRef;
 use crate::domain::task::{Exit, Task, TaskState};
 use crate::supervisor::Desktop;
@@ -84,14 +84,22 @@ pub fn task(task: &Task, now_ms: i64, out: &mut Out) -> Result<(), Failure> {
         Some(ms) => format!("{} now, the first after {ms} ms", task.windows),
         None => String::new(),
     };
+    let remedied = task.remedied.as_deref();
     out.fields(&[
         ("task", task.id.to_string()),
         ("application", format!("{} ({})", task.display_name, task.app)),
         ("state", task.state.as_str().to_owned()),
         ("ended by", task.exit.as_ref().map(Exit::sentence).unwrap_or_default()),
         ("cause", task.cause.clone().unwrap_or_default()),
+        (
+            "diagnosis",
+            task.diagnosis.as_deref().map(|found| sentence(task, found)).unwrap_or_default(),
+        ),
         ("proof", task.diagnosis.as_deref().map(proof).unwrap_or_default()),
         ("advice", task.diagnosis.as_deref().map(|d| d.advice.clone()).unwrap_or_default()),
+        ("deskd can", task.diagnosis.as_deref().and_then(|d| offer(task, d)).unwrap_or_default()),
+        ("remedy", remedied.map(done).unwrap_or_default()),
+        ("because", remedied.map(|it| whole(&it.diagnosis)).unwrap_or_default()),
         ("engine", format!("{}: {}", task.engine.as_str(), task.reasons.join("; "))),
         ("command", shell_words::join(&task.command)),
         ("waits for", task.waiting.clone().unwrap_or_default()),
@@ -109,6 +117,34 @@ pub fn task(task: &Task, now_ms: i64, out: &mut Out) -> Result<(), Failure> {
         ("stop", lines(task.stop_steps.iter().map(|step| (step.at, step.detail.as_str())))),
         ("history", lines(task.history.iter().map(|entry| (entry.at, entry.what.as_str())))),
     ])
+}
+
+/// Unless it is the cause already.
+fn sentence(task: &Task, found: &Diagnosis) -> String {
+    let told = found.cause.is_none() || task.cause.as_ref() == Some(&found.sentence);
+    if told { String::new() } else { found.sentence.clone() }
+}
+
+/// What deskd would do, and how to ask for it.
+fn offer(task: &Task, found: &Diagnosis) -> Option<String> {
+    let proposal = found.remedy.as_ref()?;
+    Some(format!("{}, `deskd task remedy {}`", proposal.sentence, task.id))
+}
+
+/// What a remedy did, in one line.
+pub fn applied(applied: &Applied) -> String {
+    let Applied { proposal, before, after, .. } = applied;
+    format!("{}; before: {before}, after: {after}", proposal.sentence)
+}
+
+fn done(it: &Applied) -> String {
+    format!("{}, {}: {}", rfc3339(it.at), it.by, applied(it))
+}
+
+/// The failure that a remedy was applied for.
+fn whole(found: &Diagnosis) -> String {
+    let parts = [found.sentence.clone(), proof(found), found.advice.clone()];
+    parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n")
 }
 
 /// The lines and facts that show why.

@@ -7,6 +7,7 @@ use super::apps::AppDraft;
 use super::kubernetes::PolicyDraft;
 use super::{Config, DisplaySettings, Env, LogStoreConfig, PodConfig, StopConfig};
 use crate::domain::app::App;
+use crate::domain::diagnosis::RemedyMode;
 use crate::domain::policy::RunAs;
 
 /// A valid configuration whose defaults and references that depend on the machine (state
@@ -21,6 +22,7 @@ pub struct Draft {
     pub(super) log_filter: Option<String>,
     pub(super) tasks_max: u32,
     pub(super) apps_directory: Option<PathBuf>,
+    pub(super) remedy: RemedyMode,
     pub(super) log_store: LogStoreConfig,
     pub(super) stop: StopConfig,
     pub(super) display: DisplaySettings,
@@ -67,6 +69,7 @@ impl Draft {
             log_filter: self.log_filter,
             tasks_max: self.tasks_max,
             apps_directory: self.apps_directory,
+            remedy: self.remedy,
             log_store: self.log_store,
             stop: self.stop,
             display: self.display,

@@ -37,6 +37,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::app::App;
+use crate::domain::diagnosis::RemedyMode;
 use crate::domain::policy::Policy;
 pub use draft::Draft;
 pub use env::{Env, inherited_env};
@@ -97,6 +98,8 @@ pub struct Config {
     pub tasks_max: u32,
     /// Directory of application documents that is watched; absent: none.
     pub apps_directory: Option<PathBuf>,
+    /// What is done with the remedies of diagnoses.
+    pub remedy: RemedyMode,
     /// Limits of the log store.
     pub log_store: LogStoreConfig,
     /// How tasks are stopped.

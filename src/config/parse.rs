@@ -7,10 +7,12 @@ use std::time::Duration;
 use toml::de::DeTable;
 
 use super::apps::{self, AppDraft};
+use super::classes::word;
 use super::problem::Problem;
 use super::section::{Collector, Section};
 use super::values::{self, Complaint};
 use super::{DisplaySettings, Draft, LogStoreConfig, PodConfig, StopConfig, keys};
+use crate::domain::diagnosis::RemedyMode;
 use crate::domain::plan::EngineKind;
 use crate::domain::policy::Policy;
 
@@ -32,6 +34,11 @@ pub fn parse(text: &str, env: impl Fn(&str) -> Option<String>) -> Result<Draft, 
     let draft = reader.draft();
     let problems = problems.into_problems();
     if problems.is_empty() { Ok(draft) } else { Err(problems) }
+}
+
+fn remedy(text: &str) -> Result<RemedyMode, Complaint> {
+    let word = word(text, &RemedyMode::ALL.map(RemedyMode::as_str))?;
+    Ok(RemedyMode::ALL.into_iter().find(|mode| mode.as_str() == word).unwrap_or_default())
 }
 
 pub(super) struct Reader<'t> {
@@ -60,6 +67,9 @@ impl<'t> Reader<'t> {
                 "apps_directory",
                 "/etc/deskd/apps.d",
             ),
+            remedy: self
+                .pick("DESKD_REMEDY", &root, "remedy", "suggest", remedy)
+                .unwrap_or_default(),
             log_store: self.log_store(&root),
             stop: self.stop(&root),
             display: self.display(&root, &kubernetes.policy),

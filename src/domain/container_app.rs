@@ -92,7 +92,9 @@ pub struct ContainerApp {
     pub secrets: Vec<String>,
     /// `oc.uniquerunkey`: at most one task of the applications that share it runs.
     pub unique_run_key: Option<String>,
-    /// `oc.showinview`: whether catalogues show it; absent: they do.
+    /// `oc.showinview`: `dock` puts it into abcdesktop's dock while the user has chosen none
+    /// (`js/systemmenu.js` of its web modules). It hides nothing: its catalogue (`js/appstore.js`) and
+    /// its search (`js/search.js`) list every application, and so does deskd.
     pub show_in_view: Option<String>,
     /// `oc.execmode`, as given.
     pub exec_mode: Option<String>,

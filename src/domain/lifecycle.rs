@@ -360,6 +360,7 @@ impl Task {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::diagnosis::{Evidence, Remedy};
     use crate::domain::restart::RestartPolicy;
     use crate::domain::task::StopStepKind;
     use proptest::prelude::*;
@@ -409,7 +410,24 @@ mod tests {
             }),
             run.prop_map(|run| TaskEvent::TreeGone { run }),
             (0..200i64).prop_map(TaskEvent::RestartAt),
+            (1..5u32).prop_map(remedied),
         ]
+    }
+
+    fn remedied(run: u32) -> TaskEvent {
+        let log = crate::domain::diagnosis::Log { start: b"", end: b"" };
+        let diagnosis = crate::domain::diagnosis::diagnose(&log, &Evidence::default());
+        let applied = Applied {
+            at: 7,
+            by: "deskd".into(),
+            run,
+            proposal: Remedy::DisableDevShm.proposal(),
+            before: "without".into(),
+            after: "with".into(),
+            diagnosis: Box::new(diagnosis),
+        };
+        let plan = crate::domain::plan::tests::plan_of(&crate::domain::plan::tests::app("x"));
+        TaskEvent::Remedied { applied: Box::new(applied), plan: Box::new(plan) }
     }
 
     fn counts(event: &TaskEvent) -> bool {
@@ -429,8 +447,13 @@ mod tests {
                 prop_assert_eq!(changed, before != task, "{:?}", event);
                 prop_assert!(task.runs >= before.runs, "runs went back");
                 if before.state == TaskState::Ended && task.state != TaskState::Ended {
-                    prop_assert!(matches!(event, TaskEvent::RestartAt(_)));
+                    let again = TaskEvent::RestartAt(0);
+                    let ways = [&again, &remedied(1)].map(std::mem::discriminant);
+                    prop_assert!(ways.contains(&std::mem::discriminant(&event)), "{:?}", event);
                     prop_assert!(!before.stop_asked, "a stopped task came back");
+                }
+                if before.remedied.is_some() {
+                    prop_assert_eq!(&task.remedied, &before.remedied, "a second remedy");
                 }
                 if task.pid.is_some() {
                     prop_assert!(matches!(task.state, TaskState::Running | TaskState::Stopping));

@@ -18,6 +18,7 @@ pub mod pull;
 pub mod quantity;
 pub mod redact;
 pub mod restart;
+pub mod room;
 pub mod shm;
 pub mod task;
 pub mod window;

@@ -199,8 +199,8 @@ pub struct Task {
     pub log_bytes: u64,
     /// What happened, in one sentence, when it ended badly or cannot start.
     pub cause: Option<String>,
-    /// Why the last run failed, with the proof and what to do; absent when it did not, or somebody
-    /// stopped it.
+    /// Why the last run failed, was killed, or does not start, with the proof and what to do; absent
+    /// when there is nothing to explain.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub diagnosis: Option<Box<Diagnosis>>,
     /// The remedy that was applied to it, with what it was before and why it failed then.

@@ -67,6 +67,17 @@ impl MemoryCgroup {
         }
     }
 
+    /// Processes that the kernel killed in the own group since it had no memory left; nothing where
+    /// the kernel does not count them (version 1 before Linux 4.13).
+    #[must_use]
+    pub fn oom_kills(&self) -> Option<u64> {
+        let file = match self.version {
+            Version::V1 => "memory.oom_control",
+            Version::V2 => "memory.events",
+        };
+        stat_value(&read(self.directories.first()?, file)?, "oom_kill")
+    }
+
     /// Bytes until this group's limit.
     fn left(&self, group: &Path) -> Option<u64> {
         let (limit, usage, inactive) = self.version.names();

@@ -1,109 +1,128 @@
-//! Why a task that ended by itself failed: its log and what was seen of it, made into evidence.
+//! When a task is explained: at its end, and while it waits in the cluster.
 
-use std::path::Path;
-
-use super::driver::Driver;
-use super::table::Entry;
-use crate::domain::diagnosis::evidence::{DisplayEvidence, LOG_END_BYTES_MAX, LOG_START_BYTES_MAX};
-use crate::domain::diagnosis::{Evidence, Log, diagnose};
+use super::driver::{Driver, now_ms};
+use super::evidence::log_of;
+use crate::domain::diagnosis::{Diagnosis, Log, diagnose};
 use crate::domain::id::TaskId;
 use crate::domain::lifecycle::BY_ITSELF;
 use crate::domain::plan::EngineKind;
-use crate::domain::task::{Exit, Task, TaskState};
-use crate::logs::{LogReader, ReadError, Records};
+use crate::domain::task::{Exit, Task, TaskState, UnixMs};
 
-/// Records of the log's end that are looked at.
-const END_RECORDS: u64 = 4000;
+/// A program that ended so shortly before the X server was seen to be gone died of that.
+const LOST_WITH_SERVER_MS: UnixMs = 2_000;
+/// Characters of a program's last line that its row shows.
+const LAST_WORDS_CHARS_MAX: usize = 200;
 
 impl Driver {
-    /// Finds out why a task ended as it did, unless somebody stopped it, or it ended well after it
-    /// had shown a window.
+    /// Finds out why a task ended as it did, unless it ended well: with 0, after it had shown a
+    /// window or without having one to show.
     pub(super) fn explain_end(&mut self, id: &TaskId) {
         let Some(entry) = self.table.get(id) else { return };
         let task = &entry.task;
         let failed = task.exit.as_ref().is_some_and(Exit::is_failure);
-        let silent = task.first_window_ms.is_none() && self.draws(task);
-        if task.state != TaskState::Ended || task.stop_asked || !(failed || silent) {
+        let silent = !task.stop_asked && task.first_window_ms.is_none() && self.draws(task);
+        if task.state != TaskState::Ended || !(failed || silent) {
             return;
         }
         let evidence = self.evidence(entry);
         let (start, end) = log_of(&self.settings.state_dir, id).unwrap_or_default();
-        let diagnosis = diagnose(&Log { start: &start, end: &end }, &evidence);
+        let mut diagnosis = diagnose(&Log { start: &start, end: &end }, &evidence);
         if !failed && diagnosis.cause.is_none() {
             return;
         }
+        diagnosis.remedy = diagnosis.remedy.filter(|proposal| self.may_offer(id, proposal));
         self.table.change(id, |task| {
-            // What the cluster said about its end is as good.
-            let told = task.engine != EngineKind::Local
-                && task.cause.as_ref().is_some_and(|cause| !cause.starts_with(BY_ITSELF));
-            if diagnosis.cause.is_some() && !told {
-                task.cause = Some(diagnosis.sentence.clone());
+            if failed && !task.stop_asked || diagnosis.cause.is_some() && silent {
+                task.cause = row(task, &diagnosis);
             }
             task.diagnosis = Some(Box::new(diagnosis));
             true
         });
     }
 
-    fn draws(&self, task: &Task) -> bool {
-        self.apps.get(&task.app).is_some_and(|app| app.needs_display)
-    }
-
-    fn evidence(&self, entry: &Entry) -> Evidence {
+    /// Says why a task does not run yet, as far as the cluster told.
+    pub(super) fn explain_wait(&mut self, id: &TaskId) {
+        let Some(entry) = self.table.get(id) else { return };
         let task = &entry.task;
-        let env = entry.env.iter().map(|var| (var.name.clone(), var.value.clone()));
-        let env: Vec<_> = env.collect();
-        let given = env.iter().find(|(name, _)| name == "DISPLAY").map(|(_, value)| value.clone());
-        let ran = task.started_at.zip(task.ended_at).map(|(start, end)| end - start);
-        let usage = task.rusage.filter(|_| task.engine == EngineKind::Local);
-        Evidence {
-            engine: Some(task.engine),
-            command: task.command.clone(),
-            exit: task.exit.clone(),
-            ran_ms: ran.and_then(|ms| u64::try_from(ms).ok()),
-            had_window: self.draws(task).then_some(task.first_window_ms.is_some()),
-            rusage: usage,
-            env,
-            display: DisplayEvidence {
-                given,
-                answers: Some(self.display.answers()),
-                answers_on_tcp: Some(self.display.tcp.state.answers()),
-                shm_works: Some(self.display.shm.sysv.works()),
-                lost: false,
-            },
-            ..Evidence::default()
+        if task.state != TaskState::Starting || task.engine == EngineKind::Local {
+            return;
+        }
+        let diagnosis = diagnose(&Log { start: &[], end: &[] }, &self.evidence(entry));
+        let mut diagnosis = Some(diagnosis).filter(|found| found.cause.is_some());
+        if let Some(found) = &mut diagnosis {
+            found.remedy = found.remedy.take().filter(|proposal| self.may_offer(id, proposal));
+        }
+        let diagnosis = diagnosis.map(Box::new);
+        self.table.change(id, |task| {
+            let news = task.diagnosis != diagnosis;
+            task.diagnosis = diagnosis;
+            news
+        });
+    }
+
+    /// The X server is gone: what draws on it dies of that, and may have been seen to end before.
+    pub(super) fn display_was_lost(&mut self) {
+        let now = now_ms();
+        let recent = |task: &Task| task.ended_at.is_some_and(|at| now - at <= LOST_WITH_SERVER_MS);
+        let concerned = |task: &Task| match task.state {
+            TaskState::Running | TaskState::Stopping => true,
+            TaskState::Ended => recent(task) && task.exit.as_ref().is_some_and(Exit::is_failure),
+            TaskState::Planned | TaskState::Starting => false,
+        };
+        let drawing = self.table.iter().filter(|entry| concerned(&entry.task));
+        let drawing: Vec<TaskId> =
+            drawing.filter(|e| self.draws(&e.task)).map(|e| e.task.id.clone()).collect();
+        for id in drawing {
+            self.table.note(&id, |notes| notes.display_lost = true);
+            if self.table.get(&id).is_some_and(|entry| entry.task.state == TaskState::Ended) {
+                self.explain_end(&id);
+            }
         }
     }
 }
 
-/// What it wrote: the start, and the end when the start is not all.
-fn log_of(state_dir: &Path, id: &TaskId) -> Result<(Vec<u8>, Vec<u8>), ReadError> {
-    let mut reader = LogReader::open(&state_dir.join("logs"), id)?;
-    let bounds = reader.bounds()?;
-    let (start, next) = output(&mut reader, bounds.first, LOG_START_BYTES_MAX)?;
-    if next >= bounds.end {
-        return Ok((start, Vec::new()));
+/// What the task's row says.
+fn row(task: &Task, diagnosis: &Diagnosis) -> Option<String> {
+    let own = task.cause.clone().unwrap_or_default();
+    // What the cluster said about its end is as good.
+    let told = task.engine != EngineKind::Local && !own.is_empty() && !own.starts_with(BY_ITSELF);
+    match diagnosis.cause {
+        Some(_) if !told => Some(diagnosis.sentence.clone()),
+        Some(_) => Some(own),
+        None => Some(match last_words(diagnosis) {
+            Some(line) => format!("{own}; its last line was: {line}"),
+            None => own,
+        }),
     }
-    let from = reader.tail(END_RECORDS)?.max(next);
-    Ok((start, output(&mut reader, from, LOG_END_BYTES_MAX)?.0))
 }
 
-/// Output from a cursor on, and where it goes on.
-fn output(
-    reader: &mut LogReader,
-    from: u64,
-    bytes_max: usize,
-) -> Result<(Vec<u8>, u64), ReadError> {
-    let (mut output, mut next) = (Vec::new(), from);
-    while output.len() < bytes_max {
-        let mut bytes = Vec::new();
-        let chunk = reader.read(next, bytes_max, &mut bytes)?;
-        for record in Records::new(&bytes, chunk.from).map_while(Result::ok) {
-            record.push_output(&mut output);
+/// The last line of those that are shown: the first thing a person looks for.
+fn last_words(diagnosis: &Diagnosis) -> Option<String> {
+    let line = plain(&diagnosis.proof.last()?.text);
+    Some(line.trim().chars().take(LAST_WORDS_CHARS_MAX).collect())
+        .filter(|l: &String| !l.is_empty())
+}
+
+/// Without control characters and terminal sequences (ECMA-48: `ESC [ ... final byte`).
+fn plain(text: &str) -> String {
+    let mut chars = text.chars().peekable();
+    let mut plain = String::new();
+    while let Some(char) = chars.next() {
+        if char == '\u{1b}' && chars.next_if_eq(&'[').is_some() {
+            chars.by_ref().find(|char| ('\u{40}'..='\u{7e}').contains(char));
+        } else if !char.is_control() {
+            plain.push(char);
         }
-        if chunk.next == next {
-            break;
-        }
-        next = chunk.next;
     }
-    Ok((output, next))
+    plain
+}
+
+#[cfg(test)]
+mod tests {
+    use super::plain;
+
+    #[test]
+    fn colours_are_not_words() {
+        assert_eq!(plain("\u{1b}[1;33mwarning\u{1b}[0m: a\tb\u{7}\u{1b}[2"), "warning: ab");
+    }
 }

@@ -180,6 +180,7 @@ impl Driver {
                 self.answer(reply, plan);
             }
             Input::Stop(task, request, reply) => self.stop(&task, request, reply),
+            Input::Remedy(task, reply) => self.remedy(&task, reply),
             Input::Remove(task, reply) => self.remove(&task, reply),
             Input::Env(task, reply) => {
                 let env = self.table.get(&task).map(|entry| entry.env.clone());

@@ -7,7 +7,7 @@ use super::handle::LaunchError;
 use super::table::Entry;
 use crate::domain::app::App;
 use crate::domain::id::{AppId, TaskId};
-use crate::domain::plan::facts::{Facts, ProgramPresence};
+use crate::domain::plan::facts::{Change, Facts, ProgramPresence};
 use crate::domain::plan::{EngineKind, LaunchSpec, Plan, plan};
 use crate::domain::task::TaskState;
 use crate::procfs::MemoryCgroup;
@@ -18,13 +18,28 @@ const PATH_DEFAULT: &str = "/usr/local/bin:/usr/bin:/bin";
 const PROGRAM_LABEL: &str = "oc.path";
 
 impl Driver {
-    /// The plan for `app` as things are now; for another run of `task`, if it is one.
+    /// The plan for `app` as things are now; for another run of `task`, if it is one: then with the
+    /// remedy that was applied to it.
     pub(super) fn plan(
         &self,
         app: &AppId,
         spec: &LaunchSpec,
         task: Option<&TaskId>,
     ) -> Result<Plan, LaunchError> {
+        let remedied = task.and_then(|id| self.table.get(id)?.task.remedied.as_ref());
+        let change = remedied.map(|applied| applied.proposal.remedy.change()).unwrap_or_default();
+        self.plan_changed(app, spec, task, change)
+    }
+
+    /// The same, changed by a remedy.
+    pub(super) fn plan_changed(
+        &self,
+        app: &AppId,
+        spec: &LaunchSpec,
+        task: Option<&TaskId>,
+        change: Change,
+    ) -> Result<Plan, LaunchError> {
+        let spec = LaunchSpec { change, ..spec.clone() };
         let app = self.apps.get(app).ok_or_else(|| LaunchError::UnknownApp(app.clone()))?;
         let others =
             |entry: &&Entry| entry.task.state != TaskState::Ended && Some(&entry.task.id) != task;
@@ -46,7 +61,7 @@ impl Driver {
             remote_tasks: u32::try_from(remote).unwrap_or(u32::MAX),
             unique_keys: unique_keys.collect(),
         };
-        Ok(plan(app, spec, &facts)?)
+        Ok(plan(app, &spec, &facts)?)
     }
 
     /// `oc.uniquerunkey` of a task's app, and the task.

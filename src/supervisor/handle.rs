@@ -111,6 +111,28 @@ pub enum StopError {
     KeeperAway,
 }
 
+/// Why a remedy was not applied.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum RemedyError {
+    /// No such task.
+    #[error("there is no task `{0}`")]
+    UnknownTask(TaskId),
+    /// Nothing to apply, or not any more.
+    #[error("task `{task}` has no remedy that can be applied: {why}")]
+    None {
+        /// Which task.
+        task: TaskId,
+        /// Why not.
+        why: &'static str,
+    },
+    /// The run with the remedy cannot be planned.
+    #[error(transparent)]
+    Launch(#[from] LaunchError),
+    /// The driver is gone.
+    #[error("deskd is shutting down and starts nothing new")]
+    Ending,
+}
+
 /// Why nothing was removed.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum RemoveError {
@@ -251,6 +273,11 @@ impl Handle {
         self.ask(|reply| Input::Stop(task, request, reply))
             .await
             .unwrap_or(Err(StopError::KeeperAway))
+    }
+
+    /// Applies the remedy that the task's diagnosis proposes; does not wait for its run.
+    pub async fn remedy(&self, task: TaskId) -> Result<Arc<Task>, RemedyError> {
+        self.ask(|reply| Input::Remedy(task, reply)).await.unwrap_or(Err(RemedyError::Ending))
     }
 
     /// Removes an ended task and its log.

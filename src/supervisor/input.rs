@@ -1,10 +1,12 @@
 //! Everything that can change the task table. Closed: nothing else does.
 
+use std::sync::Arc;
+
 use tokio::sync::oneshot;
 
 use super::handle::{
     AppChange, AppError, LaunchAdmission, LaunchError, LaunchRequest, LogFollow, LogOpenError,
-    PullError, RemoveError, StopAdmission, StopError, StopRequest,
+    PullError, RemedyError, RemoveError, StopAdmission, StopError, StopRequest,
 };
 use crate::display::DisplayEvent;
 use crate::domain::app::{App, DirectoryApp};
@@ -12,6 +14,7 @@ use crate::domain::display::DisplayStatus;
 use crate::domain::id::{AppId, TaskId};
 use crate::domain::plan::{LaunchSpec, Plan};
 use crate::domain::redact::EnvVar;
+use crate::domain::task::Task;
 use crate::domain::window::{CloseOutcome, WindowId};
 use crate::engine::kubernetes::Event;
 use crate::keeper::wire::FromKeeper;
@@ -31,6 +34,8 @@ pub enum Input {
     Explain(AppId, LaunchSpec, Reply<Result<Plan, LaunchError>>),
     /// Stop a task.
     Stop(TaskId, StopRequest, Reply<Result<StopAdmission, StopError>>),
+    /// Apply the remedy of a task's diagnosis.
+    Remedy(TaskId, Reply<Result<Arc<Task>, RemedyError>>),
     /// Remove an ended task.
     Remove(TaskId, Reply<Result<(), RemoveError>>),
     /// Show a task's environment.

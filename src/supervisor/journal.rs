@@ -254,6 +254,7 @@ mod tests {
             spec: crate::domain::plan::LaunchSpec::default(),
             key: Some(format!("k{number}")),
             env: vec![],
+            notes: crate::supervisor::notes::RunNotes::default(),
         }
     }
 

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::driver::{Driver, now_ms};
-use super::last_words::last_words;
+use super::notes::RunNotes;
 use super::table::Entry;
 use crate::domain::id::TaskId;
 use crate::domain::plan::{EngineKind, LaunchSpec};
@@ -61,30 +61,10 @@ impl Driver {
         match task.state {
             TaskState::Stopping => self.stop_rest(&id.task),
             TaskState::Ended => {
-                self.add_last_words(&id.task);
+                self.explain_end(&id.task);
                 self.schedule_restart(&id.task);
             }
             _ => {}
-        }
-    }
-
-    /// What a failed task wrote last is the first thing a person looks for.
-    pub(super) fn add_last_words(&mut self, id: &TaskId) {
-        let failed = |task: &Task| {
-            task.state == TaskState::Ended && task.exit.as_ref().is_some_and(Exit::is_failure)
-        };
-        self.explain_end(id);
-        let explained = |task: &Task| {
-            task.diagnosis.as_ref().is_some_and(|diagnosis| diagnosis.cause.is_some())
-        };
-        if self.table.get(id).is_some_and(|e| failed(&e.task) && !explained(&e.task))
-            && let Some(line) = last_words(&self.settings.state_dir, id)
-        {
-            self.table.change(id, |task| {
-                let cause = task.cause.take().unwrap_or_default();
-                task.cause = Some(format!("{cause}; its last line was: {line}"));
-                true
-            });
         }
     }
 
@@ -99,7 +79,9 @@ impl Driver {
 
     pub(super) fn tree_gone(&mut self, id: &RunId) {
         self.note_log_bytes(&id.task);
-        self.apply(&id.task, TaskEvent::TreeGone { run: id.run });
+        if self.apply(&id.task, TaskEvent::TreeGone { run: id.run }).is_some_and(|t| t.stop_asked) {
+            self.explain_end(&id.task);
+        }
         self.close_follow(&id.task);
         self.report_drained();
     }
@@ -155,6 +137,7 @@ impl Driver {
                     spec: LaunchSpec::default(),
                     key: None,
                     env: Vec::new(),
+                    notes: RunNotes::default(),
                 }),
                 Err(_) => return self.forget(&id),
             }

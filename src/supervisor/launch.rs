@@ -7,12 +7,13 @@ use tokio::time::Instant;
 
 use super::driver::{Driver, LaunchReply, now_ms};
 use super::handle::{LaunchAdmission, LaunchError, LaunchRequest};
+use super::notes::RunNotes;
 use super::table::Entry;
 use crate::domain::id::{AppId, TaskId};
 use crate::domain::plan::{EngineKind, LaunchSpec, LocalPlan, Plan, Work};
 use crate::domain::redact::redacted;
 use crate::domain::task::{Task, TaskEvent, TaskState};
-use crate::engine::kubernetes::RemoteWork;
+use crate::engine::kubernetes::{Command, RemoteWork};
 use crate::engine::local::spawn_request;
 use crate::keeper::wire::{RunId, SpawnError, ToKeeper};
 
@@ -80,6 +81,7 @@ impl Driver {
                 spec: request.spec,
                 key: request.idempotency_key,
                 env: Vec::new(),
+                notes: RunNotes::default(),
             });
         }
         id
@@ -96,6 +98,9 @@ impl Driver {
 
     /// Asks the engine for a run.
     pub(super) fn start(&mut self, run: RunId, plan: Plan) {
+        self.forget_run_before(&run);
+        let notes = RunNotes::at_launch(&self.display, self.cgroup.as_ref());
+        self.table.note(&run.task, |old| *old = notes);
         self.apply(&run.task, TaskEvent::Starting { run: run.run });
         let env = plan.work.env().iter().map(|(name, value)| (name.as_str(), value.as_str()));
         self.table.set_env(&run.task, redacted(env));
@@ -103,6 +108,15 @@ impl Driver {
             Work::Local(local) => self.start_local(run, *local),
             Work::EphemeralContainer(plan) => self.start_remote(run, RemoteWork::Ephemeral(plan)),
             Work::PodApplication(plan) => self.start_remote(run, RemoteWork::Pod(plan)),
+        }
+    }
+
+    /// The object of the run before is of no use any more: its output is stored.
+    fn forget_run_before(&mut self, run: &RunId) {
+        let Some(entry) = self.table.get(&run.task) else { return };
+        if entry.task.object.is_some() && entry.task.runs + 1 == run.run {
+            let before = RunId { task: run.task.clone(), run: entry.task.runs };
+            self.remote.tell(Command::Forget { run: before });
         }
     }
 
@@ -155,9 +169,9 @@ impl Driver {
         }
     }
 
-    /// Plans the next run of an ended task, if its policy wants one.
+    /// Plans the next run of an ended task, if a remedy is applied to it or its policy wants one.
     pub(super) fn schedule_restart(&mut self, id: &TaskId) {
-        if self.health.draining {
+        if self.health.draining || self.mend(id) {
             return;
         }
         let mut delay = None;

@@ -8,6 +8,7 @@ mod busy;
 pub mod daemon;
 mod diagnosis;
 mod driver;
+mod evidence;
 mod facts;
 mod follow;
 mod handle;
@@ -15,10 +16,11 @@ mod health;
 mod input;
 mod journal;
 mod keeper_events;
-mod last_words;
 mod launch;
 mod log_mark;
+mod notes;
 mod pulls;
+mod remedy;
 mod remote;
 mod settings;
 mod snapshot;
@@ -29,7 +31,7 @@ mod windows;
 pub use crate::engine::kubernetes::{Refusal, RefusalCode};
 pub use handle::{
     AppChange, AppError, Handle, LaunchAdmission, LaunchError, LaunchRequest, LogFollow,
-    LogOpenError, PullError, RemoveError, StopAdmission, StopError, StopRequest,
+    LogOpenError, PullError, RemedyError, RemoveError, StopAdmission, StopError, StopRequest,
 };
 pub use settings::Settings;
 pub use snapshot::{Changes, Desktop, Snapshot};

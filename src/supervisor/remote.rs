@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::driver::{Driver, LaunchReply, now_ms};
 use super::handle::{LaunchError, LaunchRequest};
 use super::log_mark::log_mark;
+use super::notes::RunNotes;
 use super::table::Entry;
 use crate::domain::id::{AppId, TaskId};
 use crate::domain::kubernetes::{APP_CONTAINER, ObjectRef, container_name, pod_name};
@@ -111,6 +112,12 @@ impl Driver {
             Event::Observed { run, app, engine, object, what } => {
                 self.observed(&run, app, engine, object, what);
             }
+            Event::Said { run, said } => {
+                if self.is_current(&run) {
+                    self.table.note(&run.task, |notes| notes.cluster = said);
+                    self.explain_wait(&run.task);
+                }
+            }
             Event::Synced { engine, present } => self.synced(engine, present),
             Event::Gone { run } => self.gone(&run, "its pod was deleted by somebody else"),
             Event::StopStep { run, step } => {
@@ -142,6 +149,7 @@ impl Driver {
         }
         for id in self.remote_tasks(|task| !task.is_over()) {
             self.apply(&id, TaskEvent::Stale(stale));
+            self.explain_wait(&id);
         }
     }
 
@@ -161,6 +169,9 @@ impl Driver {
         if run.run == 1 && !replies.is_empty() {
             self.forget(&run.task);
         } else {
+            self.table.note(&run.task, |notes| {
+                notes.cluster.refusal = Some(refusal.message.clone());
+            });
             self.never_ran(run, refusal.sentence.clone());
         }
         for reply in replies {
@@ -189,6 +200,7 @@ impl Driver {
         match what {
             Observation::Waiting { why, .. } => {
                 self.apply(&run.task, TaskEvent::Waiting { run: run.run, why });
+                self.explain_wait(&run.task);
             }
             Observation::Running { at, pid, node } => {
                 self.apply(&run.task, TaskEvent::Started { run: run.run, pid, at });
@@ -222,6 +234,7 @@ impl Driver {
             spec: LaunchSpec::default(),
             key: None,
             env: Vec::new(),
+            notes: RunNotes::default(),
         });
         tracing::info!(task = %run.task, "found a task that is on no record");
         self.follow_run(&run.task);
@@ -256,6 +269,7 @@ impl Driver {
         let name = self.table.get(&run.task).map(|entry| entry.task.display_name.clone());
         let why = format!("{} cannot be started: {why}", name.unwrap_or_default());
         if self.apply(&run.task, TaskEvent::Refused { run: run.run, why }).is_some() {
+            self.explain_end(&run.task);
             self.schedule_restart(&run.task);
             self.report_drained();
         }
@@ -362,7 +376,7 @@ impl Driver {
     /// Everything the task's container wrote is stored.
     pub(super) fn log_closed(&mut self, id: &TaskId) {
         let Some(run) = self.run_of(id) else { return };
-        self.add_last_words(id);
+        self.explain_end(id);
         self.tree_gone(&run);
         self.schedule_restart(id);
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::display::DisplayConfig;
 use crate::domain::app::App;
+use crate::domain::diagnosis::RemedyMode;
 use crate::domain::display::DisplayStatus;
 use crate::engine::kubernetes::EngineConfig;
 
@@ -42,6 +43,8 @@ pub struct Settings {
     pub term_grace: Duration,
     /// Tasks kept at once, ended ones included.
     pub tasks_max: usize,
+    /// What is done with the remedies of diagnoses.
+    pub remedy: RemedyMode,
 }
 
 impl Settings {

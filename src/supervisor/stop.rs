@@ -61,7 +61,9 @@ impl Driver {
 
     /// Asks windows first when there are any that take it; the keeper's deadlines run from now.
     fn stop_task(&mut self, id: &TaskId, who: &str, times: Times) {
-        self.apply(id, TaskEvent::StopAsked(who.to_owned()));
+        if self.apply(id, TaskEvent::StopAsked(who.to_owned())).is_some() {
+            self.table.note(id, |notes| notes.stopped_by = Some(who.to_owned()));
+        }
         let Some(entry) = self.table.get(id) else { return };
         if entry.task.state == TaskState::Ended {
             return;

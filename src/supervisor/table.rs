@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::notes::RunNotes;
 use super::snapshot::TOMBSTONES_MAX;
 use crate::domain::id::TaskId;
 use crate::domain::plan::LaunchSpec;
@@ -23,6 +24,9 @@ pub struct Entry {
     pub key: Option<String>,
     /// The environment of the last run, redacted.
     pub env: Vec<EnvVar>,
+    /// What was seen around the last run.
+    #[serde(default)]
+    pub notes: RunNotes,
 }
 
 /// All tasks, in order of creation.
@@ -99,6 +103,15 @@ impl Table {
         task.generation = self.generation;
         self.dirty.insert(at);
         Some(entry.task.clone())
+    }
+
+    /// Changes what was noted around a task's run.
+    pub fn note(&mut self, id: &TaskId, edit: impl FnOnce(&mut RunNotes)) {
+        let Some(at) = self.by_id.get(id).copied() else { return };
+        if let Some(entry) = self.entries.get_mut(&at) {
+            edit(&mut entry.notes);
+            self.dirty.insert(at);
+        }
     }
 
     /// Replaces the environment shown for a task.

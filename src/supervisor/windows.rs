@@ -50,6 +50,9 @@ impl Driver {
         let new_server = status.server_epoch != self.display.server_epoch;
         let lost = self.display.answers() && status.server.is_none();
         self.display = status;
+        if lost || (new_server && self.health.looked) {
+            self.display_was_lost();
+        }
         if new_server || lost {
             let gone: Vec<_> = self.windows.mapped.drain().filter_map(|(_, (_, id))| id).collect();
             for id in gone {

@@ -19,19 +19,19 @@ fn deskd(args: &[&str]) -> Command {
     command
 }
 
-fn ask(fake: &Fake, args: &[&str]) -> Output {
+pub fn ask(fake: &Fake, args: &[&str]) -> Output {
     deskd(&[]).arg("--socket").arg(fake.socket()).args(args).output().unwrap()
 }
 
 #[track_caller]
-fn check(output: &Output, exit: Exit) -> (String, String) {
+pub fn check(output: &Output, exit: Exit) -> (String, String) {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
     assert_eq!(output.status.code(), Some(exit as i32), "stdout: {stdout}\nstderr: {stderr}");
     (stdout, stderr)
 }
 
-fn task(id: &str, more: Value) -> Value {
+pub fn task(id: &str, more: Value) -> Value {
     let mut task = json!({
         "id": id, "app": "xclock", "display_name": "Clock", "engine": "local",
         "reasons": ["it is a program of this container"], "command": ["xclock", "-update", "1 s"],
@@ -46,7 +46,7 @@ fn task(id: &str, more: Value) -> Value {
     task
 }
 
-fn error(code: &str, message: &str) -> String {
+pub fn error(code: &str, message: &str) -> String {
     json!({ "code": code, "message": message, "request_id": "r1" }).to_string()
 }
 
@@ -86,6 +86,7 @@ fn every_command_and_exit_code_is_documented() {
         "task list",
         "task show",
         "task stop",
+        "task remedy",
         "task remove",
         "logs",
         "events",

@@ -282,13 +282,14 @@ fn what_a_removed_task_left_running_ends_and_the_task_does_not_come_back() {
 }
 
 #[test]
-fn a_failure_is_explained_with_its_proof_and_a_stop_is_not() {
+fn a_failure_is_explained_with_its_proof_and_a_stop_is_no_failure() {
     if !available() {
         return;
     }
     let config = "[app.blind]\ncommand = [\"xclock\"]\nenv = { DISPLAY = \":989\" }\n\
                   [app.odd]\ncommand = [\"sh\", \"-c\", \"echo all is lost >&2; exit 4\"]\n\
-                  [app.sleep]\ncommand = [\"sleep\", \"60\"]\n";
+                  [app.sleep]\ncommand = [\"sleep\", \"60\"]\n\
+                  [app.well]\ncommand = [\"true\"]\nneeds_display = false\n";
     let server = Xvnc::start();
     let desk = Desk::start(config, Some(&server));
     let ended = |app: &str| {
@@ -313,6 +314,14 @@ fn a_failure_is_explained_with_its_proof_and_a_stop_is_not() {
 
     let task = desk.launch("sleep");
     desk.stop(&task);
+    desk.ended(&task);
+    let stopped = eventually("why it ended", || {
+        Some(desk.get(&format!("/v1/tasks/{task}"))).filter(|task| !task["diagnosis"].is_null())
+    });
+    assert_eq!(stopped["diagnosis"]["cause"], "stopped_by_user", "{stopped}");
+    assert_eq!(stopped["cause"], serde_json::Value::Null, "that is no failure");
+
+    let task = desk.launch("well");
     desk.ended(&task);
     let none = desk.ask("GET", &format!("/v1/tasks/{task}/diagnosis")).send();
     assert_eq!(none.refusal(404), "no_diagnosis");

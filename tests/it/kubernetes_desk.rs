@@ -12,6 +12,17 @@ fn available() -> bool {
     control_plane::available() && xvnc::available()
 }
 
+/// A display, and a deskd in the shared cluster that has looked around; nothing where they cannot be.
+fn started(config: &str) -> Option<(Xvnc, KubeDesk<'static>)> {
+    if !available() {
+        return None;
+    }
+    let display = Xvnc::start();
+    let desk = KubeDesk::start(ControlPlane::shared(), config, Some(&display));
+    desk.until_known();
+    Some((display, desk))
+}
+
 const EPHEMERAL: &str = "ephemeral_container";
 const POD_ENGINE: &str = "pod_application";
 
@@ -35,12 +46,7 @@ fn app_status(phase: &str, state: &Value) -> Value {
 
 #[test]
 fn a_pod_is_followed_from_its_creation_to_its_exit_code() {
-    if !available() {
-        return;
-    }
-    let display = Xvnc::start();
-    let desk = KubeDesk::start(ControlPlane::shared(), "", Some(&display));
-    desk.until_known();
+    let Some((display, desk)) = started("") else { return };
     desk.add(&document("qt", Some(POD_ENGINE), &json!({})));
     let task = desk.desk.launch("qt");
     let pods = desk.pods();
@@ -85,12 +91,7 @@ fn a_pod_is_followed_from_its_creation_to_its_exit_code() {
 
 #[test]
 fn an_ephemeral_container_is_a_patch_of_the_own_pod() {
-    if !available() {
-        return;
-    }
-    let display = Xvnc::start();
-    let desk = KubeDesk::start(ControlPlane::shared(), "", Some(&display));
-    desk.until_known();
+    let Some((_display, desk)) = started("") else { return };
     desk.add(&document("gtk", None, &json!({})));
     let task = desk.desk.launch("gtk");
     let containers = desk.ephemeral();
@@ -116,12 +117,7 @@ fn an_ephemeral_container_is_a_patch_of_the_own_pod() {
 
 #[test]
 fn a_kill_in_the_middle_of_ten_launches_makes_ten_tasks_and_no_eleventh_object() {
-    if !available() {
-        return;
-    }
-    let display = Xvnc::start();
-    let desk = KubeDesk::start(ControlPlane::shared(), "", Some(&display));
-    desk.until_known();
+    let Some((_display, desk)) = started("") else { return };
     desk.add(&document("gtk", Some(EPHEMERAL), &json!({})));
     desk.add(&document("qt", Some(POD_ENGINE), &json!({})));
     let launch = |number: usize| {
@@ -164,12 +160,7 @@ fn a_kill_in_the_middle_of_ten_launches_makes_ten_tasks_and_no_eleventh_object()
 
 #[test]
 fn fifty_launches_at_once_make_fifty_objects_in_few_requests_and_the_limit_refuses_the_rest() {
-    if !available() {
-        return;
-    }
-    let display = Xvnc::start();
-    let desk = KubeDesk::start(ControlPlane::shared(), "remote_tasks_max = 50\n", Some(&display));
-    desk.until_known();
+    let Some((_display, desk)) = started("remote_tasks_max = 50\n") else { return };
     desk.add(&document("gtk", Some(EPHEMERAL), &json!({})));
     desk.add(&document("qt", Some(POD_ENGINE), &json!({})));
     let before = requests(&desk);
@@ -200,12 +191,7 @@ fn fifty_launches_at_once_make_fifty_objects_in_few_requests_and_the_limit_refus
 
 #[test]
 fn a_launch_costs_one_write_and_no_list() {
-    if !available() {
-        return;
-    }
-    let display = Xvnc::start();
-    let desk = KubeDesk::start(ControlPlane::shared(), "", Some(&display));
-    desk.until_known();
+    let Some((_display, desk)) = started("") else { return };
     for (app, engine, verb) in [("gtk", EPHEMERAL, "patch"), ("qt", POD_ENGINE, "create")] {
         desk.add(&document(app, Some(engine), &json!({})));
         let before = requests(&desk);
@@ -250,12 +236,7 @@ fn while_the_api_server_is_away_local_work_goes_on_and_everything_catches_up_aft
 
 #[test]
 fn a_missing_right_turns_one_engine_off_with_a_sentence() {
-    if !available() {
-        return;
-    }
-    let display = Xvnc::start();
-    let desk = KubeDesk::start(ControlPlane::shared(), "", Some(&display));
-    desk.until_known();
+    let Some((_display, desk)) = started("") else { return };
     desk.namespace.kubectl(&["delete", "rolebinding", "deskd-apps"]);
     let killed = desk.desk.kill_daemon();
     desk.desk.until_back(killed);
@@ -271,12 +252,7 @@ fn a_missing_right_turns_one_engine_off_with_a_sentence() {
 
 #[test]
 fn what_the_api_server_refuses_is_an_error_of_the_launch_in_a_sentence() {
-    if !available() {
-        return;
-    }
-    let display = Xvnc::start();
-    let desk = KubeDesk::start(ControlPlane::shared(), "", Some(&display));
-    desk.until_known();
+    let Some((_display, desk)) = started("") else { return };
     desk.add(&document("qt", Some(POD_ENGINE), &json!({})));
     desk.namespace.apply(&json!({
         "apiVersion": "v1", "kind": "ResourceQuota", "metadata": { "name": "cap" },
@@ -373,12 +349,7 @@ fn without_tcp_a_pod_is_refused_at_once_with_the_fix() {
 
 #[test]
 fn a_pod_that_somebody_deleted_is_an_end_with_a_reason() {
-    if !available() {
-        return;
-    }
-    let display = Xvnc::start();
-    let desk = KubeDesk::start(ControlPlane::shared(), "", Some(&display));
-    desk.until_known();
+    let Some((_display, desk)) = started("") else { return };
     desk.add(&document("qt", Some(POD_ENGINE), &json!({})));
     let task = desk.desk.launch("qt");
     let pod = desk.task(&task)["object"]["pod"].as_str().expect("a pod").to_owned();
@@ -391,12 +362,7 @@ fn a_pod_that_somebody_deleted_is_an_end_with_a_reason() {
 
 #[test]
 fn tasks_without_a_record_are_found_again_by_their_labels() {
-    if !available() {
-        return;
-    }
-    let display = Xvnc::start();
-    let desk = KubeDesk::start(ControlPlane::shared(), "", Some(&display));
-    desk.until_known();
+    let Some((_display, desk)) = started("") else { return };
     desk.add(&document("qt", Some(POD_ENGINE), &json!({})));
     let task = desk.desk.launch("qt");
     // As after a restart of the container whose state directory did not outlive it.

@@ -1,6 +1,7 @@
 //! The one integration binary.
 
 mod api;
+mod api_icons;
 mod api_streams;
 mod architecture;
 mod architecture_source;
@@ -8,6 +9,7 @@ mod cli;
 mod cli_daemon;
 mod cli_explain;
 mod cli_fake;
+mod cli_remedy;
 mod cluster;
 mod cluster_desktop;
 mod cluster_failures;
@@ -43,4 +45,6 @@ mod kubernetes_rights;
 mod packaging;
 mod panel;
 mod panel_modules;
+mod panel_remedy;
+mod remedies;
 mod support;

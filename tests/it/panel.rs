@@ -42,12 +42,12 @@ command = ["sh", "-c", "yes 'a line of output that is about one hundred characte
 /// needs (they take 50 to 250 ms alone), below what work that grows with the square takes.
 const STALL_MS_MAX: f64 = 2000.0;
 
-fn available() -> bool {
+pub fn available() -> bool {
     browser::available() && xvnc::available()
 }
 
 /// A browser whose page is the panel, logged in and connected.
-fn log_in(desk: &Desk, dark: bool) -> Browser {
+pub fn log_in(desk: &Desk, dark: bool) -> Browser {
     let browser = Browser::start(dark);
     browser.open(&desk.login_url());
     browser.until("return location.pathname === '/' && document.title.includes('·')");
@@ -65,7 +65,7 @@ fn whole_log(browser: &Browser) -> String {
 }
 
 /// The page had no script error and broke no rule of its own content security policy.
-fn assert_clean(browser: &Browser) {
+pub fn assert_clean(browser: &Browser) {
     let console = browser.console();
     for bad in ["Content Security Policy", "Uncaught", "TypeError", "ReferenceError", "SyntaxError"]
     {
@@ -282,7 +282,7 @@ fn a_session_that_ended_is_told_from_a_lost_connection() {
 }
 
 /// What axe-core would look at first: names, roles, contrast, and ids that are used twice.
-const AUDIT: &str = r#"
+pub const AUDIT: &str = r#"
 const problems = [];
 const seen = new Set();
 for (const { id } of document.querySelectorAll('[id]')) { if (seen.has(id)) problems.push(`id ${id} twice`); seen.add(id); }

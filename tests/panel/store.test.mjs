@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { load } from "./modules.mjs";
 
-const { apply, emptyState, failed, outcome, searchApps } = await load("store.js");
+const { apply, emptyState, failed, offer, outcome, searchApps, sentence } = await load("store.js");
 const { EventParser } = await load("stream.js");
 const task = (id, state = "running", more = {}) => ({ id, app: "x", display_name: id.toUpperCase(), state, exit: null, cause: null, stop_steps: [], next_run_at: null, ...more });
 const desktop = (more = {}) => ({ ready: true, started: true, sentence: "Display :0 works", ...more });
@@ -65,6 +65,42 @@ test("outcomes are told in words", () => {
   assert.equal(outcome(task("a", "ended", { exit: { reason: "lost" } })), "lost");
   assert.equal(outcome(task("a", "ended", { exit: { code: 1 }, cause: "because" })), "because");
   assert.equal(outcome(task("a")), "");
+});
+
+const SHM = "The program draws through shared memory.";
+const remedied = { kind: "other_engine", run: 2, before: "a pod of its own", after: "an ephemeral container", diagnosis: { sentence: SHM } };
+const mended = (state, more = {}) => task("a", state, { remedied, runs: 2, ...more });
+
+test("a task that waits says why", () => {
+  const diagnosis = { cause: "quota_exceeded", sentence: "The quota is used up.", remedy: null };
+  const waiting = task("a", "starting", { waiting: "pods \"x\" is forbidden", diagnosis });
+  assert.equal(outcome(waiting), "The quota is used up.");
+  assert.equal(outcome({ ...waiting, diagnosis: undefined }), "pods \"x\" is forbidden");
+});
+
+test("the row of a mended task tells its story", () => {
+  assert.equal(outcome(mended("running")), `Runs as an ephemeral container since it failed as a pod of its own: ${SHM}`);
+  assert.equal(outcome(mended("ended", { exit: { code: 0 } })), `Ran as an ephemeral container since it failed as a pod of its own: ${SHM}`);
+  // The exit and the cause are still the first run's.
+  const asked = mended("planned", { runs: 1, exit: { code: 1 }, cause: SHM });
+  assert.equal(outcome(asked), `Starts as an ephemeral container since it failed as a pod of its own: ${SHM}`);
+  const waiting = mended("starting", { waiting: "its image is being pulled" });
+  assert.equal(outcome(waiting), `its image is being pulled. Starts as an ephemeral container since it failed as a pod of its own: ${SHM}`);
+  assert.equal(sentence(mended("running")), "A is running, as an ephemeral container");
+});
+
+test("a mended task that failed again tells both", () => {
+  const again = { exit: { code: 3 }, cause: null };
+  const story = `Failed as an ephemeral container too: exit code 3. Before, as a pod of its own: ${SHM}`;
+  assert.equal(outcome(mended("ended", again)), story);
+  assert.equal(outcome(mended("planned", again)), story);
+});
+
+test("a remedy is offered where the daemon offers one", () => {
+  const proposal = { kind: "other_engine", sentence: "start it again as an ephemeral container" };
+  assert.equal(offer(task("a", "ended", { diagnosis: { remedy: proposal } })), "Start it again as an ephemeral container");
+  assert.equal(offer(task("a", "ended", { diagnosis: { remedy: null } })), null);
+  assert.equal(offer(task("a", "ended")), null);
 });
 
 test("a stopped task has not failed", () => {

@@ -64,16 +64,20 @@ function counts() {
 
 async function act(name, task, button) {
   if (name === "logs") return log.open(task, button);
+  const focused = document.activeElement === button;
   button.disabled = true;
   try {
     if (name === "env") showEnvironment(task, await call("GET", `/v1/tasks/${task.id}/env`));
     else if (name === "stop") await call("POST", `/v1/tasks/${task.id}/stop`, {});
     else if (name === "kill") await call("POST", `/v1/tasks/${task.id}/stop`, { force: true });
     else if (name === "remove") await call("DELETE", `/v1/tasks/${task.id}`);
+    else if (name === "remedy") await call("POST", `/v1/tasks/${task.id}/remedy`);
   } catch (error) {
     toast(sentence(error));
   } finally {
     button.disabled = false;
+    // A browser takes the focus from a button that cannot be pressed.
+    if (focused && document.activeElement === document.body) table.focus(task.id, button);
   }
 }
 

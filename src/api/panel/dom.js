@@ -38,7 +38,7 @@ export function glyph(path) {
   return svg;
 }
 
-/** An application's icon: its file, its data: URL, or a coloured letter. */
+/** An application's icon, from its address, or a coloured letter. */
 export function appIcon(app, name) {
   const letter = () => {
     const box = h("span", { class: "icon letter", "aria-hidden": "true" }, (name.trim()[0] ?? "?").toUpperCase());
@@ -48,8 +48,7 @@ export function appIcon(app, name) {
     return box;
   };
   if (!app?.icon) return letter();
-  const source = app.icon.startsWith("data:image/") ? app.icon : `/v1/apps/${app.id}/icon`;
-  const image = h("img", { class: "icon", alt: "", src: source, loading: "lazy" });
+  const image = h("img", { class: "icon", alt: "", src: app.icon, loading: "lazy" });
   image.addEventListener("error", () => image.replaceWith(letter()), { once: true });
   return image;
 }

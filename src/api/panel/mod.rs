@@ -17,9 +17,9 @@ use super::token::hex;
 
 const HTML: &str = "text/html; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
-/// Nothing but this origin's own modules and styles; icons may also be `data:` URLs of applications.
+/// Nothing but this origin's own modules, styles and icons.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
-    img-src 'self' data:; connect-src 'self'; form-action 'none'; frame-ancestors 'none'; \
+    img-src 'self'; connect-src 'self'; form-action 'none'; frame-ancestors 'none'; \
     base-uri 'none'";
 
 macro_rules! scripts {
@@ -40,6 +40,7 @@ const ASSETS: &[Asset] = scripts![
     "app.js",
     "combobox.js",
     "desktop.js",
+    "details.js",
     "dialogs.js",
     "dom.js",
     "log-model.js",

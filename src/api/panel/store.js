@@ -66,24 +66,71 @@ function setApps(state, apps, change) {
 /** What a screen reader is told about a task's new state. */
 export function sentence(task) {
   const how = outcome(task);
+  const otherwise = task.remedied ? `, ${manner(task.remedied, "after")}` : "";
   switch (task.state) {
     case "ended":
       return how ? `${task.display_name} ended: ${how}` : `${task.display_name} ended`;
     case "running":
-      return `${task.display_name} is running`;
+      return `${task.display_name} is running${otherwise}`;
     case "stopping":
       return `${task.display_name} is being stopped`;
     case "starting":
-      return `${task.display_name} is starting`;
+      return `${task.display_name} is starting${otherwise}`;
     default:
       return `${task.display_name} is waiting to start`;
   }
 }
 
-/** How the last run ended or what the task waits for, in a few words; empty when it runs. */
+/** With its first letter as at the start of a sentence. */
+function capitalized(text) {
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}
+
+/** What deskd would do about a task's failure, as a button says it; null when there is nothing. */
+export function offer(task) {
+  const remedy = task.diagnosis?.remedy;
+  return remedy ? capitalized(remedy.sentence) : null;
+}
+
+/** How it ran before a remedy or runs after it: `as a pod of its own`, `with execute class small`. */
+function manner(applied, when) {
+  return `${applied.kind === "other_engine" ? "as" : "with"} ${applied[when]}`;
+}
+
+/** The story of a task that a remedy was applied to: how it goes on, and why. */
+function story(task) {
+  const applied = task.remedied;
+  const [before, after] = [manner(applied, "before"), manner(applied, "after")];
+  const first = applied.diagnosis.sentence;
+  const why = `since it failed ${before}: ${first}`;
+  const again = task.runs >= applied.run && (failed(task) || task.state === "planned");
+  if (again) return `Failed ${after} too: ${closed(ending(task))} Before, ${before}: ${first}`;
+  if (task.state === "running") return `Runs ${after} ${why}`;
+  if (task.state === "ended" || task.state === "stopping") return `Ran ${after} ${why}`;
+  const starts = `Starts ${after} ${why}`;
+  return waits(task) ? `${closed(ending(task))} ${starts}` : starts;
+}
+
+/** With a full stop. */
+function closed(text) {
+  return /[.!?]$/.test(text) ? text : `${text}.`;
+}
+
+/** Whether it was asked for and cannot run yet. */
+export function waits(task) {
+  return task.state === "starting" && Boolean(task.waiting);
+}
+
+/** How a task goes or went, in a few words; empty when there is nothing to say. */
 export function outcome(task) {
+  if (task.stale && !task.waiting) return "The Kubernetes API is away: this may be out of date";
+  return task.remedied ? story(task) : ending(task);
+}
+
+/** How the last run ended or what the task waits for. */
+function ending(task) {
+  if (waits(task) && task.diagnosis?.cause) return task.diagnosis.sentence;
   if (task.waiting) return task.waiting;
-  if (task.stale) return "The Kubernetes API is away: this may be out of date";
   if (task.cause) return task.cause;
   const exit = task.exit;
   if (!exit) return "";

@@ -1,15 +1,15 @@
 // The table of tasks. All rows are elements of the page; the browser skips laying out and painting
 // those out of sight (content-visibility), so a thousand cost little and find-in-page still works.
 
+import { ENGINES, details } from "./details.js";
 import { appIcon, bytes, duration, glyph, h, setAttribute, setText } from "./dom.js";
-import { failed, outcome } from "./store.js";
+import { failed, offer, outcome } from "./store.js";
 
-const ENGINES = { local: "Local", ephemeral_container: "Container", pod_application: "Pod" };
 const WORDS = { planned: "Waiting", starting: "Starting", running: "Running", stopping: "Stopping", ended: "Ended" };
 const CHEVRON = "M6 4l4 4-4 4";
 
 export class Table {
-  /** `act(name, task)` with `logs`, `env`, `stop`, `kill`, `remove`. */
+  /** `act(name, task)` with `logs`, `env`, `stop`, `kill`, `remove`, `remedy`. */
   constructor(body, state, act) {
     Object.assign(this, { body, state, act, rows: new Map() });
     body.addEventListener("click", (event) => {
@@ -57,6 +57,7 @@ export class Table {
       logs: button("logs", "Logs"),
       env: button("env", "Environment"),
       end: button("stop", "Stop"),
+      remedy: h("button", { type: "button", "data-act": "remedy" }),
       more: null,
       shown: "",
       iconOf: null,
@@ -83,6 +84,7 @@ export class Table {
     const name = task.display_name;
     setAttribute(row.box, "data-state", task.state);
     setAttribute(row.box, "data-failed", failed(task) ? "" : null);
+    setAttribute(row.box, "data-mended", task.remedied ? "" : null);
     setAttribute(row.box, "data-stale", task.stale ? "" : null);
     setText(row.name, name);
     setText(row.id, task.id);
@@ -96,7 +98,7 @@ export class Table {
     this.buttons(row, task);
     this.icon(row, task);
     this.usage(row, task);
-    if (row.more !== null) row.more.replaceChildren(...details(task));
+    if (row.more !== null) this.details(row, task);
   }
 
   buttons(row, task) {
@@ -109,6 +111,9 @@ export class Table {
     setAttribute(row.logs, "aria-label", `Logs of ${name} (${task.id})`);
     setAttribute(row.env, "aria-label", `Environment of ${name} (${task.id})`);
     setAttribute(row.unfold, "aria-label", `Details of ${name} (${task.id})`);
+    const remedy = offer(task);
+    setText(row.remedy, remedy ?? "");
+    setAttribute(row.remedy, "aria-label", `${remedy}: ${name} (${task.id})`);
   }
 
   icon(row, task) {
@@ -131,12 +136,25 @@ export class Table {
     row.unfold.setAttribute("aria-expanded", String(open));
     if (open) {
       row.more = h("div", { class: "more", role: "row" });
-      row.more.replaceChildren(...details(this.state.tasks.get(id)));
+      this.details(row, this.state.tasks.get(id));
       row.box.append(row.more);
     } else {
       row.more.remove();
       row.more = null;
     }
+  }
+
+  /** Back to a button of a task, or to the first of its row when that button is gone. */
+  focus(id, button) {
+    if (button.isConnected) button.focus();
+    else this.rows.get(id)?.unfold.focus();
+  }
+
+  /** The unfolded part; who was on its button stays there, or goes to the row's when it is gone. */
+  details(row, task) {
+    const focused = document.activeElement === row.remedy;
+    row.more.replaceChildren(details(task, row.remedy));
+    if (focused) this.focus(task.id, row.remedy);
   }
 
   remove(id) {
@@ -161,70 +179,12 @@ export class Table {
     while (to !== null && to.offsetParent === null) to = to[step];
     if (to === null) return;
     event.preventDefault();
-    to.querySelectorAll("button")[at]?.focus();
+    const buttons = to.querySelectorAll("button");
+    buttons[Math.min(at, buttons.length - 1)].focus();
   }
 }
 
 function stateWord(task) {
   if (task.next_run_at !== null && task.state !== "running") return "Restarting";
   return failed(task) ? "Failed" : WORDS[task.state];
-}
-
-function time(at) {
-  return new Date(at).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit" });
-}
-
-/** Why it failed: the sentence, what shows it, what to change. */
-function diagnosis(found) {
-  if (!found) return [];
-  const proof = found.proof.map(({ text }) => text).join("\n");
-  return [
-    h(
-      "div",
-      { class: "diagnosis" },
-      h("h3", {}, found.cause ? "What went wrong" : "What it wrote last"),
-      found.cause ? h("p", {}, found.sentence) : null,
-      proof === "" ? null : h("pre", {}, h("code", {}, proof)),
-      found.advice === "" ? null : h("p", { class: "advice" }, found.advice),
-    ),
-  ];
-}
-
-/** Where it runs, as kubectl would name it. */
-function place(task) {
-  const object = task.object;
-  if (!object) return "deskd's own container";
-  const node = task.node ? `, node ${task.node}` : "";
-  if (task.engine === "ephemeral_container") return `container ${object.container} of this pod${node}`;
-  return `pod ${object.namespace}/${object.pod}${node}`;
-}
-
-function details(task) {
-  const list = (title, items) => (items.length === 0 ? null : h("div", {}, h("h3", {}, title), h("ul", {}, ...items.map((item) => h("li", {}, item)))));
-  const facts = [
-    ["Command", h("code", {}, task.command.join(" "))],
-    ["Runs in", place(task)],
-    ["Started", task.started_at === null ? "not yet" : time(task.started_at)],
-  ];
-  if (task.ended_at !== null) facts.push(["Ended", time(task.ended_at)]);
-  if (task.pid !== null) facts.push(["Process", String(task.pid)], ["Windows", String(task.windows)]);
-  if (task.runs > 1) facts.push(["Runs", String(task.runs)]);
-  if (task.log_bytes > 0) facts.push(["Output", bytes(task.log_bytes)]);
-  if (task.rusage) {
-    facts.push(["CPU time", duration(Math.round((task.rusage.user_us + task.rusage.system_us) / 1000))]);
-    facts.push(["Peak memory", bytes(task.rusage.max_rss_kib * 1024)]);
-  }
-  const moment = ({ at, what, detail }) => h("span", {}, h("time", {}, time(at)), " ", what ?? detail);
-  return [
-    h(
-      "div",
-      { role: "cell", class: "more-cell" },
-      h("dl", { class: "facts" }, ...facts.flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, value)])),
-      ...diagnosis(task.diagnosis),
-      list("Why this engine", task.reasons),
-      list("Why no other", (task.rejected ?? []).map(({ engine, why }) => `${ENGINES[engine] ?? engine}: ${why}`)),
-      list("How it was stopped", task.stop_steps.map(moment)),
-      list("What happened", task.history.map(moment)),
-    ),
-  ];
 }

@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nix::sched::{CloneFlags, unshare};
-use nix::sys::statvfs::statvfs;
 use nix::unistd::{AccessFlags, access, getgid, getgroups, getuid};
 
 use super::facts::{Facts, Port, User};
@@ -17,9 +16,8 @@ use crate::cli::client::Client;
 use crate::config::{Config, Env};
 use crate::daemon::display_config;
 use crate::display::{self, DisplayConfig};
-use crate::domain::diagnosis::evidence::Usage;
 use crate::domain::display::DisplayStatus;
-use crate::procfs::{MemoryCgroup, sockets};
+use crate::procfs::{MemoryCgroup, file_system_usage, sockets};
 use crate::supervisor::Desktop;
 
 /// Where fonts are (fontconfig's `fonts.conf`), beside those in the home directory.
@@ -46,7 +44,7 @@ pub async fn facts(client: &Client, config: &Config, env: &Env) -> Facts {
     let host = ways::remote(&display.display).map(|(host, _)| host.to_owned());
     let mut facts = Facts {
         pods_wanted: config.display.require_tcp,
-        dev_shm: usage("/dev/shm"),
+        dev_shm: file_system_usage("/dev/shm"),
         memory: MemoryCgroup::own().map(|group| group.headroom()).unwrap_or_default(),
         limits: limits::own(),
         api: port(config.listen, desktop.is_some(), host.as_deref()),
@@ -122,13 +120,6 @@ fn ports() -> Vec<u16> {
     ports.sort_unstable();
     ports.dedup();
     ports
-}
-
-fn usage(path: &str) -> Option<Usage> {
-    let found = statvfs(path).ok()?;
-    let block = found.fragment_size();
-    let size = found.blocks() * block;
-    Some(Usage { size, used: size.saturating_sub(found.blocks_free() * block) })
 }
 
 fn port(listen: Option<SocketAddr>, daemon: bool, desktop: Option<&str>) -> Port {

@@ -33,7 +33,7 @@ pub struct Evidence {
     pub rusage: Option<Rusage>,
     /// The environment it was given, redacted.
     pub env: Vec<(String, String)>,
-    /// The display when it was launched and when it ended.
+    /// The display when it was launched and, without a word about when, when it ended.
     pub display: DisplayEvidence,
     /// Its container's cgroup had an OOM kill while it ran.
     pub oom_killed: Option<bool>,
@@ -49,7 +49,11 @@ pub struct Evidence {
 pub struct DisplayEvidence {
     /// `DISPLAY` it was given.
     pub given: Option<String>,
-    /// The X server answered on its unix socket.
+    /// The X server answered on its unix socket when the task was launched.
+    pub answered_at_launch: Option<bool>,
+    /// Shared memory was proved to work in this pod then.
+    pub shm_worked_at_launch: Option<bool>,
+    /// At the end the X server answered on its unix socket.
     pub answers: Option<bool>,
     /// And on TCP.
     pub answers_on_tcp: Option<bool>,

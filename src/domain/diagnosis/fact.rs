@@ -102,7 +102,7 @@ impl Fact {
                 None => None,
             },
             Self::DisplaySilent => e.display.answers.map(|answers| !answers),
-            Self::DisplayLost => Some(e.display.lost),
+            Self::DisplayLost => Some(display_lost(e)),
             Self::DisplayOverTcp => over_tcp(e),
             Self::OomKilled => oom_killed(e),
             Self::NotOomKilled => oom_killed(e).map(|killed| !killed),
@@ -192,16 +192,18 @@ fn failed(e: &Evidence) -> Option<bool> {
     }
 }
 
-/// Kubernetes says that it did not start, or why it ended; `Completed` is its word for code 0.
+/// Kubernetes says that it did not start, or why it ended; `Completed` is its word for code 0,
+/// `Error` for every other one.
 fn cluster_failed(e: &Evidence) -> bool {
     let c = &e.cluster;
-    let told = c.container_reason.as_deref().is_some_and(|reason| reason != "Completed");
+    let told = c.container_reason.as_deref();
+    let told = told.is_some_and(|reason| !matches!(reason, "Completed" | "Error"));
     told || c.pod_reason.is_some() || c.refusal.is_some() || c.unscheduled.is_some() || c.api_away
 }
 
 fn ran_well(e: &Evidence) -> bool {
     let ended_well = e.exit.as_ref().is_none_or(|exit| !exit.is_failure());
-    e.had_window == Some(true) && (ended_well || e.stopped_by.is_some()) && !e.display.lost
+    e.had_window == Some(true) && (ended_well || e.stopped_by.is_some()) && !display_lost(e)
 }
 
 fn by_signal(exit: &Exit, number: i32) -> bool {
@@ -216,6 +218,12 @@ fn by_signal(exit: &Exit, number: i32) -> bool {
 fn display(e: &Evidence) -> Option<&str> {
     let in_env = || e.env.iter().find(|(name, _)| name == "DISPLAY").map(|(_, value)| &**value);
     e.display.given.as_deref().or_else(in_env)
+}
+
+/// It was seen to go, or was there at the launch and is not any more.
+fn display_lost(e: &Evidence) -> bool {
+    let d = &e.display;
+    d.lost || (d.answered_at_launch == Some(true) && d.answers == Some(false))
 }
 
 fn display_given(e: &Evidence) -> Option<bool> {

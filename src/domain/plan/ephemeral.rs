@@ -6,19 +6,9 @@ use super::facts::OwnPod;
 use super::remote::EphemeralPlan;
 use super::{EngineKind, UnplannableCode, Work, cluster, env, volumes};
 use crate::domain::container_app::ContainerApp;
+use crate::domain::room::Room;
 
 const ENGINE: EngineKind = EngineKind::EphemeralContainer;
-/// Largest object that the API server can store, in bytes: etcd's `--max-request-bytes`, 1.5 MiB
-/// (etcd documentation, "System limits").
-pub(super) const OBJECT_BYTES_MAX: u64 = 3 << 19;
-/// What one more ephemeral container adds to its pod, in bytes, beside its own words: defaults,
-/// security context, status and the names of managed fields.
-const ENTRY_BYTES: u64 = 4 << 10;
-/// Times that its own words are counted: what is sent, and the entry's managed fields.
-const ENTRY_WORDS_FACTOR: u64 = 2;
-/// Ephemeral containers of one pod; they are never removed. The API has no limit of its own; every
-/// status update of kubelet carries all of them, and with this many the pod nears its size limit.
-pub(super) const ENTRIES_MAX: u32 = 400;
 /// Where X servers listen.
 const X11_SOCKETS: &str = "/tmp/.X11-unix";
 
@@ -71,31 +61,23 @@ fn target<'a>(ask: &Ask<'a>, pod: &'a OwnPod) -> Result<&'a str, Blocker> {
 }
 
 fn room(ask: &Ask<'_>, container: &ContainerApp, pod: &OwnPod) -> Result<(), Blocker> {
-    let full = |what: String| {
+    let room = Room { entries: pod.ephemeral_used, bytes: pod.object_bytes };
+    room.with(words(ask, container, pod)).map(drop).map_err(|full| {
         let why = format!(
-            "the desktop's pod {what}, and ephemeral containers are never removed from a pod: \
+            "the desktop's pod {full}, and ephemeral containers are never removed from a pod: \
              start a new desktop pod"
         );
-        Err(Blocker::now(UnplannableCode::CannotBePlaced, why))
-    };
-    if pod.ephemeral_used >= ENTRIES_MAX {
-        return full(format!("has had {} ephemeral containers", pod.ephemeral_used));
-    }
-    let after = pod.object_bytes.saturating_add(entry_bytes(ask, container, pod));
-    if after > OBJECT_BYTES_MAX {
-        return full(format!("is {} KiB large, of at most 1536 KiB", pod.object_bytes >> 10));
-    }
-    Ok(())
+        Blocker::now(UnplannableCode::CannotBePlaced, why)
+    })
 }
 
-/// What the container will add to the pod, rather too much than too little.
-fn entry_bytes(ask: &Ask<'_>, container: &ContainerApp, pod: &OwnPod) -> u64 {
+/// Bytes of what the container will have in the pod.
+fn words(ask: &Ask<'_>, container: &ContainerApp, pod: &OwnPod) -> u64 {
     let argv = container.command.iter().chain(ask.args()).map(String::len);
     let env = env::ephemeral(ask, pod);
     let env = env.iter().map(|(name, value)| name.len() + value.len());
     let mounts = pod.mounts.iter().map(|mount| mount.name.len() + mount.path.len());
-    let words: usize = argv.chain(env).chain(mounts).sum::<usize>() + container.image.len();
-    ENTRY_BYTES.saturating_add(ENTRY_WORDS_FACTOR.saturating_mul(words as u64))
+    (argv.chain(env).chain(mounts).sum::<usize>() + container.image.len()) as u64
 }
 
 fn architecture(ask: &Ask<'_>, container: &ContainerApp) -> Result<(), Blocker> {

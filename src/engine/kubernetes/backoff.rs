@@ -30,12 +30,6 @@ impl Pauses {
         self.running = None;
     }
 
-    /// The next pauses are the longest: nothing is expected to change soon.
-    pub fn skip_to_longest(&mut self) {
-        let longest = Duration::from_millis(PAUSE_MS_MAX);
-        while self.next() < longest {}
-    }
-
     /// Waits for the next pause.
     pub async fn pause(&mut self) {
         tokio::time::sleep(self.next()).await;

@@ -10,6 +10,8 @@ use crate::domain::kubernetes::ObjectRef;
 
 /// Events read of one pod.
 const EVENTS_MAX: u32 = 100;
+/// Complaints told of one pod, the newest ones.
+const WORDS_MAX: usize = 10;
 
 #[derive(Debug, Deserialize)]
 struct Events {
@@ -59,15 +61,32 @@ pub fn image_bytes(events: &[PodEvent]) -> Option<u64> {
     pulled.filter_map(size).next_back()
 }
 
+/// Events that are no complaint: every container has them.
+const ORDINARY: [&str; 6] = ["Scheduled", "Pulling", "Pulled", "Created", "Started", "Killing"];
+
+fn concerns(event: &PodEvent, container: &str) -> bool {
+    let path = &event.involved_object.field_path;
+    path.is_empty() || path.ends_with(&format!("{{{container}}}"))
+}
+
+/// The complaints about a container and its pod, oldest first, as `reason: message`.
+#[must_use]
+pub fn words(events: &[PodEvent], container: &str) -> Vec<String> {
+    let complaint = |event: &&PodEvent| !ORDINARY.contains(&event.reason.as_str());
+    let mut found: Vec<&PodEvent> =
+        events.iter().filter(complaint).filter(|event| concerns(event, container)).collect();
+    found.sort_by(|a, b| a.last_timestamp.cmp(&b.last_timestamp));
+    let from = found.len().saturating_sub(WORDS_MAX);
+    found[from..]
+        .iter()
+        .map(|event| format!("{}: {}", event.reason, event.message.trim()))
+        .collect()
+}
+
 /// What keeps a container from being made, in one sentence: the newest complaint. `container`
 /// leaves out what is about other containers of the pod.
 #[must_use]
 pub fn obstacle(events: &[PodEvent], container: &str) -> Option<String> {
-    let about = format!("{{{container}}}");
-    let concerns = |event: &&PodEvent| {
-        let path = &event.involved_object.field_path;
-        path.is_empty() || path.ends_with(&about)
-    };
     let sentence = |event: &PodEvent| {
         let said = event.message.trim();
         Some(match event.reason.as_str() {
@@ -82,7 +101,10 @@ pub fn obstacle(events: &[PodEvent], container: &str) -> Option<String> {
             _ => return None,
         })
     };
-    let newest = events.iter().filter(concerns).max_by_key(|event| event.last_timestamp.clone())?;
+    let newest = events
+        .iter()
+        .filter(|event| concerns(event, container))
+        .max_by_key(|event| event.last_timestamp.clone())?;
     sentence(newest)
 }
 

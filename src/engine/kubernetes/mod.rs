@@ -16,6 +16,7 @@ mod calls;
 pub mod collect;
 mod engine;
 mod events;
+mod evidence;
 mod identity;
 mod log;
 mod manifest;
@@ -39,6 +40,7 @@ pub use calls::{Calls, Verb};
 pub use engine::{CommandSender, start};
 pub use identity::{EngineConfig, PodIdentity};
 
+use crate::domain::diagnosis::evidence::ClusterEvidence;
 use crate::domain::id::AppId;
 use crate::domain::kubernetes::ObjectRef;
 use crate::domain::plan::{EngineKind, EphemeralPlan, KubernetesFacts, PodPlan};
@@ -220,6 +222,13 @@ pub enum Event {
         object: ObjectRef,
         /// What was seen.
         what: Observation,
+    },
+    /// What the cluster said about a run changed; told before what follows from it.
+    Said {
+        /// Which run.
+        run: RunId,
+        /// All of it, in the cluster's own words.
+        said: Box<ClusterEvidence>,
     },
     /// Everything of an engine that exists was told as [`Event::Observed`] since the watch began or
     /// began anew: runs that are not in `present` have no object (any more).

@@ -5,8 +5,7 @@
 //! in 0.6 s, in five patches in 1.8 s). So what arrives within a moment, or while a patch is under
 //! way, goes together.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -22,6 +21,7 @@ use super::manifest::ephemeral_patch;
 use super::pods::stopped;
 use super::refusal::{Verdict, verdict};
 use super::{Refusal, RefusalCode};
+use crate::domain::room::Room;
 use crate::keeper::wire::RunId;
 
 /// Launches that wait for their patch.
@@ -30,15 +30,6 @@ pub const LAUNCHES_WAITING_MAX: usize = 1024;
 const GATHER: Duration = Duration::from_millis(2);
 /// Launches in one patch.
 const PATCH_LAUNCHES_MAX: usize = 32;
-/// Entries of `spec.ephemeralContainers`: Kubernetes has no limit but the object's size; kubelet
-/// goes through all of them on each look at the pod.
-pub const EPHEMERAL_ENTRIES_MAX: u64 = 250;
-/// Bytes of the pod as JSON. etcd takes 1.5 MiB per request; each entry also gets a status and an
-/// entry in `managedFields`.
-pub const POD_BYTES_MAX: u64 = 1 << 20;
-/// What an entry adds beyond its own text: its status, and the field names of `managedFields`.
-const ENTRY_BYTES_MORE: u64 = 3 << 10;
-
 /// A launch on its way.
 #[derive(Debug)]
 pub struct Launch {
@@ -53,13 +44,7 @@ pub struct Launch {
 }
 
 /// How full the own pod is; kept by the engine from what the watch says.
-#[derive(Debug, Default)]
-pub struct Fullness {
-    /// Entries.
-    pub entries: AtomicU64,
-    /// Bytes of JSON.
-    pub bytes: AtomicU64,
-}
+pub type Fullness = Mutex<Room>;
 
 /// Sends patches.
 #[derive(Debug)]
@@ -101,7 +86,7 @@ impl Patches {
             let why = match self.patch(&batch).await {
                 Ok(()) => {
                     // Until the watch tells.
-                    self.fullness.entries.fetch_add(batch.len() as u64, Ordering::Relaxed);
+                    self.count(&batch);
                     return self.answer(batch, &Ok(())).await;
                 }
                 Err(ApiError::Answer(status)) => match verdict(&status, &self.what()) {
@@ -125,6 +110,11 @@ impl Patches {
         let (given_up, rest) = batch.into_iter().partition(given_up);
         self.answer(given_up, &Err(stopped())).await;
         rest
+    }
+
+    fn count(&self, batch: &[Launch]) {
+        let mut room = self.fullness.lock().unwrap_or_else(PoisonError::into_inner);
+        *room = batch.iter().fold(*room, |room, launch| with(room, launch).unwrap_or(room));
     }
 
     fn what(&self) -> String {
@@ -190,8 +180,7 @@ impl Patches {
 
     /// Refuses what would make the pod too large.
     async fn those_that_fit(&self, batch: Vec<Launch>) -> Vec<Launch> {
-        let mut entries = self.fullness.entries.load(Ordering::Relaxed);
-        let mut bytes = self.fullness.bytes.load(Ordering::Relaxed);
+        let mut room = *self.fullness.lock().unwrap_or_else(PoisonError::into_inner);
         let mut fit = Vec::new();
         for launch in batch {
             // What may be there is among those counted; sending it again adds nothing.
@@ -199,30 +188,31 @@ impl Patches {
                 fit.push(launch);
                 continue;
             }
-            entries += 1;
-            bytes += launch.container.to_string().len() as u64 + ENTRY_BYTES_MORE;
-            if entries <= EPHEMERAL_ENTRIES_MAX && bytes <= POD_BYTES_MAX {
-                fit.push(launch);
-                continue;
+            match with(room, &launch) {
+                Ok(more) => {
+                    room = more;
+                    fit.push(launch);
+                }
+                Err(why) => self.answer(vec![launch], &Err(full(&self.own.name, why))).await,
             }
-            let refusal = full(&self.own.name, entries - 1, bytes);
-            self.answer(vec![launch], &Err(refusal)).await;
         }
         fit
     }
 }
 
-fn full(pod: &str, entries: u64, bytes: u64) -> Refusal {
-    let message = format!("{entries} ephemeral containers, {bytes} bytes with this one");
+fn with(room: Room, launch: &Launch) -> Result<Room, String> {
+    room.with(launch.container.to_string().len() as u64)
+}
+
+fn full(pod: &str, why: String) -> Refusal {
     Refusal {
         code: RefusalCode::Full,
         sentence: format!(
-            "the desktop's pod {pod} has no room for another ephemeral container ({message}; deskd \
-             stops at {EPHEMERAL_ENTRIES_MAX} of them or {POD_BYTES_MAX} bytes). Kubernetes never \
-             removes their entries: make the desktop's pod anew, or run the application as a pod \
-             (`--engine pod_application`)"
+            "the desktop's pod {pod} has no room for another ephemeral container: it {why}. \
+             Kubernetes never removes their entries: make the desktop's pod anew, or run the \
+             application as a pod (`--engine pod_application`)"
         ),
-        message,
+        message: why,
     }
 }
 
@@ -232,10 +222,10 @@ mod tests {
 
     #[test]
     fn a_full_pod_is_explained_with_both_remedies() {
-        let refusal = full("anna", 250, 900);
+        let refusal = full("anna", "has had 400 ephemeral containers".into());
         assert_eq!(refusal.code, RefusalCode::Full);
         for words in
-            ["pod anna", "250 ephemeral containers", "pod anew", "--engine pod_application"]
+            ["pod anna", "400 ephemeral containers", "pod anew", "--engine pod_application"]
         {
             assert!(refusal.sentence.contains(words), "{}", refusal.sentence);
         }

@@ -10,6 +10,7 @@ use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::{LogMark, Observation};
+use crate::domain::diagnosis::evidence::ClusterEvidence;
 use crate::domain::id::{AppId, TaskId};
 use crate::domain::kubernetes::ObjectRef;
 use crate::domain::plan::EngineKind;
@@ -74,6 +75,8 @@ pub struct Run {
     pub creation: Creation,
     /// A watch saw its object, and it is not gone.
     pub present: bool,
+    /// What the cluster said about it.
+    pub said: ClusterEvidence,
     /// The newest observation.
     pub told: Option<Observation>,
     /// There is output to be read.
@@ -110,6 +113,7 @@ impl Run {
             forgotten: false,
             creation,
             present: false,
+            said: ClusterEvidence::default(),
             told: None,
             has_log: false,
             output: Output::Waits(LogMark::default()),

@@ -8,7 +8,8 @@ use nix::sys::signal::Signal;
 
 use super::Observation;
 use super::objects::{Condition, ContainerStatus, Pod, State, Terminated};
-use super::waiting;
+use super::{evidence, waiting};
+use crate::domain::diagnosis::evidence::ClusterEvidence;
 use crate::domain::task::{Exit, UnixMs};
 
 /// What kubelet gives as the exit code of a container whose program it could not start.
@@ -29,19 +30,26 @@ pub struct Seen {
     pub is_prepared: bool,
     /// When to look again although nothing changed: a node that is gone reports no end.
     pub look_again_at: Option<UnixMs>,
+    /// What the pod says about it, in the cluster's own words.
+    pub said: ClusterEvidence,
+}
+
+/// The states of the ordinary or the ephemeral containers.
+pub(super) fn statuses(pod: &Pod, ephemeral: bool) -> &[ContainerStatus] {
+    match ephemeral {
+        true => &pod.status.ephemeral_container_statuses,
+        false => &pod.status.container_statuses,
+    }
 }
 
 /// What is seen of the container called `name` of `pod` at `now`.
 #[must_use]
 pub fn look(pod: &Pod, name: &str, ephemeral: bool, now: UnixMs) -> Seen {
-    let statuses = match ephemeral {
-        true => &pod.status.ephemeral_container_statuses,
-        false => &pod.status.container_statuses,
-    };
-    let status = statuses.iter().find(|status| status.name == name);
-    if let Some((end, ran)) = status.and_then(end_of) {
-        let what = Some(ended(pod, end, now));
-        return Seen { what, has_log: ran, is_prepared: false, look_again_at: None };
+    let status = statuses(pod, ephemeral).iter().find(|status| status.name == name);
+    let said = evidence::said(pod, name, ephemeral);
+    if let Some(end) = status.and_then(terminated) {
+        let (what, has_log) = (Some(ended(pod, end, now)), !never_started(end));
+        return Seen { what, has_log, is_prepared: false, look_again_at: None, said };
     }
     let has_log = status.is_some_and(|status| status.state.running.is_some());
     let lost_at = lost_at(pod);
@@ -60,7 +68,7 @@ pub fn look(pod: &Pod, name: &str, ephemeral: bool, now: UnixMs) -> Seen {
     };
     let waits = matches!(what, Some(Observation::Waiting { stuck: false, .. }));
     let is_prepared = waits && pod.spec.node_name.is_some();
-    Seen { what, has_log, is_prepared, look_again_at }
+    Seen { what, has_log, is_prepared, look_again_at, said }
 }
 
 /// What a deleted pod was last seen as; nothing when that does not tell how its container ended.
@@ -74,16 +82,16 @@ pub fn last_look(pod: &Pod, name: &str, now: UnixMs) -> Option<Observation> {
     }
 }
 
-/// How the container ended, and whether its program ran.
-fn end_of(status: &ContainerStatus) -> Option<(&Terminated, bool)> {
+/// How the container ended, or why it never ran.
+pub(super) fn terminated(status: &ContainerStatus) -> Option<&Terminated> {
     if let Some(end) = &status.state.terminated {
-        return Some((end, !never_started(end)));
+        return Some(end);
     }
     // An ephemeral container whose command does not exist waits for ever; its end is in the past.
     let before = status.last_state.terminated.as_ref()?;
     let waits = status.state.waiting.as_ref()?;
     let failed = waits.reason == "RunContainerError" || never_started(before);
-    failed.then_some((before, false))
+    failed.then_some(before)
 }
 
 fn never_started(end: &Terminated) -> bool {

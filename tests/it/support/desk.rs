@@ -111,6 +111,10 @@ impl Desk {
         login["url"].as_str().expect("a url").to_owned()
     }
 
+    pub fn keeper_pid(&self) -> u32 {
+        self.keeper.as_ref().expect("a running keeper").pid()
+    }
+
     pub fn daemon_pid(&self) -> Option<u32> {
         let keeper = self.keeper.as_ref()?.pid();
         let children = format!("/proc/{keeper}/task/{keeper}/children");

@@ -78,7 +78,7 @@ fn a_crash_behind_a_pipeline_is_seen_although_the_exit_code_is_0() {
 fn remedies_are_offered_where_deskd_can_apply_them() {
     let gdk = "The error was 'BadShmSeg (invalid shared segment parameter)'.\n";
     let qt4 = "X Error: BadShmSeg (invalid shared segment parameter) 128\n";
-    let remedy = |log, e: &Evidence| cause_of(log, e).remedy;
+    let remedy = |log, e: &Evidence| cause_of(log, e).remedy.map(|found| found.remedy);
     let pod = on(EngineKind::PodApplication, failed());
     let ephemeral = Remedy::OtherEngine { engine: EngineKind::EphemeralContainer };
     assert_eq!(remedy(gdk, &pod), Some(ephemeral));

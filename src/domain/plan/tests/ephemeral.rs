@@ -2,12 +2,12 @@
 
 use super::super::EngineKind::{EphemeralContainer, PodApplication};
 use super::super::UnplannableCode as Code;
-use super::super::ephemeral::{ENTRIES_MAX, OBJECT_BYTES_MAX};
 use super::super::facts::ApiState;
 use super::case::{Case, Row, check};
 use crate::domain::container_app::{AppPort, AppProbe, ShmNeed};
 use crate::domain::display::EndpointState;
 use crate::domain::policy::PullPolicy;
+use crate::domain::room::{ENTRIES_MAX, POD_BYTES_MAX};
 use crate::domain::shm::ShmVerdict;
 
 fn only(case: &mut Case) {
@@ -134,14 +134,14 @@ const ROOM: &[Row] = &[
         "the object is too large",
         |c| {
             only(c);
-            c.pod.object_bytes = OBJECT_BYTES_MAX - 4096;
+            c.pod.object_bytes = POD_BYTES_MAX - 2048;
         },
         Err(Code::CannotBePlaced),
-        &["is 1532 KiB large, of at most 1536 KiB"],
+        &["is 1534 KiB large, of at most 1536 KiB"],
     ),
     (
         "a full pod leaves a pod of its own",
-        |c| c.pod.object_bytes = OBJECT_BYTES_MAX,
+        |c| c.pod.object_bytes = POD_BYTES_MAX,
         Ok(PodApplication),
         &["not ephemeral_container: the desktop's pod is 1536 KiB large"],
     ),

@@ -46,6 +46,8 @@ pub enum Input {
     Launched(RunId, Result<(), Refusal>),
     /// Why a run does not start yet.
     Waits(RunId, String),
+    /// What kubelet said about a container that does not start, and what that means, if anything.
+    Complaints(RunId, Vec<String>, Option<String>),
     /// What deskd may do, and the quotas if it may see them.
     Rights(Vec<Right>, Vec<Quota>),
     /// Output was read to its end.
@@ -261,6 +263,7 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
             Input::Watched(which, watched) => self.watched(which, watched),
             Input::Launched(run, answer) => self.launched(run, answer),
             Input::Waits(run, why) => self.waits(run, why),
+            Input::Complaints(run, events, why) => self.complaints(&run, events, why),
             Input::Rights(rights, quotas) => self.known.set_rights(rights, quotas),
             Input::LogDone(run, trouble) => self.log_done(run, trouble),
             Input::Exited(run, at) => self.exited(&run, at),

@@ -1,17 +1,19 @@
 //! What the watches saw, per run.
 
-use std::sync::atomic::Ordering;
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::{Engine, Input, now_ms};
+use crate::domain::diagnosis::evidence::ClusterEvidence;
 use crate::domain::id::AppId;
 use crate::domain::kubernetes::{
     APP_CONTAINER, LABEL_APP, LABEL_RUN, LABEL_TASK, LABEL_TYPE, ObjectRef, RUN_VARIABLE,
     TASK_VARIABLE, TYPE_PULL,
 };
 use crate::domain::plan::EngineKind;
+use crate::domain::room::Room;
 use crate::domain::task::Exit;
 use crate::engine::kubernetes::objects::{Container, Pod};
 use crate::engine::kubernetes::runs::{Creation, Fate, Output, Run, app_of};
@@ -27,9 +29,8 @@ const OBSTACLE_AGAIN: Duration = Duration::from_secs(15);
 
 impl<T: From<Event> + Send + 'static> Engine<T> {
     pub(super) fn own_pod_is(&mut self, pod: Box<Pod>, bytes: u64) {
-        let entries = pod.spec.ephemeral_containers.len() as u64;
-        self.fullness.entries.store(entries, Ordering::Relaxed);
-        self.fullness.bytes.store(bytes, Ordering::Relaxed);
+        let entries = u32::try_from(pod.spec.ephemeral_containers.len()).unwrap_or(u32::MAX);
+        *self.fullness.lock().unwrap_or_else(PoisonError::into_inner) = Room { entries, bytes };
         self.sees_processes = own_pod::sees_processes(&pod, &self.config);
         self.known.set_own_pod(own_pod::facts(&pod, &self.config, bytes));
         self.see_images(&pod);
@@ -93,9 +94,11 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
             true => known.obstacle_at.or_else(|| Some(Instant::now() + OBSTACLE_AFTER)),
             false => None,
         };
+        let events = known.said.events.clone();
         if matches!(known.creation, Creation::Pending(_)) {
             self.accepted(run);
         }
+        self.said(run, ClusterEvidence { events, ..seen.said });
         if let Some(what) = seen.what {
             if matches!(what, Observation::Running { .. }) {
                 self.ends_late_starter(run);
@@ -103,6 +106,26 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
             self.observe(run, what);
         }
         self.read_output(run);
+    }
+
+    /// Takes in what the cluster says about a run, and tells it if it is news.
+    fn said(&mut self, run: &RunId, said: ClusterEvidence) {
+        let Some(known) = self.runs.get_mut(run) else { return };
+        if known.said != said && !known.forgotten {
+            known.said = said;
+            let said = Box::new(known.said.clone());
+            self.out.push(Event::Said { run: run.clone(), said });
+        }
+    }
+
+    /// What kubelet said about a container that does not start.
+    pub(super) fn complaints(&mut self, run: &RunId, events: Vec<String>, why: Option<String>) {
+        let Some(known) = self.runs.get(run) else { return };
+        let said = ClusterEvidence { events, ..known.said.clone() };
+        self.said(run, said);
+        if let Some(why) = why {
+            self.waits(run.clone(), why);
+        }
     }
 
     /// Takes an observation in and tells what is news.
@@ -231,10 +254,10 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
             self.workers.spawn(async move {
                 // Without an answer the status has to do.
                 let Ok(events) = events::of_pod(&api, &object).await else { return };
-                if let Some(why) = events::obstacle(&events, &object.container) {
-                    // The engine is gone when nobody listens.
-                    let _ = inputs.send(Input::Waits(run, why)).await;
-                }
+                let why = events::obstacle(&events, &object.container);
+                let words = events::words(&events, &object.container);
+                // The engine is gone when nobody listens.
+                let _ = inputs.send(Input::Complaints(run, words, why)).await;
             });
         }
     }

@@ -98,12 +98,9 @@ impl Reader {
                 }
                 End::Broken(error) => Some(error),
             };
-            match trouble.as_ref().and_then(ApiError::code) {
-                // Somebody has to grant the right first.
-                Some(403) => pauses.skip_to_longest(),
-                // kubelet has not seen that it runs: its first line is not to wait long after.
-                Some(400) if fate == Fate::Runs => pauses.reset(),
-                _ => {}
+            // kubelet has not seen that it runs: its first line is not to wait long after.
+            if trouble.as_ref().and_then(ApiError::code) == Some(400) && fate == Fate::Runs {
+                pauses.reset();
             }
             if fate >= Fate::Ended {
                 let at = *give_up_at.get_or_insert_with(|| Instant::now() + LAST_LINES_WAIT);

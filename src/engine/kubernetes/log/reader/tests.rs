@@ -182,6 +182,19 @@ async fn output_is_read_through_streams_that_are_not_ready_break_and_end_early()
     assert_eq!(asked, [base, base, &since, &since]);
 }
 
+/// An API server that has just started forbids everything until it knows its roles.
+#[tokio::test]
+async fn output_that_is_forbidden_for_a_moment_is_read_soon_after() {
+    let forbidden = r#"{"kind":"Status","code":403,"message":"cannot get resource \"pods/log\""}"#;
+    let answers =
+        [Answer::Status(403, forbidden), Answer::Whole("2026-11-24T05:30:26Z first words\n")];
+    let begun = Instant::now();
+    let mut rig = Rig::start(answers, Fate::Runs).await;
+    assert_eq!(rig.text_until("words\n").await, "first words\n");
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    rig.reader.abort();
+}
+
 #[tokio::test]
 async fn a_line_is_stored_while_the_stream_stays_open() {
     let (close, done) = oneshot::channel();
