@@ -133,9 +133,10 @@ impl Policy {
         let gpus = |class: &ExecuteClass| amount_of(class, &self.gpu_resource, false);
         let memory = |class: &ExecuteClass| amount_of(class, "memory", true);
         let old = self.classes.get(from)?;
-        let selects = |(key, value)| old.node_selector.get(key) == Some(value);
+        let old_nodes = &old.node_selector;
         let modest = |class: &ExecuteClass| {
-            gpus(class) <= gpus(old) && class.node_selector.iter().all(selects)
+            gpus(class) <= gpus(old)
+                && class.node_selector.iter().all(|(key, value)| old_nodes.get(key) == Some(value))
         };
         let others = self.classes.iter().filter(|(_, class)| modest(class));
         let nearest =

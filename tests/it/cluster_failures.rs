@@ -45,7 +45,12 @@ struct Case {
 }
 
 impl Case {
-    fn of(app: &'static str, image: &str, cause: &'static str, words: &'static [&'static str]) -> Self {
+    fn of(
+        app: &'static str,
+        image: &str,
+        cause: &'static str,
+        words: &'static [&'static str],
+    ) -> Self {
         let image = image.to_owned();
         Self { app, image, engine: POD, labels: json!({}), words, cause, resource: None }
     }
@@ -91,21 +96,32 @@ fn cases() -> Vec<Case> {
     eater["oc.args"] = json!(EATER);
     let registry = |repository: &str| format!("{REGISTRY}/{repository}:1");
     vec![
-        Case::of("eater", DESKTOP, "out_of_memory", &["memory"]).with(eater).another_class("memory", true),
+        Case::of("eater", DESKTOP, "out_of_memory", &["memory"])
+            .with(eater)
+            .another_class("memory", true),
         Case::of("huge", DESKTOP, "unschedulable_resource", &["cpu"])
             .with(class("huge"))
             .another_class("cpu", false),
         Case::of("gpu", DESKTOP, "unschedulable_resource", &["nvidia.com/gpu"])
             .with(class("gpu"))
             .another_class("nvidia.com/gpu", false),
-        Case::of("ssd", DESKTOP, "unschedulable_selector", &["node", "selector"]).with(class("ssd")),
+        Case::of("ssd", DESKTOP, "unschedulable_selector", &["node", "selector"])
+            .with(class("ssd")),
         Case::of("nowhere", "127.0.0.1:5011/app:1", "registry_away", &["127.0.0.1:5011/app:1"]),
-        Case::of("nowhere-here", "127.0.0.1:5011/app:1", "registry_away", &["127.0.0.1:5011/app:1"]).here(),
+        Case::of(
+            "nowhere-here",
+            "127.0.0.1:5011/app:1",
+            "registry_away",
+            &["127.0.0.1:5011/app:1"],
+        )
+        .here(),
         Case::of("no-image", &registry("404"), "image_not_found", &["127.0.0.1:5010/404:1"]),
-        Case::of("no-image-here", &registry("404"), "image_not_found", &["127.0.0.1:5010/404:1"]).here(),
+        Case::of("no-image-here", &registry("404"), "image_not_found", &["127.0.0.1:5010/404:1"])
+            .here(),
         Case::of("unknown-here", &registry("401"), "image_auth", &["127.0.0.1:5010/401:1"]).here(),
         Case::of("bad-name", "localhost/Upper:1", "image_name_invalid", &["localhost/Upper:1"]),
-        Case::of("missing", DESKTOP, "program_not_found", &["/nope"]).with(json!({ "oc.path": "/nope" })),
+        Case::of("missing", DESKTOP, "program_not_found", &["/nope"])
+            .with(json!({ "oc.path": "/nope" })),
         Case::of("missing-here", DESKTOP, "program_not_found", &["/nope"])
             .with(json!({ "oc.path": "/nope" }))
             .here(),
@@ -130,7 +146,12 @@ fn each_failure_is_a_sentence_that_names_what_is_wrong_and_is_mended_where_it_ca
             let all = case.words.iter().all(|word| said.contains(word));
             (all && task["diagnosis"]["cause"].is_string()).then(|| task.clone())
         });
-        println!("{}: {}\n    {}", case.app, trouble(&seen).unwrap_or_default(), seen["diagnosis"]["sentence"]);
+        println!(
+            "{}: {}\n    {}",
+            case.app,
+            trouble(&seen).unwrap_or_default(),
+            seen["diagnosis"]["sentence"]
+        );
         case.check(&seen);
     }
     let task = |app: &str| {
@@ -163,7 +184,7 @@ fn mended_with_another_class(
     });
     let applied = &mended["remedied"];
     let told = (&applied["by"], &applied["kind"], &applied["before"], &applied["after"]);
-    let [before, after] = [before, after].map(|class| json!(format!("execute class {class}")));
+    let [before, after] = [before, after].map(|class| json!(format!("execute class `{class}`")));
     assert_eq!(told, (&json!("a user"), &json!("other_class"), &before, &after), "{mended:#}");
     assert_eq!(applied["diagnosis"]["cause"], first["diagnosis"]["cause"], "{mended:#}");
     let pod = pod_of(&mended).expect("a pod");
@@ -177,7 +198,8 @@ fn mended_with_another_class(
 
 /// What kubelet would say of a node with this many GPUs.
 fn advertise_gpus(cluster: &Cluster, gpus: Option<u32>) {
-    let change = json!({ "status": { "capacity": { "nvidia.com/gpu": gpus.map(|n| n.to_string()) } } });
+    let change =
+        json!({ "status": { "capacity": { "nvidia.com/gpu": gpus.map(|n| n.to_string()) } } });
     let patch = ["patch", "node", "node", "--subresource=status", "--type=merge", "--patch"];
     cluster.must(&[&patch[..], &[&change.to_string()]].concat(), "");
 }
@@ -185,13 +207,15 @@ fn advertise_gpus(cluster: &Cluster, gpus: Option<u32>) {
 /// With one GPU, the first of two that wait for it gets it.
 fn runs_once_a_node_has_a_gpu(cluster: &Cluster, desk: &PodDesk<'_>) {
     let tasks = [desk.launch("gpu"), desk.launch("gpu")];
-    let waits = |task: &Value| (task["diagnosis"]["cause"] == "unschedulable_resource").then_some(());
+    let waits =
+        |task: &Value| (task["diagnosis"]["cause"] == "unschedulable_resource").then_some(());
     for task in &tasks {
         desk.until("it waits for a GPU", task, waits);
     }
     advertise_gpus(cluster, Some(1));
     let running = || {
-        let is_running = |task: &&String| desk.get(&format!("/v1/tasks/{task}"))["state"] == "running";
+        let is_running =
+            |task: &&String| desk.get(&format!("/v1/tasks/{task}"))["state"] == "running";
         tasks.iter().find(is_running)
     };
     let first = eventually("one of them runs", running);

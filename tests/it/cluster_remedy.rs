@@ -161,7 +161,8 @@ fn a_program_that_trusts_shared_memory_dies_as_a_pod_and_runs_as_an_ephemeral_co
     desk.ask("POST", &format!("/v1/tasks/{task}/stop")).json(&json!({})).send();
     let ended =
         desk.until("it has ended", &task, |task| (task["state"] == "ended").then(|| task.clone()));
-    assert_eq!((&ended["runs"], &ended["diagnosis"]), (&json!(2), &Value::Null), "{ended:#}");
+    let cause = &ended["diagnosis"]["cause"];
+    assert_eq!((&ended["runs"], cause), (&json!(2), &json!("stopped_by_user")), "{ended:#}");
     assert_eq!(refusal(&desk, &task), (409, json!("no_remedy")));
 }
 

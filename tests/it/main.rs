@@ -12,6 +12,7 @@ mod cli_fake;
 mod cli_remedy;
 mod cluster;
 mod cluster_desktop;
+mod cluster_doctor;
 mod cluster_failures;
 mod cluster_remedy;
 mod cluster_story;

@@ -71,7 +71,10 @@ fn a_press_of_a_button_mends_a_task_and_its_row_tells_the_story() {
     assert!(story.starts_with("Runs with --disable-dev-shm-usage since it failed "), "{story}");
     assert_has(story, &["/dev/shm"]);
     let told = text(&browser, ".mended");
-    assert_has(&told, &["What was done about it", "by a user: start it again with --disable-dev-shm"]);
+    assert_has(
+        &told,
+        &["What was done about it", "by a user: start it again with --disable-dev-shm"],
+    );
     assert_has(&told, &["→", "What went wrong before", "platform_shared", "df -h /dev/shm"]);
     let focused = browser.run("return document.activeElement.dataset.act");
     assert_eq!(focused, "unfold", "the focus stays in the row");

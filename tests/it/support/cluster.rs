@@ -98,7 +98,11 @@ impl Cluster {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let registry = root.join("tests/fixtures/failures/make/fake_registry.py");
         let mut command = Command::new("nsenter");
-        command.arg(format!("--net={}", self.network.display())).arg("python3").arg(registry).arg(port);
+        command
+            .arg(format!("--net={}", self.network.display()))
+            .arg("python3")
+            .arg(registry)
+            .arg(port);
         let running = Running::start(&mut command);
         let door = self.door(IpAddr::from([127, 0, 0, 1]), port.parse().unwrap());
         wait::until("the registry answers", || {

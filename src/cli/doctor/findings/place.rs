@@ -247,7 +247,7 @@ fn ports(facts: &Facts) -> Finding {
         0 => format!("listening on TCP: {}", told.join(", ")),
         more => format!("listening on TCP: {} and {more} more", told.join(", ")),
     };
-    finding("ports", State::Works, sentence, "", "cat /proc/net/tcp /proc/net/tcp6; ss -ltn")
+    finding("ports", State::Works, sentence, "", "ss -ltn || cat /proc/net/tcp /proc/net/tcp6")
 }
 
 fn fonts(facts: &Facts) -> Finding {
