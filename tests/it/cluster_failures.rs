@@ -232,7 +232,10 @@ fn runs_once_a_node_has_a_gpu(cluster: &Cluster, desk: &PodDesk<'_>) {
 
 /// By the API, as `kubectl drain` does it.
 fn an_eviction_is_told(desk: &PodDesk<'_>, namespace: &Namespace) {
-    desk.add(&document_of(DESKTOP, "victim", Some(POD), &sleeping()));
+    // It takes the signal: a first process without a handler is killed after the grace.
+    let script = "trap 'exit 0' TERM; while :; do sleep 0.1; done";
+    let labels = json!({ "oc.path": "/bin/sh", "oc.args": shell_words::join(["-c", script]) });
+    desk.add(&document_of(DESKTOP, "victim", Some(POD), &labels));
     let task = desk.launch("victim");
     let pod = desk.until("it runs", &task, |task| {
         let pod = task["object"]["pod"].as_str()?;

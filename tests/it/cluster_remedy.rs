@@ -1,11 +1,13 @@
 //! The story of `2048-alpine-error` on a real kubelet: its program trusts shared memory and its
 //! document asks for a pod of its own, where it dies. Told why, and mended.
 
+use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
 use crate::support::browser::{self, Browser, ENTER};
 use crate::support::cluster::{Cluster, Namespace, Pod, PodDesk, eventually};
 use crate::support::forward::forward;
+use crate::support::proc;
 
 const APP: &str = "2048-alpine-error";
 /// Of its name, what nobody else's has.
@@ -154,6 +156,15 @@ fn a_program_that_trusts_shared_memory_dies_as_a_pod_and_runs_as_an_ephemeral_co
         assert!(told.contains(words), "{words:?} is not in: {told}");
     }
     browser.screenshot("remedy-in-a-cluster");
+
+    // Another daemon knows all of it, and does not do it again.
+    let daemon = desk.pod.daemon().expect("a daemon");
+    proc::signal(daemon, Signal::SIGKILL);
+    let back = desk.until("another daemon knows it", &task, |task| {
+        let another = desk.pod.daemon().is_some_and(|pid| pid != daemon);
+        is_mended(task).filter(|_| another)
+    });
+    assert_eq!((&back["remedied"], &back["runs"]), (&mended["remedied"], &json!(2)), "{back:#}");
 
     // It is as any other from here on: it runs, ends when it is stopped, and is not mended twice.
     assert_eq!(refusal(&desk, &task), (409, json!("no_remedy")));

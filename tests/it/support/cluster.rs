@@ -17,8 +17,8 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use super::http::{Ask, Door};
-use super::wait;
 use super::xvnc::Running;
+use super::{proc, wait};
 
 /// Longest wait for something in the cluster: images are there, but a busy machine starts slowly.
 const CLUSTER_PATIENCE: Duration = Duration::from_mins(1);
@@ -223,6 +223,12 @@ impl Pod<'_> {
     pub(crate) fn exec(&self, container: &str, argv: &[&str]) -> String {
         let exec = ["exec", &self.name, "--container", container, "--"];
         self.namespace.must(&[&exec, argv].concat(), "")
+    }
+
+    /// deskd's daemon, while there is one.
+    pub(crate) fn daemon(&self) -> Option<u32> {
+        let is_daemon = |pid: &u32| proc::command_line(*pid).contains(&"daemon".to_owned());
+        self.processes("deskd").into_iter().find(is_daemon)
     }
 
     /// Its processes of this name, as the host numbers them.
