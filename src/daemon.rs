@@ -174,6 +174,7 @@ fn kubernetes(config: &Config) -> EngineConfig {
         port: config.listen.map_or(crate::config::LISTEN_PORT_DEFAULT, |address| address.port()),
         policy: Arc::new(config.policy.clone()),
         kubeconfig: config.kubeconfig.clone(),
+        private: vec![config.state_dir.clone(), config.socket.clone(), config.token_file.clone()],
     }
 }
 

@@ -25,7 +25,8 @@ impl Driver {
             return;
         }
         let evidence = self.evidence(entry);
-        let (start, end) = log_of(&self.settings.state_dir, id).unwrap_or_default();
+        let from = entry.notes.log_from;
+        let (start, end) = log_of(&self.settings.state_dir, id, from).unwrap_or_default();
         let mut diagnosis = diagnose(&Log { start: &start, end: &end }, &evidence);
         if !failed && diagnosis.cause.is_none() {
             return;

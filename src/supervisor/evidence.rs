@@ -70,11 +70,15 @@ impl Driver {
     }
 }
 
-/// What it wrote: the start, and the end when the start is not all.
-pub(super) fn log_of(state_dir: &Path, id: &TaskId) -> Result<(Vec<u8>, Vec<u8>), ReadError> {
+/// What it wrote from a cursor on: the start, and the end when the start is not all.
+pub(super) fn log_of(
+    state_dir: &Path,
+    id: &TaskId,
+    from: u64,
+) -> Result<(Vec<u8>, Vec<u8>), ReadError> {
     let mut reader = LogReader::open(&state_dir.join("logs"), id)?;
     let bounds = reader.bounds()?;
-    let (start, next) = output(&mut reader, bounds.first, LOG_START_BYTES_MAX)?;
+    let (start, next) = output(&mut reader, bounds.first.max(from), LOG_START_BYTES_MAX)?;
     if next >= bounds.end {
         return Ok((start, Vec::new()));
     }

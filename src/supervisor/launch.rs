@@ -99,7 +99,8 @@ impl Driver {
     /// Asks the engine for a run.
     pub(super) fn start(&mut self, run: RunId, plan: Plan) {
         self.forget_run_before(&run);
-        let notes = RunNotes::at_launch(&self.display, self.cgroup.as_ref());
+        let wrote = self.table.get(&run.task).map_or(0, |entry| entry.task.log_bytes);
+        let notes = RunNotes::at_launch(&self.display, self.cgroup.as_ref(), wrote);
         self.table.note(&run.task, |old| *old = notes);
         self.apply(&run.task, TaskEvent::Starting { run: run.run });
         let env = plan.work.env().iter().map(|(name, value)| (name.as_str(), value.as_str()));

@@ -21,15 +21,22 @@ pub struct RunNotes {
     pub display_lost: bool,
     /// Who asked for its end.
     pub stopped_by: Option<String>,
+    /// Where its output begins in the task's log: behind that of the runs before.
+    pub log_from: u64,
     /// What the cluster said about it last.
     pub cluster: Box<ClusterEvidence>,
 }
 
 impl RunNotes {
-    /// Those of a run that is launched now.
+    /// Those of a run that is launched now, of a task that wrote `log_from` bytes so far.
     #[must_use]
-    pub fn at_launch(display: &DisplayStatus, cgroup: Option<&MemoryCgroup>) -> Self {
+    pub fn at_launch(
+        display: &DisplayStatus,
+        cgroup: Option<&MemoryCgroup>,
+        log_from: u64,
+    ) -> Self {
         Self {
+            log_from,
             display_answered: Some(display.answers()),
             shm_worked: Some(display.shm.sysv.works()),
             oom_kills: cgroup.and_then(MemoryCgroup::oom_kills),

@@ -14,7 +14,7 @@ use super::input::Reply;
 use crate::domain::diagnosis::rule::Confidence;
 use crate::domain::diagnosis::{Applied, Proposal, Remedy, RemedyMode};
 use crate::domain::id::TaskId;
-use crate::domain::plan::{Plan, UnplannableCode};
+use crate::domain::plan::{EngineKind, Plan, UnplannableCode};
 use crate::domain::task::{Task, TaskEvent, TaskState};
 use crate::keeper::wire::RunId;
 
@@ -123,10 +123,12 @@ impl Driver {
         self.apply(&task.id, TaskEvent::Refused { run: run.run, why });
     }
 
+    /// How the run before went and the next one goes, as after `it failed` and `it runs`.
     fn before_and_after(&self, task: &Task, remedy: &Remedy, plan: &Plan) -> (String, String) {
         match remedy {
             Remedy::OtherEngine { .. } => {
-                (task.engine.phrase().to_owned(), plan.engine.phrase().to_owned())
+                let manner = |engine: EngineKind| format!("as {}", engine.phrase());
+                (manner(task.engine), manner(plan.engine))
             }
             Remedy::ShmSwitches => {
                 let env = remedy.change().env;
@@ -145,7 +147,7 @@ impl Driver {
                 let class = class.or_else(|| policy.default_class.clone()).unwrap_or_default();
                 let change = remedy.change().class;
                 let other = change.and_then(|change| policy.class_beside(&class, &change));
-                let name = |class: &str| format!("execute class `{class}`");
+                let name = |class: &str| format!("with the execute class `{class}`");
                 (name(&class), name(other.unwrap_or_default()))
             }
         }

@@ -103,9 +103,15 @@ fn a_remedy_that_did_not_help_is_told_with_both_failures() {
     browser.until("return document.querySelector('.mended') !== null");
     browser.until("return document.querySelector('[data-task] .state').textContent === 'Failed'");
     let story = browser.until("return document.querySelector('.result').textContent");
-    assert_has(story.as_str().expect("text"), &["Failed with", " too: ", "Before, ", "/dev/shm"]);
+    assert_has(
+        story.as_str().expect("text"),
+        &["Failed with", " too: ", "libfoo.so.1", "Before, without: ", "/dev/shm"],
+    );
     let details = text(&browser, ".more");
-    assert_has(&details, &["What went wrong again", "libfoo.so.1", "What went wrong before"]);
+    assert_has(&details, &["What went wrong again", "What went wrong before"]);
+    // Each with the output of its own run.
+    assert_has(&text(&browser, ".diagnosis:not(.mended) pre"), &["libfoo.so.1"]);
+    assert_has(&text(&browser, ".mended pre"), &["/dev/shm/x failed"]);
     assert_eq!(browser.run(&format!("return {BUTTON}")), Value::Null, "once per task");
     browser.screenshot("remedy-in-vain-dark");
     assert_eq!(browser.run(AUDIT), Value::Array(vec![]));
@@ -164,8 +170,8 @@ fn a_task_that_waits_says_why_and_one_on_another_engine_where_it_was() {
     let moved = json!({
         "engine": "ephemeral_container", "runs": 2, "started_at": 1, "remedied": {
             "at": 0, "by": "deskd", "run": 2, "kind": "other_engine", "engine": "ephemeral_container",
-            "sentence": "start it again as an ephemeral container", "before": "a pod of its own",
-            "after": "an ephemeral container", "diagnosis": diagnosis(shm, "BadShmSeg", &Value::Null),
+            "sentence": "start it again as an ephemeral container", "before": "as a pod of its own",
+            "after": "as an ephemeral container", "diagnosis": diagnosis(shm, "BadShmSeg", &Value::Null),
         },
     });
     let tasks = json!([task("a-00001", "starting", &waits), task("b-00001", "running", &moved)]);
@@ -174,7 +180,7 @@ fn a_task_that_waits_says_why_and_one_on_another_engine_where_it_was() {
         show(&browser, &tasks);
         let row = |id: &str, part: &str| text(&browser, &format!("[data-task=\"{id}\"] {part}"));
         assert_eq!(row("a-00001", ".result"), "No node has enough cpu.");
-        assert_has(&row("a-00001", ".waits"), &["Why it does not run yet", "asks for less cpu"]);
+        assert_has(&row("a-00001", ".calm"), &["Why it does not run yet", "asks for less cpu"]);
         let story =
             format!("Runs as an ephemeral container since it failed as a pod of its own: {shm}");
         assert_eq!(row("b-00001", ".result"), story);

@@ -68,7 +68,7 @@ test("outcomes are told in words", () => {
 });
 
 const SHM = "The program draws through shared memory.";
-const remedied = { kind: "other_engine", run: 2, before: "a pod of its own", after: "an ephemeral container", diagnosis: { sentence: SHM } };
+const remedied = { kind: "other_engine", run: 2, before: "as a pod of its own", after: "as an ephemeral container", diagnosis: { sentence: SHM } };
 const mended = (state, more = {}) => task("a", state, { remedied, runs: 2, ...more });
 
 test("a task that waits says why", () => {
@@ -87,6 +87,9 @@ test("the row of a mended task tells its story", () => {
   const waiting = mended("starting", { waiting: "its image is being pulled" });
   assert.equal(outcome(waiting), `its image is being pulled. Starts as an ephemeral container since it failed as a pod of its own: ${SHM}`);
   assert.equal(sentence(mended("running")), "A is running, as an ephemeral container");
+  const words = { disable_dev_shm: ["without --x", "with --x"], other_class: ["with the execute class `s`", "with the execute class `l`"] };
+  const stories = Object.entries(words).map(([kind, [before, after]]) => outcome(mended("running", { remedied: { ...remedied, kind, before, after } })));
+  assert.deepEqual(stories, [`Runs with --x since it failed without: ${SHM}`, `Runs with the execute class \`l\` since it failed with the execute class \`s\`: ${SHM}`]);
 });
 
 test("a mended task that failed again tells both", () => {

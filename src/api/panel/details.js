@@ -1,7 +1,7 @@
 // What the unfolded row of a task tells: facts, why it failed, what was done about it, its history.
 
 import { bytes, duration, h } from "./dom.js";
-import { offer, waits } from "./store.js";
+import { failed, offer, waits } from "./store.js";
 
 export const ENGINES = { local: "Local", ephemeral_container: "Container", pod_application: "Pod" };
 
@@ -26,9 +26,11 @@ function trouble(task, button) {
   // What a remedy was applied for is told there, until the run with the remedy has something to say.
   const told = task.remedied && (task.runs < task.remedied.run || (task.state === "starting" && !waiting));
   if (!task.diagnosis || told) return null;
-  const title = waiting ? "Why it does not run yet" : task.remedied ? "What went wrong again" : "What went wrong";
+  const wrong = task.remedied ? "What went wrong again" : "What went wrong";
+  const title = waiting ? "Why it does not run yet" : failed(task) ? wrong : "Why it ended";
+  const calm = waiting || !failed(task);
   const able = offer(task) !== null;
-  return h("div", { class: waiting ? "diagnosis waits" : "diagnosis" }, ...diagnosis(task.diagnosis, title), able ? button : null);
+  return h("div", { class: calm ? "diagnosis calm" : "diagnosis" }, ...diagnosis(task.diagnosis, title), able ? button : null);
 }
 
 /** What was done about a failure, and that failure. */

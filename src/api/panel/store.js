@@ -66,7 +66,7 @@ function setApps(state, apps, change) {
 /** What a screen reader is told about a task's new state. */
 export function sentence(task) {
   const how = outcome(task);
-  const otherwise = task.remedied ? `, ${manner(task.remedied, "after")}` : "";
+  const otherwise = task.remedied ? `, ${task.remedied.after}` : "";
   switch (task.state) {
     case "ended":
       return how ? `${task.display_name} ended: ${how}` : `${task.display_name} ended`;
@@ -92,15 +92,12 @@ export function offer(task) {
   return remedy ? capitalized(remedy.sentence) : null;
 }
 
-/** How it ran before a remedy or runs after it: `as a pod of its own`, `with execute class small`. */
-function manner(applied, when) {
-  return `${applied.kind === "other_engine" ? "as" : "with"} ${applied[when]}`;
-}
-
 /** The story of a task that a remedy was applied to: how it goes on, and why. */
 function story(task) {
   const applied = task.remedied;
-  const [before, after] = [manner(applied, "before"), manner(applied, "after")];
+  const { after } = applied;
+  // "With X since it failed without": of what is said a moment before.
+  const before = applied.before.replace(/^without .*/, "without");
   const first = applied.diagnosis.sentence;
   const why = `since it failed ${before}: ${first}`;
   const again = task.runs >= applied.run && (failed(task) || task.state === "planned");

@@ -7,13 +7,16 @@ use super::evidence::Evidence;
 use super::fact::Fact;
 use super::log::{self, Log};
 use super::remedy::{self, Proposal, Remedy};
-use super::rule::{Confidence, NEAR_LINES, Rule, Weight};
+use super::rule::{Confidence, NEAR_LINES, Rule, Speaker, Weight};
 use super::scan::{Hit, scan};
 use super::{pattern, rules, unknown};
 use crate::domain::task::Exit;
 
 /// Lines of proof shown.
 pub const PROOF_LINES_MAX: usize = 6;
+/// Lines from the end of a log in which last words are, of a program whose exit code is 0:
+/// crash handlers write a stack after them.
+const LAST_WORDS_LINES_MAX: usize = 60;
 /// Other causes told.
 pub const OTHERS_MAX: usize = 5;
 
@@ -149,7 +152,10 @@ fn fired(log: &Log<'_>, evidence: &Evidence) -> Vec<Fired> {
     let mut all: Vec<Fired> = Vec::new();
     for text in texts(log, evidence) {
         let accepts = |rule: &Rule, at: usize| {
-            counts(rule, evidence) && (rule.near.is_empty() || near(text.bytes, at, rule).is_some())
+            counts(rule, evidence)
+                && (rule.speaker == Speaker::Anybody || text.may_be_the_clusters(evidence))
+                && (rule.weight != Weight::LastWords || text.ends_so(at, log, evidence))
+                && (rule.near.is_empty() || near(text.bytes, at, rule).is_some())
         };
         for hit in scan(text.bytes, accepts) {
             let proof = text.proof(&hit, evidence);
@@ -186,8 +192,18 @@ fn texts<'a>(log: &Log<'a>, evidence: &'a Evidence) -> Vec<Text<'a>> {
     ];
     let field = |name, text: &'a String| Text { bytes: text.as_bytes(), from: Origin::Field(name) };
     texts.extend(fields.into_iter().filter_map(|(name, text)| Some(field(name, text?))));
-    texts.extend(cluster.events.iter().map(|event| field("cluster.events", event)));
+    texts.extend(not_overcome(&cluster.events).map(|event| field("cluster.events", event)));
     texts
+}
+
+/// Events without those before its last step forward: what kept it from being scheduled, or its
+/// image from being pulled, is over then.
+fn not_overcome(events: &[String]) -> impl Iterator<Item = &String> {
+    let forward = |event: &String| {
+        ["Scheduled: ", "Pulled: ", "Created: ", "Started: "].iter().any(|r| event.starts_with(r))
+    };
+    let from = events.iter().rposition(forward).map_or(0, |place| place + 1);
+    events[from..].iter()
 }
 
 /// Whether the evidence lets the rule fire.
@@ -195,9 +211,15 @@ fn counts(rule: &Rule, e: &Evidence) -> bool {
     let known = |fact: &Fact| fact.holds(e) == Some(true);
     let by_weight = match rule.weight {
         Weight::Always => true,
-        Weight::LastWords => !(known(&Fact::RanWell) && known(&Fact::Stopped)),
-        Weight::Complaint => !known(&Fact::RanWell),
-        Weight::Noise => known(&Fact::Failed),
+        Weight::LastWords => {
+            let goes_on = e.exit.is_none() || known(&Fact::Stopped);
+            !(known(&Fact::RanWell) && goes_on)
+        }
+        Weight::Complaint => !known(&Fact::WorkedWell),
+        Weight::Noise => {
+            let doubtful = rule.confidence == Confidence::Possible && known(&Fact::ExitZero);
+            known(&Fact::Failed) && !known(&Fact::BeganWell) && !doubtful
+        }
     };
     by_weight && rule.needs.iter().all(known) && !rule.unless.iter().any(known)
 }
@@ -235,6 +257,26 @@ fn facts(rule: &Rule, e: &Evidence) -> Vec<Proof> {
 }
 
 impl Text<'_> {
+    fn may_be_the_clusters(&self, e: &Evidence) -> bool {
+        matches!(self.from, Origin::Field(_)) || e.exit.is_none() && e.had_window.is_none()
+    }
+
+    /// Whether the line at `at` may be what the program ended with: of a program that is not known
+    /// to have failed, it must be among the last lines.
+    fn ends_so(&self, at: usize, log: &Log<'_>, e: &Evidence) -> bool {
+        if Fact::WorkedWell.holds(e) != Some(true) {
+            return true;
+        }
+        match self.from {
+            Origin::Field(_) => true,
+            Origin::Start if !log.end.is_empty() => false,
+            Origin::Start | Origin::End => {
+                let mut ends = memchr::memrchr_iter(b'\n', self.bytes);
+                ends.nth(LAST_WORDS_LINES_MAX).is_none_or(|end| at > end)
+            }
+        }
+    }
+
     fn proof(&self, hit: &Hit, e: &Evidence) -> Vec<Proof> {
         let mut proof = vec![self.line(hit.at)];
         if let Some((from, _)) =

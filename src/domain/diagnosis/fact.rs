@@ -13,8 +13,13 @@ pub const AT_ONCE_MS: u64 = 5_000;
 /// A program without a window after this many milliseconds hangs rather than starts.
 pub const HANGS_MS: u64 = 5_000;
 
+/// A program whose window was there this many milliseconds after its start had begun well.
+pub const SHOWN_MS: u64 = 2_000;
 /// Peak resident set, in KiB, of a program that used little memory.
 pub const LITTLE_MEMORY_KIB: u64 = 64 << 10;
+
+/// The code after those by which shells tell signals: 128 and the highest signal, 64.
+const SIGNAL_CODES_END: i32 = 128 + 64 + 1;
 
 /// A question to the evidence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +28,16 @@ pub enum Fact {
     Failed,
     /// It showed a window, and did not fail by itself: it ended with 0, was stopped, or runs.
     RanWell,
+    /// [`Self::RanWell`], or it ended by itself with 0 and nothing speaks against it: nobody looked
+    /// for a window, or it had none and was at work for longer than [`AT_ONCE_MS`].
+    WorkedWell,
+    /// It ended by itself with 0, and not at once as far as is known.
+    WorkedOn,
+    /// It showed a window, lived for [`SHOWN_MS`], and ended with a code of its own: what was missing
+    /// at its start did not end it, and the code may be an answer (a dialog's, a player's).
+    BeganWell,
+    /// It ended by itself with a code that is its own, not one by which shells tell a signal.
+    EndedByItself,
     /// No window of it was ever mapped.
     NoWindow,
     /// A window of it was mapped.
@@ -38,6 +53,8 @@ pub enum Fact {
     /// It ended by this signal, or with the code 128 + this by which shells and container
     /// runtimes tell it.
     Signal(i32),
+    /// It ended by SIGHUP or SIGINT: what started it went away, or interrupted it.
+    Hangup,
     /// It runs in a pod of its own: no shared memory with the X server, the display over TCP.
     Remote,
     /// It runs in the pod of the X server.
@@ -85,6 +102,13 @@ impl Fact {
         match self {
             Self::Failed => failed(e),
             Self::RanWell => Some(ran_well(e)),
+            Self::WorkedWell => Some(ran_well(e) || worked_well(e)),
+            Self::WorkedOn => {
+                let at_once = e.ran_ms.is_some_and(|ms| ms <= AT_ONCE_MS);
+                Some(e.exit == Some(Exit::Code(0)) && ended_by_itself(e) && !at_once)
+            }
+            Self::BeganWell => Some(began_well(e)),
+            Self::EndedByItself => e.exit.as_ref().map(|_| ended_by_itself(e)),
             Self::NoWindow => e.had_window.map(|had| !had),
             Self::HadWindow => e.had_window,
             Self::ExitZero => e.exit.as_ref().map(|exit| *exit == Exit::Code(0)),
@@ -92,6 +116,7 @@ impl Fact {
             Self::Lasted => e.ran_ms.map(|ms| ms >= HANGS_MS),
             Self::ExitCode(code) => e.exit.as_ref().map(|exit| *exit == Exit::Code(code)),
             Self::Signal(number) => e.exit.as_ref().map(|exit| by_signal(exit, number)),
+            Self::Hangup => e.exit.as_ref().map(|exit| by_signal(exit, 1) || by_signal(exit, 2)),
             Self::Remote => e.engine.map(|engine| engine == EngineKind::PodApplication),
             Self::InPod => e.engine.map(|engine| engine != EngineKind::PodApplication),
             Self::DisplayGiven => display_given(e),
@@ -131,7 +156,7 @@ impl Fact {
     pub fn shown(self, e: &Evidence) -> Option<(&'static str, String)> {
         let exit = || e.exit.as_ref().map(|exit| ("exit", exit.sentence()));
         match self {
-            Self::ExitZero | Self::ExitCode(_) | Self::Signal(_) => exit(),
+            Self::ExitZero | Self::ExitCode(_) | Self::Signal(_) | Self::Hangup => exit(),
             Self::NoWindow => Some(("had_window", "it never showed a window".into())),
             Self::AtOnce | Self::Lasted => {
                 e.ran_ms.map(|ms| ("ran_ms", format!("it ran for {ms} ms")))
@@ -206,6 +231,31 @@ fn ran_well(e: &Evidence) -> bool {
     e.had_window == Some(true) && (ended_well || e.stopped_by.is_some()) && !display_lost(e)
 }
 
+/// Without a window to go by.
+fn worked_well(e: &Evidence) -> bool {
+    let by_itself = e.exit == Some(Exit::Code(0)) && ended_by_itself(e) && !e.display.lost;
+    let nothing_against = match e.had_window {
+        None => e.display.answers != Some(false),
+        Some(false) => e.ran_ms.is_some_and(|ms| ms > AT_ONCE_MS),
+        Some(true) => true,
+    };
+    by_itself && nothing_against && !cluster_failed(e)
+}
+
+fn began_well(e: &Evidence) -> bool {
+    let shown = e.had_window == Some(true) && e.ran_ms.is_some_and(|ms| ms >= SHOWN_MS);
+    // Of a shell in a window 126 and 127 are its last command's.
+    let command = matches!(e.exit, Some(Exit::Code(126 | 127))) && e.stopped_by.is_none();
+    shown && (ended_by_itself(e) || command) && !e.display.lost
+}
+
+/// `timeout` (124), shells that could not start it (126, 127) and signals are not its own.
+fn ended_by_itself(e: &Evidence) -> bool {
+    let stopped = e.stopped_by.is_some() || e.killed_by_deskd;
+    let own = |code: i32| !(124..SIGNAL_CODES_END).contains(&code);
+    !stopped && matches!(e.exit, Some(Exit::Code(code)) if own(code))
+}
+
 fn by_signal(exit: &Exit, number: i32) -> bool {
     match exit {
         Exit::Signal { number: by, .. } => *by == number,
@@ -245,9 +295,13 @@ fn over_tcp(e: &Evidence) -> Option<bool> {
     }
 }
 
+/// Container runtimes tell an OOM kill in their cgroup as the reason; another reason denies it.
 fn oom_killed(e: &Evidence) -> Option<bool> {
-    let told = e.cluster.container_reason.as_deref() == Some("OOMKilled");
-    if told { Some(true) } else { e.oom_killed }
+    match e.cluster.container_reason.as_deref() {
+        Some("OOMKilled") => Some(true),
+        Some("Error" | "Completed") => e.oom_killed.or(Some(false)),
+        _ => e.oom_killed,
+    }
 }
 
 fn a_person(who: &str) -> bool {

@@ -85,9 +85,9 @@ pub struct Applied {
     /// What was done.
     #[serde(flatten)]
     pub proposal: Proposal,
-    /// What it was before, such as `a pod of its own` or `execute class small`.
+    /// How it ran before, as after `it failed`: `as a pod of its own`, `without shared memory`.
     pub before: String,
-    /// What it is after.
+    /// How it runs since, as after `it runs`.
     pub after: String,
     /// Why the run before it failed.
     pub diagnosis: Box<Diagnosis>,

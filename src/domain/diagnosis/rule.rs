@@ -15,6 +15,8 @@ pub struct Rule {
     /// Patterns (see `pattern.rs`), any of which must be on a line of the log or of what the
     /// cluster said. None: the evidence alone makes it fire.
     pub any: &'static [&'static str],
+    /// Whose words they are.
+    pub speaker: Speaker,
     /// Words that must not be on that line.
     pub never: &'static [&'static str],
     /// Patterns any of which must be on a line near it, if there are any ([`NEAR_LINES`]).
@@ -40,16 +42,29 @@ pub struct Rule {
 /// Lines before and after a line that are near it.
 pub const NEAR_LINES: usize = 8;
 
+/// Whose words a pattern is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Speaker {
+    /// A program's, or anybody's.
+    Anybody,
+    /// The cluster's: a program whose log has them speaks of something else (a browser that meets a
+    /// `401 Unauthorized`). They count in what the cluster said, and in a text of which nobody knows
+    /// how it came to be, such as the output of `kubectl describe`.
+    Cluster,
+}
+
 /// What a program means when it writes such words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Weight {
     /// Counts always: deskd's own record, and words that no program writes that runs well.
     Always,
-    /// It ends after them, whatever its exit code says (a pipeline's is its last command's).
+    /// It ends after them, whatever its exit code says (a pipeline's is its last command's): with
+    /// code 0 they must be among the last lines.
     LastWords,
-    /// It cannot do something. Counts unless the program ran well.
+    /// It cannot do something. Counts unless the program worked well ([`Fact::WorkedWell`]).
     Complaint,
-    /// Many write it and run well. Counts only for a program that is known to have failed.
+    /// Many write it and run well. Counts only for a program that is known to have failed, and did
+    /// not begin well ([`Fact::BeganWell`]).
     Noise,
 }
 
@@ -111,6 +126,7 @@ pub(super) const BLANK: Rule = Rule {
     name: "",
     cause: Cause::Crashed,
     any: &[],
+    speaker: Speaker::Anybody,
     never: &[],
     near: &[],
     weight: Weight::Complaint,

@@ -7,6 +7,7 @@ use crate::domain::task::Exit;
 
 mod families;
 mod properties;
+mod quoted;
 mod ranking;
 
 fn failed() -> Evidence {

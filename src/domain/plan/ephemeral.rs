@@ -34,6 +34,7 @@ pub(super) fn check(ask: &Ask<'_>) -> Result<Fit, Blocker> {
     reasons.push(cluster::image_note(container, ask));
     reasons.extend(env::shm_off_note(ask));
     reasons.extend(env::ephemeral_note(ask, pod));
+    reasons.extend(volumes::withheld_note(pod));
     if !pod.shares_processes {
         reasons.push(format!(
             "it ends when the container `{target}` restarts (the pod has no shareProcessNamespace)"

@@ -131,8 +131,11 @@ pub struct OwnPod {
     /// The container whose PID namespace ephemeral containers join.
     pub target_container: Option<String>,
     /// What the target container mounts (without subPath: ephemeral containers cannot have one, and
-    /// without the service account's token).
+    /// without the service account's token and without what is withheld).
     pub mounts: Vec<VolumeMount>,
+    /// Names of volumes with deskd's own files, which applications do not get.
+    #[serde(default)]
+    pub withheld: Vec<String>,
     /// The pod's volumes as in its spec, by name.
     #[schema(value_type = BTreeMap<String, Object>)]
     pub volumes: BTreeMap<String, serde_json::Value>,

@@ -31,6 +31,17 @@ pub(super) fn is_mounted(pod: &OwnPod, path: &str) -> bool {
     })
 }
 
+/// What an ephemeral container lacks of the volumes of its target.
+pub(super) fn withheld_note(pod: &OwnPod) -> Option<String> {
+    let names: Vec<_> = pod.withheld.iter().map(|name| format!("`{name}`")).collect();
+    (!names.is_empty()).then(|| {
+        format!(
+            "it does not get the volume {}, which has deskd's own files (pod_volumes would give it)",
+            names.join(", ")
+        )
+    })
+}
+
 /// The secrets it requires are mounted where it would run in this pod.
 pub(super) fn secrets_are_here(ask: &Ask<'_>) -> Result<(), Blocker> {
     for name in wanted_secrets(ask) {

@@ -43,6 +43,8 @@ pub struct EngineConfig {
     pub policy: Arc<Policy>,
     /// `KUBECONFIG`; absent: what kubelet mounts into every pod with a token.
     pub kubeconfig: Option<PathBuf>,
+    /// deskd's own files that applications are not to reach: state directory, socket, token.
+    pub private: Vec<PathBuf>,
 }
 
 /// The own pod, complete.
@@ -174,7 +176,7 @@ mod tests {
         };
         let engines = vec![EngineKind::PodApplication];
         let policy = Arc::new(Policy { engines, ..Policy::default() });
-        EngineConfig { pod, port: 29791, policy, kubeconfig: None }
+        EngineConfig { pod, port: 29791, policy, kubeconfig: None, private: vec![] }
     }
 
     #[test]

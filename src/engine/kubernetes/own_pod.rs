@@ -1,6 +1,7 @@
 //! What the desktop's own pod says about what can be done in it. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
@@ -15,11 +16,16 @@ const TOKEN_PATH: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 #[must_use]
 pub fn facts(pod: &Pod, config: &EngineConfig, bytes: u64) -> OwnPod {
     let own = own_container(pod, config);
-    let target = config.policy.target_container.clone().or(own);
+    let target = config.policy.target_container.clone().or_else(|| own.clone());
     let volumes = volumes(&pod.spec.volumes);
-    let target_spec = targets(pod).find(|container| Some(&container.name) == target.as_ref());
-    let mounts = target_spec.into_iter().flat_map(|container| &container.volume_mounts);
-    let mounts = mounts.filter(|mount| usable(mount, &volumes)).map(|mount| VolumeMount {
+    let mounts_of = |name: &Option<String>| {
+        let container = targets(pod).find(|container| Some(&container.name) == name.as_ref());
+        container.map_or(&[][..], |container| &container.volume_mounts)
+    };
+    let withheld = withheld(mounts_of(&own), config);
+    let mounts = mounts_of(&target).iter();
+    let mounts = mounts.filter(|mount| usable(mount, &volumes) && !withheld.contains(&mount.name));
+    let mounts = mounts.map(|mount| VolumeMount {
         name: mount.name.clone(),
         path: mount.mount_path.clone(),
         read_only: mount.read_only,
@@ -32,6 +38,7 @@ pub fn facts(pod: &Pod, config: &EngineConfig, bytes: u64) -> OwnPod {
         node: pod.spec.node_name.clone().or_else(|| config.pod.node.clone()),
         containers: targets(pod).map(|container| container.name.clone()).collect(),
         mounts: mounts.collect(),
+        withheld: withheld.iter().cloned().collect(),
         target_container: target,
         ephemeral_used: u32::try_from(pod.spec.ephemeral_containers.len()).unwrap_or(u32::MAX),
         object_bytes: bytes,
@@ -88,6 +95,27 @@ fn usable(mount: &Mount, volumes: &BTreeMap<String, Value>) -> bool {
     whole && !token
 }
 
+/// The volumes with deskd's own files: whoever reads them reads its token and every task's output, and
+/// speaks to its keeper. One that the operator names among those of applications is theirs.
+fn withheld(own_mounts: &[Mount], config: &EngineConfig) -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    for path in config.private.iter().map(|path| plain(path)) {
+        let holds = |mount: &&Mount| path.starts_with(plain(Path::new(&mount.mount_path)));
+        let inside = |mount: &&Mount| plain(Path::new(&mount.mount_path)).starts_with(&path);
+        let innermost = own_mounts.iter().filter(holds).max_by_key(|m| m.mount_path.len());
+        names.extend(innermost.map(|mount| mount.name.clone()));
+        names.extend(own_mounts.iter().filter(inside).map(|mount| mount.name.clone()));
+    }
+    names.retain(|name| !config.policy.pod_volumes.contains(name));
+    names
+}
+
+/// `/var/run` is a link to `/run` in images of today's distributions.
+fn plain(path: &Path) -> PathBuf {
+    path.strip_prefix("/var/run")
+        .map_or_else(|_| path.to_owned(), |rest| Path::new("/run").join(rest))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -101,6 +129,7 @@ mod tests {
             port: 29791,
             policy: std::sync::Arc::default(),
             kubeconfig: None,
+            private: vec!["/run/deskd/state".into(), "/run/deskd/state/deskd.sock".into()],
         }
     }
 
@@ -118,6 +147,8 @@ mod tests {
                         { "name": "home", "mountPath": "/part", "subPath": "part" },
                         { "name": "tmp", "mountPath": "/tmp/.X11-unix", "readOnly": true },
                         { "name": "api", "mountPath": "/run/token" },
+                        { "name": "state", "mountPath": "/var/run/deskd/" },
+                        { "name": "state", "mountPath": "/elsewhere" },
                         { "name": "kube-api-access-x", "mountPath": TOKEN_PATH },
                       ] },
                 ],
@@ -144,6 +175,25 @@ mod tests {
         assert_eq!(mounts, ["/home/balloon", "/tmp/.X11-unix"]);
         assert!(facts.mounts[1].read_only);
         assert!(sees_processes(&desktop(), &config()));
+    }
+
+    #[test]
+    fn volumes_with_deskds_own_files_are_withheld_unless_they_are_named() {
+        let paths = |config: &EngineConfig| {
+            let OwnPod { withheld, mounts, .. } = facts(&desktop(), config, 0);
+            (withheld, mounts.into_iter().map(|mount| mount.path).collect::<Vec<_>>())
+        };
+        let (withheld, mounts) = paths(&config());
+        assert_eq!(withheld, ["state"]);
+        assert_eq!(mounts, ["/home/balloon", "/tmp/.X11-unix"], "wherever else it is mounted");
+        let named = Policy { pod_volumes: vec!["state".into()], ..Policy::default() };
+        let (withheld, mounts) = paths(&EngineConfig { policy: named.into(), ..config() });
+        assert!(withheld.is_empty() && mounts.contains(&"/elsewhere".to_owned()), "{mounts:?}");
+        let socket = vec!["/tmp/.X11-unix/d/deskd.sock".into()];
+        let (withheld, mounts) = paths(&EngineConfig { private: socket, ..config() });
+        assert_eq!((withheld, mounts.len()), (vec!["tmp".to_owned()], 3));
+        let (withheld, _) = paths(&EngineConfig { private: vec!["/opt/state".into()], ..config() });
+        assert!(withheld.is_empty(), "in no volume");
     }
 
     #[test]

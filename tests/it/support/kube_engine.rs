@@ -72,7 +72,13 @@ impl KubeEngine {
             ..PodIdentity::default()
         };
         let kubeconfig: Option<PathBuf> = Some(kubeconfig.to_owned());
-        let config = EngineConfig { pod, port: 29791, policy: Arc::new(policy), kubeconfig };
+        let config = EngineConfig {
+            pod,
+            port: 29791,
+            policy: Arc::new(policy),
+            kubeconfig,
+            private: vec![],
+        };
         Self::with(config, namespace, uid)
     }
 

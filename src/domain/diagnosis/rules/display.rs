@@ -1,87 +1,9 @@
 //! The X display: not there, not that one, not allowed, lost.
 
+use super::display_words::{CANNOT_OPEN, CLOSED, EMPTY_NAME, NO_NAME, REFUSED};
 use crate::domain::diagnosis::cause::Cause;
 use crate::domain::diagnosis::fact::Fact;
 use crate::domain::diagnosis::rule::{BLANK, Confidence, Rule, Weight};
-
-/// What programs write when XOpenDisplay or xcb_connect gave nothing.
-const CANNOT_OPEN: &[&str] = &[
-    "open X display",
-    "open display*",
-    "open the display*",
-    "opening display*",
-    "open the X11 display*",
-    "open X11 display*",
-    "connect to display*",
-    "connect to X server*",
-    "connect to the X server*",
-    "connect to X display*",
-    "connect to X11 server*",
-    "connect to X11 window server using '*'",
-    "connection to X server*failed",
-    "open connection to X server",
-    "open connection to display*",
-    "Missing X server or $DISPLAY",
-    "Unable to init server: Could not connect",
-    "Unable to initialize GTK",
-    "is DISPLAY set properly",
-    "No available video device",
-    "x11 not available",
-    "x11: not available",
-    "xcb_connect*fail",
-    "XOpenDisplay*fail",
-    "XOpenDisplayFailed",
-    "XOpenDisplay*NULL",
-    "Display \"*\" can't be opened",
-    "Display * can't be opened",
-    "Display * unavailable",
-    "nodrv_CreateWindow",
-    "Make sure that your X server is running",
-    "Can't connect to display",
-    "no X server found",
-    "failed to initialize X11",
-    "Could not initialise X output",
-    "neither WAYLAND_DISPLAY*nor*DISPLAY",
-    "Gtk couldn't be initialized",
-    "Failed to initialize GTK",
-];
-
-/// The same when `DISPLAY` is not set, or empty, in words that say so.
-const NO_NAME: &[&str] = &[
-    "No X11 DISPLAY variable was set",
-    "no display name and no $DISPLAY",
-    "no DISPLAY environment variable",
-    "DISPLAY environment variable is missing",
-    "DISPLAY environment variable not set",
-    "DISPLAY environment variable is not set",
-    "DISPLAY is not set",
-    "DISPLAY not set",
-    "$DISPLAY is not set",
-    "Bad display name \"*\"",
-    "bad display name",
-    "open display: (null)",
-    "open display (null)",
-    "cannot parse display*",
-    "invalid display*DISPLAY",
-    "unable to parse*DISPLAY",
-];
-
-/// The same, when what should be the name is empty.
-const EMPTY_NAME: &[&str] = &[
-    "open display: $",
-    "open display:$",
-    "open display \"\"",
-    "open display ''",
-    "open display $",
-    "connect to display $",
-    "connect to display \"\"",
-    "connect to X server $",
-    "Missing X server or $DISPLAY",
-    "is DISPLAY set properly",
-    "neither WAYLAND_DISPLAY*nor*DISPLAY",
-    "Failed to open display$",
-    "cannot open display$",
-];
 
 const LISTEN: &str = "Inside the desktop pod DISPLAY is `:0`; `deskd probe` shows what listens. For pods set X11LISTEN=tcp \
      (od.config: `desktop.envlocal`), which starts Xvnc with `-listen tcp`, give DISPLAY=<pod ip>:0, and admit TCP 6000 in \
@@ -92,24 +14,20 @@ const COOKIE: &str = "Let the program read the X server's cookie: set XAUTHORITY
      address: `xauth add <pod ip>:0 . <cookie>`. The file must be newer than the X server's start. Xvnc reads its own from \
      `-auth FILE`.";
 
-const BASE: Rule = Rule { weight: Weight::Complaint, confidence: Confidence::Certain, ..BLANK };
+/// Some programs end with 0 when they cannot have a display (VLC 3, Inkscape 1.2, wish).
+const BASE: Rule = Rule {
+    weight: Weight::LastWords,
+    unless: &[Fact::HadWindow, Fact::WorkedOn],
+    confidence: Confidence::Certain,
+    ..BLANK
+};
 
 pub(super) const RULES: &[Rule] = &[
     Rule {
         name: "display-cookie-refused",
         cause: Cause::DisplayCookieRefused,
-        any: &[
-            "Authorization required, but no authorization protocol specified",
-            "Invalid MIT-MAGIC-COOKIE-1 key",
-            "Invalid XDM-AUTHORIZATION-1 key",
-            "No protocol specified",
-            "Client is not authorized to connect",
-            "connection to * refused by server",
-            "Authentication*MIT-MAGIC-COOKIE-1*failed",
-            "Authentication failed*X11",
-            "X11*Authentication failed",
-        ],
-        never: &["http", "ssh", "smtp", "imap"],
+        any: REFUSED,
+        never: &["http:", "https:", "smtp", "imap"],
         sentence: "The X server refused the program: it showed no cookie, or the wrong one.",
         advice: COOKIE,
         source: "xserver 21.1 os/auth.c and os/connection.c (the text is the server's), libX11 1.8 OpenDis.c",
@@ -144,13 +62,24 @@ pub(super) const RULES: &[Rule] = &[
         name: "display-hangs",
         cause: Cause::DisplayHangs,
         needs: &[Fact::Lasted, Fact::DisplaySilent],
-        unless: &[Fact::HadWindow],
+        unless: &[Fact::HadWindow, Fact::EndedByItself],
         confidence: Confidence::Likely,
         sentence: "The X server accepts the program's connection and does not answer, so the program waits for ever.",
         advice: "Look at the log of the container with Xvnc, and at what holds the server (a client that grabbed it: `xlsclients` \
                  hangs too). `deskd probe` shows `accepts connections but does not answer`. Restart the container \
                  with Xvnc if it stays so.",
         source: "X11 protocol, connection setup: a client waits without limit (libxcb 1.15 xcb_conn.c)",
+        ..BASE
+    },
+    Rule {
+        name: "display-hangs-perhaps",
+        cause: Cause::DisplayHangs,
+        needs: &[Fact::Lasted, Fact::DisplaySilent, Fact::NoWindow],
+        confidence: Confidence::Possible,
+        sentence: "The X server does not answer, and the program gave up after it had waited.",
+        advice: "Look at the log of the container with Xvnc. `deskd probe` shows whether it listens and whether it answers. \
+                 Restart the container with Xvnc if it stays so.",
+        source: "programs with a time limit of their own for their start",
         ..BASE
     },
     Rule {
@@ -166,7 +95,8 @@ pub(super) const RULES: &[Rule] = &[
         name: "display-name-empty",
         cause: Cause::DisplayWrong,
         any: EMPTY_NAME,
-        unless: &[Fact::DisplayGiven],
+        unless: &[Fact::DisplayGiven, Fact::HadWindow, Fact::WorkedOn],
+        confidence: Confidence::Likely,
         sentence: "The program was not told which display to use: DISPLAY is not set.",
         advice: LISTEN,
         source: "GTK 3.24 gtkmain.c, Qt 5.15 qxcbconnection.cpp, Xt 1.2 Display.c, Chromium ozone_platform_x11.cc",
@@ -208,7 +138,12 @@ pub(super) const RULES: &[Rule] = &[
         name: "display-not-reached",
         cause: Cause::DisplayNotListening,
         any: CANNOT_OPEN,
-        unless: &[Fact::DisplayAnswersThere, Fact::DisplayNotGiven],
+        unless: &[
+            Fact::DisplayAnswersThere,
+            Fact::DisplayNotGiven,
+            Fact::HadWindow,
+            Fact::WorkedOn,
+        ],
         confidence: Confidence::Likely,
         sentence: "The program cannot reach the X display: nothing listens where its DISPLAY points.",
         advice: LISTEN,
@@ -219,20 +154,7 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         name: "display-lost",
         cause: Cause::DisplayLost,
-        any: &[
-            "fatal IO error*on X server",
-            "Fatal IO error*on X server",
-            "X connection to * broken",
-            "The X11 connection broke",
-            "Lost connection to X server",
-            "X connection error received",
-            "X IO error handler called",
-            "X11 I/O error handler",
-            "XIO:  fatal IO error",
-            "X11 error: lost connection",
-            "KillClient on X server",
-            "lost connection to the X server",
-        ],
+        any: CLOSED,
         weight: Weight::LastWords,
         unless: &[Fact::Stopped],
         sentence: "The X server went away, or closed the program's connection, while the program ran.",
@@ -244,8 +166,8 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         name: "display-lost-as-seen",
         cause: Cause::DisplayLost,
-        needs: &[Fact::DisplayLost, Fact::Failed],
-        unless: &[Fact::Stopped, Fact::OomKilled],
+        needs: &[Fact::DisplayLost],
+        unless: &[Fact::StoppedByDeskd, Fact::StoppedByNode, Fact::OomKilled],
         confidence: Confidence::Likely,
         sentence: "The X server was restarted or went away while the program ran.",
         advice: "Look at why the container with Xvnc ended (`kubectl describe pod`, its last state; often OOMKilled): raise its \

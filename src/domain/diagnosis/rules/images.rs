@@ -1,9 +1,10 @@
 //! Images: not there, not allowed, not now.
 
 use crate::domain::diagnosis::cause::Cause;
-use crate::domain::diagnosis::rule::{BLANK, Confidence, Rule};
+use crate::domain::diagnosis::rule::{BLANK, Confidence, Rule, Speaker};
 
 const BASE: Rule = Rule {
+    speaker: Speaker::Cluster,
     confidence: Confidence::Certain,
     source: "containerd 1.6 and 2.0, CRI-O 1.28, kubelet 1.34, distribution API",
     ..BLANK
@@ -18,7 +19,10 @@ pub(super) const RULES: &[Rule] = &[
             "couldn't parse image name*",
             "couldn't parse image reference*",
             "invalid reference format",
+            "failed to parse image reference",
+            "failed to parse image name",
             "Failed to apply default image tag",
+            ".image: Invalid value: *",
         ],
         sentence: "The name of the application's image cannot be the name of an image.",
         advice: "Correct `RepoTags` of the application's document (lower case, `registry/name:tag`), and add it again: `deskd app add FILE`.",
@@ -39,6 +43,8 @@ pub(super) const RULES: &[Rule] = &[
         any: &[
             "toomanyrequests",
             "429 Too Many Requests",
+            "status code 429",
+            "status: 429",
             "reached your*pull rate limit",
             "pull QPS exceeded",
             "rate limit exceeded",
@@ -55,6 +61,14 @@ pub(super) const RULES: &[Rule] = &[
             "401 Unauthorized",
             "403 Forbidden",
             "unauthorized: *",
+            "status code 401",
+            "status code 403",
+            "status: 401",
+            "status: 403",
+            "reading manifest * denied",
+            "pull access denied for *",
+            "invalid username/password",
+            "unable to retrieve auth token",
             "authentication required",
             "authorization failed",
             "no basic auth credentials",
@@ -87,9 +101,12 @@ pub(super) const RULES: &[Rule] = &[
             "failed to pull*not found",
             "pull*404 Not Found",
             "manifest*404 Not Found",
+            "pull*status code 404",
+            "pull*Status 404",
+            "pull*StatusCode: 404",
             "No such image: *",
         ],
-        never: &["no such host"],
+        never: &["no such host", "for platform", "no matching manifest"],
         sentence: "The application's image does not exist in its registry.",
         advice: "Correct `RepoTags` of the application's document, or push the image. `crictl pull IMAGE` on a node shows the same.",
         ..BASE
@@ -110,6 +127,15 @@ pub(super) const RULES: &[Rule] = &[
             "pull*502 Bad Gateway",
             "pull*503 Service Unavailable",
             "pull*500 Internal Server Error",
+            "pull*504 Gateway Time*",
+            "pull*status code 5*",
+            "pull*server misbehaving",
+            "pull*host is down",
+            "pull*certificate signed by unknown authority",
+            "tls: failed to verify*",
+            "pull*broken pipe",
+            "pulling image*: EOF",
+            "pinging container registry *",
             "pull*Client.Timeout exceeded",
             "pull*connection reset by peer",
             "unexpected EOF",
@@ -118,6 +144,7 @@ pub(super) const RULES: &[Rule] = &[
             "RegistryUnavailable",
             "pull*proxyconnect*",
         ],
+        never: &["kubernetes.default", ":443/api", "no space left", "failed calling webhook"],
         confidence: Confidence::Likely,
         sentence: "The registry of the application's image does not answer.",
         advice: "From the node: `crictl pull IMAGE`, `curl -v https://REGISTRY/v2/`. Check DNS, proxy and certificates of the container \
@@ -133,6 +160,7 @@ pub(super) const RULES: &[Rule] = &[
             "Back-off pulling image *",
             "Failed to pull image *",
         ],
+        never: &["no space left", "for platform", "no matching manifest", "for architecture"],
         confidence: Confidence::Possible,
         sentence: "The application's image cannot be fetched.",
         advice: "`kubectl describe pod` shows the registry's words; `crictl pull IMAGE` on the node repeats it.",

@@ -2,29 +2,36 @@
 
 mod chromium;
 mod display;
+mod display_words;
+mod ending;
 mod files;
 mod gl;
 mod images;
 mod kubernetes;
 mod memory;
-mod process;
+mod permissions;
+mod scheduling;
 mod shm;
+mod starting;
 mod toolkits;
 
 use super::rule::Rule;
 
 /// The families, in the order of the table.
-pub const FAMILIES: [(&str, &[Rule]); 10] = [
+pub const FAMILIES: [(&str, &[Rule]); 13] = [
     ("shm", shm::RULES),
     ("display", display::RULES),
     ("toolkits", toolkits::RULES),
     ("chromium", chromium::RULES),
     ("gl", gl::RULES),
-    ("process", process::RULES),
+    ("starting", starting::RULES),
+    ("ending", ending::RULES),
     ("files", files::RULES),
+    ("permissions", permissions::RULES),
     ("memory", memory::RULES),
     ("images", images::RULES),
     ("kubernetes", kubernetes::RULES),
+    ("scheduling", scheduling::RULES),
 ];
 
 /// All rules, in the order of the table.

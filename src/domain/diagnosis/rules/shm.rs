@@ -27,12 +27,17 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         name: "shm-put-image-bad-value",
         cause: Cause::ShmWrongMemory,
-        any: &["X Error of failed request:*BadValue", "The error was 'BadValue"],
+        any: &[
+            "X Error of failed request:*BadValue",
+            "The error was 'BadValue",
+            "X Error: BadValue",
+            "XCB error: 2 (BadValue)*(MIT-SHM)",
+        ],
         near: &[
             "X_ShmPutImage",
+            "(MIT-SHM), minor code: 3",
             "(MIT-SHM) minor_code 3",
-            "request_code 130 minor_code 3",
-            "request_code 131 minor_code 3",
+            "request_code 1* minor_code 3)",
         ],
         sentence: "The X server drew from memory of another IPC namespace: a segment there has the same number, and \
                    is too small for the picture.",
@@ -65,7 +70,9 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         name: "shm-gdk-attach",
         any: &["The error was 'BadAccess", "The error was 'BadRequest", "The error was 'BadMatch"],
-        near: &["(MIT-SHM)", "request_code 130 minor_code 1", "request_code 131 minor_code 1"],
+        // GDK 2 has no names of extensions, whose numbers are from 128 on; of those that a client can
+        // be refused, MIT-SHM has attaching as its request 1.
+        near: &["(MIT-SHM)", "request_code 13* minor_code 1)", "request_code 14* minor_code 1)"],
         source: "GDK 3.24 gdkmain-x11.c gdk_x_error",
         ..BASE
     },
@@ -86,7 +93,15 @@ pub(super) const RULES: &[Rule] = &[
     },
     Rule {
         name: "shm-qt5",
-        any: &["QXcbConnection: XCB error:*MIT-SHM"],
+        any: &[
+            "QXcbConnection: XCB error:*MIT-SHM",
+            "XCB error: 128 *major code: 1*minor code: 3 ",
+            "XCB error: 10 (BadAccess)*major code: 13*minor code: 1 ",
+            "XCB error: 10 (BadAccess)*major code: 14*minor code: 1 ",
+            "XCB error: 1 (BadRequest)*major code: 13*minor code: 1 ",
+            "XCB error: 1 (BadRequest)*major code: 14*minor code: 1 ",
+        ],
+        never: &["XCB error: 2 (BadValue)"],
         weight: Weight::Complaint,
         confidence: Confidence::Likely,
         offer: Offer::ShmSwitch,
@@ -103,6 +118,19 @@ pub(super) const RULES: &[Rule] = &[
             "Shared memory error*disabling",
             "error attaching shared memory*X server",
             "Shared memory*failed*attach*",
+            "attach to shared memory",
+            "attach shared memory",
+            "attach the shared memory",
+            "(MIT-SHM)*attach",
+            "XShmGetImage*fail",
+            "XShmCreateImage*fail",
+            "XShmPutImage*fail",
+            "XShmAttach*error",
+            "XShmAttach: *",
+            "XShmPutImage*error",
+            "BadAccess*MIT-SHM",
+            "MIT-SHM*BadAccess",
+            "MIT-SHM*BadRequest",
         ],
         weight: Weight::Noise,
         confidence: Confidence::Possible,
@@ -112,7 +140,7 @@ pub(super) const RULES: &[Rule] = &[
     },
     Rule {
         name: "shm-error-survived",
-        any: &["BadShmSeg", "error_code 128 request_code 13*minor_code 3"],
+        any: &["BadShmSeg", "error_code 128 request_code 1*minor_code 3"],
         weight: Weight::Always,
         source: "mpv 0.35 x11_common.c and others with an error handler that goes on; error 128 is the first of MIT-SHM on \
                  Xvnc 1.12 and Xorg 21.1",

@@ -158,6 +158,7 @@ fn own_pod() -> OwnPod {
         volumes: volumes.map(|(name, volume)| (name.to_owned(), volume)).into(),
         ephemeral_used: 3,
         object_bytes: 40 << 10,
+        withheld: vec![],
         shares_processes: false,
         terminating: false,
     }

@@ -116,6 +116,12 @@ const ROOM: &[Row] = &[
         &["it is a container of this pod"],
     ),
     (
+        "a volume with deskd's own files",
+        |c| c.pod.withheld = vec!["state".into()],
+        Ok(EphemeralContainer),
+        &["does not get the volume `state`, which has deskd's own files"],
+    ),
+    (
         "the pod has had too many",
         |c| {
             only(c);
