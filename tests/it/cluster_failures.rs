@@ -184,7 +184,8 @@ fn mended_with_another_class(
     });
     let applied = &mended["remedied"];
     let told = (&applied["by"], &applied["kind"], &applied["before"], &applied["after"]);
-    let [before, after] = [before, after].map(|class| json!(format!("execute class `{class}`")));
+    let [before, after] =
+        [before, after].map(|class| json!(format!("with the execute class `{class}`")));
     assert_eq!(told, (&json!("a user"), &json!("other_class"), &before, &after), "{mended:#}");
     assert_eq!(applied["diagnosis"]["cause"], first["diagnosis"]["cause"], "{mended:#}");
     let pod = pod_of(&mended).expect("a pod");

@@ -63,8 +63,11 @@ fn assert_remedied(task: &Value, by: &str) {
         "{task:#}"
     );
     let told = (&applied["sentence"], &applied["before"], &applied["after"]);
-    let words =
-        ["start it again as an ephemeral container", "a pod of its own", "an ephemeral container"];
+    let words = [
+        "start it again as an ephemeral container",
+        "as a pod of its own",
+        "as an ephemeral container",
+    ];
     assert_eq!(told, (&json!(words[0]), &json!(words[1]), &json!(words[2])), "{task:#}");
     assert!(applied["at"].as_i64() > task["created_at"].as_i64(), "{task:#}");
     assert_shm_refused(&applied["diagnosis"]);
