@@ -28,6 +28,10 @@ const QUIET_AFTER_START: Duration = Duration::from_millis(500);
 #[must_use]
 pub fn main(config: Config, env: &Env) -> Exit {
     crate::telemetry::init(config.log_filter.as_deref());
+    // As the keeper does for itself: the program that it started has that to do again.
+    if let Err(error) = nix::sys::prctl::set_dumpable(false) {
+        tracing::warn!("applications of the same user can read deskd's memory: {error}");
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let result = match runtime {
         Ok(runtime) => runtime.block_on(run(config, env)),

@@ -118,50 +118,40 @@ pub struct Policy {
 
 impl Policy {
     /// The execute class that is nearest to the class `from` among those that have more, or less,
-    /// of a resource. More is a matter of limits (what a container may take before it is killed),
-    /// less one of requests (what a node must have).
-    ///
-    /// It wants no GPU and no node that the old one did without: that would be another reason to
-    /// wait. Of several that are as near, the one with the most memory that is not above the old one's.
+    /// of a resource, and among equals nearest in memory. None that asks for more GPUs, or for nodes
+    /// that it did without: there are few. More is a matter of limits (what a container may take
+    /// before it is killed), less one of requests (what a node must have).
     #[must_use]
     pub fn class_beside(&self, from: &str, change: &ClassChange) -> Option<&str> {
-        let amount_of = |class: &ExecuteClass, resource: &str, more: bool| {
-            let change = ClassChange { resource: resource.to_owned(), more };
-            class.amount(&change, &self.gpu_resource)
+        let of = |class: &ExecuteClass, resource: &str| {
+            class.amount(resource, change.more, &self.gpu_resource)
         };
-        let amount = |class: &ExecuteClass| class.amount(change, &self.gpu_resource);
-        let gpus = |class: &ExecuteClass| amount_of(class, &self.gpu_resource, false);
-        let memory = |class: &ExecuteClass| amount_of(class, "memory", true);
-        let old = self.classes.get(from)?;
-        let old_nodes = &old.node_selector;
-        let modest = |class: &ExecuteClass| {
-            gpus(class) <= gpus(old)
-                && class.node_selector.iter().all(|(key, value)| old_nodes.get(key) == Some(value))
+        let own = self.classes.get(from)?;
+        let (own_amount, own_gpus) = (of(own, &change.resource), own.gpu.unwrap_or(0));
+        let others = self.classes.iter().filter(|(_, class)| {
+            let mut nodes = class.node_selector.iter();
+            nodes.all(|(key, value)| own.node_selector.get(key) == Some(value))
+                && (change.resource == self.gpu_resource || class.gpu.unwrap_or(0) <= own_gpus)
+        });
+        let others = others
+            .map(|(name, class)| (of(class, &change.resource), of(class, "memory"), name.as_str()));
+        let nearest = match change.more {
+            true => others.filter(|(amount, ..)| *amount > own_amount).min(),
+            false => others.filter(|(amount, ..)| *amount < own_amount).max(),
         };
-        let others = self.classes.iter().filter(|(_, class)| modest(class));
-        let nearest =
-            match change.more {
-                true => others
-                    .filter(|(_, class)| amount(class) > amount(old))
-                    .min_by_key(|(_, class)| (amount(class), memory(class))),
-                false => others.filter(|(_, class)| amount(class) < amount(old)).max_by_key(
-                    |(_, class)| (amount(class), memory(class) <= memory(old), memory(class)),
-                ),
-            };
-        nearest.map(|(name, _)| name.as_str())
+        nearest.map(|(.., name)| name)
     }
 }
 
 impl ExecuteClass {
-    /// How much of a resource it has; without a limit as much as there is.
-    fn amount(&self, change: &ClassChange, gpu_resource: &str) -> Quantity {
-        let gpus =
-            self.gpu.filter(|_| change.resource == gpu_resource).map(|gpus| gpus.to_string());
-        let (first, second, absent) = match change.more {
+    /// How much of a resource it has (by its limit; without one as much as there is) or asks for.
+    fn amount(&self, resource: &str, by_limit: bool, gpu_resource: &str) -> Quantity {
+        let gpus = self.gpu.filter(|_| resource == gpu_resource).map(|gpus| gpus.to_string());
+        let (first, second, absent) = match by_limit {
             true => (&self.limits, &self.requests, Quantity::LARGEST),
             false => (&self.requests, &self.limits, Quantity::default()),
         };
-        let named = first.get(&change.resource).or_else(|| second.get(&change.resource));
+        let named = first.get(resource).or_else(|| second.get(resource));
         let text = gpus.as_ref().or(named);
         text.and_then(|text| Quantity::parse(text).ok()).unwrap_or(absent)
     }

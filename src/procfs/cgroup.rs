@@ -208,6 +208,18 @@ mod tests {
     }
 
     #[test]
+    fn oom_kills_of_the_own_group_are_counted_in_both_versions() {
+        let events = "low 0\nhigh 0\nmax 3\noom 2\noom_kill 2\noom_group_kill 0\n";
+        let (_v2, group_v2) = group(Version::V2, &[("own/memory.events", events)]);
+        assert_eq!(group_v2.oom_kills(), Some(2));
+        let control = "oom_kill_disable 0\nunder_oom 0\noom_kill 5\n";
+        let (_v1, group_v1) = group(Version::V1, &[("own/memory.oom_control", control)]);
+        assert_eq!(group_v1.oom_kills(), Some(5));
+        let (_old, old) = group(Version::V1, &[("own/memory.oom_control", "under_oom 0\n")]);
+        assert_eq!(old.oom_kills(), None);
+    }
+
+    #[test]
     fn the_tightest_limit_counts_and_files_that_can_be_given_back_do_not() {
         let (_dir, own) = group(
             Version::V2,

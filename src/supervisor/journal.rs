@@ -27,7 +27,7 @@ const READ_BYTES_MAX: u64 = 256 << 20;
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Line<'a> {
-    Task(std::borrow::Cow<'a, Entry>),
+    Task(Box<std::borrow::Cow<'a, Entry>>),
     Removed(TaskId),
     App(Box<std::borrow::Cow<'a, App>>),
     AppRemoved(AppId),
@@ -92,7 +92,7 @@ impl Journal {
 
     /// Records a task as it is now.
     pub fn task(&mut self, entry: &Entry) {
-        self.push(&Line::Task(std::borrow::Cow::Borrowed(entry)));
+        self.push(&Line::Task(Box::new(std::borrow::Cow::Borrowed(entry))));
     }
 
     /// Records that a task is gone.
@@ -153,7 +153,7 @@ impl Journal {
             .map(Line::Keeper)
             .into_iter()
             .chain(apps.map(|app| Line::App(Box::new(std::borrow::Cow::Borrowed(app)))))
-            .chain(tasks.map(|entry| Line::Task(std::borrow::Cow::Borrowed(entry))));
+            .chain(tasks.map(|entry| Line::Task(Box::new(std::borrow::Cow::Borrowed(entry)))));
         match self.replace(lines) {
             Ok((file, bytes)) => {
                 self.file = Some(file);

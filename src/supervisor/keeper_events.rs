@@ -34,7 +34,7 @@ impl Driver {
             }
             FromKeeper::MoreTasks { tasks, more } => self.adopt(tasks, more),
             FromKeeper::Spawned { id, pid, at } => self.spawned(&id, pid, at),
-            FromKeeper::SpawnRefused { id, error } => self.spawn_refused(&id, error),
+            FromKeeper::SpawnRefused { id, error } => self.spawn_refused(&id, &error),
             FromKeeper::Exited { id, end } => self.exited(&id, end),
             FromKeeper::TreeGone { id } => self.tree_gone(&id),
             FromKeeper::StopStep { id, round } => {

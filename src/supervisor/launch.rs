@@ -127,7 +127,7 @@ impl Driver {
         let request = spawn_request(run.clone(), plan, meta);
         if let Err(error) = self.try_tell_keeper(&ToKeeper::Spawn(Box::new(request))) {
             let why = format!("its command line and environment are too long: {error}");
-            self.spawn_refused(&run, SpawnError::Invalid(why));
+            self.spawn_refused(&run, &SpawnError::Invalid(why));
         }
     }
 
@@ -151,22 +151,33 @@ impl Driver {
         }
     }
 
-    /// The keeper could not start a run. A first run that somebody waits for is an error of the
-    /// launch, not a task.
-    pub(super) fn spawn_refused(&mut self, id: &RunId, error: SpawnError) {
-        let Some(entry) = self.table.get(&id.task) else { return };
-        let app = entry.task.app.clone();
-        let replies = self.launching.remove(id).unwrap_or_default();
-        if id.run == 1 && !replies.is_empty() {
-            self.forget(&id.task);
+    /// The keeper could not start a run.
+    pub(super) fn spawn_refused(&mut self, id: &RunId, error: &SpawnError) {
+        let why = error.to_string();
+        self.not_started(id, why, |app| LaunchError::Spawn { app, error: error.clone() });
+    }
+
+    /// A run was refused. A first run that somebody waits for is an error of the launch, not a task.
+    pub(super) fn not_started(
+        &mut self,
+        run: &RunId,
+        why: String,
+        error: impl Fn(AppId) -> LaunchError,
+    ) {
+        if !self.is_current(run) {
+            return;
+        }
+        let Some(app) = self.table.get(&run.task).map(|entry| entry.task.app.clone()) else {
+            return;
+        };
+        let replies = self.launching.remove(run).unwrap_or_default();
+        if run.run == 1 && !replies.is_empty() {
+            self.forget(&run.task);
         } else {
-            let why = format!("{} cannot be started: {error}", entry.task.display_name);
-            self.apply(&id.task, TaskEvent::Refused { run: id.run, why });
-            self.schedule_restart(&id.task);
+            self.never_ran(run, why);
         }
         for reply in replies {
-            let error = LaunchError::Spawn { app: app.clone(), error: error.clone() };
-            self.answer(reply, Err(error));
+            self.answer(reply, Err(error(app.clone())));
         }
     }
 

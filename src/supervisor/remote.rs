@@ -108,7 +108,7 @@ impl Driver {
                 self.apply(&run.task, TaskEvent::Placed { run: run.run, object });
                 self.answer_launch(&run);
             }
-            Event::Refused { run, refusal } => self.launch_refused(&run, refusal),
+            Event::Refused { run, refusal } => self.launch_refused(&run, &refusal),
             Event::Observed { run, app, engine, object, what } => {
                 self.observed(&run, app, engine, object, what);
             }
@@ -134,7 +134,7 @@ impl Driver {
         }
     }
 
-    fn is_current(&self, run: &RunId) -> bool {
+    pub(super) fn is_current(&self, run: &RunId) -> bool {
         self.table.get(&run.task).is_some_and(|entry| entry.task.runs == run.run)
     }
 
@@ -158,26 +158,14 @@ impl Driver {
         remote.filter(|entry| wanted(&entry.task)).map(|entry| entry.task.id.clone()).collect()
     }
 
-    /// The API server said no. A first run that somebody waits for is an error of the launch, not a
-    /// task.
-    fn launch_refused(&mut self, run: &RunId, refusal: Refusal) {
-        if !self.is_current(run) {
-            return;
+    /// The API server said no.
+    fn launch_refused(&mut self, run: &RunId, refusal: &Refusal) {
+        if self.is_current(run) {
+            let said = Some(refusal.message.clone());
+            self.table.note(&run.task, |notes| notes.cluster.refusal = said);
         }
-        let Some(task) = self.table.get(&run.task).map(|entry| entry.task.clone()) else { return };
-        let replies = self.launching.remove(run).unwrap_or_default();
-        if run.run == 1 && !replies.is_empty() {
-            self.forget(&run.task);
-        } else {
-            self.table.note(&run.task, |notes| {
-                notes.cluster.refusal = Some(refusal.message.clone());
-            });
-            self.never_ran(run, refusal.sentence.clone());
-        }
-        for reply in replies {
-            let error = LaunchError::Refused { app: task.app.clone(), refusal: refusal.clone() };
-            self.answer(reply, Err(error));
-        }
+        let why = refusal.sentence.clone();
+        self.not_started(run, why, |app| LaunchError::Refused { app, refusal: refusal.clone() });
     }
 
     fn observed(
@@ -265,7 +253,7 @@ impl Driver {
     }
 
     /// It ended before it began.
-    fn never_ran(&mut self, run: &RunId, why: String) {
+    pub(super) fn never_ran(&mut self, run: &RunId, why: String) {
         let name = self.table.get(&run.task).map(|entry| entry.task.display_name.clone());
         let why = format!("{} cannot be started: {why}", name.unwrap_or_default());
         if self.apply(&run.task, TaskEvent::Refused { run: run.run, why }).is_some() {

@@ -160,6 +160,30 @@ fn the_exit_code_of_an_ephemeral_application_is_its_own_and_a_kill_says_so() {
     assert!(desk.pod.processes("sleep").is_empty(), "nothing survives a stop");
 }
 
+/// It is of deskd's user and in its PID namespace.
+#[test]
+fn an_ephemeral_application_reads_no_token_of_deskds() {
+    let Some(cluster) = Cluster::shared() else { return };
+    let namespace = cluster.namespace("secrecy");
+    let desk = PodDesk::of(namespace.desktop(unchanged));
+    let looking = "cd /proc && ls -d [0-9]* | wc -l; \
+        cat /run/deskd/state/token [0-9]*/root/run/deskd/state/token 2>&-; \
+        cat [0-9]*/root/var/run/secrets/kubernetes.io/serviceaccount/token 2>&-; \
+        cat 1/environ 2>&-; echo over";
+    desk.add(&script("looking", "ephemeral_container", looking));
+    let task = desk.launch("looking");
+    desk.until("it has ended", &task, has_ended);
+    let log = desk.log(&task);
+    let (processes, rest) = log.split_once('\n').expect("a number");
+    let processes: u32 = processes.trim().parse().expect("a number");
+    assert!(processes >= 3, "the keeper, the daemon and the application: {log}");
+    assert_eq!(rest, "over\n");
+    let mounts =
+        namespace.get("pod/desktop")["spec"]["ephemeralContainers"][0]["volumeMounts"].clone();
+    let mounts: Vec<_> = mounts.as_array().expect("mounts").iter().map(|m| &m["name"]).collect();
+    assert!(mounts.contains(&&json!("x11")) && !mounts.contains(&&json!("state")), "{mounts:?}");
+}
+
 #[test]
 fn a_restart_of_deskds_container_finds_what_runs() {
     let Some(cluster) = Cluster::shared() else { return };

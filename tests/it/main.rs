@@ -48,4 +48,5 @@ mod panel;
 mod panel_modules;
 mod panel_remedy;
 mod remedies;
+mod secrecy;
 mod support;

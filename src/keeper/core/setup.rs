@@ -12,7 +12,7 @@ use std::time::Instant;
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
-use nix::sys::prctl::set_child_subreaper;
+use nix::sys::prctl::{set_child_subreaper, set_dumpable};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::unistd::geteuid;
@@ -47,6 +47,8 @@ impl Keeper {
         let signals = block_signals().map_err(tried("take signals from a descriptor"))?;
         set_child_subreaper(true).map_err(tried("become the parent of orphans"))?;
         let spawner = Spawner::new().map_err(tried("prepare to start processes"))?;
+        // Applications of the same user could read the token in /proc/PID/root and what is in memory.
+        set_dumpable(false).map_err(tried("keep others out of its memory"))?;
         let now = Instant::now();
         let notify = Notify::from_environment(now);
         let daemon = Daemon::new(daemon_command(&config)?, now);

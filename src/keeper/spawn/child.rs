@@ -22,8 +22,6 @@ use super::command::{Command, Limit};
 const SIGNALS_MAX: c_int = 64;
 /// At least the size of the kernel's `struct sigaction` (four words).
 const KERNEL_SIGACTION_WORDS: usize = 8;
-/// `oom_score_adj` as text: a sign and four digits.
-const OOM_TEXT_BYTES_MAX: usize = 12;
 
 /// A step between clone and the program's first instruction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,7 +30,6 @@ pub(super) enum Step {
     Clone,
     Session,
     Stdio,
-    OomScore,
     Directory,
     Nice,
     Limit,
@@ -40,16 +37,8 @@ pub(super) enum Step {
 }
 
 /// Steps by their number, for what the child wrote down.
-const STEPS: [Step; 8] = [
-    Step::Clone,
-    Step::Session,
-    Step::Stdio,
-    Step::OomScore,
-    Step::Directory,
-    Step::Nice,
-    Step::Limit,
-    Step::Exec,
-];
+const STEPS: [Step; 7] =
+    [Step::Clone, Step::Session, Step::Stdio, Step::Directory, Step::Nice, Step::Limit, Step::Exec];
 
 /// Which step failed.
 #[derive(Debug)]
@@ -73,7 +62,6 @@ struct Prepared<'a> {
     command: &'a Command,
     argv: Vec<*const c_char>,
     env: Vec<*const c_char>,
-    oom_score_adj: Option<([u8; OOM_TEXT_BYTES_MAX], usize)>,
     stdio: [RawFd; 3],
     inherited: Inherited,
 }
@@ -98,7 +86,6 @@ pub(super) fn start(
         command,
         argv: pointers(&command.argv),
         env: pointers(&command.env),
-        oom_score_adj: command.oom_score_adj.map(decimal),
         stdio,
         inherited,
     };
@@ -133,13 +120,6 @@ fn pointers(strings: &[CString]) -> Vec<*const c_char> {
     strings.iter().map(|text| text.as_ptr()).chain([ptr::null()]).collect()
 }
 
-fn decimal(value: i32) -> ([u8; OOM_TEXT_BYTES_MAX], usize) {
-    let text = value.to_string();
-    let mut bytes = [0; OOM_TEXT_BYTES_MAX];
-    bytes[..text.len()].copy_from_slice(text.as_bytes());
-    (bytes, text.len())
-}
-
 /// In the child. Returns only on failure: the step and which of its items; errno says why.
 fn run(prepared: &Prepared<'_>) -> (Step, usize) {
     let command = prepared.command;
@@ -164,12 +144,6 @@ fn run(prepared: &Prepared<'_>) -> (Step, usize) {
         // Everything of the keeper's is close-on-exec already; what it inherited may not be.
         // Kernels before 5.11 do not know the flag, and then there is nothing to do about it.
         libc::syscall(libc::SYS_close_range, 3, u32::MAX, libc::CLOSE_RANGE_CLOEXEC);
-        // Before the limits: one of them may forbid to open a file.
-        if let Some((text, length)) = &prepared.oom_score_adj
-            && !write_file(c"/proc/self/oom_score_adj".as_ptr(), &text[..*length])
-        {
-            return (Step::OomScore, 0);
-        }
         if let Some(cwd) = &command.cwd
             && libc::chdir(cwd.as_ptr()) < 0
         {
@@ -249,21 +223,6 @@ unsafe fn exec(prepared: &Prepared<'_>) -> (Step, usize) {
         Errno::ENOENT.set();
     }
     (Step::Exec, last)
-}
-
-unsafe fn write_file(path: *const c_char, bytes: &[u8]) -> bool {
-    // SAFETY: a NUL-terminated path and a buffer with its length.
-    unsafe {
-        let fd = libc::open(path, libc::O_WRONLY | libc::O_CLOEXEC);
-        if fd < 0 {
-            return false;
-        }
-        let written = libc::write(fd, bytes.as_ptr().cast(), bytes.len());
-        let errno = Errno::last_raw();
-        libc::close(fd);
-        Errno::set_raw(errno);
-        written >= 0
-    }
 }
 
 /// prlimit64(2) itself: its resource numbers have one type whatever the libc.

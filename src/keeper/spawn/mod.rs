@@ -15,9 +15,11 @@
 mod child;
 mod command;
 mod elf;
+mod oom_score;
 mod path;
 mod reason;
 
+use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
@@ -31,6 +33,7 @@ pub use command::Command;
 use super::wire::SpawnError;
 use crate::procfs;
 use child::{Failure, Inherited, Step};
+use oom_score::OomScore;
 
 /// Stack of a child between clone and exec, in bytes.
 const CHILD_STACK_BYTES: usize = 32 << 10;
@@ -55,6 +58,8 @@ pub struct Spawner {
     null: OwnedFd,
     stack: Vec<u8>,
     inherited: Inherited,
+    /// Absent: there is none to open, and no program can be given another.
+    oom_score: io::Result<OomScore>,
 }
 
 impl Spawner {
@@ -67,7 +72,8 @@ impl Spawner {
         // Without /proc (which the keeper does not accept) all are taken for ignored: slower, right.
         let ignored_signals = procfs::ignored_signals().unwrap_or(u64::MAX);
         let inherited = Inherited { open_files, ignored_signals };
-        Ok(Self { null, stack: vec![0; CHILD_STACK_BYTES], inherited })
+        let oom_score = OomScore::open();
+        Ok(Self { null, stack: vec![0; CHILD_STACK_BYTES], inherited, oom_score })
     }
 
     /// Starts `command` with pipes for its output.
@@ -97,8 +103,16 @@ impl Spawner {
     }
 
     fn start(&mut self, command: &Command, stdio: [RawFd; 3]) -> Result<u32, SpawnError> {
-        child::start(command, stdio, self.inherited, &mut self.stack)
-            .map_err(|failure| explain(command, failure))
+        let stack = &mut self.stack;
+        let mut start = || child::start(command, stdio, self.inherited, stack);
+        let started = match (command.oom_score_adj, &self.oom_score) {
+            (None, _) => start(),
+            (Some(score), Ok(own)) => {
+                own.during(score, start).map_err(|error| oom_score_failed(score, &error))?
+            }
+            (Some(score), Err(error)) => return Err(oom_score_failed(score, error)),
+        };
+        started.map_err(|failure| explain(command, failure))
     }
 }
 
@@ -115,13 +129,17 @@ fn setup(step: String, errno: Errno) -> SpawnError {
     SpawnError::Setup { step, errno: errno as i32, reason: errno.desc().to_owned() }
 }
 
+fn oom_score_failed(score: i32, error: &io::Error) -> SpawnError {
+    let errno = error.raw_os_error().map_or(Errno::UnknownErrno, Errno::from_raw);
+    setup(format!("set oom_score_adj to {score}"), errno)
+}
+
 fn explain(command: &Command, failure: Failure) -> SpawnError {
     let errno = Errno::from_raw(failure.errno);
     let step = match failure.step {
         Step::Clone => "make a process".to_owned(),
         Step::Session => "start a session".to_owned(),
         Step::Stdio => "connect its standard input and output".to_owned(),
-        Step::OomScore => format!("set oom_score_adj to {}", command.oom_score_adj.unwrap_or(0)),
         Step::Directory => {
             let cwd = command.cwd.as_deref().unwrap_or(c"/");
             format!("change to directory {}", cwd.to_string_lossy())

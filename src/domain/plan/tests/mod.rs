@@ -1,6 +1,7 @@
 //! Plans of local programs, and what other modules' tests begin with.
 
 mod case;
+mod change;
 mod ephemeral;
 mod local;
 mod pod;
