@@ -42,6 +42,8 @@ pub enum Fact {
     NoWindow,
     /// A window of it was mapped.
     HadWindow,
+    /// It ended, somehow.
+    Ended,
     /// It ended with success.
     ExitZero,
     /// It ended within [`AT_ONCE_MS`].
@@ -111,6 +113,7 @@ impl Fact {
             Self::EndedByItself => e.exit.as_ref().map(|_| ended_by_itself(e)),
             Self::NoWindow => e.had_window.map(|had| !had),
             Self::HadWindow => e.had_window,
+            Self::Ended => Some(e.exit.is_some()),
             Self::ExitZero => e.exit.as_ref().map(|exit| *exit == Exit::Code(0)),
             Self::AtOnce => e.ran_ms.map(|ms| ms <= AT_ONCE_MS),
             Self::Lasted => e.ran_ms.map(|ms| ms >= HANGS_MS),

@@ -15,13 +15,18 @@ pub(super) const WINDOW_BYTES: usize = 8;
 /// Bytes of a block.
 const BLOCK_BYTES: usize = 4;
 /// Bits of a block's hash.
-const HASH_BITS: u32 = 14;
+const HASH_BITS: u32 = 16;
 /// Letters from the most frequent in English texts on; a space is before all of them.
 const FREQUENT_FIRST: &[u8] = b" etaoinsrhldcumfpgwybvkxjqz";
 /// What many lines of logs have: a window had better not end in it.
 const FREQUENT_WORDS: &[u8] =
     b"error failed to cannot warning could not connect found /home/ unable no such file or \
-    directory resource killed permission denied invalid message object bus time missing request";
+    directory resource killed permission denied invalid message object bus time missing request the server \
+    display open create initialize window context exception available supported process memory image";
+/// What a common block at the end of a window weighs against the frequency of letters.
+const COMMON_LAST: usize = 1 << 16;
+/// The same for one before the end, by its place.
+const COMMON_BLOCK: usize = 64;
 /// Clears in four letters the bit in which their cases differ.
 const FOLD: u32 = 0xdfdf_dfdf;
 /// Occurrences of one pattern's anchor that are looked at in one text.
@@ -184,16 +189,20 @@ fn folded(text: &[u8]) -> u64 {
     text.first_chunk::<WINDOW_BYTES>().map_or(0, |bytes| u64::from_le_bytes(*bytes) & fold)
 }
 
-/// How frequent it is in logs: its bytes together, and much more when it ends as words do that
-/// many lines have.
+/// How frequent it is in logs: its bytes together, and much more for each block that words have
+/// which many lines have; most of all for the last one, where the pass must stop and look.
 fn frequency(window: &[u8]) -> usize {
     let of = |byte: &u8| {
         let place = FREQUENT_FIRST.iter().position(|known| *known == byte.to_ascii_lowercase());
         place.map_or(0, |place| FREQUENT_FIRST.len() - place)
     };
-    let end = &window[WINDOW_BYTES - BLOCK_BYTES..];
-    let common = FREQUENT_WORDS.windows(BLOCK_BYTES).any(|word| word.eq_ignore_ascii_case(end));
-    window.iter().map(of).sum::<usize>() + usize::from(common) * usize::from(u16::MAX)
+    let common = |block: &[u8]| {
+        FREQUENT_WORDS.windows(BLOCK_BYTES).any(|word| word.eq_ignore_ascii_case(block))
+    };
+    let blocks = window.windows(BLOCK_BYTES).enumerate().filter(|(_, block)| common(block));
+    let last = window.len() - BLOCK_BYTES;
+    let of_block = |place: usize| if place == last { COMMON_LAST } else { place * COMMON_BLOCK };
+    window.iter().map(of).sum::<usize>() + blocks.map(|(place, _)| of_block(place)).sum::<usize>()
 }
 
 #[cfg(test)]

@@ -9,6 +9,9 @@ const LISTEN: &str = "Inside the desktop pod DISPLAY is `:0`; `deskd probe` show
      (od.config: `desktop.envlocal`), which starts Xvnc with `-listen tcp`, give DISPLAY=<pod ip>:0, and admit TCP 6000 in \
      the network policy (label `netpol/ocapplication: \"true\"`).";
 
+const CLOSED_ADVICE: &str = "Look at why the container with Xvnc ended (`kubectl describe pod`, its last state; often OOMKilled): \
+     raise its memory limit (od.config: `desktop.pod`, `graphical`, `resources`). Programs can only be started again.";
+
 const COOKIE: &str = "Let the program read the X server's cookie: set XAUTHORITY to a file that its uid may read and that has \
      an entry for this display (`xauth list` shows them), or XAUTH_KEY of the desktop pod. A pod needs an entry for the pod's \
      address: `xauth add <pod ip>:0 . <cookie>`. The file must be newer than the X server's start. Xvnc reads its own from \
@@ -158,9 +161,19 @@ pub(super) const RULES: &[Rule] = &[
         weight: Weight::LastWords,
         unless: &[Fact::Stopped],
         sentence: "The X server went away, or closed the program's connection, while the program ran.",
-        advice: "Look at why the container with Xvnc ended (`kubectl describe pod`, its last state; often OOMKilled): raise its \
-                 memory limit (od.config: `desktop.pod`, `graphical`, `resources`). Programs can only be started again.",
+        advice: CLOSED_ADVICE,
         source: "libX11 1.8 XlibInt.c _XIOError, GDK 3.24 gdkmain-x11.c, Qt 5.15 qxcbconnection.cpp, Chromium x11_event_source",
+        ..BASE
+    },
+    Rule {
+        name: "display-lost-since-silent",
+        cause: Cause::DisplayLost,
+        needs: &[Fact::HadWindow, Fact::DisplaySilent, Fact::Ended],
+        unless: &[Fact::Stopped, Fact::OomKilled],
+        confidence: Confidence::Likely,
+        sentence: "The X server showed the program's window, and does not answer any more.",
+        advice: CLOSED_ADVICE,
+        source: "GTK 3 and 4 end with code 1 and without a word when the connection breaks (measured)",
         ..BASE
     },
     Rule {
@@ -170,8 +183,7 @@ pub(super) const RULES: &[Rule] = &[
         unless: &[Fact::StoppedByDeskd, Fact::StoppedByNode, Fact::OomKilled],
         confidence: Confidence::Likely,
         sentence: "The X server was restarted or went away while the program ran.",
-        advice: "Look at why the container with Xvnc ended (`kubectl describe pod`, its last state; often OOMKilled): raise its \
-                 memory limit (od.config: `desktop.pod`, `graphical`, `resources`). Programs can only be started again.",
+        advice: CLOSED_ADVICE,
         source: "deskd's own look at the display",
         ..BASE
     },

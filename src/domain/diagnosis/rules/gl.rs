@@ -210,6 +210,8 @@ pub(super) const RULES: &[Rule] = &[
             "ERROR_INCOMPATIBLE_DRIVER",
             "Cannot find a compatible Vulkan",
             "Could not get 'vkCreateInstance'",
+            "find the VK_KHR_surface extension",
+            "compatible Vulkan installable client driver",
             "vkCreateInstance*fail",
             "vkEnumeratePhysicalDevices*fail",
             "Failed to create Vulkan instance",
