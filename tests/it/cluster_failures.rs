@@ -253,6 +253,8 @@ fn an_eviction_is_told(desk: &PodDesk<'_>, namespace: &Namespace) {
     });
     println!("victim: {}\n{:#}", ended["cause"], ended["diagnosis"]);
     assert_eq!(ended["diagnosis"]["cause"], "evicted", "{ended:#}");
+    let sentence = ended["diagnosis"]["sentence"].as_str().expect("a sentence");
+    assert!(sentence.starts_with("Somebody cleared the machine"), "{sentence}");
 }
 
 #[test]

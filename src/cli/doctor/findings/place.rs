@@ -41,15 +41,16 @@ fn dev_shm(facts: &Facts) -> Finding {
             (state, text)
         }
     };
-    finding(
-        "/dev/shm",
-        state,
-        sentence,
-        "browsers need more: od.config desktop.pod, spec, 'shareProcessMemory': True, 'shareProcessMemorySize': '512Mi'; \
-         in a manifest an emptyDir with medium: Memory and sizeLimit: 512Mi at /dev/shm; or start them with \
-         --disable-dev-shm-usage",
-        "df -h /dev/shm",
-    )
+    let change = if facts.remote.is_some() {
+        "it is the node's default, which no setting of deskd enlarges: run what needs more as an ephemeral \
+         container (label oc.containerengine: ephemeral_container), which has the desktop's /dev/shm, or start \
+         browsers with --disable-dev-shm-usage"
+    } else {
+        "browsers need more: od.config desktop.pod, spec, 'shareProcessMemory': True, 'shareProcessMemorySize': \
+         '512Mi'; in a manifest an emptyDir with medium: Memory and sizeLimit: 512Mi at /dev/shm; or start them \
+         with --disable-dev-shm-usage"
+    };
+    finding("/dev/shm", state, sentence, change, "df -h /dev/shm")
 }
 
 fn memory(facts: &Facts) -> Finding {
