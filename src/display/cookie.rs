@@ -15,7 +15,7 @@ use super::{DisplayConfig, Secret};
 const XAUTHORITY_BYTES_MAX: u64 = 1 << 20;
 
 /// The cookie, and what a person must know when there is none.
-pub(super) fn find(config: &DisplayConfig, number: u16) -> (Option<Cookie>, Option<String>) {
+pub fn find(config: &DisplayConfig, number: u16) -> (Option<Cookie>, Option<String>) {
     let found = match (&config.xauth_key, &config.xauthority) {
         (Some(Secret(key)), _) => Cookie::from_hex(key.trim())
             .ok_or_else(|| "XAUTH_KEY is not 32 hex digits, so it was not used".to_owned()),

@@ -22,7 +22,7 @@ use std::time::Duration;
 use crate::domain::display::DisplayStatus;
 use crate::domain::window::{CloseOutcome, WindowEvent, WindowId};
 
-pub use cookie::write_xauthority;
+pub use cookie::{find as find_cookie, write_xauthority};
 pub use stream::ServerStream;
 pub use xauthority::{Cookie, to_xauthority_file};
 

@@ -118,9 +118,9 @@ pub struct Policy {
 
 impl Policy {
     /// The execute class that is nearest to the class `from` among those that have more, or less,
-    /// of a resource, and among equals nearest in memory. None that asks for more GPUs: there are
-    /// few. More is a matter of limits (what a container may take before it is killed), less one of
-    /// requests (what a node must have).
+    /// of a resource, and among equals nearest in memory. None that asks for more GPUs, or for nodes
+    /// that it did without: there are few. More is a matter of limits (what a container may take
+    /// before it is killed), less one of requests (what a node must have).
     #[must_use]
     pub fn class_beside(&self, from: &str, change: &ClassChange) -> Option<&str> {
         let of = |class: &ExecuteClass, resource: &str| {
@@ -129,7 +129,9 @@ impl Policy {
         let own = self.classes.get(from)?;
         let (own_amount, own_gpus) = (of(own, &change.resource), own.gpu.unwrap_or(0));
         let others = self.classes.iter().filter(|(_, class)| {
-            change.resource == self.gpu_resource || class.gpu.unwrap_or(0) <= own_gpus
+            let mut nodes = class.node_selector.iter();
+            nodes.all(|(key, value)| own.node_selector.get(key) == Some(value))
+                && (change.resource == self.gpu_resource || class.gpu.unwrap_or(0) <= own_gpus)
         });
         let others = others
             .map(|(name, class)| (of(class, &change.resource), of(class, "memory"), name.as_str()));
@@ -176,5 +178,47 @@ impl Default for Policy {
             identity: Identity::default(),
             grace_s: 30,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn class(memory: Option<&str>, cpu: &str, gpu: Option<u32>) -> ExecuteClass {
+        let map = |key: &str, value: &str| BTreeMap::from([(key.to_owned(), value.to_owned())]);
+        ExecuteClass {
+            requests: map("cpu", cpu),
+            limits: memory.map(|memory| map("memory", memory)).unwrap_or_default(),
+            gpu,
+            ..ExecuteClass::default()
+        }
+    }
+
+    #[test]
+    fn the_class_beside_is_the_nearest_that_wants_nothing_new() {
+        let elsewhere = BTreeMap::from([("disk".to_owned(), "ssd".to_owned())]);
+        let ssd = ExecuteClass { node_selector: elsewhere, ..class(Some("300Mi"), "40", None) };
+        let classes = [
+            ("tiny", class(Some("32Mi"), "10m", None)),
+            ("small", class(Some("256Mi"), "50m", None)),
+            ("default", class(Some("1Gi"), "100m", None)),
+            ("gpu", class(Some("4Gi"), "500m", Some(1))),
+            ("huge", class(None, "100", None)),
+            ("ssd", ssd),
+        ];
+        let classes = classes.map(|(name, class)| (name.to_owned(), class)).into();
+        let policy = Policy { classes, ..Policy::default() };
+        let beside = |from, resource: &str, more| {
+            policy.class_beside(from, &ClassChange { resource: resource.into(), more })
+        };
+        assert_eq!(beside("tiny", "memory", true), Some("small"));
+        assert_eq!(beside("small", "memory", true), Some("default"));
+        assert_eq!(beside("huge", "memory", true), None);
+        assert_eq!(beside("huge", "cpu", false), Some("default"));
+        assert_eq!(beside("gpu", "nvidia.com/gpu", false), Some("default"));
+        assert_eq!(beside("default", "nvidia.com/gpu", false), None);
+        assert_eq!(beside("ssd", "cpu", false), Some("default"));
+        assert_eq!(beside("nobody", "cpu", false), None);
     }
 }

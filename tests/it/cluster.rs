@@ -1,5 +1,6 @@
 //! `tests/cluster/`: a cluster leaves nothing behind, however its start ended.
 
+use std::fs::File;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -13,8 +14,9 @@ use crate::support::{control_plane, wait};
 struct Traces {
     dir: PathBuf,
     cgroup: String,
-    /// Inodes of its first process's namespaces.
-    namespaces: Vec<u64>,
+    /// Its first process's namespaces. Open, since the kernel gives their numbers to new ones as soon
+    /// as they are free.
+    namespaces: Vec<File>,
 }
 
 const NAMESPACES: [&str; 4] = ["ipc", "mnt", "net", "pid"];
@@ -23,8 +25,8 @@ impl Traces {
     /// Of a cluster whose first process runs.
     fn of(dir: &Path) -> Option<Self> {
         let pid = std::fs::read_to_string(dir.join("pid")).ok()?;
-        let inode = |kind| namespace_inode(pid.trim(), kind);
-        let namespaces = NAMESPACES.into_iter().map(inode).collect::<Option<_>>()?;
+        let open = |kind| File::open(namespace(pid.trim(), kind)).ok();
+        let namespaces = NAMESPACES.into_iter().map(open).collect::<Option<_>>()?;
         let cgroup = std::fs::read_to_string(dir.join("cgroup")).ok()?.trim().to_owned();
         Some(Self { dir: dir.to_owned(), cgroup, namespaces })
     }
@@ -35,11 +37,15 @@ impl Traces {
         let mounts = std::fs::read_to_string("/proc/mounts").expect("mounts");
         assert!(!mounts.contains(self.dir.to_str().expect("a path")), "{mounts}");
         // A child of `up` that is still looking at the API server ends by itself, a second later.
+        let inode = |file: &File| file.metadata().expect("an open file").ino();
+        let own: Vec<u64> = self.namespaces.iter().map(inode).collect();
         let gone = || {
             let pids = deskd::procfs::pids().expect("processes");
             let inside = |pid: &u32| {
-                let in_it = |kind| namespace_inode(&pid.to_string(), kind);
-                NAMESPACES.into_iter().filter_map(in_it).any(|id| self.namespaces.contains(&id))
+                let in_it = |kind| {
+                    std::fs::metadata(namespace(&pid.to_string(), kind)).ok().map(|it| it.ino())
+                };
+                NAMESPACES.into_iter().filter_map(in_it).any(|id| own.contains(&id))
             };
             (!pids.iter().any(inside)).then_some(())
         };
@@ -47,8 +53,8 @@ impl Traces {
     }
 }
 
-fn namespace_inode(pid: &str, kind: &str) -> Option<u64> {
-    Some(std::fs::metadata(format!("/proc/{pid}/ns/{kind}")).ok()?.ino())
+fn namespace(pid: &str, kind: &str) -> String {
+    format!("/proc/{pid}/ns/{kind}")
 }
 
 fn cgroups(name: &str) -> Vec<PathBuf> {

@@ -68,11 +68,7 @@ fn the_2048_story_is_true_from_launch_to_exit_code_across_the_death_of_the_daemo
     assert_eq!(pod["spec"]["containers"][0]["resources"]["limits"]["memory"], "1Gi");
 
     // The daemon dies while both count.
-    let daemons = || {
-        let all = desk.pod.processes("deskd");
-        all.into_iter().filter(|pid| proc::command_line(*pid).contains(&"daemon".to_owned()))
-    };
-    let daemon = daemons().next().expect("a daemon");
+    let daemon = desk.pod.daemon().expect("a daemon");
     proc::signal(daemon, Signal::SIGKILL);
     let expected: String = (0..LINES).map(|number| format!("line {number}\n")).collect();
     for task in &counting {
@@ -80,7 +76,7 @@ fn the_2048_story_is_true_from_launch_to_exit_code_across_the_death_of_the_daemo
             (desk.log(task) == expected).then_some(())
         });
     }
-    assert!(daemons().all(|pid| pid != daemon));
+    assert_ne!(desk.pod.daemon(), Some(daemon));
     for task in [&gtk, &qt] {
         let back = desk.until("it is known again", task, has_window);
         assert_eq!(back["state"], "running", "{back}");

@@ -28,9 +28,12 @@ fn examine(env: &[(&str, &str)]) -> (Vec<Value>, Option<i32>) {
     (findings, output.status.code())
 }
 
+fn finding<'a>(findings: &'a [Value], topic: &str) -> &'a Value {
+    findings.iter().find(|finding| finding["topic"] == topic).unwrap()
+}
+
 fn state<'a>(findings: &'a [Value], topic: &str) -> &'a str {
-    let finding = findings.iter().find(|finding| finding["topic"] == topic).unwrap();
-    finding["state"].as_str().unwrap()
+    finding(findings, topic)["state"].as_str().unwrap()
 }
 
 #[test]
@@ -48,6 +51,15 @@ fn a_display_that_works_is_told_with_its_cookie_and_a_server_of_another_user_too
     }
     // The server runs as the pod's user and this test as root, so a private segment is refused.
     assert_eq!(state(&findings, "shared memory"), "wrong", "{findings:#?}");
+    let told = finding(&findings, "shared memory")["change"].as_str().unwrap();
+    assert!(told.contains("the X server runs as uid 4096 and this as 0"), "{told}");
+    let number = display.trim_start_matches(':');
+    let by_address = format!("127.0.0.1:{number}");
+    let (findings, _) =
+        examine(&[("DISPLAY", &by_address), ("XAUTHORITY", authority.to_str().unwrap())]);
+    assert_eq!(state(&findings, "display"), "works", "{findings:#?}");
+    let told = finding(&findings, "shared memory")["change"].as_str().unwrap();
+    assert!(told.contains(&format!("DISPLAY=:{number}")), "{told}");
     let another = "0123456789abcdef0123456789abcdef";
     let (findings, exit) = examine(&[("DISPLAY", &display), ("XAUTH_KEY", another)]);
     assert_eq!((state(&findings, "cookie"), exit), ("wrong", Some(1)), "{findings:#?}");

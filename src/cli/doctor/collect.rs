@@ -2,28 +2,38 @@
 //! absent.
 
 use std::fs::{self, OpenOptions};
+use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use nix::unistd::{AccessFlags, access};
+use nix::sched::{CloneFlags, unshare};
+use nix::unistd::{AccessFlags, access, getgid, getgroups, getuid};
 
-use super::facts::{Facts, Port};
+use super::facts::{Facts, Port, User};
+use super::{limits, ways};
 use crate::cli::client::Client;
 use crate::config::{Config, Env};
 use crate::daemon::display_config;
-use crate::procfs::{MemoryCgroup, file_system_usage};
+use crate::display::{self, DisplayConfig};
+use crate::domain::display::DisplayStatus;
+use crate::procfs::{MemoryCgroup, file_system_usage, sockets};
 use crate::supervisor::Desktop;
 
 /// Where fonts are (fontconfig's `fonts.conf`), beside those in the home directory.
 const FONT_DIRECTORIES: [&str; 3] =
     ["/usr/share/fonts", "/usr/local/share/fonts", "/usr/share/X11/fonts"];
+/// Where libraries are.
+const LIBRARY_DIRECTORIES: [&str; 4] =
+    ["/usr/lib", "/usr/lib64", "/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu"];
 /// Fonts counted.
 const FONTS_MAX: usize = 1000;
 /// Directories looked into for fonts.
 const FONT_DIRECTORIES_MAX: usize = 500;
-/// Time for a connection to the own port, in milliseconds.
+/// Time for a connection to the own port, and for each read from it, in milliseconds.
 const CONNECT_MS: u64 = 500;
+/// Read of `/metrics` to see whose they are, in bytes.
+const METRICS_BYTES_MAX: u64 = 16 << 10;
 
 /// Looks at everything.
 pub async fn facts(client: &Client, config: &Config, env: &Env) -> Facts {
@@ -31,12 +41,14 @@ pub async fn facts(client: &Client, config: &Config, env: &Env) -> Facts {
     let mut display = display_config(&config.display, env);
     display.tcp = true;
     let home = env.get("HOME").filter(|home| !home.is_empty());
-    Facts {
-        display: crate::display::probe(&display),
+    let host = ways::remote(&display.display).map(|(host, _)| host.to_owned());
+    let mut facts = Facts {
         pods_wanted: config.display.require_tcp,
         dev_shm: file_system_usage("/dev/shm"),
         memory: MemoryCgroup::own().map(|group| group.headroom()).unwrap_or_default(),
-        api: port(config.listen, desktop.is_some()),
+        limits: limits::own(),
+        api: port(config.listen, desktop.is_some(), host.as_deref()),
+        ports: ports(),
         fonts: fonts(home.as_deref()),
         home: home.map(|home| {
             let writable = access(Path::new(&home), AccessFlags::W_OK | AccessFlags::X_OK).is_ok();
@@ -44,12 +56,81 @@ pub async fn facts(client: &Client, config: &Config, env: &Env) -> Facts {
         }),
         gpus: gpus(),
         software_gl: software_gl(),
+        nvidia_libraries: has_library("libGLX_nvidia.so.0") || has_library("libcuda.so.1"),
         cluster: desktop.map(|desktop| (*desktop.kubernetes).clone()),
+        ..of_display(&display)
+    };
+    // Last: it leaves this process in another user namespace.
+    facts.user.user_namespaces = user_namespaces();
+    facts
+}
+
+/// The display and this process; everything else is absent.
+fn of_display(config: &DisplayConfig) -> Facts {
+    let remote = ways::remote(&config.display);
+    let status = match remote {
+        None => display::probe(config),
+        Some((_, number)) => DisplayStatus::unknown(&config.display, number),
+    };
+    let number = remote.map_or_else(|| display::name::parse(&config.display).ok(), |it| Some(it.1));
+    let (cookie, note) = number.map_or((None, None), |number| display::find_cookie(config, number));
+    let mut facts = Facts::of(status, user());
+    match (remote, number) {
+        (Some(remote), _) => {
+            facts.display.notes.extend(note);
+            facts.own_address = ways::is_own(remote.0);
+            facts.remote = Some(ways::to_remote(config, cookie.as_ref(), remote));
+        }
+        (None, Some(number)) => {
+            facts.ways = ways::to_own(config, cookie.as_ref(), number);
+            facts.server_uid = ways::server_uid(number);
+        }
+        (None, None) => {}
+    }
+    facts
+}
+
+fn user() -> User {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    // proc_pid_status(5).
+    let of = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
+    User {
+        uid: getuid().as_raw(),
+        gid: getgid().as_raw(),
+        groups: getgroups().unwrap_or_default().into_iter().map(|group| group.as_raw()).collect(),
+        capabilities: of("CapEff:").is_some_and(|set| set.bytes().any(|digit| digit != b'0')),
+        no_new_privileges: of("NoNewPrivs:") == Some("1"),
+        seccomp: of("Seccomp:").is_some_and(|mode| mode != "0"),
+        user_namespaces: None,
     }
 }
 
-fn port(listen: Option<SocketAddr>, daemon: bool) -> Port {
+/// Tries it: neither a seccomp filter nor a security module says beforehand. The kernel admits it to
+/// a process of one thread alone.
+fn user_namespaces() -> Option<bool> {
+    let threads = fs::read_dir("/proc/self/task").ok()?.count();
+    (threads == 1).then(|| unshare(CloneFlags::CLONE_NEWUSER).is_ok())
+}
+
+fn ports() -> Vec<u16> {
+    let tables = ["/proc/net/tcp", "/proc/net/tcp6"].map(|table| fs::read_to_string(table).ok());
+    let tables = tables.into_iter().flatten();
+    let mut ports: Vec<u16> =
+        tables.flat_map(|table| sockets::tcp_listeners(&table).collect::<Vec<_>>()).collect();
+    ports.sort_unstable();
+    ports.dedup();
+    ports
+}
+
+fn port(listen: Option<SocketAddr>, daemon: bool, desktop: Option<&str>) -> Port {
     let Some(mut address) = listen else { return Port::Off };
+    // From an application's pod: of the desktop's.
+    let there = desktop.and_then(|host| host.parse().ok());
+    if let Some(there) = there.map(|host| SocketAddr::new(host, address.port()))
+        && is_deskd(there)
+    {
+        return Port::Elsewhere(there.to_string());
+    }
     let name = address.to_string();
     if address.ip().is_unspecified() {
         address.set_ip(Ipv4Addr::LOCALHOST.into());
@@ -57,10 +138,26 @@ fn port(listen: Option<SocketAddr>, daemon: bool) -> Port {
     let limit = Duration::from_millis(CONNECT_MS);
     match (TcpStream::connect_timeout(&address, limit).is_ok(), daemon) {
         (true, true) => Port::Ours(name),
+        (true, false) if is_deskd(address) => Port::Elsewhere(name),
         (true, false) => Port::Taken(name),
         (false, true) => Port::Silent(name),
         (false, false) => Port::Free(name),
     }
+}
+
+/// Its metrics are open to everybody.
+fn is_deskd(address: SocketAddr) -> bool {
+    let limit = Duration::from_millis(CONNECT_MS);
+    let ask = || -> std::io::Result<Vec<u8>> {
+        let mut stream = TcpStream::connect_timeout(&address, limit)?;
+        stream.set_read_timeout(Some(limit))?;
+        stream.set_write_timeout(Some(limit))?;
+        write!(stream, "GET /metrics HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n")?;
+        let mut answer = Vec::new();
+        stream.take(METRICS_BYTES_MAX).read_to_end(&mut answer)?;
+        Ok(answer)
+    };
+    ask().is_ok_and(|answer| String::from_utf8_lossy(&answer).contains("deskd_"))
 }
 
 fn fonts(home: Option<&str>) -> usize {
@@ -116,11 +213,11 @@ fn devices(directory: &str, start: &str) -> Vec<String> {
 
 /// Mesa's drivers are in `dri/` below a library directory; from 24.2 on in `libgallium-*.so`.
 fn software_gl() -> bool {
-    let roots =
-        ["/usr/lib", "/usr/lib64", "/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu"];
-    roots.iter().any(|root| {
-        let classic = ["dri/swrast_dri.so", "dri/libdril_dri.so"];
-        classic.iter().any(|file| Path::new(root).join(file).exists())
-            || !devices(root, "libgallium-").is_empty()
-    })
+    let classic = ["dri/swrast_dri.so", "dri/libdril_dri.so"];
+    classic.into_iter().any(has_library)
+        || LIBRARY_DIRECTORIES.iter().any(|root| !devices(root, "libgallium-").is_empty())
+}
+
+fn has_library(file: &str) -> bool {
+    LIBRARY_DIRECTORIES.iter().any(|root| Path::new(root).join(file).exists())
 }

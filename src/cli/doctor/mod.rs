@@ -6,6 +6,8 @@
 mod collect;
 mod facts;
 mod findings;
+mod limits;
+mod ways;
 
 use std::path::Path;
 

@@ -17,12 +17,13 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use super::http::{Ask, Door};
-use super::wait;
+use super::xvnc::Running;
+use super::{proc, wait};
 
 /// Longest wait for something in the cluster: images are there, but a busy machine starts slowly.
 const CLUSTER_PATIENCE: Duration = Duration::from_mins(1);
 /// Of what `tests/setup/packages cluster` installs.
-const PROGRAMS: [&str; 10] = [
+const PROGRAMS: [&str; 11] = [
     "containerd",
     "runc",
     "openssl",
@@ -33,6 +34,7 @@ const PROGRAMS: [&str; 10] = [
     "buildah",
     "debootstrap",
     "setsid",
+    "python3",
 ];
 
 /// A running cluster.
@@ -87,6 +89,26 @@ impl Cluster {
     /// The same; what it printed when it ended well.
     pub(crate) fn must(&self, arguments: &[&str], input: &str) -> String {
         stdout_of(&self.kubectl(arguments, input), arguments)
+    }
+
+    /// The registry of the corpus's scripts, on an address of the node: it answers each repository as
+    /// its name says. It ends with the value.
+    pub(crate) fn fake_registry(&self, address: &str) -> Running {
+        let (_, port) = address.rsplit_once(':').unwrap();
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let registry = root.join("tests/fixtures/failures/make/fake_registry.py");
+        let mut command = Command::new("nsenter");
+        command
+            .arg(format!("--net={}", self.network.display()))
+            .arg("python3")
+            .arg(registry)
+            .arg(port);
+        let running = Running::start(&mut command);
+        let door = self.door(IpAddr::from([127, 0, 0, 1]), port.parse().unwrap());
+        wait::until("the registry answers", || {
+            super::http::Ask::new(&door, "GET", "/v2/").try_send().ok()
+        });
+        running
     }
 
     /// A TCP address inside: of a pod, of the node.
@@ -203,6 +225,12 @@ impl Pod<'_> {
         self.namespace.must(&[&exec, argv].concat(), "")
     }
 
+    /// deskd's daemon, while there is one.
+    pub(crate) fn daemon(&self) -> Option<u32> {
+        let is_daemon = |pid: &u32| proc::command_line(*pid).contains(&"daemon".to_owned());
+        self.processes("deskd").into_iter().find(is_daemon)
+    }
+
     /// Its processes of this name, as the host numbers them.
     pub(crate) fn processes(&self, name: &str) -> Vec<u32> {
         let pod = self.wait_for("it exists", |pod| Some(pod.clone()));
@@ -220,7 +248,7 @@ impl Pod<'_> {
 /// deskd in a desktop pod, over its TCP door with its token.
 pub(crate) struct PodDesk<'a> {
     pub(crate) pod: Pod<'a>,
-    door: Door,
+    pub(crate) door: Door,
     token: String,
 }
 

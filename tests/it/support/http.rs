@@ -128,7 +128,7 @@ impl Ask {
 }
 
 /// A socket belongs to the namespace of the thread that made it, for good.
-fn connect_in(namespace: &Path, address: SocketAddr) -> std::io::Result<TcpStream> {
+pub(super) fn connect_in(namespace: &Path, address: SocketAddr) -> std::io::Result<TcpStream> {
     let namespace = std::fs::File::open(namespace)?;
     let connecting = std::thread::spawn(move || {
         nix::sched::setns(namespace, nix::sched::CloneFlags::CLONE_NEWNET)?;

@@ -4,6 +4,7 @@ pub mod browser;
 pub(crate) mod cluster;
 pub(crate) mod control_plane;
 pub mod desk;
+pub mod forward;
 pub mod http;
 pub(crate) mod keeper;
 mod keeper_host;

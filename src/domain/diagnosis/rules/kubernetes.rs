@@ -170,6 +170,20 @@ pub(super) const RULES: &[Rule] = &[
         ..BASE
     },
     Rule {
+        name: "evicted-by-api",
+        cause: Cause::Evicted,
+        any: &[
+            "EvictionByEvictionAPI",
+            "Eviction API: evicting",
+            "its pod was moved away from the node *",
+        ],
+        sentence: "Somebody cleared the machine that the application ran on, for example to maintain it.",
+        advice: "Start it again: it gets another machine. `kubectl get nodes` shows machines that take nothing new (SchedulingDisabled, \
+                 after `kubectl drain`); the autoscaler clears machines too.",
+        source: "kube-apiserver 1.34 registry/core/pod/storage/eviction.go (kubectl drain, cluster-autoscaler)",
+        ..BASE
+    },
+    Rule {
         name: "evicted",
         cause: Cause::Evicted,
         any: &[
@@ -180,10 +194,7 @@ pub(super) const RULES: &[Rule] = &[
             "The node had condition: *",
             "exceeded its local ephemeral storage limit*",
             "Evicted: *",
-            "EvictionByEvictionAPI",
-            "Eviction API: evicting",
             "the node * evicted its pod",
-            "its pod was moved away from the node *",
         ],
         sentence: "The machine ran short of something, or the application used more disk than it may, and Kubernetes ended it.",
         advice: "The message names the resource. Raise `requests` and the `ephemeral-storage` limit or the emptyDir's `sizeLimit` (od.config: \
