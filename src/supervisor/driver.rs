@@ -51,6 +51,8 @@ pub(super) struct Driver {
     pub(super) health: Health,
     /// Launches whose process is being started.
     pub(super) launching: HashMap<RunId, Vec<LaunchReply>>,
+    /// Tasks whose start is asked of the keeper with the next commit.
+    pub(super) spawning: Vec<TaskId>,
     /// Tasks on record as starting that the keeper never heard of.
     pub(super) unsent: Vec<TaskId>,
     /// When which task is due to run again.
@@ -130,6 +132,7 @@ impl Driver {
             shown: (health.clone(), trouble),
             health,
             launching: HashMap::new(),
+            spawning: Vec::new(),
             unsent: Vec::new(),
             restarts: BTreeSet::new(),
             adoption: None,
@@ -238,6 +241,7 @@ impl Driver {
             self.journal.rewrite(self.keeper_started_at, self.table.iter(), self.apps.added());
         }
         self.send_effects();
+        self.note_oom_kills();
         self.publish();
         self.send_effects();
         for answer in self.answers.drain(..) {

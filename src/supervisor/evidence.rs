@@ -64,6 +64,18 @@ impl Driver {
         }
     }
 
+    /// How many OOM kills there were before the processes that are being started. The keeper is
+    /// starting them meanwhile: nobody waits for this.
+    pub(super) fn note_oom_kills(&mut self) {
+        if self.spawning.is_empty() {
+            return;
+        }
+        let kills = self.cgroup.as_ref().and_then(MemoryCgroup::oom_kills);
+        for id in std::mem::take(&mut self.spawning) {
+            self.table.note(&id, |notes| notes.oom_kills = kills);
+        }
+    }
+
     fn oom_killed_since(&self, before: Option<u64>) -> Option<bool> {
         let now = self.cgroup.as_ref().and_then(MemoryCgroup::oom_kills)?;
         Some(now > before?)

@@ -7,7 +7,7 @@ use super::handle::LaunchError;
 use super::table::Entry;
 use crate::domain::app::App;
 use crate::domain::id::{AppId, TaskId};
-use crate::domain::plan::facts::{Change, Facts, ProgramPresence};
+use crate::domain::plan::facts::{Change, Facts, Headroom, ProgramPresence};
 use crate::domain::plan::{EngineKind, LaunchSpec, Plan, plan};
 use crate::domain::task::TaskState;
 use crate::procfs::MemoryCgroup;
@@ -55,13 +55,20 @@ impl Driver {
             architecture: architecture(),
             home: self.settings.home.clone(),
             program: program(app, &self.settings.inherited_env),
-            headroom: self.cgroup.as_ref().map(MemoryCgroup::headroom).unwrap_or_default(),
+            headroom: self.headroom(app),
             kubernetes: self.remote.facts.clone(),
             policy: self.settings.kubernetes.policy.clone(),
             remote_tasks: u32::try_from(remote).unwrap_or(u32::MAX),
             unique_keys: unique_keys.collect(),
         };
         Ok(plan(app, &spec, &facts)?)
+    }
+
+    /// What is left of deskd's memory, if that can matter: an app without an image has nowhere else
+    /// to run, and need not wait for a dozen files to be read.
+    fn headroom(&self, app: &App) -> Headroom {
+        let cgroup = self.cgroup.as_ref().filter(|_| app.container.is_some());
+        cgroup.map(MemoryCgroup::headroom).unwrap_or_default()
     }
 
     /// `oc.uniquerunkey` of a task's app, and the task.

@@ -100,7 +100,7 @@ impl Driver {
     pub(super) fn start(&mut self, run: RunId, plan: Plan) {
         self.forget_run_before(&run);
         let wrote = self.table.get(&run.task).map_or(0, |entry| entry.task.log_bytes);
-        let notes = RunNotes::at_launch(&self.display, self.cgroup.as_ref(), wrote);
+        let notes = RunNotes::at_launch(&self.display, wrote);
         self.table.note(&run.task, |old| *old = notes);
         self.apply(&run.task, TaskEvent::Starting { run: run.run });
         let env = plan.work.env().iter().map(|(name, value)| (name.as_str(), value.as_str()));
@@ -125,6 +125,7 @@ impl Driver {
         let seed = self.table.get(&run.task).map(|entry| serde_json::to_string(&entry.task));
         let meta = seed.and_then(Result::ok).unwrap_or_default();
         let request = spawn_request(run.clone(), plan, meta);
+        self.spawning.push(run.task.clone());
         if let Err(error) = self.try_tell_keeper(&ToKeeper::Spawn(Box::new(request))) {
             let why = format!("its command line and environment are too long: {error}");
             self.spawn_refused(&run, &SpawnError::Invalid(why));

@@ -4,7 +4,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::diagnosis::evidence::ClusterEvidence;
 use crate::domain::display::DisplayStatus;
-use crate::procfs::MemoryCgroup;
 
 /// Noted from the launch of a run to its end: not shown, and on record with the task, so that a
 /// daemon that is killed in between explains as well.
@@ -30,16 +29,11 @@ pub struct RunNotes {
 impl RunNotes {
     /// Those of a run that is launched now, of a task that wrote `log_from` bytes so far.
     #[must_use]
-    pub fn at_launch(
-        display: &DisplayStatus,
-        cgroup: Option<&MemoryCgroup>,
-        log_from: u64,
-    ) -> Self {
+    pub fn at_launch(display: &DisplayStatus, log_from: u64) -> Self {
         Self {
             log_from,
             display_answered: Some(display.answers()),
             shm_worked: Some(display.shm.sysv.works()),
-            oom_kills: cgroup.and_then(MemoryCgroup::oom_kills),
             ..Self::default()
         }
     }

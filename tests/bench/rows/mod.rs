@@ -8,6 +8,7 @@ use crate::report::Row;
 mod burst;
 mod capture;
 mod cold;
+mod diagnose;
 mod follower;
 mod followers;
 mod health;
@@ -37,5 +38,6 @@ pub const ROWS: &[(&str, Measure)] = &[
     ("cold", cold::run),
     ("kill", kill::run),
     ("idle", idle::run),
+    ("diagnose", diagnose::run),
     ("size", size::run),
 ];
