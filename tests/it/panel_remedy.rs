@@ -32,8 +32,9 @@ exit 127''', "stubborn"]
 const WORDS: &str = "Start it again with --disable-dev-shm-usage";
 const BUTTON: &str = "document.querySelector('[data-act=remedy]')";
 
+/// Not `innerText`: a row that was not drawn yet has none.
 fn text(browser: &Browser, selector: &str) -> String {
-    let text = browser.run(&format!("return document.querySelector('{selector}').innerText"));
+    let text = browser.run(&format!("return document.querySelector('{selector}').textContent"));
     text.as_str().expect("text").to_owned()
 }
 
@@ -61,8 +62,17 @@ fn a_press_of_a_button_mends_a_task_and_its_row_tells_the_story() {
     assert_has(&text(&browser, ".diagnosis"), &["What went wrong", "/dev/shm", "platform_shared"]);
     browser.screenshot("remedy-offered-light");
 
+    // Refused, as when another person was sooner: told, and the button is there again.
+    browser.run(&format!(
+        "window.honest = window.fetch; window.fetch = async () => new Response( \
+         JSON.stringify({{ code: 'no_remedy', message: 'somebody was sooner' }}), {{ status: 409 }}); \
+         {BUTTON}.focus(); {BUTTON}.click();"
+    ));
+    browser.until("return document.querySelector('.toast')?.textContent.includes('was sooner')");
+    browser.until(&format!("return document.activeElement === {BUTTON} && !{BUTTON}.disabled"));
+    browser.run("window.fetch = window.honest; document.querySelector('.toast').remove()");
+
     // With the keyboard alone.
-    browser.run(&format!("{BUTTON}.focus()"));
     browser.press(ENTER);
     browser.until("return document.querySelector('[data-task] .state').textContent === 'Running'");
     browser.until(&format!("return {BUTTON} === null"));
