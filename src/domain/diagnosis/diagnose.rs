@@ -14,9 +14,9 @@ use crate::domain::task::Exit;
 
 /// Lines of proof shown.
 pub const PROOF_LINES_MAX: usize = 6;
-/// Lines from the end of a log in which last words are, of a program whose exit code is 0:
-/// crash handlers write a stack after them.
-const LAST_WORDS_LINES_MAX: usize = 60;
+/// Lines from the end of a log in which last words are, of a program whose exit code is 0: GDK
+/// writes six after the error.
+const LAST_WORDS_LINES_MAX: usize = 12;
 /// Other causes told.
 pub const OTHERS_MAX: usize = 5;
 
@@ -138,13 +138,19 @@ pub fn diagnose(log: &Log<'_>, evidence: &Evidence) -> Diagnosis {
 }
 
 /// Roots first. What many write and run well, and what is only guessed from how it ended, counts
-/// less than a crash, and more than the bare fact that nothing was seen. Then the surer, then the
-/// order of the table.
+/// less than a crash, and more than the bare fact that nothing was seen; what is guessed from
+/// neither words nor a code nor a signal counts less than words. Then the surer, then the order of
+/// the table.
 fn rank(rule: &Rule) -> impl Ord + use<> {
     let guess = rule.any.is_empty() && rule.confidence == Confidence::Possible;
-    let weak = guess || rule.weight == Weight::Noise;
+    let by_end = |fact: &Fact| matches!(fact, Fact::Signal(_) | Fact::ExitCode(_) | Fact::Hangup);
+    let weak = match guess {
+        true if rule.needs.iter().any(by_end) => 1,
+        true => 2,
+        false => u8::from(rule.weight == Weight::Noise),
+    };
     let own = rule.cause.rank();
-    let among = if weak { own.max(Cause::Crashed.rank()) } else { own };
+    let among = if weak > 0 { own.max(Cause::Crashed.rank()) } else { own };
     (among, weak, own, std::cmp::Reverse(rule.confidence), rules::place(rule))
 }
 
@@ -154,7 +160,8 @@ fn fired(log: &Log<'_>, evidence: &Evidence) -> Vec<Fired> {
         let accepts = |rule: &Rule, at: usize| {
             counts(rule, evidence)
                 && (rule.speaker == Speaker::Anybody || text.may_be_the_clusters(evidence))
-                && (rule.weight != Weight::LastWords || text.ends_so(at, log, evidence))
+                && last_words(rule.weight)
+                    .is_none_or(|lines| text.ends_so(at, lines, log, evidence))
                 && (rule.near.is_empty() || near(text.bytes, at, rule).is_some())
         };
         for hit in scan(text.bytes, accepts) {
@@ -210,10 +217,10 @@ fn not_overcome(events: &[String]) -> impl Iterator<Item = &String> {
 fn counts(rule: &Rule, e: &Evidence) -> bool {
     let known = |fact: &Fact| fact.holds(e) == Some(true);
     let by_weight = match rule.weight {
-        Weight::Always => true,
-        Weight::LastWords => {
+        Weight::Always => rule.any.is_empty() || !known(&Fact::WorkedUnseen),
+        Weight::LastWords | Weight::LastLine => {
             let goes_on = e.exit.is_none() || known(&Fact::Stopped);
-            !(known(&Fact::RanWell) && goes_on)
+            !(known(&Fact::RanWell) && goes_on) && !known(&Fact::WorkedUnseen)
         }
         Weight::Complaint => !known(&Fact::WorkedWell),
         Weight::Noise => {
@@ -222,6 +229,15 @@ fn counts(rule: &Rule, e: &Evidence) -> bool {
         }
     };
     by_weight && rule.needs.iter().all(known) && !rule.unless.iter().any(known)
+}
+
+/// In how many last lines words of this weight must be when the exit code tells no failure.
+fn last_words(weight: Weight) -> Option<usize> {
+    match weight {
+        Weight::LastWords => Some(LAST_WORDS_LINES_MAX),
+        Weight::LastLine => Some(1),
+        Weight::Always | Weight::Complaint | Weight::Noise => None,
+    }
 }
 
 /// The line near `at` that the rule wants: where it begins, and the line.
@@ -262,8 +278,8 @@ impl Text<'_> {
     }
 
     /// Whether the line at `at` may be what the program ended with: of a program that is not known
-    /// to have failed, it must be among the last lines.
-    fn ends_so(&self, at: usize, log: &Log<'_>, e: &Evidence) -> bool {
+    /// to have failed, it must be among so many last lines.
+    fn ends_so(&self, at: usize, lines: usize, log: &Log<'_>, e: &Evidence) -> bool {
         if Fact::WorkedWell.holds(e) != Some(true) {
             return true;
         }
@@ -271,8 +287,8 @@ impl Text<'_> {
             Origin::Field(_) => true,
             Origin::Start if !log.end.is_empty() => false,
             Origin::Start | Origin::End => {
-                let mut ends = memchr::memrchr_iter(b'\n', self.bytes);
-                ends.nth(LAST_WORDS_LINES_MAX).is_none_or(|end| at > end)
+                let text = self.bytes.trim_ascii_end();
+                memchr::memrchr_iter(b'\n', text).nth(lines - 1).is_none_or(|end| at > end)
             }
         }
     }

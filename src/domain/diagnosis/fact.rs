@@ -16,7 +16,9 @@ pub const HANGS_MS: u64 = 5_000;
 /// A program whose window was there this many milliseconds after its start had begun well.
 pub const SHOWN_MS: u64 = 2_000;
 /// Peak resident set, in KiB, of a program that used little memory.
-pub const LITTLE_MEMORY_KIB: u64 = 64 << 10;
+/// Of the processes of a container the kernel kills the largest, and a desktop's container has
+/// gigabytes.
+pub const LITTLE_MEMORY_KIB: u64 = 256 << 10;
 
 /// The code after those by which shells tell signals: 128 and the highest signal, 64.
 const SIGNAL_CODES_END: i32 = 128 + 64 + 1;
@@ -31,8 +33,14 @@ pub enum Fact {
     /// [`Self::RanWell`], or it ended by itself with 0 and nothing speaks against it: nobody looked
     /// for a window, or it had none and was at work for longer than [`AT_ONCE_MS`].
     WorkedWell,
-    /// It ended by itself with 0, and not at once as far as is known.
+    /// It ended by itself with 0, and either not at once as far as is known, or it needs no display:
+    /// there is one that answers, and nobody looked for a window.
     WorkedOn,
+    /// The same where nobody looked for a window: a program that shows none, whose errors are what it
+    /// speaks of (tests, a report of an old log).
+    WorkedUnseen,
+    /// It ended by itself with 0, and did its work ([`Self::WorkedWell`]).
+    EndedWell,
     /// It showed a window, lived for [`SHOWN_MS`], and ended with a code of its own: what was missing
     /// at its start did not end it, and the code may be an answer (a dialog's, a player's).
     BeganWell,
@@ -67,6 +75,10 @@ pub enum Fact {
     DisplayNotGiven,
     /// The display answers on the way that `DISPLAY` means (unix socket or TCP).
     DisplayAnswersThere,
+    /// It does not.
+    DisplayAway,
+    /// It does, and the X server is the one that was there when the program began.
+    ServerStayed,
     /// The X server does not answer on its unix socket.
     DisplaySilent,
     /// The X server went away or was restarted meanwhile.
@@ -105,10 +117,9 @@ impl Fact {
             Self::Failed => failed(e),
             Self::RanWell => Some(ran_well(e)),
             Self::WorkedWell => Some(ran_well(e) || worked_well(e)),
-            Self::WorkedOn => {
-                let at_once = e.ran_ms.is_some_and(|ms| ms <= AT_ONCE_MS);
-                Some(e.exit == Some(Exit::Code(0)) && ended_by_itself(e) && !at_once)
-            }
+            Self::WorkedOn => Some(worked_on(e)),
+            Self::WorkedUnseen => Some(e.had_window.is_none() && worked_on(e) && worked_well(e)),
+            Self::EndedWell => Some(ended_with_0(e) && (ran_well(e) || worked_well(e))),
             Self::BeganWell => Some(began_well(e)),
             Self::EndedByItself => e.exit.as_ref().map(|_| ended_by_itself(e)),
             Self::NoWindow => e.had_window.map(|had| !had),
@@ -129,6 +140,10 @@ impl Fact {
                 Some(false) => e.display.answers,
                 None => None,
             },
+            Self::DisplayAway => Self::DisplayAnswersThere.holds(e).map(|answers| !answers),
+            Self::ServerStayed => {
+                Self::DisplayAnswersThere.holds(e).map(|answers| answers && !e.display.lost)
+            }
             Self::DisplaySilent => e.display.answers.map(|answers| !answers),
             Self::DisplayLost => Some(display_lost(e)),
             Self::DisplayOverTcp => over_tcp(e),
@@ -183,6 +198,12 @@ impl Fact {
             Self::DisplaySilent => {
                 Some(("display.answers", "the X server does not answer on its unix socket".into()))
             }
+            Self::DisplayAway => {
+                Some(("display.answers", "the display it was given does not answer deskd".into()))
+            }
+            Self::ServerStayed => {
+                Some(("display.answers", "the X server answers, and was not restarted".into()))
+            }
             Self::DisplayAnswersThere => {
                 Some(("display.answers", "the desktop's X server answers deskd".into()))
             }
@@ -236,13 +257,23 @@ fn ran_well(e: &Evidence) -> bool {
 
 /// Without a window to go by.
 fn worked_well(e: &Evidence) -> bool {
-    let by_itself = e.exit == Some(Exit::Code(0)) && ended_by_itself(e) && !e.display.lost;
+    let by_itself = ended_with_0(e) && !e.display.lost;
     let nothing_against = match e.had_window {
         None => e.display.answers != Some(false),
         Some(false) => e.ran_ms.is_some_and(|ms| ms > AT_ONCE_MS),
         Some(true) => true,
     };
-    by_itself && nothing_against && !cluster_failed(e)
+    by_itself && nothing_against && !cluster_failed(e) && oom_killed(e) != Some(true)
+}
+
+fn ended_with_0(e: &Evidence) -> bool {
+    e.exit == Some(Exit::Code(0)) && ended_by_itself(e)
+}
+
+fn worked_on(e: &Evidence) -> bool {
+    let at_once = e.ran_ms.is_some_and(|ms| ms <= AT_ONCE_MS);
+    let no_need = e.had_window.is_none() && e.display.answers == Some(true);
+    ended_with_0(e) && (!at_once || no_need)
 }
 
 fn began_well(e: &Evidence) -> bool {

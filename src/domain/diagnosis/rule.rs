@@ -61,6 +61,8 @@ pub enum Weight {
     /// It ends after them, whatever its exit code says (a pipeline's is its last command's): with
     /// code 0 they must be among the last lines.
     LastWords,
+    /// The same, of whose end nothing but a line tells: with code 0 it must be the very last.
+    LastLine,
     /// It cannot do something. Counts unless the program worked well ([`Fact::WorkedWell`]).
     Complaint,
     /// Many write it and run well. Counts only for a program that is known to have failed, and did

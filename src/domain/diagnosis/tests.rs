@@ -5,6 +5,7 @@ use super::*;
 use crate::domain::plan::EngineKind;
 use crate::domain::task::Exit;
 
+mod ends;
 mod families;
 mod properties;
 mod quoted;

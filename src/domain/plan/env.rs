@@ -97,12 +97,19 @@ fn mounted_xauthority<'a>(ask: &Ask<'a>, pod: &OwnPod) -> Option<&'a str> {
 /// What is doubtful about the cookie of an ephemeral container.
 pub(super) fn ephemeral_note(ask: &Ask<'_>, pod: &OwnPod) -> Option<String> {
     let file = ask.facts.xauthority.as_deref()?;
-    let none = ask.facts.cookie.is_none() && mounted_xauthority(ask, pod).is_none();
-    (ask.app.needs_display && none).then(|| {
-        format!(
-            "the cookie file {file} is in no volume that the container can mount: the display may \
-             refuse it; keep it in a volume of the pod, or give deskd XAUTH_KEY"
-        )
+    if !ask.app.needs_display || mounted_xauthority(ask, pod).is_some() {
+        return None;
+    }
+    let lacks = format!("the cookie file {file} is in no volume that the container gets");
+    Some(match ask.facts.cookie {
+        Some(_) => format!(
+            "{lacks}: it has the cookie in XAUTH_KEY, of which its image has to make a file; \
+             otherwise give deskd XAUTHORITY, a file in a volume of the pod, instead of XAUTH_KEY"
+        ),
+        None => format!(
+            "{lacks}: the display may refuse it; keep it in a volume of the pod, or give deskd \
+             XAUTH_KEY"
+        ),
     })
 }
 

@@ -55,6 +55,8 @@ pub(super) const RULES: &[Rule] = &[
             "/dev/shm*too small",
             "/dev/shm is not mounted",
             "write to file </torch_*",
+            "No such file or directory: '/psm_*",
+            "No space left on device: '/psm_*",
             "resize shared memory segment*",
             "Failed to create shared memory*/dev/shm",
             "platform_shared_memory_region*/dev/shm",
@@ -64,6 +66,19 @@ pub(super) const RULES: &[Rule] = &[
         sentence: "The program got no shared memory: its space for that, /dev/shm, is full, too small or missing.",
         advice: DEV_SHM,
         source: "POSIX shm_open(3); PyTorch 2 dataloader; PostgreSQL; Chromium 87",
+        ..BLANK
+    },
+    Rule {
+        name: "dev-shm-no-space",
+        cause: Cause::DevShmTooSmall,
+        any: &["No space left on device", "ENOSPC: "],
+        never: &["/home/", "/tmp/", "/var/", "/opt/", "inotify", "watch", ".config", ".cache"],
+        needs: &[Fact::DevShmScarce],
+        unless: &[Fact::EndedWell],
+        offer: Offer::DisableDevShm,
+        sentence: "The program found no space, and its space for shared memory, /dev/shm, is small or full.",
+        advice: DEV_SHM,
+        source: "shm_open(3), posix_fallocate(3) ENOSPC; CPython 3.11 multiprocessing.shared_memory",
         ..BLANK
     },
     Rule {

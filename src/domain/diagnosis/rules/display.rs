@@ -138,6 +138,26 @@ pub(super) const RULES: &[Rule] = &[
         ..BASE
     },
     Rule {
+        name: "display-none-given-failed",
+        cause: Cause::DisplayWrong,
+        needs: &[Fact::DisplayNotGiven, Fact::NoWindow, Fact::Failed],
+        confidence: Confidence::Possible,
+        sentence: "The program was not told which display to use (DISPLAY is not set), and ended without a window.",
+        advice: LISTEN,
+        source: "Vim 9 goes on in a terminal; the environment it was given",
+        ..BASE
+    },
+    Rule {
+        name: "display-away-failed",
+        cause: Cause::DisplayNotListening,
+        needs: &[Fact::DisplayAway, Fact::NoWindow, Fact::Failed],
+        confidence: Confidence::Possible,
+        sentence: "The display that the program was given does not answer, and the program ended without a window.",
+        advice: LISTEN,
+        source: "VLC 3 does not say why; deskd's own look at the display",
+        ..BASE
+    },
+    Rule {
         name: "display-not-reached",
         cause: Cause::DisplayNotListening,
         any: CANNOT_OPEN,
@@ -159,7 +179,7 @@ pub(super) const RULES: &[Rule] = &[
         cause: Cause::DisplayLost,
         any: CLOSED,
         weight: Weight::LastWords,
-        unless: &[Fact::Stopped],
+        unless: &[Fact::Stopped, Fact::ServerStayed],
         sentence: "The X server went away, or closed the program's connection, while the program ran.",
         advice: CLOSED_ADVICE,
         source: "libX11 1.8 XlibInt.c _XIOError, GDK 3.24 gdkmain-x11.c, Qt 5.15 qxcbconnection.cpp, Chromium x11_event_source",

@@ -52,6 +52,9 @@ pub(super) const CANNOT_OPEN: &[&str] = &[
     "gtk_init failed",
     "Can't initialize GTK backend",
     "is DISPLAY set properly",
+    "is $DISPLAY set properly",
+    "access the X Display",
+    "access X Display",
     "No available video device",
     "The video driver did not add any displays",
     "No available displays",
@@ -95,6 +98,12 @@ pub(super) const CANNOT_OPEN: &[&str] = &[
     "java.awt.HeadlessException",
     "requires the '*' interactive framework, as 'headless' is currently running",
     "GDK_BACKEND does not match available displays",
+    // VLC 3: none of its interfaces with windows could begin.
+    "interface \"default\" initialization failed",
+    "interface \"qt*\" initialization failed",
+    // Emacs and Vim go on in a terminal, and there is none.
+    "emacs: standard input is not a tty",
+    "Vim: Error reading input, exiting",
     "start the GUI*no display",
     "cannot run without a display",
     "X11 connection*could not be*",

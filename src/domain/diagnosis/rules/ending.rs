@@ -1,5 +1,6 @@
 //! Ending: crashed, stopped, ended at once.
 
+use super::display_words::CLOSED;
 use crate::domain::diagnosis::cause::Cause;
 use crate::domain::diagnosis::fact::Fact;
 use crate::domain::diagnosis::rule::{BLANK, Confidence, Rule, Weight};
@@ -106,7 +107,7 @@ pub(super) const RULES: &[Rule] = &[
             "signal SIGSEGV*",
         ],
         unless: &[Fact::Stopped],
-        weight: Weight::LastWords,
+        weight: Weight::LastLine,
         sentence: "The program, or a process of it, crashed.",
         source: "bash 5.2 and dash 0.5 (siglist), Chromium stack_trace_posix.cc, OpenJDK 17 hs_err, glibc 2.36 malloc, libstdc++ 12, \
                  CPython 3.11 faulthandler, Go 1.22, wine 8, KCrash 5.103",
@@ -141,6 +142,20 @@ pub(super) const RULES: &[Rule] = &[
         sentence: "The program was stopped by a user.",
         advice: "Nothing is wrong. The task's history says who asked, and each step of the stop.",
         source: "deskd's own record",
+        ..BLANK
+    },
+    Rule {
+        name: "connection-ended-by-a-user",
+        cause: Cause::StoppedByUser,
+        any: CLOSED,
+        weight: Weight::LastWords,
+        needs: &[Fact::HadWindow, Fact::ServerStayed],
+        unless: &[Fact::Stopped],
+        confidence: Confidence::Likely,
+        sentence: "The program's connection to the X server was closed while the X server stayed: its window was killed by force.",
+        advice: "Nothing is wrong with the desktop. A window manager or `xkill` does it, when a window does not react or knows no \
+                 WM_DELETE_WINDOW.",
+        source: "X11 protocol, KillClient; libX11 1.8 XlibInt.c",
         ..BLANK
     },
     Rule {
@@ -231,6 +246,41 @@ pub(super) const RULES: &[Rule] = &[
         sentence: "The program was asked to end from outside: neither a user nor deskd did it.",
         advice: "Look at the node: `kubectl get events`, `kubectl describe node`, `journalctl -u kubelet`. The pod may be deleted.",
         source: "signal(7) SIGTERM; Kubernetes pod termination",
+        ..BLANK
+    },
+    Rule {
+        name: "terminated-as-its-code-says",
+        cause: Cause::StoppedByNode,
+        needs: &[Fact::ExitCode(15), Fact::HadWindow],
+        unless: &[Fact::Stopped, Fact::OomKilled],
+        confidence: Confidence::Possible,
+        sentence: "The program was asked to end from outside: neither a user nor deskd did it.",
+        advice: "Look at the node: `kubectl get events`, `kubectl describe node`, `journalctl -u kubelet`. The pod may be deleted.",
+        source: "programs that catch SIGTERM and exit with its number (xterm 379, Emacs 28)",
+        ..BLANK
+    },
+    Rule {
+        name: "quit-by-a-signal",
+        cause: Cause::StoppedByNode,
+        any: &["Exiting... (Quit)"],
+        weight: Weight::Always,
+        needs: &[Fact::ExitCode(4)],
+        unless: &[Fact::Stopped, Fact::OomKilled],
+        confidence: Confidence::Possible,
+        sentence: "The program was asked to end from outside: neither a user nor deskd did it.",
+        advice: "Look at the node: `kubectl get events`, `kubectl describe node`, `journalctl -u kubelet`. The pod may be deleted.",
+        source: "mpv 0.35 manual, exit codes: 4 is a signal",
+        ..BLANK
+    },
+    Rule {
+        name: "timeout-over",
+        cause: Cause::DeadlineExceeded,
+        needs: &[Fact::ExitCode(124)],
+        unless: &[Fact::Stopped],
+        confidence: Confidence::Possible,
+        sentence: "The application's time was over: its own start gives it a limit (exit code 124 of `timeout`).",
+        advice: "Raise or remove the time that `timeout` has in the application's command (labels `oc.path`, `oc.args`).",
+        source: "timeout(1) of coreutils 9.1",
         ..BLANK
     },
     Rule {

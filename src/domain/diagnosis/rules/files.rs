@@ -1,6 +1,7 @@
 //! Files: a full disk.
 
 use crate::domain::diagnosis::cause::Cause;
+use crate::domain::diagnosis::fact::Fact;
 use crate::domain::diagnosis::rule::{BLANK, Confidence, Rule, Weight};
 
 pub(super) const RULES: &[Rule] = &[
@@ -43,6 +44,7 @@ pub(super) const RULES: &[Rule] = &[
             "pull image",
         ],
         weight: Weight::Always,
+        unless: &[Fact::EndedWell],
         confidence: Confidence::Certain,
         sentence: "A disk is full: the program could not write a file.",
         advice: "Find which by `df -h; df -i` where it ran. Home: enlarge its volume claim. /tmp or the container's own files: an \

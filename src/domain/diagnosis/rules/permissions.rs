@@ -132,7 +132,7 @@ pub(super) const RULES: &[Rule] = &[
             "create*/nonexistent",
             "mkdir*/nonexistent",
             "make directory*/home/",
-            "open database file*/home/",
+            "open database*/home/",
             "unable to write*/home/",
             "cannot write*/home/",
             "could not write*/home/",
@@ -208,6 +208,20 @@ pub(super) const RULES: &[Rule] = &[
         advice: "Give the file to the uid that the application runs as: `defaultMode: 0444` or `fsGroup` for a secret or ConfigMap (od.config: \
                  `secrets_requirement`, label `oc.secrets_requirement`), `chmod` in the image otherwise. `id; namei -l FILE` shows it.",
         source: "errno(3) EACCES as told by coreutils 9.1, GLib 2.74, CPython 3.11",
+        ..BLANK
+    },
+    Rule {
+        name: "secret-not-read",
+        cause: Cause::FilePermission,
+        any: &["/run/secrets/*", "/var/secrets/*", "/var/run/secrets/*"],
+        near: &["cannot", "can't", "could not", "couldn't", "unable to", "failed to", "error "],
+        never: &["No such file", "not found", "does not exist", "ENOENT"],
+        weight: Weight::Noise,
+        confidence: Confidence::Possible,
+        sentence: "The program could not read a secret that it needs.",
+        advice: "Give the secret to the uid that the application runs as: `defaultMode: 0444` or `fsGroup` (od.config: `secrets_requirement`, \
+                 label `oc.secrets_requirement`). `id; namei -l FILE` shows it.",
+        source: "programs that do not tell errno (curl 7.88)",
         ..BLANK
     },
     Rule {

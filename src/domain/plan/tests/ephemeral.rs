@@ -116,6 +116,14 @@ const ROOM: &[Row] = &[
         &["it is a container of this pod"],
     ),
     (
+        "the cookie as a variable alone",
+        |_| {},
+        Ok(EphemeralContainer),
+        &[
+            "/run/deskd/Xauthority is in no volume that the container gets: it has the cookie in XAUTH_KEY",
+        ],
+    ),
+    (
         "a volume with deskd's own files",
         |c| c.pod.withheld = vec!["state".into()],
         Ok(EphemeralContainer),
