@@ -117,7 +117,8 @@ fn percent(part: usize, whole: usize) -> usize {
 fn print(half: &str, score: &Score) {
     let told = score.told + score.false_alarms.len();
     println!(
-        "{half}: {} failures, recall {} %, precision {} %; {} healthy, {} false alarms",
+        "{half}: {} of {} failures told rightly ({} %), precision {} %; {} healthy, {} false alarms",
+        score.right,
         score.failures,
         percent(score.right, score.failures),
         percent(score.right, told),
