@@ -42,10 +42,12 @@ pub async fn facts(client: &Client, config: &Config, env: &Env) -> Facts {
     display.tcp = true;
     let home = env.get("HOME").filter(|home| !home.is_empty());
     let host = ways::remote(&display.display).map(|(host, _)| host.to_owned());
+    let cgroup = MemoryCgroup::own();
     let mut facts = Facts {
         pods_wanted: config.display.require_tcp,
         dev_shm: file_system_usage("/dev/shm"),
-        memory: MemoryCgroup::own().map(|group| group.headroom()).unwrap_or_default(),
+        memory: cgroup.as_ref().map(MemoryCgroup::headroom).unwrap_or_default(),
+        oom_kills: cgroup.as_ref().and_then(MemoryCgroup::oom_kills).unwrap_or(0),
         limits: limits::own(),
         api: port(config.listen, desktop.is_some(), host.as_deref()),
         ports: ports(),

@@ -28,6 +28,8 @@ pub struct Facts {
     pub dev_shm: Option<Usage>,
     /// Memory of the control group.
     pub memory: Headroom,
+    /// Processes that the kernel killed for want of memory, since the container started.
+    pub oom_kills: u64,
     /// The other limits of the control group.
     pub limits: Limits,
     /// deskd's own TCP port.
@@ -62,6 +64,7 @@ impl Facts {
             pods_wanted: false,
             dev_shm: None,
             memory: Headroom::default(),
+            oom_kills: 0,
             limits: Limits::default(),
             api: Port::Off,
             ports: Vec::new(),
@@ -112,8 +115,6 @@ pub struct Limits {
     pub version_1: bool,
     /// Memory limit, in bytes.
     pub memory_bytes: Option<u64>,
-    /// Processes that the kernel killed for want of memory, since the container started.
-    pub oom_kills: u64,
     /// Processors, in thousandths of one.
     pub cpu_millis: Option<u64>,
     /// Periods in which processes waited for their share of the processors, in percent.

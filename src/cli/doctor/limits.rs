@@ -1,4 +1,4 @@
-//! Limits of the own control group besides the memory that is left (`procfs::MemoryCgroup`): both
+//! Limits of the own control group besides what `procfs::MemoryCgroup` tells of memory: both
 //! versions, as the kernel documents them (cgroup-v2.rst, cgroup-v1/, scheduler/sched-bwc.rst).
 //!
 //! Only the own group is looked at: a container sees no other.
@@ -51,10 +51,7 @@ fn limits(version_1: bool, read: impl Fn(&str, &str) -> Option<String>) -> Limit
         let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))?;
         line.trim().parse::<u64>().ok()
     };
-    let (limit, events) = match version_1 {
-        true => ("memory.limit_in_bytes", "memory.oom_control"),
-        false => ("memory.max", "memory.events"),
-    };
+    let limit = if version_1 { "memory.limit_in_bytes" } else { "memory.max" };
     let quota = match version_1 {
         true => number("cpu", "cpu.cfs_quota_us").zip(number("cpu", "cpu.cfs_period_us")),
         false => read("cpu", "cpu.max").and_then(|text| {
@@ -67,7 +64,6 @@ fn limits(version_1: bool, read: impl Fn(&str, &str) -> Option<String>) -> Limit
     Limits {
         version_1,
         memory_bytes: number("memory", limit).filter(|bytes| *bytes < NO_LIMIT_BYTES),
-        oom_kills: of_stat("memory", events, "oom_kill").unwrap_or(0),
         cpu_millis: quota
             .and_then(|(quota, period)| quota.saturating_mul(1000).checked_div(period)),
         throttled_percent: throttled
@@ -99,7 +95,6 @@ mod tests {
             true,
             &[
                 ("memory.limit_in_bytes", "2147483648\n"),
-                ("memory.oom_control", "oom_kill_disable 0\nunder_oom 0\noom_kill 3\n"),
                 ("cpu.cfs_quota_us", "150000\n"),
                 ("cpu.cfs_period_us", "100000\n"),
                 ("cpu.stat", "nr_periods 200\nnr_throttled 50\nthrottled_time 9\n"),
@@ -111,7 +106,6 @@ mod tests {
             false,
             &[
                 ("memory.max", "2147483648\n"),
-                ("memory.events", "low 0\nhigh 0\nmax 9\noom 4\noom_kill 3\noom_group_kill 0\n"),
                 ("cpu.max", "150000 100000\n"),
                 ("cpu.stat", "usage_usec 1\nnr_periods 200\nnr_throttled 50\n"),
                 ("pids.current", "7\n"),
@@ -119,9 +113,9 @@ mod tests {
             ],
         );
         assert_eq!(first, Limits { version_1: true, ..second.clone() });
-        let Limits { memory_bytes, oom_kills, cpu_millis, throttled_percent, .. } = second;
+        let Limits { memory_bytes, cpu_millis, throttled_percent, .. } = second;
         assert_eq!(memory_bytes.zip(cpu_millis), Some((2 << 30, 1500)));
-        assert_eq!((oom_kills, throttled_percent), (3, Some(25)));
+        assert_eq!(throttled_percent, Some(25));
     }
 
     #[test]

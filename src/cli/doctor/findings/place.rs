@@ -69,14 +69,14 @@ fn memory(facts: &Facts) -> Finding {
     if pressed {
         sentence.push_str("; processes wait for memory");
     }
-    match limits.oom_kills {
+    match facts.oom_kills {
         0 => {}
         1 => sentence.push_str("; the kernel killed 1 process for want of it"),
         kills => {
             sentence.push_str(&format!("; the kernel killed {kills} processes for want of it"))
         }
     }
-    let state = match (low || pressed, limits.oom_kills) {
+    let state = match (low || pressed, facts.oom_kills) {
         (true, _) => State::Wrong,
         (false, 0) => State::Works,
         (false, _) => State::Remark,
