@@ -220,7 +220,8 @@ fn counts(rule: &Rule, e: &Evidence) -> bool {
         Weight::Always => rule.any.is_empty() || !known(&Fact::WorkedUnseen),
         Weight::LastWords | Weight::LastLine => {
             let goes_on = e.exit.is_none() || known(&Fact::Stopped);
-            !(known(&Fact::RanWell) && goes_on) && !known(&Fact::WorkedUnseen)
+            let well = known(&Fact::RanWell) && goes_on;
+            !well && !known(&Fact::WorkedUnseen)
         }
         Weight::Complaint => !known(&Fact::WorkedWell),
         Weight::Noise => {
