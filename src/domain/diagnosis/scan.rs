@@ -85,9 +85,10 @@ impl Scanner {
             windows: Vec::new(),
             first: vec![0; 1 << HASH_BITS],
         };
+        let common = common_blocks();
         for rule in rules::all() {
             for pattern in rule.any {
-                scanner.add(rule, pattern);
+                scanner.add(rule, pattern, &common);
             }
         }
         scanner.windows.sort_unstable();
@@ -97,10 +98,11 @@ impl Scanner {
         scanner
     }
 
-    fn add(&mut self, rule: &'static Rule, pattern: &'static str) {
+    fn add(&mut self, rule: &'static Rule, pattern: &'static str, common: &[bool]) {
         let text = pattern::anchor(pattern).as_bytes();
         let windows = text.windows(WINDOW_BYTES).enumerate();
-        let Some((start, window)) = windows.min_by_key(|(_, window)| frequency(window)) else {
+        let Some((start, window)) = windows.min_by_key(|(_, window)| frequency(window, common))
+        else {
             return;
         };
         for end in BLOCK_BYTES..=WINDOW_BYTES {
@@ -189,17 +191,21 @@ fn folded(text: &[u8]) -> u64 {
     text.first_chunk::<WINDOW_BYTES>().map_or(0, |bytes| u64::from_le_bytes(*bytes) & fold)
 }
 
+/// By their hashes, the blocks of frequent words.
+fn common_blocks() -> Vec<bool> {
+    let mut common = vec![false; 1 << HASH_BITS];
+    FREQUENT_WORDS.windows(BLOCK_BYTES).for_each(|word| common[block(word)] = true);
+    common
+}
+
 /// How frequent it is in logs: its bytes together, and much more for each block that words have
 /// which many lines have; most of all for the last one, where the pass must stop and look.
-fn frequency(window: &[u8]) -> usize {
+fn frequency(window: &[u8], common: &[bool]) -> usize {
     let of = |byte: &u8| {
         let place = FREQUENT_FIRST.iter().position(|known| *known == byte.to_ascii_lowercase());
         place.map_or(0, |place| FREQUENT_FIRST.len() - place)
     };
-    let common = |block: &[u8]| {
-        FREQUENT_WORDS.windows(BLOCK_BYTES).any(|word| word.eq_ignore_ascii_case(block))
-    };
-    let blocks = window.windows(BLOCK_BYTES).enumerate().filter(|(_, block)| common(block));
+    let blocks = window.windows(BLOCK_BYTES).enumerate().filter(|(_, bytes)| common[block(bytes)]);
     let last = window.len() - BLOCK_BYTES;
     let of_block = |place: usize| if place == last { COMMON_LAST } else { place * COMMON_BLOCK };
     window.iter().map(of).sum::<usize>() + blocks.map(|(place, _)| of_block(place)).sum::<usize>()
