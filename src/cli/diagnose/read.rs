@@ -41,6 +41,13 @@ impl Kept {
         }
     }
 
+    fn read_file(&mut self, path: &Path) -> io::Result<()> {
+        let mut file = File::open(path)?;
+        let bytes = usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX);
+        self.start.reserve(bytes.min(START_BYTES_MAX.saturating_sub(self.start.len())));
+        self.read(&mut file)
+    }
+
     fn read(&mut self, from: &mut impl Read) -> io::Result<()> {
         let mut piece = vec![0; PIECE_BYTES];
         loop {
@@ -70,8 +77,7 @@ pub fn log(path: &Path) -> Result<Kept, Failure> {
     let result = if path == Path::new("-") {
         kept.read(&mut io::stdin().lock())
     } else {
-        segments(path)
-            .and_then(|files| files.iter().try_for_each(|file| kept.read(&mut File::open(file)?)))
+        segments(path).and_then(|files| files.iter().try_for_each(|file| kept.read_file(file)))
     };
     result.map(|()| kept.plain()).map_err(|error| unreadable(&doing, &error))
 }

@@ -14,6 +14,8 @@ use super::{pattern, rules};
 pub(super) const WINDOW_BYTES: usize = 8;
 /// Bytes of a block.
 const BLOCK_BYTES: usize = 4;
+/// How far the window is moved when it ends in a block that no window has.
+const SHIFT_MAX: usize = WINDOW_BYTES - BLOCK_BYTES + 1;
 /// Bits of a block's hash.
 const HASH_BITS: u32 = 16;
 /// Letters from the most frequent in English texts on; a space is before all of them.
@@ -52,6 +54,9 @@ struct Anchor {
 
 struct Scanner {
     anchors: Vec<Anchor>,
+    /// One bit for each block that is in a window: small enough for the fastest cache, and most
+    /// blocks of a log are in none.
+    known: Vec<u64>,
     /// How far the window may be moved when it ends in this block.
     shifts: Vec<u8>,
     /// Every anchor's window; sorted.
@@ -81,7 +86,8 @@ impl Scanner {
     fn new() -> Self {
         let mut scanner = Self {
             anchors: Vec::new(),
-            shifts: vec![(WINDOW_BYTES - BLOCK_BYTES + 1) as u8; 1 << HASH_BITS],
+            known: vec![0; (1 << HASH_BITS) / 64],
+            shifts: vec![SHIFT_MAX as u8; 1 << HASH_BITS],
             windows: Vec::new(),
             first: vec![0; 1 << HASH_BITS],
         };
@@ -106,8 +112,9 @@ impl Scanner {
             return;
         };
         for end in BLOCK_BYTES..=WINDOW_BYTES {
-            let shift = &mut self.shifts[block(&window[end - BLOCK_BYTES..])];
-            *shift = (*shift).min((WINDOW_BYTES - end) as u8);
+            let block = block(&window[end - BLOCK_BYTES..]);
+            self.known[block / 64] |= 1 << (block % 64);
+            self.shifts[block] = self.shifts[block].min((WINDOW_BYTES - end) as u8);
         }
         let block = block(&window[WINDOW_BYTES - BLOCK_BYTES..]) as u16;
         let anchor = self.anchors.len() as u16;
@@ -120,8 +127,12 @@ impl Scanner {
         let mut seen = vec![0; self.anchors.len()];
         // The window's last block begins here.
         let mut at = WINDOW_BYTES - BLOCK_BYTES;
-        while let Some(rest) = text.get(at..).filter(|rest| rest.len() >= BLOCK_BYTES) {
-            let block = block(rest);
+        while at + BLOCK_BYTES <= text.len() {
+            let block = block(&text[at..]);
+            if self.known[block / 64] >> (block % 64) & 1 == 0 {
+                at += SHIFT_MAX;
+                continue;
+            }
             let shift = self.shifts[block];
             if shift > 0 {
                 at += usize::from(shift);
@@ -178,6 +189,7 @@ impl Scanner {
 }
 
 /// Hash of the first four bytes of `text`, without the bit in which a letter's cases differ.
+#[inline(always)] // Also where the program is made small: it runs for every other byte.
 fn block(text: &[u8]) -> usize {
     let Some(bytes) = text.first_chunk::<BLOCK_BYTES>() else { return 0 };
     let folded = u32::from_le_bytes(*bytes) & FOLD;
@@ -186,6 +198,7 @@ fn block(text: &[u8]) -> usize {
 }
 
 /// The first eight bytes of `text`, folded alike.
+#[inline(always)]
 fn folded(text: &[u8]) -> u64 {
     let fold = u64::from(FOLD) << 32 | u64::from(FOLD);
     text.first_chunk::<WINDOW_BYTES>().map_or(0, |bytes| u64::from_le_bytes(*bytes) & fold)
