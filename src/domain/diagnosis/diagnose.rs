@@ -138,15 +138,17 @@ pub fn diagnose(log: &Log<'_>, evidence: &Evidence) -> Diagnosis {
 }
 
 /// Roots first. What many write and run well, and what is only guessed from how it ended, counts
-/// less than a crash, and more than the bare fact that nothing was seen; what is guessed from
-/// neither words nor a code nor a signal counts less than words. Then the surer, then the order of
-/// the table.
+/// less than a crash, and more than the bare fact that nothing was seen; what is guessed from a
+/// shell's code, or from neither words nor a code nor a signal, counts less than words. Then the
+/// surer, then the order of the table.
 fn rank(rule: &Rule) -> impl Ord + use<> {
     let guess = rule.any.is_empty() && rule.confidence == Confidence::Possible;
     let by_end = |fact: &Fact| matches!(fact, Fact::Signal(_) | Fact::ExitCode(_) | Fact::Hangup);
+    let by_shell = |fact: &Fact| matches!(fact, Fact::ExitCode(126 | 127));
     let weak = match guess {
+        true if rule.needs.iter().any(by_shell) => 2,
         true if rule.needs.iter().any(by_end) => 1,
-        true => 2,
+        true => 3,
         false => u8::from(rule.weight == Weight::Noise),
     };
     let own = rule.cause.rank();

@@ -23,6 +23,9 @@ pub const LITTLE_MEMORY_KIB: u64 = 256 << 10;
 /// The code after those by which shells tell signals: 128 and the highest signal, 64.
 const SIGNAL_CODES_END: i32 = 128 + 64 + 1;
 
+/// Signals by which somebody asks a program to end: SIGHUP, SIGINT, SIGKILL, SIGTERM.
+const ASKING: [i32; 4] = [1, 2, 9, 15];
+
 /// A question to the evidence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fact {
@@ -31,18 +34,20 @@ pub enum Fact {
     /// It showed a window, and did not fail by itself: it ended with 0, was stopped, or runs.
     RanWell,
     /// [`Self::RanWell`], or it ended by itself with 0 and nothing speaks against it: nobody looked
-    /// for a window, or it had none and was at work for longer than [`AT_ONCE_MS`].
+    /// for a window, or it had none and was at work for longer than [`AT_ONCE_MS`]. Or it was
+    /// stopped, and nobody looked for a window.
     WorkedWell,
     /// It ended by itself with 0, and either not at once as far as is known, or it needs no display:
-    /// there is one that answers, and nobody looked for a window.
+    /// there is one that answers, and nobody looked for a window. Or it was stopped there.
     WorkedOn,
     /// The same where nobody looked for a window: a program that shows none, whose errors are what it
     /// speaks of (tests, a report of an old log).
     WorkedUnseen,
     /// It ended by itself with 0, and did its work ([`Self::WorkedWell`]).
     EndedWell,
-    /// It showed a window, lived for [`SHOWN_MS`], and ended with a code of its own: what was missing
-    /// at its start did not end it, and the code may be an answer (a dialog's, a player's).
+    /// It showed a window, lived for [`SHOWN_MS`], and ended with a code of its own, or was asked to end
+    /// by a signal: what was missing at its start did not end it, and the code may be an answer (a
+    /// dialog's, a player's).
     BeganWell,
     /// It ended by itself with a code that is its own, not one by which shells tell a signal.
     EndedByItself,
@@ -93,6 +98,8 @@ pub enum Fact {
     UsedLittleMemory,
     /// `/dev/shm` is smaller than [`DEV_SHM_SMALL_BYTES`], or nine tenths of it are used.
     DevShmScarce,
+    /// Its command line has a limit of time in it.
+    TimeLimited,
     /// Somebody or something asked deskd to stop it.
     Stopped,
     /// A person asked for its end.
@@ -155,6 +162,7 @@ impl Fact {
             Self::DevShmScarce => e
                 .dev_shm
                 .map(|shm| shm.size < DEV_SHM_SMALL_BYTES || shm.used >= shm.size - shm.size / 10),
+            Self::TimeLimited => (!e.command.is_empty()).then(|| time_limited(&e.command)),
             Self::Stopped => Some(e.stopped_by.is_some() || e.killed_by_deskd),
             Self::StoppedByUser => Some(e.stopped_by.as_deref().is_some_and(a_person)),
             Self::StoppedByDeskd => Some(match e.stopped_by.as_deref() {
@@ -257,7 +265,7 @@ fn ran_well(e: &Evidence) -> bool {
 
 /// Without a window to go by.
 fn worked_well(e: &Evidence) -> bool {
-    let by_itself = ended_with_0(e) && !e.display.lost;
+    let by_itself = (ended_with_0(e) || served(e)) && !e.display.lost;
     let nothing_against = match e.had_window {
         None => e.display.answers != Some(false),
         Some(false) => e.ran_ms.is_some_and(|ms| ms > AT_ONCE_MS),
@@ -273,14 +281,23 @@ fn ended_with_0(e: &Evidence) -> bool {
 fn worked_on(e: &Evidence) -> bool {
     let at_once = e.ran_ms.is_some_and(|ms| ms <= AT_ONCE_MS);
     let no_need = e.had_window.is_none() && e.display.answers == Some(true);
-    ended_with_0(e) && (!at_once || no_need)
+    ended_with_0(e) && (!at_once || no_need) || served(e)
+}
+
+/// It was stopped where nobody looked for a window and the display, if it has one, answers: a
+/// program of the console, which was at work until somebody had enough of it.
+fn served(e: &Evidence) -> bool {
+    let stopped = e.stopped_by.is_some() || e.killed_by_deskd;
+    stopped && e.exit.is_some() && e.had_window.is_none() && e.display.answers != Some(false)
 }
 
 fn began_well(e: &Evidence) -> bool {
     let shown = e.had_window == Some(true) && e.ran_ms.is_some_and(|ms| ms >= SHOWN_MS);
     // Of a shell in a window 126 and 127 are its last command's.
     let command = matches!(e.exit, Some(Exit::Code(126 | 127))) && e.stopped_by.is_none();
-    shown && (ended_by_itself(e) || command) && !e.display.lost
+    // What was asked to end from outside did not end for what it complained of at its start.
+    let asked = e.exit.as_ref().is_some_and(|exit| ASKING.iter().any(|n| by_signal(exit, *n)));
+    shown && (ended_by_itself(e) || command || asked) && !e.display.lost
 }
 
 /// `timeout` (124), shells that could not start it (126, 127) and signals are not its own.
@@ -336,6 +353,16 @@ fn oom_killed(e: &Evidence) -> Option<bool> {
         Some("Error" | "Completed") => e.oom_killed.or(Some(false)),
         _ => e.oom_killed,
     }
+}
+
+/// `timeout 5 app`, `sh -c "ulimit -t 60; exec app"`, `prlimit --cpu=60 app`.
+fn time_limited(command: &[String]) -> bool {
+    let program = |word: &str| word == "timeout" || word.ends_with("/timeout");
+    let in_script = |word: &str| {
+        let words = ["ulimit -t", "ulimit -St", "ulimit -Ht", "--cpu=", "timeout "];
+        words.iter().any(|limit| word.contains(limit))
+    };
+    command.iter().any(|word| program(word) || in_script(word))
 }
 
 fn a_person(who: &str) -> bool {

@@ -5,6 +5,7 @@
 //! never looked at: 10 MB take some milliseconds. Of each anchor the pass looks for the window of
 //! the rarest bytes.
 
+use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use super::rule::Rule;
@@ -17,7 +18,7 @@ const BLOCK_BYTES: usize = 4;
 /// How far the window is moved when it ends in a block that no window has.
 const SHIFT_MAX: usize = WINDOW_BYTES - BLOCK_BYTES + 1;
 /// Bits of a block's hash.
-const HASH_BITS: u32 = 16;
+const HASH_BITS: u32 = 15;
 /// Letters from the most frequent in English texts on; a space is before all of them.
 const FREQUENT_FIRST: &[u8] = b" etaoinsrhldcumfpgwybvkxjqz";
 /// What many lines of logs have: a window had better not end in it.
@@ -31,7 +32,7 @@ const COMMON_LAST: usize = 1 << 16;
 const COMMON_BLOCK: usize = 64;
 /// Clears in four letters the bit in which their cases differ.
 const FOLD: u32 = 0xdfdf_dfdf;
-/// Occurrences of one pattern's anchor that are looked at in one text.
+/// Occurrences of one anchor that are looked at in one text.
 const OCCURRENCES_MAX: u32 = 64;
 
 /// A pattern that matched.
@@ -44,12 +45,13 @@ pub(super) struct Hit {
     pub(super) captures: Vec<String>,
 }
 
+/// A text that patterns have for their rarest piece: many share one (`Permission denied`).
 struct Anchor {
-    rule: &'static Rule,
-    pattern: &'static str,
     text: &'static [u8],
     /// Where in `text` its window begins.
     window: usize,
+    /// Whose it is, in the order of the table.
+    patterns: Vec<(&'static Rule, &'static str)>,
 }
 
 struct Scanner {
@@ -92,9 +94,15 @@ impl Scanner {
             first: vec![0; 1 << HASH_BITS],
         };
         let common = common_blocks();
+        let mut known = HashMap::new();
         for rule in rules::all() {
             for pattern in rule.any {
-                scanner.add(rule, pattern, &common);
+                let text = pattern::anchor(pattern);
+                let number = *known.entry(text.to_ascii_lowercase()).or_insert_with(|| {
+                    scanner.add(text.as_bytes(), &common);
+                    scanner.anchors.len() - 1
+                });
+                scanner.anchors[number].patterns.push((rule, *pattern));
             }
         }
         scanner.windows.sort_unstable();
@@ -104,22 +112,22 @@ impl Scanner {
         scanner
     }
 
-    fn add(&mut self, rule: &'static Rule, pattern: &'static str, common: &[bool]) {
-        let text = pattern::anchor(pattern).as_bytes();
-        let windows = text.windows(WINDOW_BYTES).enumerate();
-        let Some((start, window)) = windows.min_by_key(|(_, window)| frequency(window, common))
-        else {
-            return;
-        };
-        for end in BLOCK_BYTES..=WINDOW_BYTES {
-            let block = block(&window[end - BLOCK_BYTES..]);
-            self.known[block / 64] |= 1 << (block % 64);
-            self.shifts[block] = self.shifts[block].min((WINDOW_BYTES - end) as u8);
-        }
-        let block = block(&window[WINDOW_BYTES - BLOCK_BYTES..]) as u16;
+    /// A new anchor. Each has a window: no anchor is shorter than one (tested below).
+    fn add(&mut self, text: &'static [u8], common: &[bool]) {
         let anchor = self.anchors.len() as u16;
-        self.windows.push(Window { block, folded: folded(window), anchor });
-        self.anchors.push(Anchor { rule, pattern, text, window: start });
+        let windows = text.windows(WINDOW_BYTES).enumerate();
+        let rarest = windows.min_by_key(|(_, window)| frequency(window, common));
+        if let Some((_, window)) = rarest {
+            for end in BLOCK_BYTES..=WINDOW_BYTES {
+                let block = block(&window[end - BLOCK_BYTES..]);
+                self.known[block / 64] |= 1 << (block % 64);
+                self.shifts[block] = self.shifts[block].min((WINDOW_BYTES - end) as u8);
+            }
+            let block = block(&window[WINDOW_BYTES - BLOCK_BYTES..]) as u16;
+            self.windows.push(Window { block, folded: folded(window), anchor });
+        }
+        let window = rarest.map_or(0, |(start, _)| start);
+        self.anchors.push(Anchor { text, window, patterns: Vec::new() });
     }
 
     fn scan(&self, text: &[u8], accepts: impl Fn(&Rule, usize) -> bool) -> Vec<Hit> {
@@ -162,28 +170,27 @@ impl Scanner {
         accepts: &impl Fn(&Rule, usize) -> bool,
         hits: &mut Vec<Hit>,
     ) {
-        let anchor = &self.anchors[number];
         if seen[number] >= OCCURRENCES_MAX {
             return;
         }
+        let anchor = &self.anchors[number];
         let Some(at) = window.checked_sub(anchor.window) else { return };
         let here = text.get(at..at + anchor.text.len());
         if !here.is_some_and(|here| here.eq_ignore_ascii_case(anchor.text)) {
             return;
         }
         seen[number] += 1;
-        if hits.iter().any(|hit| std::ptr::eq(hit.rule, anchor.rule)) {
-            seen[number] = OCCURRENCES_MAX;
-            return;
-        }
         let (_, line) = super::log::line_at(text, at);
-        if anchor.rule.never.iter().any(|word| pattern::find(line, word.as_bytes()).is_some()) {
-            return;
-        }
-        if let Some(captures) = pattern::matches(anchor.pattern, line)
-            && accepts(anchor.rule, at)
-        {
-            hits.push(Hit { rule: anchor.rule, at, captures });
+        for (rule, pattern) in &anchor.patterns {
+            let is_new = hits.iter().all(|hit| !std::ptr::eq(hit.rule, *rule));
+            let other = |word: &&str| pattern::find(line, word.as_bytes()).is_some();
+            if is_new
+                && let Some(captures) = pattern::matches(pattern, line)
+                && !rule.never.iter().any(other)
+                && accepts(rule, at)
+            {
+                hits.push(Hit { rule, at, captures });
+            }
         }
     }
 }

@@ -66,7 +66,8 @@ pub(super) const RULES: &[Rule] = &[
         cause: Cause::DisplayHangs,
         needs: &[Fact::Lasted, Fact::DisplaySilent],
         unless: &[Fact::HadWindow, Fact::EndedByItself],
-        confidence: Confidence::Likely,
+        // Less than a program's own words, which tell a server that refuses from one that is silent.
+        confidence: Confidence::Possible,
         sentence: "The X server accepts the program's connection and does not answer, so the program waits for ever.",
         advice: "Look at the log of the container with Xvnc, and at what holds the server (a client that grabbed it: `xlsclients` \
                  hangs too). `deskd probe` shows `accepts connections but does not answer`. Restart the container \
@@ -155,6 +156,17 @@ pub(super) const RULES: &[Rule] = &[
         sentence: "The display that the program was given does not answer, and the program ended without a window.",
         advice: LISTEN,
         source: "VLC 3 does not say why; deskd's own look at the display",
+        ..BASE
+    },
+    Rule {
+        name: "display-away-unseen",
+        cause: Cause::DisplayNotListening,
+        needs: &[Fact::DisplayAway, Fact::DisplayGiven, Fact::EndedByItself, Fact::AtOnce],
+        unless: &[Fact::HadWindow, Fact::NoWindow],
+        confidence: Confidence::Possible,
+        sentence: "The display that the program was given does not answer, and the program ended at once.",
+        advice: LISTEN,
+        source: "Inkscape 1.2 ends with 0 and without a word (measured); deskd's own look at the display",
         ..BASE
     },
     Rule {

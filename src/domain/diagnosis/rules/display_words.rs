@@ -155,10 +155,6 @@ pub(super) const NO_NAME: &[&str] = &[
     "Bad display name \"*\"",
     "unable to parse display name*",
     "bad display name",
-    "open display: (null)",
-    "open display (null)",
-    "open display \"(null)\"",
-    "open display '(null)'",
     "cannot parse display*",
     "could not parse display*",
     "invalid display*DISPLAY",
@@ -168,6 +164,11 @@ pub(super) const NO_NAME: &[&str] = &[
 
 /// The same, when what should be the name is empty.
 pub(super) const EMPTY_NAME: &[&str] = &[
+    // What xdo and xsel give to XOpenDisplay, whatever DISPLAY is.
+    "open display: (null)",
+    "open display (null)",
+    "open display \"(null)\"",
+    "open display '(null)'",
     "open display: $",
     "open display:$",
     "open display: .$",
@@ -225,6 +226,7 @@ pub(super) const CLOSED: &[&str] = &[
     "connection to the X server*closed",
     "connection to X server*closed",
     "Lost connection to X server",
+    "Connection lost to X server",
     "lost connection to the X server",
     "Lost connection to X11",
     "X11 error: lost connection",

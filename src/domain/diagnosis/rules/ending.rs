@@ -17,6 +17,15 @@ const CRASHED: Rule = Rule {
     ..BLANK
 };
 
+const TIME_OVER: Rule = Rule {
+    cause: Cause::DeadlineExceeded,
+    confidence: Confidence::Likely,
+    sentence: "The application's time was over: its own start gives it a limit.",
+    advice: "Raise or remove the limit in the application's command (`timeout`, `ulimit -t`, `prlimit --cpu`; labels `oc.path`, \
+             `oc.args`).",
+    ..BLANK
+};
+
 pub(super) const RULES: &[Rule] = &[
     Rule {
         name: "crash-signal-11",
@@ -159,6 +168,19 @@ pub(super) const RULES: &[Rule] = &[
         ..BLANK
     },
     Rule {
+        name: "closed-by-force-perhaps",
+        cause: Cause::StoppedByUser,
+        needs: &[Fact::BeganWell, Fact::ServerStayed, Fact::ExitCode(1)],
+        unless: &[Fact::Stopped],
+        confidence: Confidence::Possible,
+        sentence: "The program showed a window and ended with code 1: most often its window was killed by force, or the code is its \
+                   answer (a dialog that was closed).",
+        advice: "Nothing is wrong with the desktop. A window manager or `xkill` does it, when a window does not react or knows no \
+                 WM_DELETE_WINDOW.",
+        source: "X11 protocol, KillClient: GTK 3, java.desktop 17 and gvim 9 end with code 1 and without a word (measured)",
+        ..BLANK
+    },
+    Rule {
         name: "stopped-by-deskd",
         cause: Cause::StoppedByDeskd,
         weight: Weight::Always,
@@ -282,6 +304,36 @@ pub(super) const RULES: &[Rule] = &[
         advice: "Raise or remove the time that `timeout` has in the application's command (labels `oc.path`, `oc.args`).",
         source: "timeout(1) of coreutils 9.1",
         ..BLANK
+    },
+    Rule {
+        name: "time-over-by-force",
+        needs: &[Fact::TimeLimited, Fact::Signal(9)],
+        unless: &[Fact::Stopped, Fact::OomKilled],
+        source: "timeout(1) -s KILL and -k of coreutils 9.1; setrlimit(2) RLIMIT_CPU: SIGKILL at the hard limit",
+        ..TIME_OVER
+    },
+    Rule {
+        name: "time-over-by-request",
+        needs: &[Fact::TimeLimited, Fact::Signal(15)],
+        unless: &[Fact::Stopped],
+        source: "timeout(1) --preserve-status of coreutils 9.1",
+        ..TIME_OVER
+    },
+    Rule {
+        name: "cpu-time-over",
+        needs: &[Fact::Signal(24)],
+        unless: &[Fact::Stopped],
+        confidence: Confidence::Certain,
+        source: "signal(7) SIGXCPU, setrlimit(2) RLIMIT_CPU",
+        ..TIME_OVER
+    },
+    Rule {
+        name: "cpu-time-over-said",
+        any: &["CPU time limit exceeded", "Cputime limit exceeded"],
+        weight: Weight::LastWords,
+        unless: &[Fact::Stopped],
+        source: "bash 5.2, dash 0.5, zsh 5.9: SIGXCPU of a child",
+        ..TIME_OVER
     },
     Rule {
         name: "interrupted-by-nobody-known",

@@ -4,6 +4,31 @@ use crate::domain::diagnosis::cause::Cause;
 use crate::domain::diagnosis::fact::Fact;
 use crate::domain::diagnosis::rule::{BLANK, Confidence, Rule, Weight};
 
+const FULL: &str = "Find which by `df -h; df -i` where it ran. Home: enlarge its volume claim. /tmp or the container's own files: an \
+     emptyDir with a larger `sizeLimit`, or a higher `ephemeral-storage` limit (od.config: `executeclasses`, `resources`).";
+
+/// ENOSPC of other things than disks: inotify(7), semget(2), shmget(2), keyrings(7), cgroups, V4L and USB bandwidth.
+const NOT_A_DISK: &[&str] = &[
+    "/dev/shm",
+    "shared memory",
+    "inotify",
+    "file watch",
+    "watcher",
+    "semget",
+    "shmget",
+    "sem_open",
+    "shm_open",
+    "keyring",
+    "keyctl",
+    "cgroup",
+    "VIDIOC",
+    "usb",
+    "epoll",
+    "io_uring",
+    "bpf(",
+    "pull image",
+];
+
 pub(super) const RULES: &[Rule] = &[
     Rule {
         name: "no-space",
@@ -22,34 +47,34 @@ pub(super) const RULES: &[Rule] = &[
             "StorageFull",
             "NO_DEVICE_SPACE",
         ],
-        // ENOSPC of other things than disks: inotify(7), semget(2), shmget(2), keyrings(7), cgroups, V4L and USB bandwidth.
-        never: &[
-            "/dev/shm",
-            "shared memory",
-            "inotify",
-            "file watch",
-            "watcher",
-            "semget",
-            "shmget",
-            "sem_open",
-            "shm_open",
-            "keyring",
-            "keyctl",
-            "cgroup",
-            "VIDIOC",
-            "usb",
-            "epoll",
-            "io_uring",
-            "bpf(",
-            "pull image",
-        ],
+        never: NOT_A_DISK,
         weight: Weight::Always,
-        unless: &[Fact::EndedWell],
+        unless: &[Fact::RanWell, Fact::EndedWell],
         confidence: Confidence::Certain,
         sentence: "A disk is full: the program could not write a file.",
-        advice: "Find which by `df -h; df -i` where it ran. Home: enlarge its volume claim. /tmp or the container's own files: an \
-                 emptyDir with a larger `sizeLimit`, or a higher `ephemeral-storage` limit (od.config: `executeclasses`, `resources`).",
+        advice: FULL,
         source: "errno(3) ENOSPC, EDQUOT; SQLite 3.40",
+        ..BLANK
+    },
+    Rule {
+        name: "no-space-in-a-window",
+        cause: Cause::NoSpace,
+        // In the form of its own log: a terminal shows what other programs say, too.
+        any: &[
+            "CRITICAL **: *No space left on device",
+            "WARNING **: *No space left on device",
+            ":ERROR:*No space left on device",
+            ":ERROR:*Disk quota exceeded",
+            "CRITICAL **: *Disk quota exceeded",
+        ],
+        never: NOT_A_DISK,
+        weight: Weight::Always,
+        needs: &[Fact::RanWell],
+        unless: &[Fact::EndedWell],
+        confidence: Confidence::Likely,
+        sentence: "A disk is full: the program showed a window, and could not write a file.",
+        advice: FULL,
+        source: "Chromium logging.cc, GLib 2.74 gmessages.c",
         ..BLANK
     },
     Rule {
@@ -71,6 +96,11 @@ pub(super) const RULES: &[Rule] = &[
             "errno 28",
             "errno = 28",
             "errno=28",
+            "file system full?",
+            "File size limit exceeded",
+            "echo: I/O error",
+            "printf: I/O error",
+            "unable to write file `*WriteImage",
         ],
         never: &[
             "/dev/shm",
@@ -84,9 +114,42 @@ pub(super) const RULES: &[Rule] = &[
         ],
         weight: Weight::Complaint,
         sentence: "The program says that a disk is full.",
-        advice: "Find which by `df -h; df -i` where it ran. Home: enlarge its volume claim. /tmp or the container's own files: an \
-                 emptyDir with a larger `sizeLimit`, or a higher `ephemeral-storage` limit (od.config: `executeclasses`, `resources`).",
-        source: "SQLite 3.40, LibreOffice 7.4, GIMP 2.10",
+        advice: FULL,
+        source: "SQLite 3.40, LibreOffice 7.4, GIMP 2.10, dash 0.5 (no other word for a write that failed), ImageMagick 6.9",
+        ..BLANK
+    },
+    Rule {
+        name: "no-space-as-its-code-says",
+        cause: Cause::NoSpace,
+        any: &[
+            "cannot write*",
+            "can't write*",
+            "could not write*",
+            "couldn't write*",
+            "unable to write*",
+            "failed to write*",
+        ],
+        needs: &[Fact::ExitCode(28)],
+        weight: Weight::Noise,
+        confidence: Confidence::Possible,
+        sentence: "The program could not write a file; its exit code is the one for a full disk.",
+        advice: FULL,
+        source: "perl 5.36 die: the exit code is errno(3), 28 is ENOSPC",
+        ..BLANK
+    },
+    Rule {
+        name: "no-space-perhaps",
+        cause: Cause::NoSpace,
+        any: &[
+            "Failure writing output to destination",
+            "Failed writing body (",
+            "No usable temporary directory found",
+        ],
+        weight: Weight::Noise,
+        confidence: Confidence::Possible,
+        sentence: "The program could not write what it received: most often since a disk is full.",
+        advice: FULL,
+        source: "curl 7.88 code 23; a file that may not be opened has a line of its own",
         ..BLANK
     },
 ];

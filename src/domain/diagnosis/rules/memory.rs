@@ -60,6 +60,19 @@ pub(super) const RULES: &[Rule] = &[
         ..OOM
     },
     Rule {
+        name: "too-many-files",
+        cause: Cause::AllocationFailed,
+        any: &["Too many open files", "[Errno 24]", "EMFILE: ", "ENFILE: "],
+        never: &["inotify", "watch"],
+        weight: Weight::Noise,
+        confidence: Confidence::Likely,
+        sentence: "The program wanted to open more files than it may, so it gave up.",
+        advice: "Raise its limit (`ulimit -n`; `prlimit --nofile`; the container runtime's `LimitNOFILE`), or look for what leaks files: \
+                 `ls /proc/PID/fd`.",
+        source: "errno(3) EMFILE, ENFILE; getrlimit(2) RLIMIT_NOFILE",
+        ..BLANK
+    },
+    Rule {
         name: "allocation-failed",
         cause: Cause::AllocationFailed,
         any: &[
@@ -119,6 +132,14 @@ pub(super) const RULES: &[Rule] = &[
             "memory exhausted",
             "mmap() failed: *",
             "OOM error in *",
+            "Fatal process OOM in *",
+            "Failed to reserve virtual memory",
+            "can't start new thread",
+            "Kind(OutOfMemory)",
+            "kind: OutOfMemory",
+            "Unable to create thread*Resource temporarily unavailable",
+            "pthread_create*Resource temporarily unavailable",
+            "newosproc",
             "out of memory",
             "tcmalloc: allocation failed",
             "malloc failed",

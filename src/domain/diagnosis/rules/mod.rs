@@ -6,9 +6,12 @@ mod display_words;
 mod ending;
 mod files;
 mod gl;
+mod home;
 mod images;
 mod kubernetes;
 mod memory;
+mod not_executable;
+mod not_found;
 mod permissions;
 mod scheduling;
 mod shm;
@@ -18,15 +21,18 @@ mod toolkits;
 use super::rule::Rule;
 
 /// The families, in the order of the table.
-pub const FAMILIES: [(&str, &[Rule]); 13] = [
+pub const FAMILIES: [(&str, &[Rule]); 16] = [
     ("shm", shm::RULES),
     ("display", display::RULES),
     ("toolkits", toolkits::RULES),
     ("chromium", chromium::RULES),
     ("gl", gl::RULES),
     ("starting", starting::RULES),
+    ("not_found", not_found::RULES),
+    ("not_executable", not_executable::RULES),
     ("ending", ending::RULES),
     ("files", files::RULES),
+    ("home", home::RULES),
     ("permissions", permissions::RULES),
     ("memory", memory::RULES),
     ("images", images::RULES),

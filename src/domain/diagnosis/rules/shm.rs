@@ -141,6 +141,8 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         name: "shm-error-survived",
         any: &["BadShmSeg", "error_code 128 request_code 1*minor_code 3"],
+        // Words that a program ends after: of one that goes on they are another one's.
+        never: &["X Error of failed request", "The error was '"],
         weight: Weight::Always,
         source: "mpv 0.35 x11_common.c and others with an error handler that goes on; error 128 is the first of MIT-SHM on \
                  Xvnc 1.12 and Xorg 21.1",

@@ -146,6 +146,8 @@ pub(super) const RULES: &[Rule] = &[
             "KDBusService*cannot*session bus",
             "Could not start D-Bus",
             "contact the configuration server",
+            "Failed to start message bus: *",
+            "EOF reading address from bus daemon",
         ],
         never: &[
             "bus.cc",

@@ -112,3 +112,49 @@ fn the_clusters_words_in_the_log_of_a_program_are_the_programs_affair() {
     assert_eq!(told(log, json!({ "exit": { "code": 1 }, "had_window": false })), None);
     assert_eq!(told(log, json!({})), Some(Cause::ImageAuth));
 }
+
+#[test]
+fn a_limit_of_time_in_the_command_tells_who_killed_it() {
+    let killed = |command: Value, exit: Value| {
+        told("", json!({ "command": command, "exit": exit, "oom_killed": false, "ran_ms": 1003 }))
+    };
+    let timeout = json!(["timeout", "-s", "KILL", "1", "xclock"]);
+    assert_eq!(killed(timeout, json!({ "code": 137 })), Some(Cause::DeadlineExceeded));
+    let limit = json!(["bash", "-c", "ulimit -t 60; exec app"]);
+    let by =
+        |number: i32| json!({ "signal": { "number": number, "name": "S", "core_dumped": false } });
+    assert_eq!(killed(limit, by(9)), Some(Cause::DeadlineExceeded));
+    assert_eq!(killed(json!(["app"]), by(24)), Some(Cause::DeadlineExceeded));
+    assert_eq!(killed(json!(["app"]), by(9)), Some(Cause::StoppedByNode));
+}
+
+#[test]
+fn a_program_that_was_asked_to_end_did_not_end_for_what_it_complained_of() {
+    let log = "Cannot connect to the D-Bus session bus.\n";
+    let asked = json!({ "exit": { "code": 143 }, "had_window": true, "ran_ms": 3257 });
+    assert_eq!(told(log, asked), Some(Cause::StoppedByNode));
+}
+
+#[test]
+fn a_toolkit_whose_window_is_killed_ends_with_1_and_without_a_word() {
+    let display = json!({ "given": ":0", "answers": true });
+    let mut e =
+        json!({ "exit": { "code": 1 }, "had_window": true, "ran_ms": 3310, "display": display });
+    assert_eq!(told("", e.clone()), Some(Cause::StoppedByUser));
+    e["ran_ms"] = json!(300);
+    assert_eq!(told("", e), None);
+}
+
+#[test]
+fn a_display_that_does_not_answer_is_told_though_nobody_could_look_for_a_window() {
+    let display = json!({ "given": ":0", "answers": false });
+    let mut e = json!({ "exit": { "code": 0 }, "ran_ms": 300, "display": display });
+    assert_eq!(told("", e.clone()), Some(Cause::DisplayNotListening));
+    // A program's words say that the server refused it at once, so it does not hang.
+    e["exit"] = json!({ "code": 143 });
+    e["stopped_by"] = json!("a user");
+    e["ran_ms"] = json!(8000);
+    assert_eq!(told("", e.clone()), Some(Cause::DisplayHangs));
+    let said = "[vo/x11/x11] couldn't open the X11 display (:0)!\n";
+    assert_eq!(told(said, e), Some(Cause::DisplayNotListening));
+}

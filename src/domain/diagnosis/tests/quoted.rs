@@ -36,6 +36,9 @@ fn known(what: &str, words: &str) -> (String, Evidence) {
         "job" => json!({ "exit": { "code": 0 }, "had_window": false, "ran_ms": 9000 }),
         "stopped" => json!({ "exit": signal(15, "SIGTERM"), "had_window": true, "ran_ms": 4000,
                              "stopped_by": "a user" }),
+        "served" => {
+            json!({ "exit": signal(15, "SIGTERM"), "ran_ms": 4000, "stopped_by": "a user" })
+        }
         "unknown" => json!({}),
         "exit" => json!({ "exit": { "reason": log } }),
         "event" => cluster(json!({ "events": [log] })),
@@ -77,7 +80,8 @@ fn words_of_well_programs_are_told_as_nothing() {
     for [_, what, words] in rows(HEALTHY) {
         let (log, e) = known(what, words);
         let told = cause_of(&log, &e);
-        let stopped = what == "stopped" && told.cause == Some(Cause::StoppedByUser);
+        let stopped =
+            matches!(what, "stopped" | "served") && told.cause == Some(Cause::StoppedByUser);
         if !(told.cause.is_none() || stopped) || !told.others.is_empty() {
             wrong.push(format!("{words} ({what}): told {:?} {:?}", told.rule, told.others));
         }
