@@ -160,6 +160,33 @@ fn ten_megabytes_are_diagnosed_at_once() {
     assert!(best < Duration::from_millis(TEN_MB_MS_MAX * slower), "{best:?}");
 }
 
+/// What Chromium, Firefox, GTK and others write while they are well, as long as a day of it.
+#[test]
+fn ten_megabytes_of_varied_noise_are_diagnosed_at_once() {
+    let mut noise = Vec::new();
+    for directory in corpus("read").iter().filter(|d| d.to_string_lossy().contains("/healthy-")) {
+        noise.extend(std::fs::read(directory.join("log")).unwrap_or_default());
+        noise.push(b'\n');
+    }
+    let log = noise.repeat(10_000_000 / noise.len());
+    let closed = Evidence {
+        exit: Some(deskd::domain::task::Exit::Code(0)),
+        had_window: Some(true),
+        ran_ms: Some(9_000),
+        ..Evidence::default()
+    };
+    let mut best = Duration::MAX;
+    for _ in 0..3 {
+        let start = Instant::now();
+        let diagnosis = diagnose(&Log::whole(&log), &closed);
+        best = best.min(start.elapsed());
+        assert_eq!(diagnosis.cause, None);
+    }
+    let slower = if cfg!(debug_assertions) { UNOPTIMIZED_TIMES } else { 1 };
+    println!("10 MB of noise: {best:?}");
+    assert!(best < Duration::from_millis(TEN_MB_MS_MAX * slower), "{best:?}");
+}
+
 #[test]
 fn the_documentation_has_every_cause_and_every_rule() {
     let docs = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/diagnosis.md");

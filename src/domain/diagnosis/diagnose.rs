@@ -222,8 +222,7 @@ fn counts(rule: &Rule, e: &Evidence) -> bool {
         Weight::Always => rule.any.is_empty() || !known(&Fact::WorkedUnseen),
         Weight::LastWords | Weight::LastLine => {
             let goes_on = e.exit.is_none() || known(&Fact::Stopped);
-            let well = known(&Fact::RanWell) && goes_on;
-            !well && !known(&Fact::WorkedUnseen)
+            !(known(&Fact::WorkedUnseen) || known(&Fact::RanWell) && goes_on)
         }
         Weight::Complaint => !known(&Fact::WorkedWell),
         Weight::Noise => {

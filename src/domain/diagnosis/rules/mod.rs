@@ -16,12 +16,13 @@ mod permissions;
 mod scheduling;
 mod shm;
 mod starting;
+mod time;
 mod toolkits;
 
 use super::rule::Rule;
 
 /// The families, in the order of the table.
-pub const FAMILIES: [(&str, &[Rule]); 16] = [
+pub const FAMILIES: [(&str, &[Rule]); 17] = [
     ("shm", shm::RULES),
     ("display", display::RULES),
     ("toolkits", toolkits::RULES),
@@ -31,6 +32,7 @@ pub const FAMILIES: [(&str, &[Rule]); 16] = [
     ("not_found", not_found::RULES),
     ("not_executable", not_executable::RULES),
     ("ending", ending::RULES),
+    ("time", time::RULES),
     ("files", files::RULES),
     ("home", home::RULES),
     ("permissions", permissions::RULES),
