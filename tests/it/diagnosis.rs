@@ -1,6 +1,6 @@
 //! The rules against the corpus of real failures (`tests/fixtures/failures`): recall and precision
-//! of both halves are printed, and rules that fire on healthy programs in `read/` fail the test. The author of
-//! the rules read `read/` alone; `held-out/` is only measured, and printed.
+//! of both halves are printed, and a half below the floors, or a healthy program on which a rule fires, fails the
+//! test. The authors of the rules read `read/` alone; `held-out/` is only measured.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 #![expect(clippy::disallowed_methods, reason = "a test starts the program it is about")]
@@ -17,8 +17,8 @@ use deskd::exit::Exit;
 use serde::Deserialize;
 use serde_json::Value;
 
-/// Lowest share of the cases in `read/` whose cause must be told, in percent.
-const READ_RECALL_PERCENT_MIN: usize = 95;
+/// Lowest recall and precision, in percent, of either half.
+const PERCENT_MIN: usize = 95;
 /// Longest time for 10 MB, optimized.
 const TEN_MB_MS_MAX: u64 = 20;
 /// How much slower a build without optimization may be, on a machine that is busy with other tests.
@@ -110,18 +110,29 @@ fn measure(half: &str) -> Score {
     score
 }
 
+impl Score {
+    /// Of the failures, those told rightly, in percent.
+    fn recall(&self) -> usize {
+        percent(self.right, self.failures)
+    }
+
+    /// Of what was told, what is right, in percent.
+    fn precision(&self) -> usize {
+        percent(self.right, self.told + self.false_alarms.len())
+    }
+}
+
 fn percent(part: usize, whole: usize) -> usize {
     (part * 100).checked_div(whole).unwrap_or(100)
 }
 
 fn print(half: &str, score: &Score) {
-    let told = score.told + score.false_alarms.len();
     println!(
         "{half}: {} of {} failures told rightly ({} %), precision {} %; {} healthy, {} false alarms",
         score.right,
         score.failures,
-        percent(score.right, score.failures),
-        percent(score.right, told),
+        score.recall(),
+        score.precision(),
         score.healthy,
         score.false_alarms.len(),
     );
@@ -136,9 +147,13 @@ fn real_failures_are_told_and_healthy_programs_are_left_alone() {
     for complaint in &read.complaints {
         println!("  {complaint}");
     }
-    let recall = percent(read.right, read.failures);
-    assert!(recall >= READ_RECALL_PERCENT_MIN, "{recall} %: {:#?}", read.complaints);
-    assert!(read.false_alarms.is_empty(), "{}", read.false_alarms.join("\n"));
+    for (half, score) in [("read", &read), ("held-out", &held_out)] {
+        // What is told wrongly in `held-out/` stays untold: its reader would be no author any more.
+        let (recall, precision) = (score.recall(), score.precision());
+        assert!(recall >= PERCENT_MIN && precision >= PERCENT_MIN, "{half}: {recall}, {precision}");
+        let alarms = score.false_alarms.len();
+        assert_eq!(alarms, 0, "{half}: a program that is well is said to have failed");
+    }
 }
 
 #[test]

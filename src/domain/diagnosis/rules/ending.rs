@@ -106,6 +106,7 @@ pub(super) const RULES: &[Rule] = &[
             "killed by SIGSEGV",
             "signal SIGSEGV*",
         ],
+        never: &["handler", "0 errors", "no errors"],
         unless: &[Fact::Stopped],
         weight: Weight::LastLine,
         sentence: "The program, or a process of it, crashed.",
