@@ -1,4 +1,4 @@
-//! Giving back memory that is only needed now and then.
+//! Giving back memory that is only needed now and then, and huge pages for what is large.
 //!
 //! The kernel maps 64 KiB of a program around each page that is touched, and it all counts as the
 //! process's memory from then on: in the keeper, after reading arguments and configuration, 2.3 of
@@ -6,7 +6,7 @@
 //! the daemon: after its start) code and constants are unmapped; what is used next is mapped again
 //! from the page cache, which costs that next use some tens of page faults.
 
-#![expect(unsafe_code, reason = "madvise(2) on the process's own code, malloc_trim(3)")]
+#![expect(unsafe_code, reason = "madvise(2) on the process's own memory, malloc_trim(3)")]
 
 use std::ffi::c_void;
 use std::ops::Range;
@@ -30,6 +30,23 @@ pub fn release() {
         // it is touched.
         let _ = unsafe { madvise(start, range.end - range.start, MmapAdvise::MADV_DONTNEED) };
     }
+}
+
+/// Pages whose borders `madvise` takes, in bytes: no smaller ones are in use anywhere.
+const PAGE_BYTES: usize = 64 << 10;
+
+/// Asks for huge pages for the room that a large buffer has left: 10 MB are then there after five
+/// page faults instead of 2,400, which cost as much as looking at every byte. Failing changes
+/// nothing.
+pub fn prefer_huge_pages(buffer: &mut Vec<u8>) {
+    let room = buffer.spare_capacity_mut();
+    let skipped = room.as_ptr().align_offset(PAGE_BYTES);
+    let bytes = room.len().saturating_sub(skipped) & !(PAGE_BYTES - 1);
+    let Some(whole) = room.get_mut(skipped..skipped.saturating_add(bytes)) else { return };
+    // SAFETY: the pages are the buffer's own, whole and exclusively borrowed; the advice changes
+    // none of their content.
+    let _ =
+        unsafe { madvise(NonNull::from(whole).cast::<c_void>(), bytes, MmapAdvise::MADV_HUGEPAGE) };
 }
 
 /// Read-only mappings of files in the text of `/proc/PID/smaps`, without those that were written to
@@ -99,6 +116,16 @@ Anonymous:             0 kB
         let before = format!("{:?}", std::env::args().collect::<Vec<_>>());
         release();
         assert_eq!(before, format!("{:?}", std::env::args().collect::<Vec<_>>()));
+    }
+
+    #[test]
+    fn a_buffer_with_huge_pages_holds_what_is_written_to_it() {
+        for bytes in [0, 1, PAGE_BYTES, (5 << 20) + 7] {
+            let mut buffer = Vec::with_capacity(bytes);
+            prefer_huge_pages(&mut buffer);
+            buffer.resize(bytes, 7);
+            assert!(buffer.len() == bytes && buffer.iter().all(|byte| *byte == 7));
+        }
     }
 
     proptest! {

@@ -29,7 +29,7 @@ const SAFETY_LINES_MAX: usize = 7;
 /// The files that may have `unsafe`, and what for.
 const UNSAFE_FILES: [(&str, &str); 4] = [
     ("display/proof/sysv.rs", "System V shared memory has no safe wrapper"),
-    ("memory.rs", "madvise(2) on the process's own code; malloc_trim(3)"),
+    ("memory.rs", "madvise(2) on the process's own memory; malloc_trim(3)"),
     ("keeper/reap.rs", "wait4(2) tells the rusage; nix has no wrapper"),
     ("keeper/spawn/child.rs", "clone(2) and what runs between it and exec"),
 ];

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use crate::cli::failure::Failure;
 use crate::domain::diagnosis::Log;
 use crate::exit::Exit;
+use crate::memory;
 
 /// Bytes kept of a log's start.
 const START_BYTES_MAX: usize = 16 << 20;
@@ -45,6 +46,7 @@ impl Kept {
         let mut file = File::open(path)?;
         let bytes = usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX);
         self.start.reserve(bytes.min(START_BYTES_MAX.saturating_sub(self.start.len())));
+        memory::prefer_huge_pages(&mut self.start);
         self.read(&mut file)
     }
 
