@@ -4,7 +4,7 @@
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::os::fd::AsRawFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::AtomicU16;
@@ -139,6 +139,18 @@ pub struct Xvnc {
     dir: tempfile::TempDir,
 }
 
+/// The next display of which nothing is left: the pod's user cannot remove what a server of another
+/// user left behind when it was killed.
+fn free_number() -> u16 {
+    loop {
+        let number = NEXT_DISPLAY.fetch_add(1, Relaxed) + pid_offset();
+        let left = [format!("/tmp/.X{number}-lock"), format!("/tmp/.X11-unix/X{number}")];
+        if !left.iter().any(|path| Path::new(path).exists()) {
+            return number;
+        }
+    }
+}
+
 impl Xvnc {
     /// In the tests' namespaces, over unix sockets and TCP.
     pub fn start() -> Self {
@@ -157,7 +169,7 @@ impl Xvnc {
         // The server takes every cookie of the file, whatever number it is for.
         server.write_authority(&cookie, 0);
         for _ in 0..DISPLAY_ATTEMPTS_MAX {
-            server.number = NEXT_DISPLAY.fetch_add(1, Relaxed) + pid_offset();
+            server.number = free_number();
             if server.launch() {
                 server.write_authority(&cookie, server.number);
                 return server;
