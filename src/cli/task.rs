@@ -12,6 +12,7 @@ use super::failure::Failure;
 use super::follow::RESUME_S_MAX;
 use super::output::{Out, now_ms};
 use super::view;
+use crate::domain::diagnosis::Applied;
 use crate::domain::id::{AppId, TaskId};
 use crate::domain::plan::LaunchSpec;
 use crate::domain::task::Task;
@@ -131,7 +132,7 @@ async fn remedy(client: &Client, task: &TaskId, out: &mut Out) -> Result<(), Fai
         return out.json(&answer);
     }
     let view: Task = typed(answer, &doing)?;
-    let done = view.remedied.as_deref().map(view::applied).unwrap_or_default();
+    let done = view.remedied.as_deref().map(Applied::sentence).unwrap_or_default();
     out.text(&format!("{task}: {}", super::output::printable(&done)))
 }
 

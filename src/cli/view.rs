@@ -131,14 +131,8 @@ fn offer(task: &Task, found: &Diagnosis) -> Option<String> {
     Some(format!("{}, `deskd task remedy {}`", proposal.sentence, task.id))
 }
 
-/// What a remedy did, in one line.
-pub fn applied(applied: &Applied) -> String {
-    let Applied { proposal, before, after, .. } = applied;
-    format!("{}; before: {before}, after: {after}", proposal.sentence)
-}
-
 fn done(it: &Applied) -> String {
-    format!("{}, {}: {}", rfc3339(it.at), it.by, applied(it))
+    format!("{}, {}: {}", rfc3339(it.at), it.by, it.sentence())
 }
 
 /// The failure that a remedy was applied for.

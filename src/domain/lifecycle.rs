@@ -336,10 +336,8 @@ impl Task {
         self.rejected.clone_from(&plan.rejected);
         self.command = plan.work.argv().to_vec();
         self.next_run_at = Some(applied.at);
-        let Applied { at, by, proposal, before, after, .. } = &*applied;
-        let what =
-            format!("remedy by {by}: {}; before: {before}, after: {after}", proposal.sentence);
-        self.enter(TaskState::Planned, *at, what);
+        let what = format!("remedy by {}: {}", applied.by, applied.sentence());
+        self.enter(TaskState::Planned, applied.at, what);
         self.remedied = Some(applied);
         true
     }

@@ -2,7 +2,7 @@
 
 use super::driver::{Driver, now_ms};
 use super::evidence::log_of;
-use crate::domain::diagnosis::{Diagnosis, Log, diagnose};
+use crate::domain::diagnosis::{Diagnosis, Evidence, Log, diagnose};
 use crate::domain::id::TaskId;
 use crate::domain::lifecycle::BY_ITSELF;
 use crate::domain::plan::EngineKind;
@@ -27,11 +27,10 @@ impl Driver {
         let evidence = self.evidence(entry);
         let from = entry.notes.log_from;
         let (start, end) = log_of(&self.settings.state_dir, id, from).unwrap_or_default();
-        let mut diagnosis = diagnose(&Log { start: &start, end: &end }, &evidence);
+        let diagnosis = self.diagnosed(id, &Log { start: &start, end: &end }, &evidence);
         if !failed && diagnosis.cause.is_none() {
             return;
         }
-        diagnosis.remedy = diagnosis.remedy.filter(|proposal| self.may_offer(id, proposal));
         self.table.change(id, |task| {
             if failed && !task.stop_asked || diagnosis.cause.is_some() && silent {
                 task.cause = row(task, &diagnosis);
@@ -48,17 +47,21 @@ impl Driver {
         if task.state != TaskState::Starting || task.engine == EngineKind::Local {
             return;
         }
-        let diagnosis = diagnose(&Log { start: &[], end: &[] }, &self.evidence(entry));
-        let mut diagnosis = Some(diagnosis).filter(|found| found.cause.is_some());
-        if let Some(found) = &mut diagnosis {
-            found.remedy = found.remedy.take().filter(|proposal| self.may_offer(id, proposal));
-        }
-        let diagnosis = diagnosis.map(Box::new);
+        let nothing = Log { start: &[], end: &[] };
+        let diagnosis = self.diagnosed(id, &nothing, &self.evidence(entry));
+        let diagnosis = diagnosis.cause.is_some().then(|| Box::new(diagnosis));
         self.table.change(id, |task| {
             let news = task.diagnosis != diagnosis;
             task.diagnosis = diagnosis;
             news
         });
+    }
+
+    /// With a remedy only where one may be offered.
+    fn diagnosed(&self, id: &TaskId, log: &Log<'_>, evidence: &Evidence) -> Diagnosis {
+        let mut diagnosis = diagnose(log, evidence);
+        diagnosis.remedy = diagnosis.remedy.filter(|proposal| self.may_offer(id, proposal));
+        diagnosis
     }
 
     /// The X server is gone: what draws on it dies of that, and may have been seen to end before.

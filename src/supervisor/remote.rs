@@ -148,8 +148,9 @@ impl Driver {
             }
         }
         for id in self.remote_tasks(|task| !task.is_over()) {
-            self.apply(&id, TaskEvent::Stale(stale));
-            self.explain_wait(&id);
+            if self.apply(&id, TaskEvent::Stale(stale)).is_some() {
+                self.explain_wait(&id);
+            }
         }
     }
 

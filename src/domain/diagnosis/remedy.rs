@@ -58,6 +58,15 @@ pub enum RemedyMode {
     Auto,
 }
 
+impl Applied {
+    /// What it did, in one line.
+    #[must_use]
+    pub fn sentence(&self) -> String {
+        let Self { proposal, before, after, .. } = self;
+        format!("{}; before: {before}, after: {after}", proposal.sentence)
+    }
+}
+
 impl RemedyMode {
     /// All of them.
     pub const ALL: [Self; 3] = [Self::Off, Self::Suggest, Self::Auto];

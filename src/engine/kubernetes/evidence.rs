@@ -22,7 +22,6 @@ pub fn said(pod: &Pod, name: &str, ephemeral: bool) -> ClusterEvidence {
         disruption.and_then(|condition| field(condition).clone())
     };
     let unscheduled = condition(pod, "PodScheduled").filter(|found| found.status == "False");
-    // An ephemeral container's pod is the desktop's: what becomes of that is not its own doing.
     ClusterEvidence {
         container_reason,
         container_message,

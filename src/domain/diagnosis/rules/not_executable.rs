@@ -1,5 +1,6 @@
 //! Starting: the program is there, and may not be executed.
 
+use super::not_found::STARTED_BY_PYTHON;
 use crate::domain::diagnosis::cause::Cause;
 use crate::domain::diagnosis::fact::Fact;
 use crate::domain::diagnosis::rule::{BLANK, Confidence, Rule, Weight};
@@ -125,14 +126,7 @@ pub(super) const RULES: &[Rule] = &[
         name: "program-not-executable-by-python",
         cause: Cause::ProgramNotExecutable,
         any: &["PermissionError: *Permission denied"],
-        near: &[
-            "_execute_child",
-            "in Popen",
-            "subprocess.py",
-            "in _execvpe",
-            "in execv",
-            "posix_spawn",
-        ],
+        near: STARTED_BY_PYTHON,
         weight: Weight::Noise,
         sentence: "A program that the application starts is there, and may not be started by this user or from this place.",
         advice: MODE,

@@ -8,6 +8,10 @@ const PATH: &str = "Correct the label `oc.path` (or `command` in deskd's configu
      application runs. `kubectl exec` or a shell with `command -v PROGRAM` shows it; a script also needs the interpreter of its \
      first line.";
 
+/// Lines of Python's tracebacks in which it was starting a program.
+pub(super) const STARTED_BY_PYTHON: &[&str] =
+    &["_execute_child", "in Popen", "subprocess.py", "in _execvpe", "in execv", "posix_spawn"];
+
 pub(super) const RULES: &[Rule] = &[
     Rule {
         name: "program-not-found",
@@ -158,14 +162,7 @@ pub(super) const RULES: &[Rule] = &[
         name: "program-not-found-by-python",
         cause: Cause::ProgramNotFound,
         any: &["FileNotFoundError: *No such file or directory"],
-        near: &[
-            "_execute_child",
-            "in Popen",
-            "subprocess.py",
-            "in _execvpe",
-            "in execv",
-            "posix_spawn",
-        ],
+        near: STARTED_BY_PYTHON,
         weight: Weight::Noise,
         sentence: "A program that the application starts is not there.",
         advice: PATH,
