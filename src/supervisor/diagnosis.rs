@@ -93,10 +93,13 @@ fn row(task: &Task, diagnosis: &Diagnosis) -> Option<String> {
     match diagnosis.cause {
         Some(_) if !told => Some(diagnosis.sentence.clone()),
         Some(_) => Some(own),
-        None => Some(match last_words(diagnosis) {
-            Some(line) => format!("{own}; its last line was: {line}"),
-            None => own,
-        }),
+        None => {
+            let words = last_words(diagnosis);
+            let words = words.map(|line| format!("; its last line was: {line}"));
+            // Looked at a second time it has them already.
+            let new = words.filter(|words| !own.ends_with(words.as_str()));
+            Some(own + &new.unwrap_or_default())
+        }
     }
 }
 
@@ -123,7 +126,25 @@ fn plain(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::plain;
+    use super::{plain, row};
+    use crate::domain::diagnosis::{Evidence, Log, diagnose};
+    use crate::domain::plan::tests::{app, plan_of};
+    use crate::domain::task::Task;
+
+    #[test]
+    fn a_row_has_the_last_words_once_however_often_the_end_is_looked_at() {
+        let app = app("odd");
+        let mut task = Task::new("odd-00001".parse().unwrap(), &app, &plan_of(&app), 0);
+        task.cause = Some("ended by itself with exit code 4".into());
+        let log = Log { start: b"all is lost\n", end: b"" };
+        let unknown = diagnose(&log, &Evidence::default());
+        assert_eq!(unknown.cause, None);
+        for _ in 0..2 {
+            task.cause = row(&task, &unknown);
+            let told = "ended by itself with exit code 4; its last line was: all is lost";
+            assert_eq!(task.cause.as_deref(), Some(told));
+        }
+    }
 
     #[test]
     fn colours_are_not_words() {
