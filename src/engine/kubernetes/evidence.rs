@@ -2,7 +2,7 @@
 //! diagnosis. Pure; the sentences for people are made in `status` and `waiting`.
 
 use super::objects::Pod;
-use super::status::{condition, statuses, terminated};
+use super::status::{condition, never_made, statuses, terminated};
 use crate::domain::diagnosis::evidence::ClusterEvidence;
 
 /// Reasons to wait that every container has for a while.
@@ -12,7 +12,9 @@ const ORDINARY: [&str; 3] = ["", "ContainerCreating", "PodInitializing"];
 #[must_use]
 pub fn said(pod: &Pod, name: &str, ephemeral: bool) -> ClusterEvidence {
     let status = statuses(pod, ephemeral).iter().find(|status| status.name == name);
-    let ended = status.and_then(terminated).map(|end| (end.reason.clone(), end.message.clone()));
+    // That it could not be found says nothing of one that never was.
+    let made = status.filter(|status| !never_made(status));
+    let ended = made.and_then(terminated).map(|end| (end.reason.clone(), end.message.clone()));
     let waiting = status.and_then(|status| status.state.waiting.as_ref());
     let waiting = waiting.filter(|waiting| !ORDINARY.contains(&waiting.reason.as_str()));
     let waiting = waiting.map(|waiting| (Some(waiting.reason.clone()), waiting.message.clone()));
@@ -70,6 +72,18 @@ mod tests {
             "reason": "PreemptionByScheduler", "message": "preempted" });
         let preempted = said(&pod(json!({ "conditions": [target] })), "app", false);
         assert_eq!(preempted.pod_reason.as_deref(), Some("PreemptionByScheduler"));
+    }
+
+    #[test]
+    fn of_a_container_that_was_never_made_it_says_nothing_that_it_could_not_be_found() {
+        let end = json!({ "terminated": { "exitCode": 137, "reason": "ContainerStatusUnknown",
+            "message": "The container could not be located when the pod was terminated" } });
+        assert_eq!(app(end.clone()), ClusterEvidence::default());
+        let made = json!({ "containerStatuses": [
+            { "name": "app", "state": end, "containerID": "containerd://a" },
+        ] });
+        let found = said(&pod(made), "app", false);
+        assert_eq!(found.container_reason.as_deref(), Some("ContainerStatusUnknown"));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! States as a real cluster gave them (Kubernetes 1.34), shortened.
+//! States as a real cluster gave them (Kubernetes 1.34 and 1.36), shortened.
 
 use serde_json::{Value, json};
 
@@ -119,7 +119,9 @@ fn ends_are_codes_signals_or_reasons() {
     ends(&end(137, "OOMKilled"), &signal(9, "SIGKILL"), "it used more memory than its limit");
     ends(&end(5, "OOMKilled"), &Exit::Code(5), "a process of it was killed since it used more");
     let unknown = Exit::Reason("nobody saw how it ended".into());
-    ends(&end(137, "ContainerStatusUnknown"), &unknown, "lost sight of it");
+    let mut lost = end(137, "ContainerStatusUnknown");
+    lost.status.container_statuses[0].container_id = "containerd://a".into();
+    ends(&lost, &unknown, "lost sight of it");
     let seen = look(&end(0, "Completed"), "app", false, NOW);
     assert!(seen.has_log);
     assert!(matches!(seen.what, Some(Observation::Ended { at: 1_795_498_228_000, .. })));
@@ -146,6 +148,21 @@ fn a_program_that_cannot_be_started_never_ran_and_has_no_log() {
     let seen = look(&pod, "e", true, NOW);
     assert!(matches!(seen.what, Some(Observation::Ended { exit: seen, .. }) if seen == exit));
     assert!(!seen.has_log);
+}
+
+#[test]
+fn a_container_that_never_was_did_not_get_lost() {
+    let end = json!({ "exitCode": 137, "reason": "ContainerStatusUnknown", "startedAt": null,
+        "finishedAt": null, "message": "The container could not be located when the pod was terminated" });
+    let mut pod = app("Failed", &json!({ "terminated": end }));
+    pod.metadata.deletion_timestamp = Some("2026-11-24T06:00:00Z".into());
+    let exit = Exit::Reason("it was stopped before it ran".into());
+    let seen = look(&pod, "app", false, NOW);
+    assert_eq!(seen.what, Some(Observation::Ended { exit: exit.clone(), cause: None, at: NOW }));
+    assert!(!seen.has_log);
+    assert_eq!(seen.said, ClusterEvidence::default());
+    pod.status.reason = Some("Evicted".into());
+    ends(&pod, &exit, "the node n1 evicted its pod");
 }
 
 #[test]
