@@ -166,6 +166,58 @@ fn a_container_that_never_was_did_not_get_lost() {
 }
 
 #[test]
+fn an_image_that_is_missing_is_named_also_when_it_is_that_of_a_volume() {
+    let waiting = |reason: &str, message: &str| {
+        let state = json!({ "waiting": { "reason": reason, "message": message } });
+        let mut pod = app("Pending", &state);
+        pod.spec.volumes = serde_json::from_value(json!([
+            { "name": "other", "image": { "reference": "registry/other" } },
+            { "name": "tools", "image": { "reference": "tools:1", "pullPolicy": "Never" } },
+            { "name": "home", "emptyDir": {} },
+        ]))
+        .unwrap();
+        let mounts =
+            json!([{ "name": "home", "mountPath": "/h" }, { "name": "tools", "mountPath": "/t" }]);
+        pod.spec.containers[0].volume_mounts = serde_json::from_value(mounts).unwrap();
+        pod
+    };
+    let never = |image: &str| {
+        let message =
+            format!("Container image \"{image}\" is not present with pull policy of Never");
+        waiting("ErrImageNeverPull", &message)
+    };
+    let of_volume =
+        "the node n1 has no image tools:1 of its volume tools, and the pull policy is Never";
+    waits(&never("tools:1"), of_volume, true);
+    waits(
+        &never("registry/2048:1"),
+        "the node n1 has no image registry/2048:1, and the pull",
+        true,
+    );
+    // Of a volume that this container does not mount.
+    waits(&never("registry/other"), "the node n1 has no image registry/2048:1, and the pull", true);
+    let written_out = "failed to pull and unpack image \"docker.io/library/tools:1\": not found";
+    waits(
+        &waiting("ErrImagePull", written_out),
+        "the image tools:1 of its volume tools could not be pulled: failed to pull",
+        false,
+    );
+    let back_off = "Back-off pulling image \"tools:1\": ErrImagePull: not found";
+    waits(
+        &waiting("ImagePullBackOff", back_off),
+        "tools:1 of its volume tools cannot be pulled",
+        true,
+    );
+    let mount =
+        "failed to mount image volume: ImageVolumeMountFailed: failed to ensure image subpath";
+    waits(
+        &waiting("CreateContainerError", mount),
+        "the node n1 cannot mount an image as a volume of it: failed to mount image volume",
+        true,
+    );
+}
+
+#[test]
 fn what_happens_to_the_pod_is_the_cause() {
     let failed = |reason: &str, message: &str| {
         pod(json!({ "phase": "Failed", "reason": reason, "message": message }))
