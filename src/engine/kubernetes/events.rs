@@ -111,6 +111,9 @@ pub fn obstacle(events: &[PodEvent], container: &str) -> Option<String> {
                 format!("the node cannot mount a volume of it: {said}")
             }
             "NetworkNotReady" => format!("the node's network is not ready: {said}"),
+            "FailedPrepareDynamicResources" => {
+                format!("the node cannot prepare a device that it claims: {said}")
+            }
             "Pulling" if names(event, container) => {
                 format!("the node is pulling its image: {said}")
             }
@@ -178,5 +181,9 @@ mod tests {
         );
         assert!(obstacle(&events, "other").unwrap().contains("pulling its image"));
         assert_eq!(obstacle(&[event("Scheduled", "x", 1, "")], "app"), None);
+        let said = "Failed to prepare dynamic resources: prepare dynamic resources: \
+                    NodePrepareResources: DRA driver gpu.example is not registered";
+        let claim = obstacle(&[event("FailedPrepareDynamicResources", said, 1, "")], "app");
+        assert!(claim.unwrap().starts_with("the node cannot prepare a device that it claims: "));
     }
 }

@@ -23,6 +23,11 @@ pub fn said(pod: &Pod, name: &str, ephemeral: bool) -> ClusterEvidence {
     let of_disruption = |field: fn(&super::objects::Condition) -> &Option<String>| {
         disruption.and_then(|condition| field(condition).clone())
     };
+    let resize = condition(pod, "PodResizePending").filter(|found| found.status == "True");
+    let resize = resize.map(|condition| {
+        let words = [&condition.reason, &condition.message].map(|word| word.as_deref());
+        words.into_iter().flatten().collect::<Vec<_>>().join(": ")
+    });
     let unscheduled = condition(pod, "PodScheduled").filter(|found| found.status == "False");
     ClusterEvidence {
         container_reason,
@@ -30,6 +35,7 @@ pub fn said(pod: &Pod, name: &str, ephemeral: bool) -> ClusterEvidence {
         pod_reason: pod.status.reason.clone().or_else(|| of_disruption(|c| &c.reason)),
         pod_message: pod.status.message.clone().or_else(|| of_disruption(|c| &c.message)),
         unscheduled: unscheduled.and_then(|condition| condition.message.clone()),
+        resize,
         ..ClusterEvidence::default()
     }
 }
@@ -72,6 +78,17 @@ mod tests {
             "reason": "PreemptionByScheduler", "message": "preempted" });
         let preempted = said(&pod(json!({ "conditions": [target] })), "app", false);
         assert_eq!(preempted.pod_reason.as_deref(), Some("PreemptionByScheduler"));
+    }
+
+    #[test]
+    fn a_resize_that_does_not_come_about_is_told_with_its_reason() {
+        let message =
+            "Node didn't have enough resource: cpu, requested: 1950, used: 200, capacity: 2000";
+        let pending = json!({ "type": "PodResizePending", "status": "True",
+            "reason": "Deferred", "message": message });
+        let found = said(&pod(json!({ "conditions": [pending] })), "app", false);
+        assert_eq!(found.resize, Some(format!("Deferred: {message}")));
+        assert_eq!(found.pod_reason, None);
     }
 
     #[test]
