@@ -2,9 +2,10 @@
 //! resources, ports and probes, and only with volumes that the pod has.
 
 use super::ask::{Ask, Blocker, Fit};
+use super::command::Command;
 use super::facts::OwnPod;
 use super::remote::EphemeralPlan;
-use super::{EngineKind, UnplannableCode, Work, cluster, env, volumes};
+use super::{EngineKind, UnplannableCode, Work, cluster, command, env, shm, volumes};
 use crate::domain::container_app::ContainerApp;
 use crate::domain::room::Room;
 
@@ -15,12 +16,13 @@ const X11_SOCKETS: &str = "/tmp/.X11-unix";
 /// Whether it can run as one, and why not.
 pub(super) fn check(ask: &Ask<'_>) -> Result<Fit, Blocker> {
     let container = cluster::allowed(ENGINE, ask)?;
+    let command = command::of(ask, container)?;
     ask.nothing_for_pods_only()?;
     ask.display_answers()?;
     ask.shared_memory()?;
     let pod = cluster::usable(ENGINE, ask)?;
     let target = target(ask, pod)?;
-    room(ask, container, pod)?;
+    room(ask, container, &command, pod)?;
     architecture(ask, container)?;
     if ask.app.needs_display {
         user(ask)?;
@@ -31,7 +33,9 @@ pub(super) fn check(ask: &Ask<'_>) -> Result<Fit, Blocker> {
     if ask.app.needs_display {
         reasons.push(ask.facts.display.shm.sysv.sentence());
     }
+    reasons.push(command.reason.clone());
     reasons.push(cluster::image_note(container, ask));
+    reasons.extend(shm::ephemeral_note(container, pod));
     reasons.extend(env::shm_off_note(ask));
     reasons.extend(env::ephemeral_note(ask, pod));
     reasons.extend(volumes::withheld_note(pod));
@@ -40,7 +44,7 @@ pub(super) fn check(ask: &Ask<'_>) -> Result<Fit, Blocker> {
             "it ends when the container `{target}` restarts (the pod has no shareProcessNamespace)"
         ));
     }
-    let work = Work::EphemeralContainer(Box::new(work(ask, container, pod, target)));
+    let work = Work::EphemeralContainer(Box::new(work(ask, container, command, pod, target)));
     Ok(Fit { work, reasons })
 }
 
@@ -61,9 +65,14 @@ fn target<'a>(ask: &Ask<'a>, pod: &'a OwnPod) -> Result<&'a str, Blocker> {
     Err(Blocker::now(UnplannableCode::CannotBePlaced, why))
 }
 
-fn room(ask: &Ask<'_>, container: &ContainerApp, pod: &OwnPod) -> Result<(), Blocker> {
+fn room(
+    ask: &Ask<'_>,
+    container: &ContainerApp,
+    command: &Command,
+    pod: &OwnPod,
+) -> Result<(), Blocker> {
     let room = Room { entries: pod.ephemeral_used, bytes: pod.object_bytes };
-    room.with(words(ask, container, pod)).map(drop).map_err(|full| {
+    room.with(words(ask, container, command, pod)).map(drop).map_err(|full| {
         let why = format!(
             "the desktop's pod {full}, and ephemeral containers are never removed from a pod: \
              start a new desktop pod"
@@ -73,8 +82,9 @@ fn room(ask: &Ask<'_>, container: &ContainerApp, pod: &OwnPod) -> Result<(), Blo
 }
 
 /// Bytes of what the container will have in the pod.
-fn words(ask: &Ask<'_>, container: &ContainerApp, pod: &OwnPod) -> u64 {
-    let argv = container.command.iter().chain(ask.args()).map(String::len);
+fn words(ask: &Ask<'_>, container: &ContainerApp, command: &Command, pod: &OwnPod) -> u64 {
+    let variables = command.variables.iter().map(|(name, value)| name.len() + value.len());
+    let argv = command.argv.iter().map(String::len).chain(variables);
     let env = env::ephemeral(ask, pod);
     let env = env.iter().map(|(name, value)| name.len() + value.len());
     let mounts = pod.mounts.iter().map(|mount| mount.name.len() + mount.path.len());
@@ -118,11 +128,18 @@ fn socket(ask: &Ask<'_>, pod: &OwnPod) -> Result<(), Blocker> {
     Err(Blocker::now(UnplannableCode::CannotBePlaced, why))
 }
 
-fn work(ask: &Ask<'_>, container: &ContainerApp, pod: &OwnPod, target: &str) -> EphemeralPlan {
+fn work(
+    ask: &Ask<'_>,
+    container: &ContainerApp,
+    command: Command,
+    pod: &OwnPod,
+    target: &str,
+) -> EphemeralPlan {
+    let env = env::ephemeral(ask, pod);
     EphemeralPlan {
         pod: pod.name.clone(),
         namespace: pod.namespace.clone(),
         target_container: Some(target.to_owned()),
-        container: cluster::container(ask, container, env::ephemeral(ask, pod), pod.mounts.clone()),
+        container: cluster::container(ask, container, command, env, pod.mounts.clone()),
     }
 }
