@@ -261,6 +261,10 @@ fn segments_of_a_container_log_and_evidence_are_read_and_json_is_printed() {
     assert_eq!(json[0]["cause"], "shm_refused");
     assert_eq!(json[0]["proof"][0]["place"]["line"], 1);
     assert_eq!(json[0]["remedy"]["engine"], "ephemeral_container");
-    std::fs::write(&evidence, r#"{"exitcode": 1}"#).unwrap();
-    told(&run(&args, b""), Exit::Usage);
+    std::fs::write(&evidence, r#"{"dev_shm": {"size": 67108864}}"#).unwrap();
+    told(&run(&args, b""), Exit::Ok);
+    std::fs::write(&evidence, r#"{"dev_shm": {"sise": 67108864}}"#).unwrap();
+    let output = run(&args, b"");
+    told(&output, Exit::Usage);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("unknown field `sise`"));
 }
