@@ -48,7 +48,7 @@ impl Driver {
             killed_by_deskd: kills(StopStepKind::Kill),
             ran_ms: ran.and_then(|ms| u64::try_from(ms).ok()),
             had_window: self.draws(task).then_some(task.first_window_ms.is_some()),
-            rusage: task.rusage.filter(|_| local),
+            rusage: task.rusage.filter(|_| local).map(Into::into),
             env,
             display: DisplayEvidence {
                 given,
@@ -60,7 +60,7 @@ impl Driver {
                 lost: notes.display_lost,
             },
             oom_killed: local.then(|| self.oom_killed_since(notes.oom_kills)).flatten(),
-            dev_shm: dev_shm.flatten(),
+            dev_shm: dev_shm.flatten().map(Into::into),
             cluster,
         }
     }

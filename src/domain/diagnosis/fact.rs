@@ -1,7 +1,7 @@
 //! What a rule may ask of the evidence: a closed set of questions with three answers, yes, no, and
 //! not known.
 
-use super::evidence::Evidence;
+use super::evidence::{DevShmEvidence, Evidence};
 use crate::domain::plan::EngineKind;
 use crate::domain::task::Exit;
 
@@ -160,11 +160,9 @@ impl Fact {
             Self::OomKilled => oom_killed(e),
             Self::NotOomKilled => oom_killed(e).map(|killed| !killed),
             Self::UsedLittleMemory => {
-                e.rusage.map(|used| (1..=LITTLE_MEMORY_KIB).contains(&used.max_rss_kib))
+                max_rss_kib(e).map(|used| (1..=LITTLE_MEMORY_KIB).contains(&used))
             }
-            Self::DevShmScarce => e
-                .dev_shm
-                .map(|shm| shm.size < DEV_SHM_SMALL_BYTES || shm.used >= shm.size - shm.size / 10),
+            Self::DevShmScarce => e.dev_shm.and_then(scarce),
             Self::TimeLimited => (!e.command.is_empty()).then(|| time_limited(&e.command)),
             Self::Stopped => Some(e.stopped_by.is_some() || e.killed_by_deskd),
             Self::StoppedByUser => Some(e.stopped_by.as_deref().is_some_and(a_person)),
@@ -196,12 +194,15 @@ impl Fact {
                 }
                 _ => Some(("oom_killed", "the kernel killed a process of its container".into())),
             },
-            Self::UsedLittleMemory => e.rusage.map(|used| {
-                ("rusage", format!("at most {} KiB of memory were in use", used.max_rss_kib))
-            }),
-            Self::DevShmScarce => e.dev_shm.map(|shm| {
-                let text = format!("/dev/shm: {} of {} bytes are used", shm.used, shm.size);
-                ("dev_shm", text)
+            Self::UsedLittleMemory => max_rss_kib(e)
+                .map(|used| ("rusage", format!("at most {used} KiB of memory were in use"))),
+            Self::DevShmScarce => e.dev_shm.and_then(|shm| {
+                let size = shm.size?;
+                let text = match shm.used {
+                    Some(used) => format!("/dev/shm: {used} of {size} bytes are used"),
+                    None => format!("/dev/shm has {size} bytes"),
+                };
+                Some(("dev_shm", text))
             }),
             Self::DisplayLost => {
                 Some(("display.lost", "the X server was restarted or went away meanwhile".into()))
@@ -328,6 +329,19 @@ fn display(e: &Evidence) -> Option<&str> {
 fn display_lost(e: &Evidence) -> bool {
     let d = &e.display;
     d.lost || (d.answered_at_launch == Some(true) && d.answers == Some(false))
+}
+
+fn max_rss_kib(e: &Evidence) -> Option<u64> {
+    e.rusage.and_then(|used| used.max_rss_kib)
+}
+
+/// Small, or nine tenths of it in use.
+fn scarce(shm: DevShmEvidence) -> Option<bool> {
+    let size = shm.size?;
+    if size < DEV_SHM_SMALL_BYTES {
+        return Some(true);
+    }
+    shm.used.map(|used| used >= size - size / 10)
 }
 
 fn display_given(e: &Evidence) -> Option<bool> {
