@@ -134,10 +134,10 @@ impl Fact {
             Self::NoWindow => e.had_window.map(|had| !had),
             Self::HadWindow => e.had_window,
             Self::Ended => Some(e.exit.is_some()),
-            Self::ExitZero => e.exit.as_ref().map(|exit| *exit == Exit::Code(0)),
+            Self::ExitZero => e.exit.as_ref().map(|exit| exit.code() == Some(0)),
             Self::AtOnce => e.ran_ms.map(|ms| ms <= AT_ONCE_MS),
             Self::Lasted => e.ran_ms.map(|ms| ms >= HANGS_MS),
-            Self::ExitCode(code) => e.exit.as_ref().map(|exit| *exit == Exit::Code(code)),
+            Self::ExitCode(code) => e.exit.as_ref().map(|exit| exit.code() == Some(code)),
             Self::Signal(number) => e.exit.as_ref().map(|exit| by_signal(exit, number)),
             Self::Hangup => e.exit.as_ref().map(|exit| by_signal(exit, 1) || by_signal(exit, 2)),
             Self::Remote => e.engine.map(|engine| engine == EngineKind::PodApplication),
@@ -279,7 +279,7 @@ fn worked_well(e: &Evidence) -> bool {
 }
 
 fn ended_with_0(e: &Evidence) -> bool {
-    e.exit == Some(Exit::Code(0)) && ended_by_itself(e)
+    code(e) == Some(0) && ended_by_itself(e)
 }
 
 fn worked_on(e: &Evidence) -> bool {
@@ -298,23 +298,28 @@ fn served(e: &Evidence) -> bool {
 fn began_well(e: &Evidence) -> bool {
     let shown = e.had_window == Some(true) && e.ran_ms.is_some_and(|ms| ms >= SHOWN_MS);
     // Of a shell in a window 126 and 127 are its last command's.
-    let command = matches!(e.exit, Some(Exit::Code(126 | 127))) && e.stopped_by.is_none();
+    let command = matches!(code(e), Some(126 | 127)) && e.stopped_by.is_none();
     // What was asked to end from outside did not end for what it complained of at its start.
     let asked = e.exit.as_ref().is_some_and(|exit| ASKING.iter().any(|n| by_signal(exit, *n)));
     shown && (ended_by_itself(e) || command || asked) && !e.display.lost
+}
+
+/// The exit code. Of an entry point it may be that of `tee`: rules look at what was printed as well.
+fn code(e: &Evidence) -> Option<i32> {
+    e.exit.as_ref().and_then(Exit::code)
 }
 
 /// `timeout` (124), shells that could not start it (126, 127) and signals are not its own.
 fn ended_by_itself(e: &Evidence) -> bool {
     let stopped = e.stopped_by.is_some() || e.killed_by_deskd;
     let own = |code: i32| !(124..SIGNAL_CODES_END).contains(&code);
-    !stopped && matches!(e.exit, Some(Exit::Code(code)) if own(code))
+    !stopped && code(e).is_some_and(own)
 }
 
 fn by_signal(exit: &Exit, number: i32) -> bool {
     match exit {
         Exit::Signal { number: by, .. } => *by == number,
-        Exit::Code(code) => *code == 128 + number,
+        Exit::Code(code) | Exit::EntryPoint(code) => *code == 128 + number,
         Exit::Reason(_) => false,
     }
 }

@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use crate::domain::kubernetes::PROGRAM_VARIABLE;
+
 /// A pod.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
@@ -77,11 +79,21 @@ pub struct Container {
     pub ports: Vec<Port>,
     /// Mounts.
     pub volume_mounts: Vec<Mount>,
+    /// What runs instead of the image's entry point.
+    pub command: Vec<String>,
     /// `Always` makes an init container a sidecar.
     pub restart_policy: Option<String>,
 }
 
 impl Container {
+    /// The program that its entry point starts, if it is one: abcdesktop's images are told which in
+    /// a variable.
+    #[must_use]
+    pub fn program(&self) -> Option<&str> {
+        let program = self.env(PROGRAM_VARIABLE).filter(|program| !program.is_empty())?;
+        (self.command.first().map(String::as_str) != Some(program)).then_some(program)
+    }
+
     /// The value of a variable.
     #[must_use]
     pub fn env(&self, name: &str) -> Option<&str> {

@@ -157,9 +157,13 @@ impl KubeEngine {
     }
 
     fn obey(&self, line: &str) {
-        let (word, task) = line.split_once(' ').unwrap();
+        let words: Vec<_> = line.split(' ').collect();
+        let [word, task, ref program @ ..] = words[..] else { panic!("{line}") };
         match word {
-            "launch" => drop(self.launch_ephemeral(&run(task))),
+            "launch" => drop(self.launch_ephemeral_with(&run(task), |plan| {
+                let program = program.first().map(|program| ("APP".into(), (*program).to_owned()));
+                plan.container.env.extend(program);
+            })),
             _ => self.tell(Command::Stop {
                 run: run(task),
                 term_after: SOON,
