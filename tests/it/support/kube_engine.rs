@@ -161,8 +161,8 @@ impl KubeEngine {
         let [word, task, ref program @ ..] = words[..] else { panic!("{line}") };
         match word {
             "launch" => drop(self.launch_ephemeral_with(&run(task), |plan| {
-                let program = program.first().map(|program| ("APP".into(), (*program).to_owned()));
-                plan.container.env.extend(program);
+                plan.container.program = program.first().map(|program| (*program).to_owned());
+                plan.container.entry_point = plan.container.program.is_some();
             })),
             _ => self.tell(Command::Stop {
                 run: run(task),

@@ -45,12 +45,14 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
             return;
         }
         let cancel = CancellationToken::new();
-        let engine = match &work {
-            RemoteWork::Ephemeral(_) => EngineKind::EphemeralContainer,
-            RemoteWork::Pod(_) => EngineKind::PodApplication,
+        let (engine, container) = match &work {
+            RemoteWork::Ephemeral(plan) => (EngineKind::EphemeralContainer, &plan.container),
+            RemoteWork::Pod(plan) => (EngineKind::PodApplication, &plan.container),
         };
         let creation = Creation::Pending(cancel.clone());
-        self.runs.insert(run.clone(), Run::new(app.clone(), engine, object.clone(), creation));
+        let mut new = Run::new(app.clone(), engine, object.clone(), creation);
+        new.program = container.program.clone().filter(|_| container.entry_point);
+        self.runs.insert(run.clone(), new);
         match work {
             RemoteWork::Ephemeral(plan) => {
                 let container = manifest::ephemeral_container(&run, &object, &plan);
