@@ -1,10 +1,12 @@
 //! What both remote engines need of the app, of deskd and of the cluster.
 
 use super::ask::{Ask, Blocker};
-use super::facts::{ApiState, OwnPod, VolumeMount};
+use super::facts::{ApiState, OwnPod};
+use super::home::Surroundings;
 use super::remote::ContainerPlan;
 use super::{EngineKind, UnplannableCode};
 use crate::domain::container_app::ContainerApp;
+use crate::domain::env_var::EnvVar;
 use crate::domain::policy::PullPolicy;
 
 /// An image whose command is known well enough, and the operator's leave.
@@ -80,17 +82,17 @@ pub(super) fn usable<'a>(engine: EngineKind, ask: &Ask<'a>) -> Result<&'a OwnPod
 pub(super) fn container(
     ask: &Ask<'_>,
     container: &ContainerApp,
-    env: Vec<(String, String)>,
-    mounts: Vec<VolumeMount>,
+    env: Vec<EnvVar>,
+    around: &Surroundings,
 ) -> ContainerPlan {
     ContainerPlan {
         image: container.image.clone(),
         pull_policy: ask.facts.policy.pull_policy,
         argv: container.command.iter().chain(ask.args()).cloned().collect(),
         env,
-        cwd: container.cwd.clone(),
+        cwd: around.cwd.clone(),
         run_as: ask.facts.policy.run_as.clone(),
-        mounts,
+        mounts: around.mounts.clone(),
     }
 }
 

@@ -12,12 +12,14 @@
 
 use serde::{Deserialize, Serialize};
 
+mod abcdesktop;
 mod ask;
 mod choose;
 mod cluster;
 mod env;
 mod ephemeral;
 pub mod facts;
+mod home;
 mod local;
 mod needs;
 mod pod;
@@ -32,6 +34,7 @@ pub use remote::{EphemeralPlan, PodPlan};
 
 use super::app::{App, LocalProgram};
 use super::display::{DisplayStatus, EndpointState};
+use super::env_var::EnvVar;
 
 /// Where a task runs.
 #[derive(
@@ -97,7 +100,7 @@ pub struct LocalPlan {
     /// argv.
     pub argv: Vec<String>,
     /// The whole environment, sorted by name, complete but for the task's own marker variable.
-    pub env: Vec<(String, String)>,
+    pub env: Vec<EnvVar>,
     /// How it is started (cwd, limits, nice); its command and env are superseded by the fields above.
     pub program: LocalProgram,
 }
@@ -127,7 +130,7 @@ impl Work {
 
     /// The environment.
     #[must_use]
-    pub fn env(&self) -> &[(String, String)] {
+    pub fn env(&self) -> &[EnvVar] {
         match self {
             Self::Local(plan) => &plan.env,
             Self::EphemeralContainer(plan) => &plan.container.env,
@@ -136,7 +139,7 @@ impl Work {
     }
 
     /// The same, to be changed: views redact it.
-    pub fn env_mut(&mut self) -> &mut Vec<(String, String)> {
+    pub fn env_mut(&mut self) -> &mut Vec<EnvVar> {
         match self {
             Self::Local(plan) => &mut plan.env,
             Self::EphemeralContainer(plan) => &mut plan.container.env,

@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 
 use super::ask::{Ask, Blocker, Fit};
 use super::facts::OwnPod;
+use super::home::Surroundings;
 use super::remote::{Owner, PodPlan};
-use super::volumes::Shared;
 use super::{EngineKind, UnplannableCode, Work, cluster, env, quota, volumes};
 use crate::domain::container_app::ContainerApp;
 use crate::domain::display::EndpointState;
+use crate::domain::env_var::EnvVar;
 use crate::domain::kubernetes::{
     LABEL_APP, LABEL_DESKTOP, LABEL_DESKTOP_NAMESPACE, LABEL_DESKTOP_UID, LABEL_MANAGED_BY,
     LABEL_NETWORK, LABEL_TYPE, MANAGED_BY, TYPE_APPLICATION, label_value,
@@ -44,10 +45,13 @@ pub(super) fn check(ask: &Ask<'_>) -> Result<Fit, Blocker> {
     let namespace = namespace(ask, pod);
     let quota_notes = quota::check(ask, namespace)?;
     let shared = volumes::of_pod(ask, pod, namespace)?;
+    let around = Surroundings::new(ask, container, pod, ENGINE, shared);
+    let env = env::of_container(ask, container, pod, &around);
     let mut reasons = reasons(ask, container);
-    reasons.extend(shared.notes.iter().cloned());
+    reasons.extend(around.notes.iter().cloned());
+    reasons.extend(env.notes);
     reasons.extend(quota_notes);
-    let work = Work::PodApplication(Box::new(work(ask, container, pod, shared)));
+    let work = Work::PodApplication(Box::new(work(ask, container, pod, around, env.vars)));
     Ok(Fit { work, reasons })
 }
 
@@ -104,7 +108,13 @@ fn elsewhere(ask: &Ask<'_>, container: &ContainerApp) -> bool {
     container.architecture.as_deref().is_some_and(|image| image != ask.facts.architecture)
 }
 
-fn work(ask: &Ask<'_>, container: &ContainerApp, pod: &OwnPod, shared: Shared) -> PodPlan {
+fn work(
+    ask: &Ask<'_>,
+    container: &ContainerApp,
+    pod: &OwnPod,
+    around: Surroundings,
+    env: Vec<EnvVar>,
+) -> PodPlan {
     let policy = &ask.facts.policy;
     let namespace = namespace(ask, pod);
     let owner = Owner { name: pod.name.clone(), uid: pod.uid.clone() };
@@ -113,14 +123,13 @@ fn work(ask: &Ask<'_>, container: &ContainerApp, pod: &OwnPod, shared: Shared) -
     if let Some(architecture) = container.architecture.clone().filter(|_| elsewhere) {
         node_selector.entry(LABEL_ARCHITECTURE.into()).or_insert(architecture);
     }
-    let env = env::pod(ask, pod.ip.as_deref());
     PodPlan {
         namespace: namespace.to_owned(),
         owner: (namespace == pod.namespace).then_some(owner),
         labels: labels(ask, pod),
         annotations: ask.needs.annotations.clone(),
-        container: cluster::container(ask, container, env, shared.mounts),
-        volumes: shared.volumes,
+        container: cluster::container(ask, container, env, &around),
+        volumes: around.volumes,
         requests: ask.needs.requests.clone(),
         limits: ask.needs.limits.clone(),
         node_selector,
