@@ -69,7 +69,7 @@ impl AppsQuery {
     }
 }
 
-/// The applications, by id.
+/// The applications, by id; of a file type, those first that open it by default.
 #[utoipa::path(get, path = "/v1/apps", tag = "apps", params(AppsQuery),
     responses((status = 200, description = "Applications", body = Vec<App>)))]
 pub async fn list_apps(
@@ -77,6 +77,11 @@ pub async fn list_apps(
     Query(query): Query<AppsQuery>,
 ) -> axum::Json<Vec<App>> {
     let snapshot = state.handle.snapshot();
+    let mut apps: Vec<_> = snapshot.apps.iter().filter(|app| query.selects(app)).collect();
+    if query.file_type.is_some() {
+        // Stable: among themselves they stay in the order of their ids.
+        apps.sort_by_key(|app| !app.default_application);
+    }
     let show = |app: &Arc<App>| match app.permits(&state.identity) {
         Ok(()) => Some(public(app)),
         Err(why) if query.all == Some(true) => {
@@ -86,7 +91,7 @@ pub async fn list_apps(
         }
         Err(_) => None,
     };
-    axum::Json(snapshot.apps.iter().filter(|app| query.selects(app)).filter_map(show).collect())
+    axum::Json(apps.into_iter().filter_map(show).collect())
 }
 
 /// An application by its id.

@@ -125,6 +125,7 @@ fn of_container(plan: &ContainerPlan) -> Fields {
     vec![
         ("image", format!("{} (pulled: {:?})", plan.image, plan.pull_policy)),
         ("command", command),
+        ("program", shell_words::join(plan.program_words())),
         ("directory", plan.cwd.clone().unwrap_or_default()),
         ("user", format!("{}:{}", plan.run_as.uid, plan.run_as.gid)),
         ("environment", env(&plan.env)),

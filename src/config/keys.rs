@@ -64,6 +64,8 @@ pub const NETWORK_RULE: &[&str] = &["annotations"];
 /// `[kubernetes]`
 pub const KUBERNETES: &[&str] = &[
     "engines",
+    "entrypoint",
+    "local",
     "apps_namespace",
     "kubeconfig",
     "target_container",

@@ -11,8 +11,12 @@ use super::parse::{Reader, duration};
 use super::section::{At, Section};
 use super::values::Complaint;
 use crate::domain::access::Identity;
+use crate::domain::container_app::EntryPoint;
+use crate::domain::id::AppId;
 use crate::domain::plan::EngineKind;
-use crate::domain::policy::{ExecuteClass, GPU_RESOURCE_DEFAULT, Policy, PullPolicy, RunAs};
+use crate::domain::policy::{
+    ExecuteClass, GPU_RESOURCE_DEFAULT, LocalApps, Policy, PullPolicy, RunAs,
+};
 
 /// Engines that `[kubernetes]` can turn on.
 const REMOTE_ENGINES: [EngineKind; 2] =
@@ -55,6 +59,8 @@ impl<'t> Reader<'t> {
         };
         let policy = Policy {
             engines: engines(&section),
+            entrypoint: entrypoint(&section),
+            local: local(&section),
             apps_namespace: name("apps_namespace", "desktop-apps", names::dns_label),
             target_container: name("target_container", "deskd", names::dns_label),
             run_as: defaults.run_as,
@@ -162,6 +168,31 @@ fn engines(section: &Section<'_>) -> Vec<EngineKind> {
         }
     }
     engines
+}
+
+/// `auto` leaves it to the documents.
+fn entrypoint(section: &Section<'_>) -> Option<EntryPoint> {
+    const WORDS: [&str; 3] = ["auto", "image", "program"];
+    let found = section.parsed("entrypoint", "image", |text| word(text, &WORDS))?;
+    let chosen = EntryPoint::WORDS.into_iter().find(|(word, _)| *word == found.value);
+    chosen.map(|(_, entrypoint)| entrypoint)
+}
+
+/// Ids of applications, or `*` for all.
+fn local(section: &Section<'_>) -> LocalApps {
+    const ALL: &str = "*";
+    let id = |text: &str| match text.parse::<AppId>() {
+        Err(error) if text != ALL => Err(Complaint::new(
+            format!("has `{}`, which is no id of an application: {error}", text.escape_debug()),
+            "write ids as `deskd app list` shows them, such as \"2048-alpine\", or \"*\" for all",
+        )),
+        _ => Ok(text.to_owned()),
+    };
+    let listed = list(section, "local", "2048-alpine", id);
+    if listed.iter().any(|name| name == ALL) {
+        return LocalApps::All;
+    }
+    LocalApps::Only(listed.iter().filter_map(|name| name.parse().ok()).collect())
 }
 
 fn pull_policy(section: &Section<'_>) -> PullPolicy {

@@ -1,11 +1,13 @@
 //! What the operator decided about remote engines: `[kubernetes]`, `[execute_class.NAME]`,
 //! `[network_rule.NAME]`. Checked by `config`, read by `plan`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
 use super::access::Identity;
+use super::container_app::EntryPoint;
+use super::id::AppId;
 use super::plan::EngineKind;
 use super::plan::facts::ClassChange;
 use super::quantity::Quantity;
@@ -114,11 +116,43 @@ pub enum PullPolicy {
     Never,
 }
 
+/// Applications in images that may run outside of their image, as programs of deskd's container:
+/// beside its token and its files. Only the operator says so, no document does.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum LocalApps {
+    /// All of them (`"*"`).
+    All,
+    /// These.
+    Only(BTreeSet<AppId>),
+}
+
+impl LocalApps {
+    /// Whether `app` may.
+    #[must_use]
+    pub fn permit(&self, app: &AppId) -> bool {
+        match self {
+            Self::All => true,
+            Self::Only(apps) => apps.contains(app),
+        }
+    }
+}
+
+impl Default for LocalApps {
+    fn default() -> Self {
+        Self::Only(BTreeSet::new())
+    }
+}
+
 /// Everything configured about remote engines.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Policy {
     /// Remote engines that may be used; empty: the Kubernetes API is not asked for anything.
     pub engines: Vec<EngineKind>,
+    /// Which command of every application in an image runs; absent: as its document says
+    /// (`io.deskd.entrypoint`), else the image's own where the document tells it.
+    pub entrypoint: Option<EntryPoint>,
+    /// Which applications in images may run outside of them.
+    pub local: LocalApps,
     /// Namespace of application pods; absent: the desktop's.
     pub apps_namespace: Option<String>,
     /// Container whose PID namespace ephemeral containers join; absent: deskd's own, found by its
@@ -194,7 +228,8 @@ impl Policy {
 
 impl ExecuteClass {
     /// How much of a resource it has (by its limit; without one as much as there is) or asks for.
-    fn amount(&self, resource: &str, by_limit: bool, gpu_resource: &str) -> Quantity {
+    #[must_use]
+    pub fn amount(&self, resource: &str, by_limit: bool, gpu_resource: &str) -> Quantity {
         let gpus = self.gpu.filter(|_| resource == gpu_resource).map(|gpus| gpus.to_string());
         let (first, second, absent) = match by_limit {
             true => (&self.limits, &self.requests, Quantity::LARGEST),
@@ -210,6 +245,8 @@ impl Default for Policy {
     fn default() -> Self {
         Self {
             engines: Vec::new(),
+            entrypoint: None,
+            local: LocalApps::default(),
             apps_namespace: None,
             target_container: None,
             run_as: RunAs { uid: 4096, gid: 4096, groups: Vec::new() },

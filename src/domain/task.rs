@@ -159,6 +159,13 @@ pub struct Task {
     pub rejected: Vec<Rejected>,
     /// argv; empty: the image's own.
     pub command: Vec<String>,
+    /// `command` is the image's own, which starts the program: the exit code may be that command's.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub entry_point: bool,
+    /// The program that the image's own command starts, with its arguments, as far as it is known;
+    /// empty otherwise.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub program: Vec<String>,
     /// Where it is in its life.
     pub state: TaskState,
     /// Main process in deskd's PID namespace (tasks of this pod that have one now).

@@ -41,7 +41,8 @@ impl Driver {
             (task.engine != EngineKind::PodApplication).then(|| file_system_usage(DEV_SHM));
         Evidence {
             engine: Some(task.engine),
-            command: task.command.clone(),
+            command: if task.entry_point { &task.program } else { &task.command }.clone(),
+            entry_point: task.entry_point,
             exit: task.exit.clone().filter(|_| task.state == TaskState::Ended),
             stopped_by: notes.stopped_by.clone().filter(|_| task.stop_asked),
             killed_by_deskd: kills(StopStepKind::Kill),

@@ -6,8 +6,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use deskd::config::{Config, ConfigErrors, Env, keys, parse};
+use deskd::domain::container_app::EntryPoint;
 use deskd::domain::plan::EngineKind;
-use deskd::domain::policy::PullPolicy;
+use deskd::domain::policy::{LocalApps, PullPolicy};
 use deskd::domain::restart::RestartPolicy;
 use proptest::prelude::*;
 
@@ -181,6 +182,8 @@ engines = ["docker"]
 apps_namespace = "Desktop_Apps"
 kubeconfig = "config"
 run_as = { uid = 4096 }
+entrypoint = "programm"
+local = ["2048-alpine", "Firefox"]
 pull_policy = "always"
 pull_secrets = ["a/b"]
 pull_on_add = "yes"
@@ -208,6 +211,8 @@ fn what_the_operator_decides_about_remote_engines_is_one_policy() {
         apps_namespace = "desktop-apps"
         target_container = "deskd"
         run_as = { uid = 4096, gid = 4097, groups = [100, 44] }
+        entrypoint = "program"
+        local = ["2048-alpine"]
         pull_policy = "Never"
         pull_secrets = ["registry.example.org"]
         pull_on_add = true
@@ -239,6 +244,9 @@ fn what_the_operator_decides_about_remote_engines_is_one_policy() {
     assert_eq!(policy.engines, [EngineKind::PodApplication, EngineKind::EphemeralContainer]);
     assert_eq!((policy.run_as.uid, policy.run_as.gid), (4096, 4097));
     assert_eq!(policy.run_as.groups, [100, 44]);
+    assert_eq!(policy.entrypoint, Some(EntryPoint::Program));
+    let may = |app: &str| policy.local.permit(&app.parse().unwrap());
+    assert!(may("2048-alpine") && !may("2048-ubuntu"));
     assert_eq!((policy.pull_policy, policy.pull_on_add), (PullPolicy::Never, true));
     assert_eq!((policy.launches_at_once, policy.remote_tasks_max, policy.grace_s), (7, 100, 60));
     let gold = &policy.classes["gold"];
@@ -257,6 +265,8 @@ fn what_the_operator_decides_about_remote_engines_is_one_policy() {
     assert!(config.display.require_tcp, "application pods draw over TCP");
     assert_eq!(serde_json::from_value::<Config>(serde_json::json!(config)).unwrap(), config);
 
+    let all = load("[kubernetes]\nentrypoint = \"auto\"\nlocal = [\"x\", \"*\"]", &[]).unwrap();
+    assert_eq!((all.policy.local.clone(), all.policy.entrypoint), (LocalApps::All, None));
     let plain = load("[kubernetes]\nengines = [\"ephemeral_container\"]", &[]).unwrap();
     assert!(!plain.display.require_tcp);
     assert_eq!((plain.policy.volumes.len(), plain.policy.inherit_env.len()), (18, 11));

@@ -17,8 +17,10 @@ pub const LOG_END_BYTES_MAX: usize = 256 << 10;
 pub struct Evidence {
     /// Where it ran.
     pub engine: Option<EngineKind>,
-    /// argv.
+    /// The program and its arguments.
     pub command: Vec<String>,
+    /// It was started by the image's own command, not by itself.
+    pub entry_point: bool,
     /// How it ended; absent: it did not, or nobody knows.
     pub exit: Option<Exit>,
     /// Who asked for its end, if somebody did (`a user`, `the shutdown`).

@@ -74,6 +74,8 @@ pub enum Fact {
     Remote,
     /// It runs in the pod of the X server.
     InPod,
+    /// What was run is the image's own command, which starts the program.
+    EntryPoint,
     /// A `DISPLAY` was given.
     DisplayGiven,
     /// No `DISPLAY` was given, or an empty one.
@@ -140,6 +142,7 @@ impl Fact {
             Self::Hangup => e.exit.as_ref().map(|exit| by_signal(exit, 1) || by_signal(exit, 2)),
             Self::Remote => e.engine.map(|engine| engine == EngineKind::PodApplication),
             Self::InPod => e.engine.map(|engine| engine != EngineKind::PodApplication),
+            Self::EntryPoint => Some(e.entry_point),
             Self::DisplayGiven => display_given(e),
             Self::DisplayNotGiven => display_given(e).map(|given| !given),
             Self::DisplayAnswersThere => match over_tcp(e) {

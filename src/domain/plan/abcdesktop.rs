@@ -104,31 +104,10 @@ pub(super) fn variables(
     }
     env.extend(COOKIES.iter().filter_map(|(variable, label)| cookie(pod, variable, label)));
     env.extend(FIELDS.map(|(name, path)| EnvVar::field(name, path)));
-    env.extend(command(ask, container));
-    env.extend(execution(ask, pod, engine));
-    env
-}
-
-/// What the entry point of an image runs, and what for.
-fn command(ask: &Ask<'_>, container: &ContainerApp) -> Vec<EnvVar> {
-    let label = |name: &str| container.labels.get(name).map(String::as_str).unwrap_or_default();
-    let from = |name: &str| EnvSource::DocumentLabel(name.to_owned());
-    let mut env = Vec::new();
     let key = container.unique_run_key.as_deref().unwrap_or(NO_KEY);
-    env.push(EnvVar::new("UNIQUERUNKEY", key, from("oc.uniquerunkey")));
-    if !label("oc.path").is_empty() {
-        env.push(EnvVar::new("APP", label("oc.path"), from("oc.path")));
-    }
-    let change = &ask.launch.change.args;
-    let args = std::iter::once(label("oc.args")).chain(change.iter().map(String::as_str));
-    let args: Vec<_> = args.filter(|args| !args.is_empty()).collect();
-    if !args.is_empty() {
-        let from = if change.is_empty() { from("oc.args") } else { EnvSource::Remedy };
-        env.push(EnvVar::new("ARGS", args.join(" "), from));
-    }
-    if !ask.launch.args.is_empty() {
-        env.push(EnvVar::new("APPARGS", ask.launch.args.join(" "), EnvSource::Launch));
-    }
+    let from = EnvSource::DocumentLabel("oc.uniquerunkey".to_owned());
+    env.push(EnvVar::new("UNIQUERUNKEY", key, from));
+    env.extend(execution(ask, pod, engine));
     env
 }
 

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use super::EngineKind;
 use super::abcdesktop;
 use super::ask::Ask;
+use super::command::Command;
 use super::facts::OwnPod;
 use super::home::Surroundings;
 use super::volumes::holds;
@@ -60,6 +61,7 @@ pub(super) fn local(ask: &Ask<'_>) -> Vec<EnvVar> {
 pub(super) fn of_container(
     ask: &Ask<'_>,
     container: &ContainerApp,
+    command: &Command,
     pod: &OwnPod,
     around: &Surroundings,
 ) -> Environment {
@@ -69,6 +71,7 @@ pub(super) fn of_container(
         inherited,
         around.variables(),
         abcdesktop::variables(ask, container, pod, around.engine),
+        command.variables.clone(),
         application(ask),
         display(ask, container, pod, around),
         configuration(ask),

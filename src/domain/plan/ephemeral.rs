@@ -2,10 +2,11 @@
 //! resources, ports and probes, and only with volumes that the pod has.
 
 use super::ask::{Ask, Blocker, Fit};
+use super::command::Command;
 use super::facts::OwnPod;
 use super::home::Surroundings;
 use super::remote::{ContainerPlan, EphemeralPlan};
-use super::{EngineKind, UnplannableCode, Work, cluster, env, volumes};
+use super::{EngineKind, UnplannableCode, Work, cluster, command, env, shm, volumes};
 use crate::domain::container_app::ContainerApp;
 use crate::domain::env_var::{EnvSource, EnvVar};
 use crate::domain::room::Room;
@@ -17,6 +18,7 @@ const X11_SOCKETS: &str = "/tmp/.X11-unix";
 /// Whether it can run as one, and why not.
 pub(super) fn check(ask: &Ask<'_>) -> Result<Fit, Blocker> {
     let container = cluster::allowed(ENGINE, ask)?;
+    let command = command::of(ask, container)?;
     ask.nothing_for_pods_only()?;
     ask.display_answers()?;
     ask.shared_memory()?;
@@ -24,8 +26,9 @@ pub(super) fn check(ask: &Ask<'_>) -> Result<Fit, Blocker> {
     let target = target(ask, pod)?;
     let shared = volumes::of_ephemeral(ask, container, pod);
     let around = Surroundings::new(ask, container, pod, ENGINE, shared);
-    let env = env::of_container(ask, container, pod, &around);
-    let work = work(ask, container, pod, target, &around, env.vars);
+    let env = env::of_container(ask, container, &command, pod, &around);
+    let reason = command.reason.clone();
+    let work = work(ask, container, command, target, (pod, &around), env.vars);
     room(&work, pod)?;
     architecture(ask, container)?;
     if ask.app.needs_display {
@@ -37,7 +40,9 @@ pub(super) fn check(ask: &Ask<'_>) -> Result<Fit, Blocker> {
     if ask.app.needs_display {
         reasons.push(ask.facts.display.shm.sysv.sentence());
     }
+    reasons.push(reason);
     reasons.push(cluster::image_note(container, ask));
+    reasons.extend(shm::ephemeral_note(container, pod));
     reasons.extend(env::shm_off_note(ask));
     reasons.extend(env::cookie_note(ask, &around));
     reasons.extend(around.notes);
@@ -135,9 +140,9 @@ fn socket(ask: &Ask<'_>, around: &Surroundings) -> Result<(), Blocker> {
 fn work(
     ask: &Ask<'_>,
     container: &ContainerApp,
-    pod: &OwnPod,
+    command: Command,
     target: &str,
-    around: &Surroundings,
+    (pod, around): (&OwnPod, &Surroundings),
     env: Vec<EnvVar>,
 ) -> EphemeralPlan {
     EphemeralPlan {
@@ -145,6 +150,6 @@ fn work(
         namespace: pod.namespace.clone(),
         target_container: Some(target.to_owned()),
         prepare: around.prepare.clone(),
-        container: cluster::container(ask, container, env, around),
+        container: cluster::container(ask, container, command, env, around),
     }
 }

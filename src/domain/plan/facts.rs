@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::EngineKind;
+use crate::domain::container_app::EntryPoint;
 use crate::domain::display::DisplayStatus;
 use crate::domain::policy::Policy;
 
@@ -32,6 +33,8 @@ pub struct Change {
     pub env: Vec<(String, String)>,
     /// Arguments to append.
     pub args: Vec<String>,
+    /// Run this command.
+    pub entrypoint: Option<EntryPoint>,
     /// Take another execute class.
     pub class: Option<ClassChange>,
 }

@@ -9,7 +9,7 @@ use super::ask::Ask;
 use super::facts::{OwnPod, VolumeMount};
 use super::remote::PrivateDirectory;
 use super::volumes::{Shared, holds};
-use crate::domain::container_app::ContainerApp;
+use crate::domain::container_app::{ContainerApp, HomeNeed};
 use crate::domain::env_var::{EnvSource, EnvVar};
 
 /// The directory that every image has and everybody may write to.
@@ -82,9 +82,19 @@ impl Surroundings {
         let in_pod = self.engine == EngineKind::PodApplication;
         let fallback = Some((TMP.to_owned(), EnvSource::Plan));
         match desktop {
-            _ if !wants_home(container) => {
+            Some((home, from)) if in_pod && !shares_home(container) => {
+                self.home = Some((home.to_owned(), from));
+                self.own_home(home);
+                self.note(
+                    "its document wants no home directory of the user's (oc.rules): it has an empty \
+                     one of its own",
+                );
+            }
+            _ if !shares_home(container) => {
                 self.home = fallback;
-                self.note("its document wants no home directory (oc.rules): HOME is /tmp");
+                self.note(
+                    "its document wants no home directory of the user's (oc.rules): HOME is /tmp",
+                );
                 return;
             }
             Some((home, from)) if holds(&self.mounts, home) => {
@@ -93,9 +103,11 @@ impl Surroundings {
             }
             Some((home, from)) if in_pod => {
                 self.home = Some((home.to_owned(), from));
-                if home != TMP {
-                    self.own_home(home);
-                }
+                self.own_home(home);
+                self.note(format!(
+                    "it has a home directory of its own in {home}, which ends with it: name the volume \
+                     of the desktop's in `pod_volumes` to share that"
+                ));
             }
             Some((home, _)) => {
                 self.home = fallback;
@@ -126,14 +138,14 @@ impl Surroundings {
         }
     }
 
+    /// /tmp is in every image.
     fn own_home(&mut self, home: &str) {
+        if home == TMP {
+            return;
+        }
         self.volumes.push(json!({ "name": HOME_VOLUME, "emptyDir": {} }));
         let (name, path) = (HOME_VOLUME.to_owned(), home.to_owned());
         self.mounts.push(VolumeMount { name, path, read_only: false });
-        self.note(format!(
-            "it has a home directory of its own in {home}, which ends with it: name the volume of the \
-             desktop's in `pod_volumes` to share that"
-        ));
     }
 
     fn unwritable_home_note(&mut self, ask: &Ask<'_>, home: &str) {
@@ -223,12 +235,9 @@ impl Surroundings {
     }
 }
 
-/// `oc.rules {"homedir": {"default": false}}`.
-pub(super) fn wants_home(container: &ContainerApp) -> bool {
-    let rules = container.labels.get("oc.rules");
-    let rules = rules.and_then(|rules| serde_json::from_str::<Value>(rules).ok());
-    let default = rules.as_ref().and_then(|rules| rules.pointer("/homedir/default"));
-    default != Some(&Value::Bool(false))
+/// It is to have the user's home directory.
+pub(super) fn shares_home(container: &ContainerApp) -> bool {
+    container.home == HomeNeed::Shared
 }
 
 /// The home directory of the desktop, as its graphical container has it.

@@ -15,7 +15,9 @@ use serde::{Deserialize, Serialize};
 mod abcdesktop;
 mod ask;
 mod choose;
+mod class;
 mod cluster;
+mod command;
 mod env;
 mod ephemeral;
 pub mod facts;
@@ -26,11 +28,13 @@ mod pod;
 mod quota;
 mod refuse;
 pub mod remote;
+mod shm;
 mod volumes;
 
+pub use class::name_of as class_of;
 pub use env::SHM_OFF;
 pub use facts::{Facts, KubernetesFacts, LaunchSpec};
-pub use remote::{EphemeralPlan, PodPlan};
+pub use remote::{ContainerPlan, EphemeralPlan, PodPlan};
 
 use super::app::{App, LocalProgram};
 use super::display::{DisplayStatus, EndpointState};
@@ -118,6 +122,16 @@ pub enum Work {
 }
 
 impl Work {
+    /// The container that it runs, in whichever pod; nothing for a process of this container.
+    #[must_use]
+    pub fn container(&self) -> Option<&ContainerPlan> {
+        match self {
+            Self::Local(_) => None,
+            Self::EphemeralContainer(plan) => Some(&plan.container),
+            Self::PodApplication(plan) => Some(&plan.container),
+        }
+    }
+
     /// argv; empty: the image's own.
     #[must_use]
     pub fn argv(&self) -> &[String] {
@@ -211,7 +225,8 @@ pub enum UnplannableCode {
 ///
 /// Preferred are, in this order: a program of this container, an ephemeral container, a pod of its
 /// own. Who insists on an engine (`launch.engine`, else the document's `oc.containerengine`) gets it
-/// or a refusal.
+/// or a refusal. An application in an image is a program of this container only where the operator's
+/// configuration permits it, whoever insists.
 ///
 /// # Errors
 /// No engine can run it now: why not, per engine.

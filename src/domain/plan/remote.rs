@@ -19,6 +19,16 @@ pub struct ContainerPlan {
     pub pull_policy: PullPolicy,
     /// argv; empty: the image's own.
     pub argv: Vec<String>,
+    /// `argv` is the image's own command, which starts the program: the container's exit code is
+    /// that command's.
+    #[serde(default)]
+    pub entry_point: bool,
+    /// The program that it is about (`oc.path`), if the document names it.
+    #[serde(default)]
+    pub program: Option<String>,
+    /// What the image's own command starts the program with; empty otherwise: `argv` has it.
+    #[serde(default)]
+    pub arguments: Vec<String>,
     /// The whole environment that is added to the image's, sorted by name; the engine adds the
     /// names of task and run.
     pub env: Vec<EnvVar>,
@@ -28,6 +38,15 @@ pub struct ContainerPlan {
     pub run_as: RunAs,
     /// Volumes of the pod that it mounts.
     pub mounts: Vec<VolumeMount>,
+}
+
+impl ContainerPlan {
+    /// The program that the image's own command starts, with its arguments; empty: it is not known.
+    #[must_use]
+    pub fn program_words(&self) -> Vec<String> {
+        let known = self.program.iter().filter(|_| self.entry_point);
+        known.flat_map(|program| std::iter::once(program).chain(&self.arguments)).cloned().collect()
+    }
 }
 
 /// An ephemeral container of this pod.

@@ -7,7 +7,7 @@ use super::abcdesktop;
 use super::ask::{Ask, Blocker};
 use super::env::{XAUTHORITY_DIR, XAUTHORITY_FILE};
 use super::facts::{OwnPod, VolumeMount};
-use super::home::{below, desktop_home, wants_home};
+use super::home::{below, desktop_home, shares_home};
 use crate::domain::container_app::ContainerApp;
 
 /// Name of the volume with the cookie in application pods.
@@ -48,9 +48,7 @@ pub(super) fn of_ephemeral(ask: &Ask<'_>, container: &ContainerApp, pod: &OwnPod
     let mut shared = Shared::default();
     let list = &ask.facts.policy.volumes;
     let listed = |name: &str| list.iter().any(|pattern| matches(pattern, name));
-    let home = desktop_home(pod).map(|(home, _)| home).filter(|home| *home != "/tmp");
-    let at_home = |mount: &VolumeMount| home.is_some_and(|home| below(home, &mount.path).is_some());
-    let wants_home = wants_home(container);
+    let wants_home = shares_home(container);
     let secrets: Vec<_> =
         wanted_secrets(ask).iter().flat_map(|secret| mounted_secrets(pod, secret)).collect();
     let mounts = match &pod.graphical {
@@ -58,9 +56,10 @@ pub(super) fn of_ephemeral(ask: &Ask<'_>, container: &ContainerApp, pod: &OwnPod
         None => &pod.mounts,
     };
     for mount in mounts {
-        let is_home = at_home(mount) || matches("home*", &mount.name);
         let part = HOME_PARTS.contains(&mount.name.as_str());
-        let listed = listed(&mount.name) && (!part || at_home(mount)) && (wants_home || !is_home);
+        let listed = listed(&mount.name)
+            && (!part || is_at_home(pod, mount))
+            && (wants_home || !is_home(pod, mount));
         if listed || secrets.iter().any(|(_, secret)| secret.name == mount.name) {
             shared.mounts.push(mount.clone());
         }
@@ -74,6 +73,17 @@ pub(super) fn of_ephemeral(ask: &Ask<'_>, container: &ContainerApp, pod: &OwnPod
     shared.notes.extend(withheld.map(|name| withheld_note(name, "volumes")));
     shared.notes.extend(absent_secrets(ask, pod));
     shared
+}
+
+/// The desktop's home directory, or something in it. /tmp is one that many things share.
+fn is_at_home(pod: &OwnPod, mount: &VolumeMount) -> bool {
+    let home = desktop_home(pod).map(|(home, _)| home).filter(|home| *home != "/tmp");
+    home.is_some_and(|home| below(home, &mount.path).is_some())
+}
+
+/// The same, also by its name.
+fn is_home(pod: &OwnPod, mount: &VolumeMount) -> bool {
+    is_at_home(pod, mount) || matches("home*", &mount.name)
 }
 
 /// Whether a pattern of `volumes` is about a volume.
@@ -207,6 +217,10 @@ pub(super) fn of_pod(ask: &Ask<'_>, pod: &OwnPod, namespace: &str) -> Result<Sha
             continue;
         }
         let mount = places(pod).find(|mount| mount.name == *name);
+        let wants_home = ask.container().is_none_or(shares_home);
+        if !wants_home && mount.is_some_and(|mount| is_home(pod, mount)) {
+            continue;
+        }
         let why = match (pod.volumes.get(name), mount) {
             (Some(volume), Some(mount)) => match unshareable(volume, same_namespace) {
                 None => {

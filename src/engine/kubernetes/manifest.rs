@@ -308,6 +308,9 @@ mod tests {
             image: "registry.example/2048-ubuntu:1".into(),
             pull_policy: PullPolicy::IfNotPresent,
             argv: vec!["/usr/games/2048-qt".into(), "--title=$(HOME)".into()],
+            entry_point: false,
+            program: None,
+            arguments: vec![],
             env: vec![
                 EnvVar::new("DESKD_TASK_ID", "forged", EnvSource::Application),
                 EnvVar::new("DISPLAY", "10.1.2.3:0", EnvSource::Display),

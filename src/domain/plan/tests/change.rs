@@ -60,7 +60,7 @@ fn its_variables_and_arguments_come_last_for_every_engine() {
 #[test]
 fn arguments_cannot_be_appended_to_a_command_that_is_not_known() {
     let mut case = Case::new();
-    case.image().command.clear();
+    case.image().program.clear();
     case.launch.change.args = vec!["--switch".into()];
     let refusal = case.plan();
     assert_eq!(refusal.as_ref().unwrap_err().code, UnplannableCode::CannotBePlaced);

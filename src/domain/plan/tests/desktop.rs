@@ -10,6 +10,7 @@ use super::super::facts::{Graphical, VolumeMount};
 use super::super::remote::ContainerPlan;
 use super::super::{EngineKind, Work};
 use super::case::{Case, said};
+use crate::domain::container_app::HomeNeed;
 
 /// A desktop whose graphical container `screen` has these variables, and mounts what deskd's does.
 fn desktop(engine: EngineKind, env: &[(&str, &str)]) -> Case {
@@ -85,16 +86,17 @@ fn images_of_any_make_get_what_is_listed_and_nothing_else() {
 #[test]
 fn a_document_for_abcdesktop_gets_its_variables_on_any_desktop() {
     let mut case = desktop(EphemeralContainer, &[]);
-    for (label, value) in [("oc.path", "/usr/bin/edit"), ("oc.args", "--new \"a b\"")] {
-        case.image().labels.insert(label.into(), value.into());
-    }
+    case.image().labels.insert("oc.path".into(), "/usr/bin/edit".into());
+    case.image().image_command = vec!["/entry-point".into()];
+    case.image().program = vec!["/usr/bin/edit".into()];
+    case.image().args = Some("--new \"a b\"".into());
     case.image().unique_run_key = Some("edit".into());
     case.launch.args = vec!["one".into(), "two".into()];
     case.launch.change.args = vec!["--disable-gpu".into()];
     let found = env(&case);
     assert_eq!(found["APP"], "/usr/bin/edit");
-    assert_eq!(found["ARGS"], "--new \"a b\" --disable-gpu");
-    assert_eq!(found["APPARGS"], "one two");
+    assert_eq!(found["ARGS"], "--new \"a b\" --disable-gpu one");
+    assert_eq!(found["APPARGS"], "two");
     assert_eq!(found["UNIQUERUNKEY"], "edit");
     assert_eq!(found["DISPLAY"], ":7.0");
     let nothing = r#"{"claims": null, "limits": null, "requests": null}"#;
@@ -149,13 +151,13 @@ fn who_wants_no_home_gets_none() {
         container(case).mounts.iter().map(|mount| mount.name.clone()).collect::<Vec<_>>()
     };
     assert_eq!(names(&case), ["tmp", "home", "config"], "a part of the home, and another `cache`");
-    let rules = r#"{"homedir": {"default": false}}"#;
-    case.image().labels.insert("oc.rules".into(), rules.into());
+    case.image().home = HomeNeed::Private;
     assert_eq!(names(&case), ["tmp"]);
     assert_eq!(env(&case)["HOME"], "/tmp");
-    says(&case, &["wants no home directory"]);
+    says(&case, &["wants no home directory of the user's"]);
     case.policy.engines = vec![PodApplication];
-    assert!(names(&case).is_empty());
+    case.policy.pod_volumes = vec!["home".into()];
+    assert_eq!(names(&case), ["deskd-home"], "an empty one of its own");
 }
 
 #[test]

@@ -287,12 +287,12 @@ const POD_ONLY: &[Row] = &[
         "arguments, and a command that nobody knows",
         |c| {
             c.launch.args = vec!["--new".into()];
-            c.image().command.clear();
+            c.image().program.clear();
         },
         Err(Code::CannotBePlaced),
         &["does not tell the image's command", "oc.path"],
     ),
-    ("a command that nobody knows", |c| c.image().command.clear(), Ok(EphemeralContainer), &[]),
+    ("a command that nobody knows", |c| c.image().program.clear(), Ok(EphemeralContainer), &[]),
     (
         "no name of an image",
         |c| c.image().image.clear(),

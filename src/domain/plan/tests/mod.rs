@@ -2,17 +2,20 @@
 
 mod case;
 mod change;
+mod command;
 mod desktop;
 mod ephemeral;
+mod isolation;
 mod local;
 mod pod;
 mod properties;
+mod resources;
 mod work;
 
 use super::*;
 use crate::domain::access::AccessList;
 use crate::domain::app::{AppSource, Rlimits};
-use crate::domain::container_app::{ContainerApp, ShmNeed};
+use crate::domain::container_app::{ContainerApp, HomeNeed, HostConfig, ShmNeed};
 use crate::domain::restart::RestartPolicy;
 use crate::domain::shm::{ShmVerdict, ShmVerdicts};
 use std::collections::BTreeMap;
@@ -39,6 +42,7 @@ pub(crate) fn app(id: &str) -> App {
         container: None,
         mime_types: vec![],
         file_extensions: vec![],
+        default_application: false,
         source: AppSource::Config,
         problems: vec![],
     }
@@ -76,7 +80,10 @@ pub(crate) fn container_app() -> ContainerApp {
         image_id: Some("sha256:0a1b".into()),
         size_bytes: Some(90 << 20),
         architecture: Some("amd64".into()),
-        command: vec!["/usr/bin/gnome-2048".into()],
+        image_command: vec![],
+        program: vec!["/usr/bin/gnome-2048".into()],
+        args: None,
+        entrypoint: None,
         env: BTreeMap::new(),
         cwd: None,
         engine: None,
@@ -86,6 +93,8 @@ pub(crate) fn container_app() -> ContainerApp {
         ports: vec![],
         probe: None,
         network_rules: vec![],
+        home: HomeNeed::Shared,
+        host_config: HostConfig::default(),
         secrets: vec![],
         unique_run_key: None,
         show_in_view: None,

@@ -175,7 +175,7 @@ fn an_image_of_another_architecture_does_not_prefer_this_node() {
 #[test]
 fn a_command_of_the_image_stays_the_image_s() {
     let mut case = Case::new();
-    case.image().command.clear();
+    case.image().program.clear();
     assert!(ephemeral(&case).container.argv.is_empty());
     assert_eq!(case.plan().unwrap().engine, EphemeralContainer);
 }

@@ -105,6 +105,7 @@ fn an_application_of_deskd_has_what_one_of_pyos_has() {
     assert_eq!(variables_of_ours, theirs_variables);
     assert_eq!(ours["volumeMounts"], theirs["volumeMounts"]);
     assert_eq!(ours["workingDir"], theirs["workingDir"]);
+    assert_eq!(ours["command"], theirs["command"]);
     let Work::EphemeralContainer(plan) = plan.work else { panic!() };
     let made = &plan.prepare[0];
     assert_eq!((made.root.as_str(), made.path.as_str(), made.uid), ("/run/user/", "4096", 4096));
@@ -177,8 +178,11 @@ fn an_application_pod_reaches_the_desktop_over_the_network() {
     }
     assert!(!variables.contains_key("XDG_RUNTIME_DIR"));
     assert_eq!(container["workingDir"], "/home/robin");
-    let home = json!([{ "name": "deskd-home", "mountPath": "/home/robin" }]);
-    assert_eq!(container["volumeMounts"], home, "an emptyDir of the desktop cannot be shared");
+    let own = json!([
+        { "name": "shm", "mountPath": "/dev/shm" },
+        { "name": "deskd-home", "mountPath": "/home/robin" },
+    ]);
+    assert_eq!(container["volumeMounts"], own, "an emptyDir of the desktop cannot be shared");
     assert!(said(&plan).contains("a home directory of its own"), "{}", said(&plan));
 }
 
