@@ -18,7 +18,7 @@ use crate::domain::access::Identity;
 use crate::domain::app::{App, AppSource};
 use crate::domain::document;
 use crate::domain::plan::{EngineKind, LaunchSpec, Plan, Work};
-use crate::domain::redact::redacted;
+use crate::domain::redact::{redacted, shown};
 use crate::supervisor::AppChange;
 
 /// The application as it may be shown: secrets in its environment are redacted.
@@ -40,8 +40,7 @@ pub fn visible(apps: &[Arc<App>], identity: &Identity) -> Vec<App> {
 }
 
 fn redacted_map(env: &BTreeMap<String, String>) -> BTreeMap<String, String> {
-    let pairs = env.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-    redacted(pairs).into_iter().map(|var| (var.name, var.value)).collect()
+    env.iter().map(|(name, value)| (name.clone(), shown(name, value))).collect()
 }
 
 /// Which applications.
@@ -206,8 +205,7 @@ pub async fn plan(
         local.program.env = redacted_map(&local.program.env);
     }
     let env = plan.work.env_mut();
-    let pairs = env.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-    *env = redacted(pairs).into_iter().map(|var| (var.name, var.value)).collect();
+    *env = redacted(env);
     Ok(axum::Json(plan))
 }
 

@@ -1,6 +1,7 @@
 //! `[kubernetes]` and `[user]`, with the classes and rules beside them: what the operator decided
 //! about remote engines, as a [`Policy`].
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::classes::{self, word};
@@ -13,7 +14,9 @@ use crate::domain::access::Identity;
 use crate::domain::container_app::EntryPoint;
 use crate::domain::id::AppId;
 use crate::domain::plan::EngineKind;
-use crate::domain::policy::{GPU_RESOURCE_DEFAULT, LocalApps, Policy, PullPolicy, RunAs};
+use crate::domain::policy::{
+    ExecuteClass, GPU_RESOURCE_DEFAULT, LocalApps, Policy, PullPolicy, RunAs,
+};
 
 /// Engines that `[kubernetes]` can turn on.
 const REMOTE_ENGINES: [EngineKind; 2] =
@@ -45,22 +48,7 @@ impl<'t> Reader<'t> {
             .parsed("gpu_resource", GPU_RESOURCE_DEFAULT, names::extended_resource)
             .map_or_else(|| GPU_RESOURCE_DEFAULT.to_owned(), |found| found.value);
         let classes = classes::classes(root, &gpu_resource);
-        let default_class = section.string("default_class", "bronze").and_then(|class| {
-            if classes.contains_key(class.value) {
-                return Some(class.value.to_owned());
-            }
-            let known: Vec<_> = classes.keys().map(String::as_str).collect();
-            let complaint = Complaint::new(
-                format!("names the class `{}`, which is not configured", class.value),
-                if known.is_empty() {
-                    format!("add a section [execute_class.{}]", class.value)
-                } else {
-                    format!("add a section for it, or write one of {}", known.join(", "))
-                },
-            );
-            section.complain("default_class", class.span, complaint);
-            None
-        });
+        let default_class = default_class(&section, &classes);
         let defaults = Policy::default();
         let count = |key, most, default| {
             let found = section.integer(key, 1..=most);
@@ -81,6 +69,16 @@ impl<'t> Reader<'t> {
             pull_on_add: section.boolean("pull_on_add").unwrap_or(defaults.pull_on_add),
             xauthority_secret: name("xauthority_secret", "desktop-xauthority", names::subdomain),
             pod_volumes: list(&section, "pod_volumes", "home", names::dns_label),
+            volumes: list_or(&section, "volumes", "home*", names::pattern, defaults.volumes),
+            graphical_container: name("graphical_container", "x-graphical", names::dns_label),
+            env: variables(&section),
+            inherit_env: list_or(
+                &section,
+                "inherit_env",
+                "LANG",
+                names::variable,
+                defaults.inherit_env,
+            ),
             launches_at_once: count(
                 "launches_at_once",
                 LAUNCHES_AT_ONCE_MAX,
@@ -128,6 +126,29 @@ impl<'t> Reader<'t> {
             groups: in_env.unwrap_or(in_file),
         }
     }
+}
+
+/// `default_class`, which must be one of the classes.
+fn default_class(
+    section: &Section<'_>,
+    classes: &BTreeMap<String, ExecuteClass>,
+) -> Option<String> {
+    section.string("default_class", "bronze").and_then(|class| {
+        if classes.contains_key(class.value) {
+            return Some(class.value.to_owned());
+        }
+        let known: Vec<_> = classes.keys().map(String::as_str).collect();
+        let complaint = Complaint::new(
+            format!("names the class `{}`, which is not configured", class.value),
+            if known.is_empty() {
+                format!("add a section [execute_class.{}]", class.value)
+            } else {
+                format!("add a section for it, or write one of {}", known.join(", "))
+            },
+        );
+        section.complain("default_class", class.span, complaint);
+        None
+    })
 }
 
 fn engines(section: &Section<'_>) -> Vec<EngineKind> {
@@ -201,6 +222,33 @@ fn list(
         }
     }
     names
+}
+
+/// The same; the default where the key is absent.
+fn list_or(
+    section: &Section<'_>,
+    key: &str,
+    example: &str,
+    check: impl Fn(&str) -> Result<String, Complaint>,
+    default: Vec<String>,
+) -> Vec<String> {
+    if section.raw(key).is_none() { default } else { list(section, key, example, check) }
+}
+
+/// `[kubernetes.env]`.
+fn variables(section: &Section<'_>) -> BTreeMap<String, String> {
+    let mut variables = BTreeMap::new();
+    for (name, At { value, span }) in section.string_map("env") {
+        let checked = names::variable(name).and_then(|name| match value.contains('\0') {
+            true => Err(Complaint::new("has a NUL character", "remove it")),
+            false => Ok(name),
+        });
+        match checked {
+            Ok(name) => drop(variables.insert(name, value.to_owned())),
+            Err(complaint) => section.complain(&format!("env.{name}"), span, complaint),
+        }
+    }
+    variables
 }
 
 fn run_as(parent: &Section<'_>) -> Option<RunAs> {

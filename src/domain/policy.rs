@@ -19,6 +19,45 @@ pub const REMOTE_TASKS_MAX_DEFAULT: u32 = 100;
 /// Extended resource that stands for one GPU, when not configured.
 pub const GPU_RESOURCE_DEFAULT: &str = "nvidia.com/gpu";
 
+/// Volumes that ephemeral containers get when not configured: what abcdesktop gives them, by the
+/// names that its control plane makes up, and those of `container/pod.yaml`. `cache`, `config` and
+/// `local` are parts of its home directory, and count only where they are mounted in it.
+pub const VOLUMES_DEFAULT: [&str; 18] = [
+    "home*",
+    "cache",
+    "config",
+    "local",
+    "x11",
+    "x11socket",
+    "xauthority",
+    "pulseaudiosocket",
+    "cupsdsocket",
+    "tmp",
+    "run",
+    "log",
+    "rundbus",
+    "runuser",
+    "shm",
+    "sudoers",
+    "localaccount",
+    "auth-localaccount-*",
+];
+/// Variables of the graphical container that applications get when not configured: who the user is,
+/// the language, and where services of the desktop are.
+pub const INHERIT_ENV_DEFAULT: [&str; 11] = [
+    "HOME",
+    "USER",
+    "LOGNAME",
+    "LANG",
+    "LANGUAGE",
+    "LC_ALL",
+    "TZ",
+    "XDG_RUNTIME_DIR",
+    "PULSE_SERVER",
+    "CUPS_SERVER",
+    "DBUS_SESSION_BUS_ADDRESS",
+];
+
 /// A Kubernetes toleration; see the API documentation of `core/v1 Toleration`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
@@ -134,6 +173,16 @@ pub struct Policy {
     pub xauthority_secret: Option<String>,
     /// Volumes of the desktop pod that application pods get too, mounted at the same place.
     pub pod_volumes: Vec<String>,
+    /// Volumes of the desktop pod that ephemeral containers get, where the graphical container mounts
+    /// them; a `*` at the end of a name stands for anything.
+    pub volumes: Vec<String>,
+    /// The container that draws the desktop; absent: the first whose name begins with `x`, else the
+    /// target container.
+    pub graphical_container: Option<String>,
+    /// Variables of every application in a container.
+    pub env: BTreeMap<String, String>,
+    /// Variables of the graphical container that applications get.
+    pub inherit_env: Vec<String>,
     /// Launches on their way to the API server at once.
     pub launches_at_once: u32,
     /// Remote tasks that are not ended.
@@ -207,6 +256,10 @@ impl Default for Policy {
             gpu_resource: GPU_RESOURCE_DEFAULT.to_owned(),
             xauthority_secret: None,
             pod_volumes: Vec::new(),
+            volumes: VOLUMES_DEFAULT.map(str::to_owned).to_vec(),
+            graphical_container: None,
+            env: BTreeMap::new(),
+            inherit_env: INHERIT_ENV_DEFAULT.map(str::to_owned).to_vec(),
             launches_at_once: LAUNCHES_AT_ONCE_DEFAULT,
             remote_tasks_max: REMOTE_TASKS_MAX_DEFAULT,
             default_class: None,

@@ -52,6 +52,8 @@ impl Driver {
             uid: rustix::process::geteuid().as_raw(),
             architecture: architecture(),
             home: self.settings.home.clone(),
+            home_is_writable: self.settings.home_is_writable,
+            time_zone: self.settings.time_zone.clone(),
             program: program(app, &self.settings.inherited_env),
             headroom: self.headroom(app),
             kubernetes: self.remote.facts.clone(),

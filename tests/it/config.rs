@@ -218,6 +218,10 @@ fn what_the_operator_decides_about_remote_engines_is_one_policy() {
         pull_on_add = true
         gpu_resource = "amd.com/gpu"
         pod_volumes = ["home"]
+        volumes = ["home*", "tmp", "tmp"]
+        graphical_container = "x-graphical"
+        inherit_env = []
+        env = { GREETING = "$(HOME) $$", EMPTY = "" }
         launches_at_once = 7
         default_class = "gold"
         grace = "1m"
@@ -248,6 +252,10 @@ fn what_the_operator_decides_about_remote_engines_is_one_policy() {
     let gold = &policy.classes["gold"];
     assert_eq!((gold.gpu, gold.requests["cpu"].as_str()), (Some(2), "500m"));
     assert_eq!(gold.tolerations[1].effect.as_deref(), Some("NoExecute"));
+    assert_eq!(policy.volumes, ["home*", "tmp"]);
+    assert_eq!(policy.graphical_container.as_deref(), Some("x-graphical"));
+    assert_eq!(policy.env["GREETING"], "$(HOME) $$");
+    assert!(policy.env["EMPTY"].is_empty() && policy.inherit_env.is_empty());
     assert_eq!(policy.network_rules["intranet"].len(), 1);
     assert_eq!(policy.identity.user.as_deref(), Some("anna"));
     assert_eq!(policy.identity.groups, ["staff"]);
@@ -261,10 +269,37 @@ fn what_the_operator_decides_about_remote_engines_is_one_policy() {
     assert_eq!((all.policy.local.clone(), all.policy.entrypoint), (LocalApps::All, None));
     let plain = load("[kubernetes]\nengines = [\"ephemeral_container\"]", &[]).unwrap();
     assert!(!plain.display.require_tcp);
+    assert_eq!((plain.policy.volumes.len(), plain.policy.inherit_env.len()), (18, 11));
     assert_eq!(plain.policy.run_as.uid, nix::unistd::geteuid().as_raw());
     let said = "[kubernetes]\nengines = [\"pod_application\"]\n[display]\nrequire_tcp = false";
     let display = load(said, &[]).unwrap().display;
     assert!(!display.require_tcp && display.check_tcp, "it is looked at for the pods' sake");
+}
+
+#[test]
+fn names_of_volumes_and_variables_that_cannot_be_are_told_with_their_place() {
+    let text = r#"
+        [kubernetes]
+        volumes = ["home*", "*", "h*me"]
+        inherit_env = ["LANG", "A B"]
+        graphical_container = "X"
+        [kubernetes.env]
+        "1A" = "x"
+        GOOD = "x"
+        PORT = 80
+    "#;
+    let complaints = complaints(text, &[]);
+    for words in [
+        "`kubernetes.volumes` is no name of a volume: `*`",
+        "`kubernetes.volumes` is no name of a volume: `h*me`",
+        "`kubernetes.inherit_env` is no name of a variable: `A B`",
+        "`kubernetes.graphical_container` is no DNS label: `X`",
+        "`kubernetes.env.1A` is no name of a variable: `1A`",
+        "`kubernetes.env.PORT` must be a string",
+    ] {
+        assert!(complaints.contains(words), "`{words}` is missing in\n{complaints}");
+    }
+    assert!(!complaints.contains("GOOD"), "{complaints}");
 }
 
 #[test]

@@ -1,6 +1,9 @@
 //! A whole deskd and a real API server: what a person asks for becomes objects, once, and what the
 //! cluster says becomes the state of tasks. No kubelet here: the tests say what it would say.
 
+use std::collections::BTreeMap;
+
+use deskd::domain::expansion::expand;
 use serde_json::{Value, json};
 
 use crate::support::control_plane::{self, ControlPlane};
@@ -87,6 +90,30 @@ fn a_pod_is_followed_from_its_creation_to_its_exit_code() {
     // Removing the task removes the pod.
     desk.desk.ask("DELETE", &format!("/v1/tasks/{task}")).send();
     wait::until("the pod is gone", || desk.pods().is_empty().then_some(()));
+}
+
+#[test]
+fn text_reaches_a_container_as_it_was_whatever_kubernetes_reads_in_it() {
+    const NASTY: &str = "$(HOME) $$(HOME) $$ $ $(X $) $é \\$(DISPLAY)";
+    let config = format!("inherit_env = []\n[kubernetes.env]\nNASTY = '{NASTY}'\nX = \"x\"\n");
+    let Some((_display, desk)) = started(&config) else { return };
+    desk.add(&document("gtk", None, &json!({})));
+    let answer = desk.desk.ask("POST", "/v1/tasks").json(&json!({ "app": "gtk", "args": [NASTY] }));
+    assert_eq!(answer.send().status, 201);
+    let containers = desk.ephemeral();
+    let container = &containers[0];
+    let text = |value: &Value| value.as_str().expect("a text").to_owned();
+    // As kubelet does: with the variables of the container.
+    let defined: BTreeMap<_, _> = container["env"]
+        .as_array()
+        .expect("an environment")
+        .iter()
+        .filter_map(|var| Some((text(&var["name"]), text(var.get("value")?))))
+        .collect();
+    let seen = |text: &str| expand(text, |name| defined.get(name).cloned());
+    assert_eq!(seen(&defined["NASTY"]), NASTY);
+    let command = container["command"].as_array().expect("a command");
+    assert_eq!(seen(&text(command.last().expect("an argument"))), NASTY);
 }
 
 #[test]

@@ -2,10 +2,12 @@
 
 use super::ask::{Ask, Blocker};
 use super::command::Command;
-use super::facts::{ApiState, OwnPod, VolumeMount};
+use super::facts::{ApiState, OwnPod};
+use super::home::Surroundings;
 use super::remote::ContainerPlan;
 use super::{EngineKind, UnplannableCode};
 use crate::domain::container_app::ContainerApp;
+use crate::domain::env_var::EnvVar;
 use crate::domain::policy::PullPolicy;
 
 /// An image, and the operator's leave.
@@ -75,8 +77,8 @@ pub(super) fn container(
     ask: &Ask<'_>,
     container: &ContainerApp,
     command: Command,
-    env: Vec<(String, String)>,
-    mounts: Vec<VolumeMount>,
+    env: Vec<EnvVar>,
+    around: &Surroundings,
 ) -> ContainerPlan {
     ContainerPlan {
         image: container.image.clone(),
@@ -86,9 +88,9 @@ pub(super) fn container(
         program: command.program,
         arguments: command.arguments,
         env,
-        cwd: container.cwd.clone(),
+        cwd: around.cwd.clone(),
         run_as: ask.facts.policy.run_as.clone(),
-        mounts,
+        mounts: around.mounts.clone(),
     }
 }
 

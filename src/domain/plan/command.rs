@@ -16,6 +16,7 @@
 use super::UnplannableCode;
 use super::ask::{Ask, Blocker};
 use crate::domain::container_app::{ContainerApp, EntryPoint};
+use crate::domain::env_var::{EnvSource, EnvVar};
 
 /// `oc.path`, for the image's own command.
 const APP: &str = "APP";
@@ -35,8 +36,8 @@ pub(super) struct Command {
     pub(super) program: Option<String>,
     /// What the image's own command starts the program with; empty otherwise: `argv` has it.
     pub(super) arguments: Vec<String>,
-    /// Variables by which the image's own command learns all that, sorted by name.
-    pub(super) variables: Vec<(&'static str, String)>,
+    /// Variables by which the image's own command learns all that.
+    pub(super) variables: Vec<EnvVar>,
     /// Which command it is and who chose it, in a sentence.
     pub(super) reason: String,
 }
@@ -60,9 +61,7 @@ pub(super) fn of(ask: &Ask<'_>, container: &ContainerApp) -> Result<Command, Blo
             let (args, opened) = texts(ask, container)?;
             command.arguments = args.split_whitespace().map(ToOwned::to_owned).collect();
             command.arguments.extend(opened.clone());
-            command.variables.push((APP, program.clone()));
-            command.variables.extend(opened.map(|opened| (APPARGS, opened)));
-            command.variables.extend((!args.is_empty()).then_some((ARGS, args)));
+            command.variables = variables(ask, program, args, opened);
         }
         // An ordinary image: it is given arguments as `docker run IMAGE ARGUMENTS` gives them.
         (EntryPoint::Image, None) => {
@@ -77,6 +76,22 @@ pub(super) fn of(ask: &Ask<'_>, container: &ContainerApp) -> Result<Command, Blo
         }
     }
     Ok(command)
+}
+
+/// For the image's own command.
+fn variables(ask: &Ask<'_>, program: &str, args: String, opened: Option<String>) -> Vec<EnvVar> {
+    let label = |name: &str| EnvSource::DocumentLabel(name.to_owned());
+    let mut variables = vec![EnvVar::new(APP, program, label("oc.path"))];
+    variables.extend(opened.map(|opened| EnvVar::new(APPARGS, opened, EnvSource::Launch)));
+    if !args.is_empty() {
+        let from = match (ask.launch.change.args.is_empty(), ask.launch.args.len()) {
+            (false, _) => EnvSource::Remedy,
+            (true, 0 | 1) => label("oc.args"),
+            (true, _) => EnvSource::Launch,
+        };
+        variables.push(EnvVar::new(ARGS, args, from));
+    }
+    variables
 }
 
 /// Who chose.

@@ -12,6 +12,7 @@
 
 use serde::{Deserialize, Serialize};
 
+mod abcdesktop;
 mod ask;
 mod choose;
 mod class;
@@ -20,6 +21,7 @@ mod command;
 mod env;
 mod ephemeral;
 pub mod facts;
+mod home;
 mod local;
 mod needs;
 mod pod;
@@ -36,6 +38,7 @@ pub use remote::{ContainerPlan, EphemeralPlan, PodPlan};
 
 use super::app::{App, LocalProgram};
 use super::display::{DisplayStatus, EndpointState};
+use super::env_var::EnvVar;
 
 /// Where a task runs.
 #[derive(
@@ -101,7 +104,7 @@ pub struct LocalPlan {
     /// argv.
     pub argv: Vec<String>,
     /// The whole environment, sorted by name, complete but for the task's own marker variable.
-    pub env: Vec<(String, String)>,
+    pub env: Vec<EnvVar>,
     /// How it is started (cwd, limits, nice); its command and env are superseded by the fields above.
     pub program: LocalProgram,
 }
@@ -141,7 +144,7 @@ impl Work {
 
     /// The environment.
     #[must_use]
-    pub fn env(&self) -> &[(String, String)] {
+    pub fn env(&self) -> &[EnvVar] {
         match self {
             Self::Local(plan) => &plan.env,
             Self::EphemeralContainer(plan) => &plan.container.env,
@@ -150,7 +153,7 @@ impl Work {
     }
 
     /// The same, to be changed: views redact it.
-    pub fn env_mut(&mut self) -> &mut Vec<(String, String)> {
+    pub fn env_mut(&mut self) -> &mut Vec<EnvVar> {
         match self {
             Self::Local(plan) => &mut plan.env,
             Self::EphemeralContainer(plan) => &mut plan.container.env,

@@ -6,11 +6,12 @@ use std::collections::BTreeMap;
 use super::ask::{Ask, Blocker, Fit};
 use super::command::Command;
 use super::facts::OwnPod;
+use super::home::Surroundings;
 use super::remote::{Owner, PodPlan};
-use super::volumes::Shared;
 use super::{EngineKind, UnplannableCode, Work, cluster, command, env, quota, volumes};
 use crate::domain::container_app::ContainerApp;
 use crate::domain::display::EndpointState;
+use crate::domain::env_var::EnvVar;
 use crate::domain::kubernetes::{
     LABEL_APP, LABEL_DESKTOP, LABEL_DESKTOP_NAMESPACE, LABEL_DESKTOP_UID, LABEL_MANAGED_BY,
     LABEL_NETWORK, LABEL_TYPE, MANAGED_BY, TYPE_APPLICATION, label_value,
@@ -47,10 +48,14 @@ pub(super) fn check(ask: &Ask<'_>) -> Result<Fit, Blocker> {
     let quota_notes = quota::check(ask, namespace)?;
     let mut shared = volumes::of_pod(ask, pod, namespace)?;
     shared.dev_shm(container, pod);
+    let around = Surroundings::new(ask, container, pod, ENGINE, shared);
+    let env = env::of_container(ask, container, &command, pod, &around);
     let mut reasons = reasons(ask, container, &command);
-    reasons.extend(shared.notes.iter().cloned());
+    reasons.extend(around.notes.iter().cloned());
+    reasons.extend(env.notes);
     reasons.extend(quota_notes);
-    let work = Work::PodApplication(Box::new(work(ask, container, command, pod, shared)));
+    let work = work(ask, container, command, (pod, around), env.vars);
+    let work = Work::PodApplication(Box::new(work));
     Ok(Fit { work, reasons })
 }
 
@@ -115,8 +120,8 @@ fn work(
     ask: &Ask<'_>,
     container: &ContainerApp,
     command: Command,
-    pod: &OwnPod,
-    shared: Shared,
+    (pod, around): (&OwnPod, Surroundings),
+    env: Vec<EnvVar>,
 ) -> PodPlan {
     let policy = &ask.facts.policy;
     let namespace = namespace(ask, pod);
@@ -126,14 +131,13 @@ fn work(
     if let Some(architecture) = container.architecture.clone().filter(|_| elsewhere) {
         node_selector.entry(LABEL_ARCHITECTURE.into()).or_insert(architecture);
     }
-    let env = env::pod(ask, pod.ip.as_deref());
     PodPlan {
         namespace: namespace.to_owned(),
         owner: (namespace == pod.namespace).then_some(owner),
         labels: labels(ask, pod),
         annotations: ask.needs.annotations.clone(),
-        container: cluster::container(ask, container, command, env, shared.mounts),
-        volumes: shared.volumes,
+        container: cluster::container(ask, container, command, env, &around),
+        volumes: around.volumes,
         requests: ask.needs.requests.clone(),
         limits: ask.needs.limits.clone(),
         node_selector,

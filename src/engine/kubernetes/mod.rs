@@ -24,12 +24,15 @@ mod objects;
 mod own_pod;
 mod patches;
 mod pods;
+mod private_directory;
 mod processes;
 mod pull;
 mod refusal;
 mod rights;
 mod runs;
 mod status;
+#[cfg(test)]
+mod tests;
 mod waiting;
 mod watch;
 

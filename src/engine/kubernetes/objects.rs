@@ -73,7 +73,7 @@ pub struct Container {
     pub name: String,
     /// Image.
     pub image: String,
-    /// Environment; variables that refer to something have no value here.
+    /// Environment; of variables that refer to something only fields of the pod are known.
     pub env: Vec<EnvVar>,
     /// Ports.
     pub ports: Vec<Port>,
@@ -81,6 +81,8 @@ pub struct Container {
     pub volume_mounts: Vec<Mount>,
     /// What runs instead of the image's entry point.
     pub command: Vec<String>,
+    /// Resources as they are.
+    pub resources: serde_json::Value,
     /// `Always` makes an init container a sidecar.
     pub restart_policy: Option<String>,
 }
@@ -103,12 +105,30 @@ impl Container {
 
 /// A variable.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(default)]
+#[serde(default, rename_all = "camelCase")]
 pub struct EnvVar {
     /// Name.
     pub name: String,
     /// Value.
     pub value: Option<String>,
+    /// Where it comes from instead.
+    pub value_from: Option<ValueFrom>,
+}
+
+/// What a variable refers to.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct ValueFrom {
+    /// A field of the pod.
+    pub field_ref: Option<FieldRef>,
+}
+
+/// A field of the pod.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct FieldRef {
+    /// Such as `status.podIP`.
+    pub field_path: String,
 }
 
 /// A port.

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use deskd::domain::env_var::{EnvSource, EnvVar};
 use deskd::domain::kubernetes::{APP_CONTAINER, ObjectRef};
 use deskd::domain::plan::EngineKind;
 use deskd::domain::plan::facts::KubernetesFacts;
@@ -149,7 +150,8 @@ impl KubeEngine {
         let object = ObjectRef { namespace: namespace.clone(), pod: pod.clone(), container };
         let target_container = Some("deskd".to_owned());
         let container = container_plan();
-        let mut plan = EphemeralPlan { pod, namespace, target_container, container };
+        let mut plan =
+            EphemeralPlan { pod, namespace, target_container, prepare: vec![], container };
         change(&mut plan);
         let work = RemoteWork::Ephemeral(Box::new(plan));
         self.tell(Command::Launch { run: run.clone(), app, object: object.clone(), work });
@@ -302,7 +304,7 @@ fn container_plan() -> ContainerPlan {
         entry_point: false,
         program: None,
         arguments: vec![],
-        env: vec![("DISPLAY".into(), ":0".into())],
+        env: vec![EnvVar::new("DISPLAY", ":0", EnvSource::Display)],
         cwd: None,
         run_as: RunAs { uid: 4096, gid: 4096, groups: vec![] },
         mounts: vec![],

@@ -158,7 +158,10 @@ fn own_pod() -> OwnPod {
         volumes: volumes.map(|(name, volume)| (name.to_owned(), volume)).into(),
         ephemeral_used: 3,
         object_bytes: 40 << 10,
+        own_mounts: vec![mount("tmp", "/tmp")],
         withheld: vec![],
+        graphical: None,
+        labels: BTreeMap::new(),
         shares_processes: false,
         terminating: false,
     }

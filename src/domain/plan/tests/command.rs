@@ -9,6 +9,7 @@ use super::super::remote::ContainerPlan;
 use super::super::{UnplannableCode, Work};
 use super::case::{Case, said};
 use crate::domain::container_app::EntryPoint;
+use crate::domain::env_var::EnvVar;
 
 const ENTRY_POINT: &str = "/composer/appli-docker-entrypoint.sh";
 
@@ -33,7 +34,7 @@ fn container(case: &Case) -> ContainerPlan {
 
 fn variables(case: &Case) -> Vec<String> {
     let command = chosen(case);
-    command.variables.iter().map(|(name, value)| format!("{name}={value}")).collect()
+    command.variables.iter().map(|var| format!("{}={}", var.name, var.value)).collect()
 }
 
 #[test]
@@ -139,10 +140,9 @@ fn a_local_program_has_no_command_of_an_image() {
 }
 
 /// What a shell makes of `"${APP}" ${ARGS} "${APPARGS}"` (POSIX 2.6.5).
-fn expanded(variables: &[(&'static str, String)]) -> Vec<String> {
-    let value = |name: &str| {
-        variables.iter().find(|(known, _)| *known == name).map(|(_, value)| value.clone())
-    };
+fn expanded(variables: &[EnvVar]) -> Vec<String> {
+    let value =
+        |name: &str| variables.iter().find(|var| var.name == name).map(|var| var.value.clone());
     let args = value("ARGS").unwrap_or_default();
     let mut argv = vec![value("APP").unwrap()];
     argv.extend(args.split([' ', '\t', '\n']).filter(|word| !word.is_empty()).map(str::to_owned));

@@ -125,9 +125,14 @@ const ROOM: &[Row] = &[
     ),
     (
         "a volume with deskd's own files",
-        |c| c.pod.withheld = vec!["state".into()],
+        |c| {
+            c.pod.withheld = vec!["state".into(), "api".into()];
+            c.policy.volumes.push("state".into());
+        },
         Ok(EphemeralContainer),
-        &["does not get the volume `state`, which has deskd's own files"],
+        &[
+            "does not get the volume `state`: it has files that no application may read (deskd's own",
+        ],
     ),
     (
         "the pod has had too many",

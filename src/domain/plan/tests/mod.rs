@@ -3,6 +3,7 @@
 mod case;
 mod change;
 mod command;
+mod desktop;
 mod ephemeral;
 mod isolation;
 mod local;
@@ -61,6 +62,8 @@ pub(crate) fn facts() -> Facts {
         uid: 4096,
         architecture: "amd64",
         home: Some("/home/b".into()),
+        home_is_writable: true,
+        time_zone: None,
         program: facts::ProgramPresence::Unknown,
         headroom: facts::Headroom::default(),
         kubernetes: std::sync::Arc::default(),
@@ -115,8 +118,17 @@ fn a_plan_is_complete_and_says_why() {
     let Work::Local(local) = plan.work else { panic!("{:?}", plan.work) };
     assert_eq!(plan.engine, EngineKind::Local);
     assert_eq!(local.argv, ["xclock", "-update", "1"]);
-    let env: Vec<_> = local.env.iter().map(|(n, v)| format!("{n}={v}")).collect();
-    assert_eq!(env, ["A=2", "DISPLAY=:7", "HOME=/home/b", "XAUTHORITY=/run/deskd/Xauthority"]);
+    let env: Vec<_> =
+        local.env.iter().map(|var| format!("{}={} ({})", var.name, var.value, var.from)).collect();
+    assert_eq!(
+        env,
+        [
+            "A=2 (application)",
+            "DISPLAY=:7 (display)",
+            "HOME=/home/b (deskd's environment)",
+            "XAUTHORITY=/run/deskd/Xauthority (display)",
+        ]
+    );
     assert_eq!(local.program.cwd.as_deref(), Some("/home/b"));
     assert!(plan.reasons.iter().any(|r| r.contains("proved by pixels")));
     let rejected: Vec<_> = plan.rejected.iter().map(|r| r.engine).collect();
@@ -126,7 +138,7 @@ fn a_plan_is_complete_and_says_why() {
 #[test]
 fn local_programs_get_nothing_that_turns_shared_memory_off() {
     let plan = plan_of(&app("x"));
-    assert!(!plan.work.env().iter().any(|(name, _)| name.contains("MITSHM")));
+    assert!(!plan.work.env().iter().any(|var| var.name.contains("MITSHM")));
 }
 
 #[test]

@@ -4,7 +4,7 @@
 use proptest::prelude::*;
 
 use super::super::EngineKind::{EphemeralContainer, Local, PodApplication};
-use super::super::facts::{ApiState, ProgramPresence};
+use super::super::facts::{ApiState, Graphical, ProgramPresence};
 use super::super::{EngineKind, UnplannableCode};
 use super::case::{COOKIE, Case, each_engine_once, said};
 use crate::domain::container_app::{
@@ -119,6 +119,22 @@ fn desktop(case: &mut Case, dice: &mut Dice<'_>) {
         [None, Some("node"), Some("gone")][usize::from(dice.roll(3))].map(str::to_owned);
     if dice.bad() {
         case.quota("pods", "1", "1");
+    }
+    graphical(case, dice.roll(4));
+}
+
+/// The graphical container, and the cookie where it may be said a second time.
+fn graphical(case: &mut Case, roll: u8) {
+    let env = [("HOME", "/home/anna"), ("XAUTH_KEY", COOKIE), ("PULSE_SERVER", "unix:/run/p")];
+    let env = env.into_iter().take(usize::from(roll));
+    case.pod.graphical = (roll > 0).then(|| Graphical {
+        name: "screen".into(),
+        env: env.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+        mounts: case.pod.mounts.clone(),
+        ..Graphical::default()
+    });
+    if roll == 1 {
+        case.pod.labels.insert("xauthkey".into(), COOKIE.into());
     }
 }
 

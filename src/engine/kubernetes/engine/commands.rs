@@ -13,7 +13,8 @@ use crate::engine::kubernetes::patches::Launch;
 use crate::engine::kubernetes::runs::{Creation, Fate, Output, Run, app_of};
 use crate::engine::kubernetes::watch::Which;
 use crate::engine::kubernetes::{
-    Command, Event, LogMark, Observation, Refusal, RefusalCode, RemoteWork, manifest, pods, rights,
+    Command, Event, LogMark, Observation, Refusal, RefusalCode, RemoteWork, manifest, pods,
+    private_directory, rights,
 };
 use crate::keeper::wire::RunId;
 
@@ -54,7 +55,8 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
         new.program = container.program.clone().filter(|_| container.entry_point);
         self.runs.insert(run.clone(), new);
         match work {
-            RemoteWork::Ephemeral(plan) => {
+            RemoteWork::Ephemeral(mut plan) => {
+                private_directory::prepare(&mut plan);
                 let container = manifest::ephemeral_container(&run, &object, &plan);
                 let launch = Launch { run: run.clone(), container, cancel, may_exist: false };
                 if self.patches.try_send(launch).is_err() {
