@@ -136,6 +136,9 @@ pub struct OwnPod {
     /// Names of volumes with deskd's own files, which applications do not get.
     #[serde(default)]
     pub withheld: Vec<String>,
+    /// The pod's labels. Cookies are among them: they are never shown.
+    #[serde(skip)]
+    pub labels: BTreeMap<String, String>,
     /// The pod's volumes as in its spec, by name.
     #[schema(value_type = BTreeMap<String, Object>)]
     pub volumes: BTreeMap<String, serde_json::Value>,

@@ -39,6 +39,7 @@ pub fn facts(pod: &Pod, config: &EngineConfig, bytes: u64) -> OwnPod {
         containers: targets(pod).map(|container| container.name.clone()).collect(),
         mounts: mounts.collect(),
         withheld: withheld.iter().cloned().collect(),
+        labels: pod.metadata.labels.clone(),
         target_container: target,
         ephemeral_used: u32::try_from(pod.spec.ephemeral_containers.len()).unwrap_or(u32::MAX),
         object_bytes: bytes,
