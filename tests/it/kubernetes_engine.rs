@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use deskd::domain::origin::Origin;
 use deskd::domain::plan::EngineKind;
 use deskd::domain::plan::facts::ApiState;
 use deskd::domain::task::{Exit, StopStepKind};
@@ -421,7 +422,8 @@ fn a_new_daemon_finds_everything_and_what_vanished_is_gone() {
     let engine = EngineKind::PodApplication;
     let (log, stopping) = (LogMark::default(), false);
     let object = objects[0].clone();
-    second.tell(Command::Adopt { run: pod.clone(), object, engine, log, stopping });
+    let (app, origin) = ("game".parse().unwrap(), Origin::Deskd);
+    second.tell(Command::Adopt { run: pod.clone(), app, origin, object, engine, log, stopping });
 
     namespace.kubectl(&["delete", "pod", &objects[1].pod]);
     second.until("it is gone", |event| match event {

@@ -71,6 +71,10 @@ pub struct Container {
     pub name: String,
     /// Image.
     pub image: String,
+    /// argv, instead of the image's entry point.
+    pub command: Vec<String>,
+    /// Behind it.
+    pub args: Vec<String>,
     /// Environment; variables that refer to something have no value here.
     pub env: Vec<EnvVar>,
     /// Ports.
@@ -79,6 +83,8 @@ pub struct Container {
     pub volume_mounts: Vec<Mount>,
     /// `Always` makes an init container a sidecar.
     pub restart_policy: Option<String>,
+    /// The container whose PID namespace an ephemeral one joins.
+    pub target_container_name: Option<String>,
 }
 
 impl Container {

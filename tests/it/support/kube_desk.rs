@@ -27,6 +27,16 @@ impl<'a> KubeDesk<'a> {
         Self::start_with_apps(plane, config, display, None)
     }
 
+    /// The same, with these labels of the desktop's pod, and these edits of the admission policies.
+    pub(crate) fn start_labelled(
+        plane: &'a ControlPlane,
+        display: Option<&Xvnc>,
+        labels: &Value,
+        edits: &[(&str, &str)],
+    ) -> Self {
+        Self::start_in(plane, "", display, None, labels, edits)
+    }
+
     /// The same, with application pods in this namespace.
     pub(crate) fn start_with_apps(
         plane: &'a ControlPlane,
@@ -34,10 +44,21 @@ impl<'a> KubeDesk<'a> {
         display: Option<&Xvnc>,
         apps: Option<&str>,
     ) -> Self {
+        Self::start_in(plane, config, display, apps, &json!({}), &[])
+    }
+
+    fn start_in(
+        plane: &'a ControlPlane,
+        config: &str,
+        display: Option<&Xvnc>,
+        apps: Option<&str>,
+        labels: &Value,
+        edits: &[(&str, &str)],
+    ) -> Self {
         let namespace = plane.namespace("desk");
         let apps = apps.unwrap_or(&namespace.name);
-        let rights = Rights::install(plane, &namespace.name, apps, &[]);
-        let uid = make_pod(&namespace);
+        let rights = Rights::install(plane, &namespace.name, apps, edits);
+        let uid = make_pod(&namespace, labels);
         let kubeconfig = plane.kubeconfig_for_service_account(&namespace.name, "deskd", Some(POD));
         readable(&kubeconfig);
         let env = [
@@ -83,6 +104,19 @@ impl<'a> KubeDesk<'a> {
     pub(crate) fn ephemeral(&self) -> Vec<Value> {
         let pod = self.namespace.kubectl_json(&["get", "pod", POD]);
         pod["spec"]["ephemeralContainers"].as_array().cloned().unwrap_or_default()
+    }
+
+    /// Adds an ephemeral container as another client of the API server.
+    pub(crate) fn add_ephemeral(&self, plane: &ControlPlane, containers: &[Value]) {
+        let mut pod = self.namespace.kubectl_json(&["get", "pod", POD]);
+        let mut all = self.ephemeral();
+        all.extend_from_slice(containers);
+        pod["spec"]["ephemeralContainers"] = json!(all);
+        let path =
+            format!("/api/v1/namespaces/{}/pods/{POD}/ephemeralcontainers", self.namespace.name);
+        let arguments = ["replace", "--raw", &path, "--filename", "-"];
+        let admin = plane.admin_kubeconfig();
+        plane.kubectl_input(&admin, &arguments, &pod.to_string()).expect("it is added");
     }
 
     /// The application pods.
@@ -134,9 +168,9 @@ pub(crate) fn document_of(image: &str, name: &str, engine: Option<&str>, more: &
     }])
 }
 
-fn make_pod(namespace: &Namespace<'_>) -> String {
+fn make_pod(namespace: &Namespace<'_>, labels: &Value) -> String {
     namespace.apply(&json!({
-        "apiVersion": "v1", "kind": "Pod", "metadata": { "name": POD },
+        "apiVersion": "v1", "kind": "Pod", "metadata": { "name": POD, "labels": labels },
         "spec": {
             "serviceAccountName": "deskd",
             "automountServiceAccountToken": false,
