@@ -190,6 +190,16 @@ impl Task {
         task
     }
 
+    /// Who started it, if it was not deskd: for tables.
+    #[must_use]
+    pub fn mark(&self) -> Option<String> {
+        match (self.origin, &self.maker) {
+            (Origin::Deskd, _) => None,
+            (Origin::Other, Some(maker)) => Some(format!("started by {maker}")),
+            (Origin::Other, None) => Some("not started by deskd".to_owned()),
+        }
+    }
+
     /// One that others started; its application is what [`Found`] tells.
     #[must_use]
     pub fn of_others(
@@ -265,6 +275,7 @@ mod tests {
         assert_eq!((task.origin, task.maker.as_deref()), (Origin::Other, Some("abcdesktop")));
         assert_eq!(task.no_stop.map(|why| why.code), Some(NoStopCode::ProcessesUnseen));
         assert_eq!((task.runs, task.state), (1, TaskState::Starting));
+        assert_eq!(task.mark().as_deref(), Some("started by abcdesktop"));
     }
 
     #[test]

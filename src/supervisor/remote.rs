@@ -199,6 +199,12 @@ impl Driver {
         what: &Observation,
         stranger: Option<Box<Stranger>>,
     ) -> bool {
+        if stranger.is_some()
+            && let Some(present) = self.remote.present.get_mut(&(engine, Origin::Other))
+        {
+            // It came after the list that is still to be compared with what is on record.
+            present.insert(run.clone());
+        }
         match (self.table.get(&run.task), stranger) {
             // One of deskd's may be called like an object of others.
             (Some(entry), stranger) => {
