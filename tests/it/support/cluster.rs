@@ -23,8 +23,7 @@ use super::{proc, wait};
 /// Longest wait for something in the cluster: images are there, but a busy machine starts slowly.
 const CLUSTER_PATIENCE: Duration = Duration::from_mins(1);
 /// Of what `tests/setup/packages cluster` installs.
-const PROGRAMS: [&str; 11] = [
-    "containerd",
+const PROGRAMS: [&str; 10] = [
     "runc",
     "openssl",
     "jq",
@@ -339,7 +338,7 @@ pub(crate) fn available() -> bool {
     if !Path::new("/usr/lib/cni/bridge").exists() {
         missing.push("containernetworking-plugins");
     }
-    if super::control_plane::programs().is_err() {
+    if super::control_plane::Version::V1_36.programs().is_err() {
         missing.push("the programs of tests/cluster/build");
     }
     super::needs::met(&PROGRAMS, &missing)
