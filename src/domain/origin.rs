@@ -273,7 +273,7 @@ mod tests {
             ObjectRef { namespace: "d".into(), pod: "p".into(), container: found.name.clone() };
         let task = Task::of_others(&found, None, EngineKind::EphemeralContainer, object, 5);
         assert_eq!((task.origin, task.maker.as_deref()), (Origin::Other, Some("abcdesktop")));
-        assert_eq!(task.no_stop.map(|why| why.code), Some(NoStopCode::ProcessesUnseen));
+        assert_eq!(task.no_stop.as_ref().map(|why| why.code), Some(NoStopCode::ProcessesUnseen));
         assert_eq!((task.runs, task.state), (1, TaskState::Starting));
         assert_eq!(task.mark().as_deref(), Some("started by abcdesktop"));
     }

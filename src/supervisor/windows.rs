@@ -209,3 +209,15 @@ fn has_class(app: &App, window: &Window) -> bool {
     let name = program.first().and_then(|path| path.rsplit('/').next());
     name.is_some_and(|name| !name.is_empty() && name == window.instance)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::host_name;
+
+    #[test]
+    fn a_long_pod_name_is_a_host_name_as_kubelet_cuts_it() {
+        assert_eq!(host_name("balloon-app-2048-1a2b3"), "balloon-app-2048-1a2b3");
+        let name = format!("{}-app-{}", "a".repeat(58), "b".repeat(20));
+        assert_eq!(host_name(&name), format!("{}-app", "a".repeat(58)));
+    }
+}

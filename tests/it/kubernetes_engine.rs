@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use deskd::domain::id::AppId;
 use deskd::domain::origin::Origin;
 use deskd::domain::plan::EngineKind;
 use deskd::domain::plan::facts::ApiState;
@@ -33,6 +34,11 @@ fn app_state(state: &Value) -> Value {
 
 fn is_running(what: &Observation) -> bool {
     matches!(what, Observation::Running { .. })
+}
+
+/// Of which app the pods are.
+fn pod_app() -> AppId {
+    AppId::like("game")
 }
 
 /// What the containers of a pod are called.
@@ -416,7 +422,7 @@ pub(crate) fn adopt(plane: &'static ControlPlane) {
     let engine = EngineKind::PodApplication;
     let (log, stopping) = (LogMark::default(), false);
     let object = objects[0].clone();
-    let (app, origin) = ("game".parse().unwrap(), Origin::Deskd);
+    let (app, origin) = (pod_app(), Origin::Deskd);
     second.tell(Command::Adopt { run: pod.clone(), app, origin, object, engine, log, stopping });
 
     namespace.kubectl(&["delete", "pod", &objects[1].pod]);

@@ -291,8 +291,9 @@ fn the_panel_says_whose_it_is_and_why_it_cannot_be_stopped() {
     browser.until(&format!(
         "return document.querySelector('{row} .state')?.textContent === 'Running'"
     ));
-    let mark =
-        browser.until(&format!("return document.querySelector('{row} .origin').textContent"));
+    let mark = browser.until(&format!(
+        "return document.querySelector('{row} .words small:last-child').textContent"
+    ));
     assert_eq!(mark, "started by abcdesktop");
     let stop = format!("{row} [data-act=stop]");
     browser

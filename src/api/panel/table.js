@@ -49,7 +49,7 @@ export class Table {
       iconBox: h("span", { class: "icon-box" }),
       name: h("b"),
       id: h("small", { class: "muted" }),
-      origin: h("small", { class: "chip origin" }),
+      origin: h("small", { class: "muted" }),
       engine: h("span", { class: "chip" }),
       state: h("span", { class: "state" }),
       window: cell("number"),
@@ -93,6 +93,7 @@ export class Table {
     const mark = origin(task);
     setText(row.origin, mark ?? "");
     row.origin.hidden = mark === null;
+    setAttribute(row.box, "data-origin", mark === null ? null : task.origin);
     setText(row.engine, ENGINES[task.engine] ?? task.engine);
     setAttribute(row.engine, "title", task.reasons.join("\n"));
     setText(row.state, stateWord(task));

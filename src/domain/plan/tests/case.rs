@@ -159,6 +159,7 @@ fn own_pod() -> OwnPod {
         ephemeral_used: 3,
         object_bytes: 40 << 10,
         withheld: vec![],
+        labels: BTreeMap::new(),
         shares_processes: false,
         terminating: false,
     }

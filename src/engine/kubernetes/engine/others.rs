@@ -11,9 +11,9 @@ use crate::domain::origin::{Found, NoStopCode, ONLY_RUN, Origin};
 use crate::domain::plan::EngineKind;
 use crate::engine::kubernetes::objects::{Container, Pod};
 use crate::engine::kubernetes::runs::{Creation, Run};
-use crate::engine::kubernetes::status;
 use crate::engine::kubernetes::watch::{Watch, Which};
 use crate::engine::kubernetes::{Event, Stranger, pods};
+use crate::engine::kubernetes::{own_pod, processes, status};
 use crate::keeper::wire::RunId;
 
 /// Containers and pods of others that are followed, the first that were seen; of the entries in the
@@ -36,6 +36,23 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
             };
             let seen = status::look(pod, &container.name, true, now_ms());
             self.see(&run, seen);
+            self.look_for_its_process(&run, pod, container);
+        }
+    }
+
+    /// Where deskd sees the processes of a container that runs, it can be stopped, and its windows
+    /// are known.
+    fn look_for_its_process(&mut self, run: &RunId, pod: &Pod, container: &Container) {
+        let Some(known) = self.runs.get(run) else { return };
+        let wanted = known.pid.is_none() && known.ran() && !known.is_over() && !known.forgotten;
+        if !wanted || !own_pod::sees_processes_of(pod, container, &self.config) {
+            return;
+        }
+        let statuses = &pod.status.ephemeral_container_statuses;
+        let status = statuses.iter().find(|status| status.name == container.name);
+        if let Some(pid) = status.and_then(|it| processes::first_of_container(&it.container_id)) {
+            self.process_seen(run, pid);
+            self.find_out_stoppable(run);
         }
     }
 
@@ -170,7 +187,10 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
                     let _ = inputs.send(Input::Stoppable(run, no_stop)).await;
                 });
             }
-            _ => self.stoppable(run.clone(), Some(NoStopCode::ProcessesUnseen)),
+            _ => {
+                let unseen = known.pid.is_none().then_some(NoStopCode::ProcessesUnseen);
+                self.stoppable(run.clone(), unseen);
+            }
         }
     }
 

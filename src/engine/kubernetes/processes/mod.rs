@@ -6,6 +6,7 @@
 //! All processes of a container share its cgroup, whatever they did to their environment and
 //! parents.
 
+mod cgroup;
 mod members;
 mod stop;
 
@@ -15,6 +16,7 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
+pub use cgroup::first_of_container;
 pub use members::of_container as members_of;
 pub use stop::StopWork;
 
