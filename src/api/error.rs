@@ -186,6 +186,7 @@ impl ApiError {
             Self::Launch(error) | Self::Remedy(RemedyError::Launch(error)) => launch_status(error),
             Self::Remedy(RemedyError::None { .. }) => (S::CONFLICT, "no_remedy"),
             Self::Remedy(RemedyError::Ending) => (S::SERVICE_UNAVAILABLE, "shutting_down"),
+            Self::Stop(StopError::NotPossible { .. }) => (S::CONFLICT, "cannot_stop"),
             Self::Stop(StopError::KeeperAway) => (S::SERVICE_UNAVAILABLE, "keeper_away"),
             Self::Remove(RemoveError::NotEnded(_)) => (S::CONFLICT, "not_ended"),
             Self::Log { kind: LogErrorKind::None, .. } => (S::NOT_FOUND, "no_log"),

@@ -168,6 +168,7 @@ pub struct Stop {
     responses((status = 202, description = "It is being stopped", body = Task),
               (status = 200, description = "It had ended", body = Task),
               (status = 404, description = "Unknown", body = ErrorBody),
+              (status = 409, description = "`cannot_stop`: others started it, and deskd has no way to stop it", body = ErrorBody),
               (status = 503, description = "`keeper_away`", body = ErrorBody)))]
 pub async fn stop(
     State(state): State<ApiState>,

@@ -261,6 +261,7 @@ impl ClientError {
             Self::Refused { body, .. } => match body.code.as_str() {
                 "unknown_app" => "`deskd app list` shows what there is",
                 "unknown_task" => "`deskd task list` shows what there is",
+                "cannot_stop" => "`deskd task show TASK` says who started it",
                 "not_ended" => "stop it first: `deskd task stop TASK`",
                 "app_from_config" => "change the configuration file and restart deskd",
                 "display_unavailable" => "`deskd probe` shows what is wrong with the display",

@@ -35,8 +35,13 @@ fn window(task: &Task) -> String {
     task.first_window_ms.map_or_else(|| "-".into(), |ms| format!("{ms} ms"))
 }
 
-/// How it ended or what it waits for, in a few words.
+/// Who started it, if it was not deskd, and how it ended or what it waits for, in a few words.
 fn remark(task: &Task, now_ms: i64) -> String {
+    let parts = [task.mark().unwrap_or_default(), ending(task, now_ms)];
+    parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("; ")
+}
+
+fn ending(task: &Task, now_ms: i64) -> String {
     match (task.state, &task.exit) {
         (TaskState::Planned, _) => match task.next_run_at {
             Some(at) => {
@@ -88,6 +93,8 @@ pub fn task(task: &Task, now_ms: i64, out: &mut Out) -> Result<(), Failure> {
     out.fields(&[
         ("task", task.id.to_string()),
         ("application", format!("{} ({})", task.display_name, task.app)),
+        ("origin", task.mark().unwrap_or_default()),
+        ("no stop", task.no_stop.as_ref().map(|why| why.sentence.clone()).unwrap_or_default()),
         ("state", task.state.as_str().to_owned()),
         ("ended by", task.exit.as_ref().map(Exit::sentence).unwrap_or_default()),
         ("cause", task.cause.clone().unwrap_or_default()),

@@ -89,6 +89,19 @@ id!(
     TaskId
 );
 
+impl AppId {
+    /// The id that is nearest to a text: its letters in lower case and its digits, `-` for the rest.
+    #[must_use]
+    pub fn like(text: &str) -> Self {
+        let legal = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
+        let text: String = text.chars().map(legal).take(ID_BYTES_MAX).collect();
+        match text.trim_matches('-') {
+            "" => Self("app".into()),
+            text => Self(text.into()),
+        }
+    }
+}
+
 impl TaskId {
     /// The task id for `app` with the low 20 bits of `unique` as its suffix.
     #[must_use]
@@ -118,6 +131,13 @@ mod tests {
             let app: AppId = app.parse().unwrap();
             let id = TaskId::new(&app, n);
             prop_assert!(id.as_str().parse::<TaskId>().is_ok());
+        }
+
+        #[test]
+        fn every_text_has_an_id_like_it_and_an_id_is_its_own(text in ".{0,90}", id in "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?") {
+            prop_assert!(AppId::like(&text).as_str().parse::<AppId>().is_ok());
+            let like = AppId::like(&id);
+            prop_assert_eq!(like.as_str(), &id);
         }
     }
 }

@@ -31,6 +31,15 @@ pub const TYPE_APPLICATION: &str = "pod_application";
 pub const TYPE_PULL: &str = "pod_application_pull";
 /// Label without which abcdesktop's network policy cuts application pods off X11; value `true`.
 pub const LABEL_NETWORK: &str = "netpol/ocapplication";
+/// Labels by which abcdesktop's control plane (pyos) knows whose pod it is: it lists application pods
+/// by [`LABEL_USER`], [`LABEL_PROVIDER`] and [`LABEL_TYPE`], and deletes them by these at logout. The
+/// desktop's pod has all four; application pods carry the same.
+pub const ACCESS_LABELS: [&str; 4] =
+    ["access_provider", "access_providertype", LABEL_USER, "access_username"];
+/// Label: the user, in abcdesktop's words.
+pub const LABEL_USER: &str = "access_userid";
+/// Label: who vouched for the user.
+pub const LABEL_PROVIDER: &str = "access_provider";
 /// Longest value of a label, in bytes.
 pub const LABEL_VALUE_BYTES_MAX: usize = 63;
 /// Names the task in the environment of each of its processes, in whatever engine.
@@ -55,20 +64,20 @@ pub struct ObjectRef {
 /// Name of the application's container in an application pod.
 pub const APP_CONTAINER: &str = "app";
 
-/// `<desktop>-app-<app>-<5 hex>`, a DNS-1123 label.
+/// `<owner>-app-<app>-<5 hex>`, a DNS-1123 label. The owner is abcdesktop's user, else the desktop.
 #[must_use]
-pub fn pod_name(desktop: &str, app: &AppId, task: &TaskId, run: u32) -> String {
-    named(&format!("{desktop}-app-{}", app.as_str()), task, run)
+pub fn pod_name(owner: &str, app: &AppId, task: &TaskId, run: u32) -> String {
+    named(&format!("{owner}-app-{}", app.as_str()), task, run)
 }
 
-/// `<display name>-<app>-<5 hex>`, a DNS-1123 label; never reused, since runs are counted and task
-/// ids are not given twice.
+/// `<owner>-<app>-<5 hex>`, a DNS-1123 label; never reused, since runs are counted and task ids are
+/// not given twice. The owner is abcdesktop's user, else the application's display name.
 #[must_use]
-pub fn container_name(display_name: &str, app: &AppId, task: &TaskId, run: u32) -> String {
-    let stem = if display_name.eq_ignore_ascii_case(app.as_str()) {
+pub fn container_name(owner: &str, app: &AppId, task: &TaskId, run: u32) -> String {
+    let stem = if owner.eq_ignore_ascii_case(app.as_str()) {
         app.as_str().to_owned()
     } else {
-        format!("{display_name}-{}", app.as_str())
+        format!("{owner}-{}", app.as_str())
     };
     named(&stem, task, run)
 }
@@ -133,7 +142,7 @@ pub fn label_value(text: &str) -> String {
 }
 
 /// FNV-1a, 32 bits: stable over versions, which `std`'s hashers are not.
-fn fnv1a(parts: &[&str]) -> u32 {
+pub(super) fn fnv1a(parts: &[&str]) -> u32 {
     let bytes = parts.iter().flat_map(|part| part.bytes().chain([0]));
     bytes.fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
 }
@@ -153,6 +162,8 @@ mod tests {
         assert_eq!(pod_name("anna-desktop", &app, &task, 1), "anna-desktop-app-2048-ubuntu-0a1b2");
         assert_eq!(container_name("2048 Qt", &app, &task, 1), "2048-qt-2048-ubuntu-0a1b2");
         assert_eq!(container_name("2048-Ubuntu", &app, &task, 1), "2048-ubuntu-0a1b2");
+        assert_eq!(pod_name("balloon", &app, &task, 1), "balloon-app-2048-ubuntu-0a1b2");
+        assert_eq!(container_name("balloon", &app, &task, 1), "balloon-2048-ubuntu-0a1b2");
         assert!(pull_pod_name("registry:5000/a/b:1.2", None).starts_with("pull-b-1-2-"));
     }
 

@@ -7,12 +7,16 @@ use super::app::App;
 use super::diagnosis::Applied;
 use super::id::{AppId, TaskId};
 use super::kubernetes::ObjectRef;
+use super::origin::Origin;
 use super::plan::{ContainerPlan, EngineKind, Plan};
 use super::restart::{Backoff, RestartPolicy};
 use super::task::{
     Exit, HISTORY_ENTRIES_MAX, HistoryEntry, Rusage, StopStep, Task, TaskEvent, TaskState, UnixMs,
 };
 
+/// What kubelet says about a start is whole seconds: one that was seen from the beginning may seem to
+/// be so much older. Of one that is older deskd did not see the first window.
+const STARTED_MS_COARSE: UnixMs = 1_000;
 /// Beginning of the cause of an end that nobody explained yet.
 pub const BY_ITSELF: &str = "ended by itself";
 
@@ -38,7 +42,7 @@ impl Task {
         self.program = container.map(ContainerPlan::program_words).unwrap_or_default();
     }
 
-    fn planned(
+    pub(super) fn planned(
         id: TaskId,
         app: AppId,
         display_name: String,
@@ -49,6 +53,9 @@ impl Task {
             id,
             app,
             display_name,
+            origin: Origin::Deskd,
+            maker: None,
+            no_stop: None,
             engine,
             reasons: Vec::new(),
             rejected: Vec::new(),
@@ -83,26 +90,6 @@ impl Task {
             stop_asked: false,
             leftovers: false,
         }
-    }
-
-    /// A task whose record was lost, as its object tells it: being started, until it is seen how
-    /// far it is.
-    #[must_use]
-    pub fn found(
-        id: TaskId,
-        app: AppId,
-        display_name: String,
-        engine: EngineKind,
-        object: ObjectRef,
-        run: u32,
-        now: UnixMs,
-    ) -> Self {
-        let mut task = Self::planned(id, app, display_name, engine, now);
-        task.reasons = vec!["it was found in the cluster; its record was lost".to_owned()];
-        task.runs = run;
-        task.object = Some(object);
-        task.enter(TaskState::Starting, now, "found in the cluster".to_owned());
-        task
     }
 
     /// Applies one event; whether anything changed.
@@ -254,6 +241,7 @@ impl Task {
         self.windows += 1;
         if self.first_window_ms.is_none()
             && let Some(start) = self.asked_at.or(self.started_at)
+            && start >= self.created_at - STARTED_MS_COARSE
         {
             let ms = u64::try_from(now - start).unwrap_or(0);
             self.first_window_ms = Some(ms);
@@ -350,7 +338,7 @@ impl Task {
         true
     }
 
-    fn enter(&mut self, state: TaskState, at: UnixMs, what: String) {
+    pub(super) fn enter(&mut self, state: TaskState, at: UnixMs, what: String) {
         self.state = state;
         self.note(at, what);
     }

@@ -14,6 +14,7 @@ pub mod health;
 pub mod id;
 pub mod kubernetes;
 pub mod lifecycle;
+pub mod origin;
 pub mod plan;
 pub mod policy;
 pub mod pull;

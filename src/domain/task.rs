@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use super::diagnosis::{Applied, Diagnosis};
 use super::id::{AppId, TaskId};
 use super::kubernetes::ObjectRef;
+use super::origin::{NoStop, Origin};
 use super::plan::{EngineKind, Plan, Rejected};
 use super::restart::{Backoff, RestartPolicy};
 
@@ -164,6 +165,15 @@ pub struct Task {
     pub app: AppId,
     /// For people.
     pub display_name: String,
+    /// Who started it: deskd, or somebody else.
+    #[serde(default)]
+    pub origin: Origin,
+    /// Who that was, where it can be told (`abcdesktop`); absent for deskd's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub maker: Option<String>,
+    /// Why it cannot be stopped here; absent: it can.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub no_stop: Option<NoStop>,
     /// Where it runs.
     pub engine: EngineKind,
     /// Why there, in sentences.

@@ -174,6 +174,7 @@ impl Driver {
     fn apps_changed(&mut self) {
         self.table.generation += 1;
         self.apps_generation = self.table.generation;
+        self.name_others();
     }
 }
 

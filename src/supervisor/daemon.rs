@@ -12,6 +12,7 @@ use super::driver::{Driver, Parts, now_ms};
 use super::handle::Handle;
 use super::input::{INPUTS_MAX, Input};
 use super::journal::Journal;
+use super::others::Others;
 use super::remote::Remote;
 use super::settings::Settings;
 use super::table::Table;
@@ -66,6 +67,7 @@ pub async fn start(settings: Settings) -> Result<Supervisor, StartError> {
     let calls = commands.calls().clone();
     let (driver, snapshots) = Driver::new(Parts {
         remote: Remote::new(commands),
+        others: Others::new(remembered.hidden),
         apps: Apps::new(&settings.apps, remembered.apps),
         settings,
         engine,

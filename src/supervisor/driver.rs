@@ -15,6 +15,7 @@ use super::health::Health;
 use super::input::{Input, Reply};
 use super::journal::Journal;
 use super::keeper_events::Adoption;
+use super::others::Others;
 use super::pulls::Pulls;
 use super::remote::Remote;
 use super::settings::Settings;
@@ -45,6 +46,7 @@ pub(super) struct Driver {
     pub(super) apps_generation: u64,
     pub(super) journal: Journal,
     pub(super) remote: Remote,
+    pub(super) others: Others,
     pub(super) pulls: Pulls,
     pub(super) display: DisplayStatus,
     pub(super) windows: Windows,
@@ -84,6 +86,7 @@ pub(super) struct Parts {
     pub(super) own_inputs: mpsc::Sender<Input>,
     pub(super) journal: Journal,
     pub(super) remote: Remote,
+    pub(super) others: Others,
     pub(super) table: Table,
     pub(super) apps: Apps,
     pub(super) keeper_started_at: Option<UnixMs>,
@@ -126,6 +129,7 @@ impl Driver {
             apps_generation: 1,
             journal,
             remote: parts.remote,
+            others: parts.others,
             pulls: Pulls::default(),
             display,
             windows: Windows::default(),
@@ -238,7 +242,9 @@ impl Driver {
         }
         self.journal.flush();
         if self.journal.wants_rewrite() {
-            self.journal.rewrite(self.keeper_started_at, self.table.iter(), self.apps.added());
+            let hidden = self.others.hidden().iter();
+            let (tasks, apps) = (self.table.iter(), self.apps.added());
+            self.journal.rewrite(self.keeper_started_at, tasks, apps, hidden);
         }
         self.send_effects();
         self.note_oom_kills();

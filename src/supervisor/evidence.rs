@@ -7,6 +7,7 @@ use super::table::Entry;
 use crate::domain::diagnosis::Evidence;
 use crate::domain::diagnosis::evidence::{DisplayEvidence, LOG_END_BYTES_MAX, LOG_START_BYTES_MAX};
 use crate::domain::id::TaskId;
+use crate::domain::origin::Origin;
 use crate::domain::plan::EngineKind;
 use crate::domain::plan::facts::ApiState;
 use crate::domain::task::{StopStepKind, Task, TaskState};
@@ -22,6 +23,13 @@ impl Driver {
     /// Whether a window of it is expected.
     pub(super) fn draws(&self, task: &Task) -> bool {
         self.apps.get(&task.app).is_some_and(|app| app.needs_display)
+    }
+
+    /// Whether a window of it was seen; nothing when none has to be. Not all windows of what others
+    /// started can be attributed, so having seen none proves nothing.
+    fn had_window(&self, task: &Task) -> Option<bool> {
+        let had = task.first_window_ms.is_some();
+        (self.draws(task) && (had || task.origin == Origin::Deskd)).then_some(had)
     }
 
     /// Everything that is known about a task but its output.
@@ -47,7 +55,7 @@ impl Driver {
             stopped_by: notes.stopped_by.clone().filter(|_| task.stop_asked),
             killed_by_deskd: kills(StopStepKind::Kill),
             ran_ms: ran.and_then(|ms| u64::try_from(ms).ok()),
-            had_window: self.draws(task).then_some(task.first_window_ms.is_some()),
+            had_window: self.had_window(task),
             rusage: task.rusage.filter(|_| local).map(Into::into),
             env,
             display: DisplayEvidence {

@@ -7,6 +7,7 @@ use super::handle::LaunchError;
 use super::table::Entry;
 use crate::domain::app::App;
 use crate::domain::id::{AppId, TaskId};
+use crate::domain::origin::Origin;
 use crate::domain::plan::facts::{Change, Facts, Headroom, ProgramPresence};
 use crate::domain::plan::{EngineKind, LaunchSpec, Plan, plan};
 use crate::domain::task::TaskState;
@@ -41,7 +42,9 @@ impl Driver {
         let app = self.apps.get(app).ok_or_else(|| LaunchError::UnknownApp(app.clone()))?;
         let others =
             |entry: &&Entry| entry.task.state != TaskState::Ended && Some(&entry.task.id) != task;
-        let remote = |entry: &&Entry| entry.task.engine != EngineKind::Local;
+        let remote = |entry: &&Entry| {
+            entry.task.engine != EngineKind::Local && entry.task.origin == Origin::Deskd
+        };
         let remote = self.table.iter().filter(others).filter(remote).count();
         let unique_keys = self.table.iter().filter(others).filter_map(|entry| self.key_of(entry));
         let facts = Facts {

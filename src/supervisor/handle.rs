@@ -103,6 +103,14 @@ pub enum StopAdmission {
 /// Why nothing was stopped.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum StopError {
+    /// Others started it, and deskd has no way to stop it.
+    #[error("task `{task}` cannot be stopped here: {why}")]
+    NotPossible {
+        /// Which.
+        task: TaskId,
+        /// One sentence.
+        why: String,
+    },
     /// No such task.
     #[error("there is no task `{0}`")]
     UnknownTask(TaskId),

@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use super::table::Entry;
 use crate::domain::app::App;
 use crate::domain::id::{AppId, TaskId};
+use crate::domain::plan::EngineKind;
 
 /// The file is rewritten when it has grown by this and by what it had after the last rewrite: the
 /// work of rewriting stays in proportion to what was written, however much is live.
@@ -31,6 +32,10 @@ enum Line<'a> {
     Removed(TaskId),
     App(Box<std::borrow::Cow<'a, App>>),
     AppRemoved(AppId),
+    /// A task of others that somebody removed: not to be shown again.
+    Hidden(TaskId, EngineKind),
+    /// And whose object is gone.
+    Shown(TaskId),
     /// The keeper the lines after this one belong to, by its start time.
     Keeper(i64),
 }
@@ -44,6 +49,8 @@ pub struct Remembered {
     pub apps: Vec<App>,
     /// Start time of the keeper that was connected last.
     pub keeper: Option<i64>,
+    /// Tasks of others that are not shown again.
+    pub hidden: BTreeMap<TaskId, EngineKind>,
 }
 
 /// The open journal.
@@ -110,6 +117,16 @@ impl Journal {
         self.push(&Line::AppRemoved(id.clone()));
     }
 
+    /// Records that a task of others is not to be shown again.
+    pub fn hidden(&mut self, id: &TaskId, engine: EngineKind) {
+        self.push(&Line::Hidden(id.clone(), engine));
+    }
+
+    /// Records that its object is gone.
+    pub fn shown(&mut self, id: &TaskId) {
+        self.push(&Line::Shown(id.clone()));
+    }
+
     /// Records which keeper is connected.
     pub fn keeper(&mut self, started_at: i64) {
         self.push(&Line::Keeper(started_at));
@@ -147,12 +164,14 @@ impl Journal {
         keeper: Option<i64>,
         tasks: impl Iterator<Item = &'a Entry>,
         apps: impl Iterator<Item = &'a App>,
+        hidden: impl Iterator<Item = (&'a TaskId, &'a EngineKind)>,
     ) {
         self.flush();
         let lines = keeper
             .map(Line::Keeper)
             .into_iter()
             .chain(apps.map(|app| Line::App(Box::new(std::borrow::Cow::Borrowed(app)))))
+            .chain(hidden.map(|(id, engine)| Line::Hidden(id.clone(), *engine)))
             .chain(tasks.map(|entry| Line::Task(Box::new(std::borrow::Cow::Borrowed(entry)))));
         match self.replace(lines) {
             Ok((file, bytes)) => {
@@ -205,7 +224,7 @@ fn replay(text: &[u8]) -> Remembered {
     let mut order = 0u64;
     let mut tasks: BTreeMap<TaskId, (u64, Entry)> = BTreeMap::new();
     let mut apps: BTreeMap<AppId, App> = BTreeMap::new();
-    let mut keeper = None;
+    let (mut keeper, mut hidden) = (None, BTreeMap::new());
     for line in text.split(|&byte| byte == b'\n') {
         match serde_json::from_slice::<Line<'_>>(line) {
             Ok(Line::Task(entry)) => {
@@ -222,6 +241,8 @@ fn replay(text: &[u8]) -> Remembered {
             Ok(Line::AppRemoved(id)) => {
                 apps.remove(&id);
             }
+            Ok(Line::Hidden(id, engine)) => drop(hidden.insert(id, engine)),
+            Ok(Line::Shown(id)) => drop(hidden.remove(&id)),
             Ok(Line::Keeper(started_at)) => keeper = Some(started_at),
             Err(_) => {}
         }
@@ -232,6 +253,7 @@ fn replay(text: &[u8]) -> Remembered {
         tasks: tasks.into_iter().map(|(_, entry)| entry).collect(),
         apps: apps.into_values().collect(),
         keeper,
+        hidden,
     }
 }
 
@@ -255,6 +277,7 @@ mod tests {
             key: Some(format!("k{number}")),
             env: vec![],
             notes: crate::supervisor::notes::RunNotes::default(),
+            found: None,
         }
     }
 
@@ -274,13 +297,20 @@ mod tests {
         }
         journal.removed(&entry(2, 0).task.id);
         journal.app(&app("added"));
+        let (kept, back) = (entry(7, 0).task.id.clone(), entry(8, 0).task.id.clone());
+        journal.hidden(&kept, EngineKind::PodApplication);
+        journal.hidden(&back, EngineKind::PodApplication);
+        journal.shown(&back);
         journal.flush();
         assert_eq!(journal.trouble(), None);
         let (mut journal, remembered) = Journal::open(dir.path());
         assert_eq!(seen(&remembered), [("xclock-00001".into(), 2), ("xclock-00003".into(), 0)]);
         assert_eq!((remembered.keeper, remembered.apps.len()), (Some(17), 1));
-        journal.rewrite(Some(18), remembered.tasks.iter(), remembered.apps.iter());
+        assert_eq!(remembered.hidden, BTreeMap::from([(kept, EngineKind::PodApplication)]));
+        let (tasks, apps) = (remembered.tasks.iter(), remembered.apps.iter());
+        journal.rewrite(Some(18), tasks, apps, remembered.hidden.iter());
         let (_, again) = Journal::open(dir.path());
+        assert_eq!(again.hidden, remembered.hidden);
         assert_eq!((seen(&again), again.keeper), (seen(&remembered), Some(18)));
     }
 
@@ -297,7 +327,7 @@ mod tests {
             journal.flush();
             if journal.wants_rewrite() {
                 rewrites += 1;
-                journal.rewrite(None, std::iter::empty(), [&big].into_iter());
+                journal.rewrite(None, std::iter::empty(), [&big].into_iter(), std::iter::empty());
             }
         }
         assert_eq!(rewrites, 1);

@@ -138,6 +138,7 @@ impl Driver {
                     key: None,
                     env: Vec::new(),
                     notes: RunNotes::default(),
+                    found: None,
                 }),
                 Err(_) => return self.forget(&id),
             }

@@ -63,7 +63,7 @@ impl Driver {
             return Err(LaunchError::Draining);
         }
         let limit = self.settings.tasks_max;
-        if self.table.len() >= limit {
+        if self.table.own_len() >= limit {
             return Err(LaunchError::TooManyTasks { limit });
         }
         let plan = self.plan(&request.app, &request.spec, None)?;
@@ -82,6 +82,7 @@ impl Driver {
                 key: request.idempotency_key,
                 env: Vec::new(),
                 notes: RunNotes::default(),
+                found: None,
             });
         }
         id
@@ -90,7 +91,7 @@ impl Driver {
     fn fresh_id(&self, app: &AppId) -> TaskId {
         loop {
             let id = TaskId::new(app, random());
-            if self.table.get(&id).is_none() {
+            if self.table.get(&id).is_none() && !self.others.hidden().contains_key(&id) {
                 return id;
             }
         }

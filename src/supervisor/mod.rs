@@ -19,6 +19,7 @@ mod keeper_events;
 mod launch;
 mod log_mark;
 mod notes;
+mod others;
 mod pulls;
 mod remedy;
 mod remote;

@@ -14,6 +14,7 @@ use super::input::Reply;
 use crate::domain::diagnosis::rule::Confidence;
 use crate::domain::diagnosis::{Applied, Proposal, Remedy, RemedyMode};
 use crate::domain::id::TaskId;
+use crate::domain::origin::Origin;
 use crate::domain::plan::{EngineKind, Plan, UnplannableCode, class_of};
 use crate::domain::task::{Task, TaskEvent, TaskState};
 use crate::keeper::wire::RunId;
@@ -29,6 +30,7 @@ impl Driver {
         let Some(entry) = self.table.get(id) else { return false };
         if self.settings.remedy == RemedyMode::Off
             || entry.task.remedied.is_some()
+            || entry.task.origin == Origin::Other
             || entry.task.stop_asked
         {
             return false;
@@ -84,6 +86,9 @@ impl Driver {
         }
         if self.settings.remedy == RemedyMode::Off {
             return none("remedies are turned off (`remedy` in the configuration)");
+        }
+        if task.origin == Origin::Other {
+            return none("deskd did not start it, and cannot start it again");
         }
         if task.remedied.is_some() {
             return none("one was applied already, and there is no second one");

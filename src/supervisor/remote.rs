@@ -12,11 +12,14 @@ use super::log_mark::log_mark;
 use super::notes::RunNotes;
 use super::table::Entry;
 use crate::domain::id::{AppId, TaskId};
-use crate::domain::kubernetes::{APP_CONTAINER, ObjectRef, container_name, pod_name};
+use crate::domain::kubernetes::{APP_CONTAINER, LABEL_USER, ObjectRef, container_name, pod_name};
+use crate::domain::origin::Origin;
 use crate::domain::plan::facts::ApiState;
 use crate::domain::plan::{EngineKind, KubernetesFacts, LaunchSpec, UnplannableCode};
 use crate::domain::task::{Exit, Rusage, Task, TaskEvent, TaskState};
-use crate::engine::kubernetes::{Command, CommandSender, Event, Observation, Refusal, RemoteWork};
+use crate::engine::kubernetes::{
+    Command, CommandSender, Event, Observation, Refusal, RemoteWork, Stranger,
+};
 use crate::keeper::wire::{RunId, ToKeeper};
 
 /// Launches kept until the API answers or is known to be away.
@@ -32,7 +35,7 @@ pub(super) struct Remote {
     /// The keeper said what it has, so logs can be resumed.
     welcomed: bool,
     /// Runs that had an object when an engine listed them, until that was compared with the table.
-    present: BTreeMap<EngineKind, BTreeSet<RunId>>,
+    present: BTreeMap<(EngineKind, Origin), BTreeSet<RunId>>,
     /// Tasks on record as starting, of an earlier daemon: whether the API server heard of them is
     /// known after the first list.
     unsent: Vec<TaskId>,
@@ -88,11 +91,14 @@ impl Driver {
             RemoteWork::Ephemeral(plan) => ObjectRef {
                 namespace: plan.namespace.clone(),
                 pod: plan.pod.clone(),
-                container: container_name(&name, &app, &run.task, run.run),
+                container: container_name(&self.user().unwrap_or(name), &app, &run.task, run.run),
             },
             RemoteWork::Pod(plan) => ObjectRef {
                 namespace: plan.namespace.clone(),
-                pod: pod_name(&self.settings.name, &app, &run.task, run.run),
+                pod: {
+                    let owner = self.user().unwrap_or_else(|| self.settings.name.clone());
+                    pod_name(&owner, &app, &run.task, run.run)
+                },
                 container: APP_CONTAINER.to_owned(),
             },
         };
@@ -101,7 +107,17 @@ impl Driver {
         self.remote.tell(Command::Launch { run, app, object, work });
     }
 
+    /// abcdesktop's user, by whom it names applications.
+    fn user(&self) -> Option<String> {
+        self.remote.facts.own_pod.as_ref()?.labels.get(LABEL_USER).cloned()
+    }
+
     pub(super) fn kubernetes_said(&mut self, event: Event) {
+        let of_others =
+            matches!(event, Event::Observed { stranger: Some(_), .. } | Event::Deleting { .. });
+        if of_others && !self.remote.welcomed {
+            return self.others.keep(event);
+        }
         match event {
             Event::Facts(facts) => self.cluster_is(*facts),
             Event::Accepted { run, object } => {
@@ -109,16 +125,20 @@ impl Driver {
                 self.answer_launch(&run);
             }
             Event::Refused { run, refusal } => self.launch_refused(&run, &refusal),
-            Event::Observed { run, app, engine, object, what } => {
-                self.observed(&run, app, engine, object, what);
+            Event::Observed { run, app, engine, object, what, stranger } => {
+                if self.is_known(&run, app, engine, object, &what, stranger) {
+                    self.observed(&run, what);
+                }
             }
+            Event::Stoppable { run, no_stop } => self.stoppable(&run, no_stop),
+            Event::Deleting { run } => self.deleting(&run),
             Event::Said { run, said } => {
                 if self.is_current(&run) {
                     self.table.note(&run.task, |notes| notes.cluster = said);
                     self.explain_wait(&run.task);
                 }
             }
-            Event::Synced { engine, present } => self.synced(engine, present),
+            Event::Synced { engine, origin, present } => self.synced(engine, origin, present),
             Event::Gone { run } => self.gone(&run, "its pod was deleted by somebody else"),
             Event::StopStep { run, step } => {
                 if self.is_current(&run) {
@@ -169,18 +189,33 @@ impl Driver {
         self.not_started(run, why, |app| LaunchError::Refused { app, refusal: refusal.clone() });
     }
 
-    fn observed(
+    /// Whether a run is of a task in the table, which it may become now.
+    fn is_known(
         &mut self,
         run: &RunId,
         app: AppId,
         engine: EngineKind,
         object: ObjectRef,
-        what: Observation,
-    ) {
-        if self.table.get(&run.task).is_none() && !self.adopt_found(run, app, engine, object, &what)
+        what: &Observation,
+        stranger: Option<Box<Stranger>>,
+    ) -> bool {
+        if stranger.is_some()
+            && let Some(present) = self.remote.present.get_mut(&(engine, Origin::Other))
         {
-            return;
+            // It came after the list that is still to be compared with what is on record.
+            present.insert(run.clone());
         }
+        match (self.table.get(&run.task), stranger) {
+            // One of deskd's may be called like an object of others.
+            (Some(entry), stranger) => {
+                stranger.is_none() || entry.task.object.as_ref() == Some(&object)
+            }
+            (None, Some(stranger)) => self.adopt_other(run, *stranger, engine, object),
+            (None, None) => self.adopt_found(run, app, engine, object, what),
+        }
+    }
+
+    fn observed(&mut self, run: &RunId, what: Observation) {
         if !self.is_current(run) {
             return;
         }
@@ -224,6 +259,7 @@ impl Driver {
             key: None,
             env: Vec::new(),
             notes: RunNotes::default(),
+            found: None,
         });
         tracing::info!(task = %run.task, "found a task that is on no record");
         self.follow_run(&run.task);
@@ -273,6 +309,7 @@ impl Driver {
         if !self.is_current(run) {
             return;
         }
+        self.deleting(run);
         let Some(task) = self.table.get(&run.task).map(|entry| entry.task.clone()) else { return };
         if task.started_at.is_none() {
             return self.never_ran(run, why.to_owned());
@@ -284,9 +321,12 @@ impl Driver {
         }
     }
 
-    fn synced(&mut self, engine: EngineKind, present: BTreeSet<RunId>) {
-        self.remote.present.insert(engine, present);
-        self.resume_remote(engine);
+    fn synced(&mut self, engine: EngineKind, origin: Origin, present: BTreeSet<RunId>) {
+        if origin == Origin::Other {
+            self.forget_hidden(engine, &present);
+        }
+        self.remote.present.insert((engine, origin), present);
+        self.resume_remote(engine, origin);
     }
 
     /// The keeper told everything: containers' logs can be resumed where they are.
@@ -294,19 +334,20 @@ impl Driver {
         self.remote.welcomed = true;
         for id in self.remote_tasks(|task| !task.is_over()) {
             let starting = self.table.get(&id).is_some_and(|e| e.task.state == TaskState::Starting);
-            if starting {
+            if starting && !self.is_others(&id) {
                 self.remote.unsent.push(id);
             } else {
                 self.follow_run(&id);
             }
         }
-        for engine in [EngineKind::EphemeralContainer, EngineKind::PodApplication] {
-            self.resume_remote(engine);
+        for event in self.others.take_early() {
+            self.kubernetes_said(event);
         }
+        self.resume_all_remote();
     }
 
     /// Compares what is on record with what exists, once both are known.
-    fn resume_remote(&mut self, engine: EngineKind) {
+    fn resume_remote(&mut self, engine: EngineKind, origin: Origin) {
         // Without these no plan can be made: a launch on record is not to be refused for that.
         let facts = &self.remote.facts;
         let known =
@@ -314,9 +355,10 @@ impl Driver {
         if !self.remote.welcomed || !self.health.looked || !known {
             return;
         }
-        let Some(present) = self.remote.present.remove(&engine) else { return };
+        let Some(present) = self.remote.present.remove(&(engine, origin)) else { return };
         let mine = |driver: &Self, id: &TaskId| {
-            driver.table.get(id).is_some_and(|entry| entry.task.engine == engine)
+            let of = |task: &Task| (task.engine, task.origin) == (engine, origin);
+            driver.table.get(id).is_some_and(|entry| of(&entry.task))
         };
         let unsent = std::mem::take(&mut self.remote.unsent);
         let (now, later): (Vec<_>, Vec<_>) = unsent.into_iter().partition(|id| mine(self, id));
@@ -329,8 +371,11 @@ impl Driver {
                 self.start_again(run);
             }
         }
+        // Those that are starting are asked for again, if they are deskd's.
         let alive = |task: &Task| {
-            task.engine == engine && matches!(task.state, TaskState::Running | TaskState::Stopping)
+            let runs = matches!(task.state, TaskState::Running | TaskState::Stopping);
+            let starts = origin == Origin::Other && task.state == TaskState::Starting;
+            (task.engine, task.origin) == (engine, origin) && (runs || starts)
         };
         for id in self.remote_tasks(alive) {
             if let Some(run) = self.run_of(&id).filter(|run| !present.contains(run)) {
@@ -342,7 +387,9 @@ impl Driver {
     /// The first look at the display is over: launches on record can be planned again.
     pub(super) fn resume_all_remote(&mut self) {
         for engine in [EngineKind::EphemeralContainer, EngineKind::PodApplication] {
-            self.resume_remote(engine);
+            for origin in [Origin::Deskd, Origin::Other] {
+                self.resume_remote(engine, origin);
+            }
         }
     }
 
@@ -352,13 +399,15 @@ impl Driver {
     }
 
     /// Tells the engine to follow a run that an earlier daemon created.
-    fn follow_run(&mut self, id: &TaskId) {
+    pub(super) fn follow_run(&mut self, id: &TaskId) {
         let Some(entry) = self.table.get(id) else { return };
         let task = entry.task.clone();
         let Some(object) = task.object.clone() else { return };
         self.tell_keeper(&ToKeeper::OpenLog { task: id.clone() });
         self.remote.tell(Command::Adopt {
             run: RunId { task: id.clone(), run: task.runs },
+            app: task.app.clone(),
+            origin: task.origin,
             object,
             engine: task.engine,
             log: log_mark(&self.settings.state_dir, id),

@@ -6,6 +6,7 @@ use super::driver::{Driver, now_ms};
 use super::handle::{RemoveError, StopAdmission, StopError, StopRequest};
 use super::input::{Input, Reply};
 use crate::domain::id::TaskId;
+use crate::domain::origin::Origin;
 use crate::domain::plan::EngineKind;
 use crate::domain::task::{StopStep, StopStepKind, Task, TaskEvent, TaskState};
 use crate::domain::window::{CloseOutcome, WindowId};
@@ -35,6 +36,10 @@ impl Driver {
         if entry.task.state == TaskState::Ended {
             let ended = StopAdmission::AlreadyEnded(entry.task.clone());
             return self.answer(reply, Ok(ended));
+        }
+        if let Some(no_stop) = &entry.task.no_stop {
+            let (task, why) = (id.clone(), no_stop.sentence.clone());
+            return self.answer(reply, Err(StopError::NotPossible { task, why }));
         }
         self.stop_task(id, "a user", self.times(request));
         if let Some(entry) = self.table.get(id) {
@@ -132,6 +137,7 @@ impl Driver {
         {
             let run = RunId { task: id.clone(), run: entry.task.runs };
             self.remote.tell(Command::Forget { run });
+            self.hide(&entry.task);
         }
         self.journal.removed(id);
         self.followers.remove(id);
@@ -178,9 +184,9 @@ impl Driver {
 
     /// Whether a task is to be stopped when deskd is. What runs in containers outlives a restart of
     /// deskd's own; when the whole pod goes, its ephemeral containers go with it, and pods of their
-    /// own would be left.
+    /// own would be left. What others started is theirs to end.
     fn ends_with_us(&self, task: &Task) -> bool {
         let pod_ends = self.remote.facts.own_pod.as_ref().is_some_and(|pod| pod.terminating);
-        task.engine == EngineKind::Local || pod_ends
+        task.origin == Origin::Deskd && (task.engine == EngineKind::Local || pod_ends)
     }
 }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::notes::RunNotes;
 use super::snapshot::TOMBSTONES_MAX;
 use crate::domain::id::TaskId;
+use crate::domain::origin::{Found, Origin};
 use crate::domain::plan::LaunchSpec;
 use crate::domain::redact::EnvVar;
 use crate::domain::task::{Task, TaskEvent, UnixMs};
@@ -27,6 +28,9 @@ pub struct Entry {
     /// What was seen around the last run.
     #[serde(default)]
     pub notes: RunNotes,
+    /// What its object says, if others started it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub found: Option<Box<Found>>,
 }
 
 /// All tasks, in order of creation.
@@ -45,10 +49,10 @@ pub struct Table {
 }
 
 impl Table {
-    /// How many there are.
+    /// How many deskd started.
     #[must_use]
-    pub fn len(&self) -> usize {
-        self.entries.len()
+    pub fn own_len(&self) -> usize {
+        self.entries.values().filter(|entry| entry.task.origin == Origin::Deskd).count()
     }
 
     /// Adds a task.

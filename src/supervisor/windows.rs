@@ -8,6 +8,7 @@ use crate::display::{DisplayEvent, attribution};
 use crate::domain::app::App;
 use crate::domain::display::DisplayStatus;
 use crate::domain::id::TaskId;
+use crate::domain::origin::Origin;
 use crate::domain::plan::EngineKind;
 use crate::domain::task::{TaskEvent, TaskState};
 use crate::domain::window::{Window, WindowEvent, WindowId};
@@ -15,6 +16,9 @@ use crate::engine::kubernetes::Command;
 use crate::keeper::wire::{RunId, TASK_VARIABLE};
 use crate::procfs;
 use crate::supervisor::input::{Input, Reply};
+
+/// Room for a pod's host name.
+const HOST_NAME_BYTES_MAX: usize = 63;
 
 /// Mapped windows of this server epoch.
 #[derive(Debug, Default)]
@@ -130,30 +134,35 @@ impl Driver {
             .or_else(|| self.owner_by_class(window))
     }
 
-    /// The host name of an application's pod is the pod's name.
+    /// The host name of an application's pod is the pod's name, as far as there is room.
     fn owner_by_pod(&self, window: &Window) -> Option<TaskId> {
         let machine = window.machine.as_deref()?;
         let is_its = |entry: &&Entry| {
             entry.task.engine == EngineKind::PodApplication
                 && entry.task.state != TaskState::Ended
-                && entry.task.object.as_ref().is_some_and(|object| object.pod == machine)
+                && entry.task.object.as_ref().is_some_and(|it| host_name(&it.pod) == machine)
         };
         self.table.iter().find(is_its).map(|entry| entry.task.id.clone())
     }
 
     /// A window that names neither process nor host (Xt programs of another PID namespace than the
-    /// X server's): the oldest task without a window whose application says it has such windows.
+    /// X server's): the oldest task without a window whose application says it has such windows. What
+    /// others started names processes that deskd does not see, or takes for another.
     fn owner_by_class(&self, window: &Window) -> Option<TaskId> {
-        if window.pid.is_some() {
-            return None;
-        }
+        let here = window.machine.is_none()
+            || window.machine.as_deref() == Some(self.settings.host.as_str());
         let waits = |entry: &&Entry| {
-            let here = window.machine.is_none()
-                || window.machine.as_deref() == Some(self.settings.host.as_str());
-            here && matches!(entry.task.state, TaskState::Starting | TaskState::Running)
-                && entry.task.engine != EngineKind::PodApplication
-                && entry.task.windows == 0
-                && self.apps.get(&entry.task.app).is_some_and(|app| has_class(app, window))
+            let task = &entry.task;
+            let other = task.origin == Origin::Other;
+            here && matches!(task.state, TaskState::Starting | TaskState::Running)
+                && task.engine != EngineKind::PodApplication
+                && task.windows == 0
+                && (window.pid.is_none() || other)
+                && match (self.apps.get(&task.app), entry.found.as_deref()) {
+                    (Some(app), _) => has_class(app, window),
+                    (None, Some(found)) => found.program_name() == Some(window.instance.as_str()),
+                    (None, None) => false,
+                }
         };
         self.table.iter().find(waits).map(|entry| entry.task.id.clone())
     }
@@ -184,6 +193,12 @@ impl Driver {
     }
 }
 
+/// A host name has at most 63 characters; kubelet cuts a pod's name to that.
+fn host_name(pod: &str) -> &str {
+    let room = pod.get(..HOST_NAME_BYTES_MAX).unwrap_or(pod);
+    room.trim_end_matches(['-', '.'])
+}
+
 /// Whether the application's windows have this WM_CLASS: as its description says, else by the name
 /// of its program, which toolkits take for the instance.
 fn has_class(app: &App, window: &Window) -> bool {
@@ -193,4 +208,16 @@ fn has_class(app: &App, window: &Window) -> bool {
     let local = || app.local.command.first().and_then(|path| path.rsplit('/').next());
     let name = app.container.as_ref().map_or_else(local, |container| container.program_name());
     name.is_some_and(|name| !name.is_empty() && name == window.instance)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::host_name;
+
+    #[test]
+    fn a_long_pod_name_is_a_host_name_as_kubelet_cuts_it() {
+        assert_eq!(host_name("balloon-app-2048-1a2b3"), "balloon-app-2048-1a2b3");
+        let name = format!("{}-app-{}", "a".repeat(58), "b".repeat(20));
+        assert_eq!(host_name(&name), format!("{}-app", "a".repeat(58)));
+    }
 }

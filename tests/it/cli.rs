@@ -219,6 +219,31 @@ fn tasks_are_listed_as_a_table_or_as_the_daemons_json() {
 }
 
 #[test]
+fn a_task_of_others_says_who_started_it_and_why_it_cannot_be_stopped() {
+    let fake = Fake::new(|number, _, answer| {
+        let others = task(
+            "fry-x-00002",
+            json!({
+                "origin": "other", "maker": "abcdesktop", "engine": "ephemeral_container",
+                "no_stop": { "code": "processes_unseen", "sentence": "it runs elsewhere" },
+            }),
+        );
+        match number {
+            0 => answer.json("200 OK", &json!([others]).to_string()),
+            1 => answer.json("200 OK", &others.to_string()),
+            _ => answer.json("409 Conflict", &error("cannot_stop", "it runs elsewhere")),
+        }
+    });
+    let (stdout, _) = check(&ask(&fake, &["task", "list"]), Exit::Ok);
+    assert!(stdout.contains("  started by abcdesktop\n"), "{stdout}");
+    let (stdout, _) = check(&ask(&fake, &["task", "show", "fry-x-00002"]), Exit::Ok);
+    assert!(stdout.contains("started by abcdesktop"), "{stdout}");
+    assert!(stdout.contains("it runs elsewhere"), "{stdout}");
+    let (_, stderr) = check(&ask(&fake, &["task", "stop", "fry-x-00002"]), Exit::Refused);
+    assert!(stderr.contains("it runs elsewhere\n    remedy: `deskd task show TASK`"), "{stderr}");
+}
+
+#[test]
 fn a_stop_waits_for_the_end_and_tells_each_step() {
     let fake = Fake::new(|number, _, answer| match number {
         0 => answer.json("202 Accepted", &task("xclock-0a1b2", json!({})).to_string()),

@@ -8,6 +8,8 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
+use deskd::domain::kubernetes::ACCESS_LABELS;
+
 use crate::kubernetes_admission_rows::{ephemeral_rows, pod_rows};
 use crate::support::control_plane::ControlPlane;
 use crate::support::rights::{Answer, Caller, DESKTOP, Desk, desktop_pod};
@@ -122,6 +124,49 @@ fn what_a_desktop_may_do_it_may_do_to_its_own_pods_only() {
 }
 
 #[test]
+fn an_application_pod_of_abcdesktop_is_ended_only_where_the_operator_says_so() {
+    let Some(plane) = plane() else { return };
+    let labels =
+        json!({ "type": "pod_application", "access_userid": "fry", "access_provider": "p" });
+    for (desk, allowed) in [
+        (Desk::together(plane), false),
+        (
+            Desk::edited(
+                plane,
+                &[(
+                    "name: stopsOthers\n      expression: \"false\"",
+                    "name: stopsOthers\n      expression: \"true\"",
+                )],
+            ),
+            true,
+        ),
+    ] {
+        let pods = Desk::pods_path(&desk.desktops);
+        let make = |name: &str, labels: &Value| {
+            let mut pod = desk.app_pod(name);
+            pod["metadata"]["labels"] = labels.clone();
+            desk.desktops.apply(&pod);
+        };
+        make("pyos", &labels);
+        let answer = desk.deskd.delete(&format!("{pods}/pyos"));
+        if allowed {
+            assert_eq!(answer.code, 200, "{answer:?}");
+        } else {
+            assert_refused(&answer, "pyos", "stopsOthers in the policy deskd-deletion");
+        }
+        // Nothing else becomes anybody's: no desktop, and no pod of another desktop's deskd.
+        let (mut desktop, mut another) = (labels.clone(), labels.clone());
+        desktop["type"] = json!("x11server");
+        another["app.kubernetes.io/managed-by"] = json!("deskd");
+        for (name, labels) in [("desktop-of-fry", desktop), ("of-another-deskd", another)] {
+            make(name, &labels);
+            let answer = desk.deskd.delete(&format!("{pods}/{name}"));
+            assert_refused(&answer, name, "is not an application of");
+        }
+    }
+}
+
+#[test]
 fn a_token_that_no_pod_has_creates_and_deletes_nothing() {
     let Some(plane) = plane() else { return };
     let mut desk = Desk::together(plane);
@@ -175,6 +220,9 @@ fn what_deskd_makes_is_admitted_in_all_its_forms() {
     };
     let mut full = desk.app_pod("full");
     put(&mut full, "/metadata/labels/netpol~1voip", json!("true"));
+    for label in ACCESS_LABELS {
+        put(&mut full, &format!("/metadata/labels/{label}"), json!("fry"));
+    }
     put(&mut full, "/spec/containers/0/ports", json!([{ "containerPort": 8080 }]));
     put(&mut full, "/spec/imagePullSecrets", json!([{ "name": "registry" }]));
     put(&mut full, "/spec/nodeSelector", json!({ "gpu": "true" }));

@@ -32,6 +32,7 @@ fn label_rows() -> Vec<Row> {
         row("deskd.io/app", Value::Null, task),
         row("netpol/ocapplication", Value::Null, "set the label netpol/ocapplication"),
         row("app", json!("database"), "could get the traffic of another program"),
+        row("access_group", json!("admins"), "could get the traffic of another program"),
     ]
 }
 

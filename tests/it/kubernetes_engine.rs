@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use deskd::domain::id::AppId;
+use deskd::domain::origin::Origin;
 use deskd::domain::plan::EngineKind;
 use deskd::domain::plan::facts::ApiState;
 use deskd::domain::task::{Exit, StopStepKind};
@@ -32,6 +34,11 @@ fn app_state(state: &Value) -> Value {
 
 fn is_running(what: &Observation) -> bool {
     matches!(what, Observation::Running { .. })
+}
+
+/// Of which app the pods are.
+fn pod_app() -> AppId {
+    AppId::like("game")
 }
 
 /// What the containers of a pod are called.
@@ -415,7 +422,8 @@ pub(crate) fn adopt(plane: &'static ControlPlane) {
     let engine = EngineKind::PodApplication;
     let (log, stopping) = (LogMark::default(), false);
     let object = objects[0].clone();
-    second.tell(Command::Adopt { run: pod.clone(), object, engine, log, stopping });
+    let (app, origin) = (pod_app(), Origin::Deskd);
+    second.tell(Command::Adopt { run: pod.clone(), app, origin, object, engine, log, stopping });
 
     namespace.kubectl(&["delete", "pod", &objects[1].pod]);
     second.until("it is gone", |event| match event {

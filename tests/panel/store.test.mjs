@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { load } from "./modules.mjs";
 
-const { apply, emptyState, failed, offer, outcome, searchApps, sentence } = await load("store.js");
+const { apply, barred, emptyState, failed, offer, origin, outcome, searchApps, sentence } = await load("store.js");
 const { EventParser } = await load("stream.js");
 const task = (id, state = "running", more = {}) => ({ id, app: "x", display_name: id.toUpperCase(), state, exit: null, cause: null, stop_steps: [], next_run_at: null, ...more });
 const desktop = (more = {}) => ({ ready: true, started: true, sentence: "Display :0 works", ...more });
@@ -23,6 +23,16 @@ test("a task's new state is announced once, with its outcome", () => {
   const ended = task("a", "ended", { exit: { code: 3 } });
   assert.deepEqual(apply(state, "task", ended).said, ["A ended: exit code 3"]);
   assert.deepEqual(apply(state, "task", ended).said, []);
+});
+
+test("a task of others says whose it is and why it cannot be stopped while it lives", () => {
+  assert.equal(origin(task("a", "running", { origin: "deskd" })), null);
+  assert.equal(barred(task("a")), null);
+  const other = { origin: "other", no_stop: { code: "processes_unseen", sentence: "it runs elsewhere" } };
+  assert.equal(origin(task("a", "running", other)), "not started by deskd");
+  assert.equal(origin(task("a", "running", { ...other, maker: "abcdesktop" })), "started by abcdesktop");
+  assert.equal(barred(task("a", "running", other)), "It runs elsewhere");
+  assert.equal(barred(task("a", "ended", other)), null, "it can be removed");
 });
 
 test("a removed task is gone", () => {

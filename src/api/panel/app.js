@@ -5,7 +5,7 @@ import { Health } from "./desktop.js";
 import { confirm, showEnvironment, toast } from "./dialogs.js";
 import { h, setText } from "./dom.js";
 import { LogView } from "./log-view.js";
-import { apply, emptyState } from "./store.js";
+import { apply, barred, emptyState } from "./store.js";
 import { ApiError, call, launch, Stream } from "./stream.js";
 import { Table } from "./table.js";
 
@@ -64,6 +64,7 @@ function counts() {
 
 async function act(name, task, button) {
   if (name === "logs") return log.open(task, button);
+  if (name === "barred") return toast(barred(task));
   const focused = document.activeElement === button;
   button.disabled = true;
   try {

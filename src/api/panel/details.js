@@ -1,7 +1,7 @@
 // What the unfolded row of a task tells: facts, why it failed, what was done about it, its history.
 
 import { bytes, duration, h } from "./dom.js";
-import { failed, offer, waits } from "./store.js";
+import { barred, failed, offer, origin, waits } from "./store.js";
 
 export const ENGINES = { local: "Local", ephemeral_container: "Container", pod_application: "Pod" };
 
@@ -63,6 +63,8 @@ export function details(task, button) {
     ["Runs in", place(task)],
     ["Started", task.started_at === null ? "not yet" : time(task.started_at)],
   ];
+  if (origin(task) !== null) facts.push(["Origin", origin(task)]);
+  if (barred(task) !== null) facts.push(["Stop", barred(task)]);
   if (task.ended_at !== null) facts.push(["Ended", time(task.ended_at)]);
   if (task.pid !== null) facts.push(["Process", String(task.pid)], ["Windows", String(task.windows)]);
   if (task.runs > 1) facts.push(["Runs", String(task.runs)]);

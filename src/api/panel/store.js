@@ -113,6 +113,17 @@ function closed(text) {
   return /[.!?]$/.test(text) ? text : `${text}.`;
 }
 
+/** Who started it, if it was not deskd; null for deskd's own. */
+export function origin(task) {
+  if (task.origin !== "other") return null;
+  return task.maker ? `started by ${task.maker}` : "not started by deskd";
+}
+
+/** Why its button to stop it does nothing; null when it works. */
+export function barred(task) {
+  return task.no_stop && task.state !== "ended" ? capitalized(task.no_stop.sentence) : null;
+}
+
 /** Whether it was asked for and cannot run yet. */
 export function waits(task) {
   return task.state === "starting" && Boolean(task.waiting);

@@ -3,13 +3,13 @@
 
 import { ENGINES, details } from "./details.js";
 import { appIcon, bytes, duration, glyph, h, setAttribute, setText } from "./dom.js";
-import { failed, offer, outcome } from "./store.js";
+import { barred, failed, offer, origin, outcome } from "./store.js";
 
 const WORDS = { planned: "Waiting", starting: "Starting", running: "Running", stopping: "Stopping", ended: "Ended" };
 const CHEVRON = "M6 4l4 4-4 4";
 
 export class Table {
-  /** `act(name, task)` with `logs`, `env`, `stop`, `kill`, `remove`, `remedy`. */
+  /** `act(name, task)` with `logs`, `env`, `stop`, `kill`, `remove`, `remedy`, `barred`. */
   constructor(body, state, act) {
     Object.assign(this, { body, state, act, rows: new Map() });
     body.addEventListener("click", (event) => {
@@ -18,6 +18,7 @@ export class Table {
       const task = row && this.state.tasks.get(row.dataset.task);
       if (!button || !task) return;
       if (button.dataset.act === "unfold") this.unfold(task.id);
+      else if (button.getAttribute("aria-disabled") === "true") this.act("barred", task, button);
       else this.act(button.dataset.act, task, button);
     });
     body.addEventListener("keydown", (event) => this.key(event));
@@ -48,6 +49,7 @@ export class Table {
       iconBox: h("span", { class: "icon-box" }),
       name: h("b"),
       id: h("small", { class: "muted" }),
+      origin: h("small", { class: "muted" }),
       engine: h("span", { class: "chip" }),
       state: h("span", { class: "state" }),
       window: cell("number"),
@@ -65,7 +67,7 @@ export class Table {
     const line = h(
       "div",
       { class: "row", role: "row" },
-      cell("app", unfold, row.iconBox, h("span", { class: "words" }, row.name, row.id)),
+      cell("app", unfold, row.iconBox, h("span", { class: "words" }, row.name, row.id, row.origin)),
       cell("engine", row.engine),
       cell("state-cell", row.state),
       row.window,
@@ -88,6 +90,10 @@ export class Table {
     setAttribute(row.box, "data-stale", task.stale ? "" : null);
     setText(row.name, name);
     setText(row.id, task.id);
+    const mark = origin(task);
+    setText(row.origin, mark ?? "");
+    row.origin.hidden = mark === null;
+    setAttribute(row.box, "data-origin", mark === null ? null : task.origin);
     setText(row.engine, ENGINES[task.engine] ?? task.engine);
     setAttribute(row.engine, "title", task.reasons.join("\n"));
     setText(row.state, stateWord(task));
@@ -107,6 +113,10 @@ export class Table {
     const [act, word] = !live ? ["remove", "Remove"] : task.state === "stopping" ? ["kill", "Kill now"] : ["stop", "Stop"];
     setAttribute(row.end, "data-act", act);
     setText(row.end, word);
+    // It can still be focused and pressed: then it says why it does nothing.
+    const why = barred(task);
+    setAttribute(row.end, "aria-disabled", why === null ? null : "true");
+    setAttribute(row.end, "title", why);
     setAttribute(row.end, "aria-label", `${word} ${name} (${task.id})`);
     setAttribute(row.logs, "aria-label", `Logs of ${name} (${task.id})`);
     setAttribute(row.env, "aria-label", `Environment of ${name} (${task.id})`);

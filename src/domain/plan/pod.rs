@@ -13,8 +13,8 @@ use crate::domain::container_app::ContainerApp;
 use crate::domain::display::EndpointState;
 use crate::domain::env_var::EnvVar;
 use crate::domain::kubernetes::{
-    LABEL_APP, LABEL_DESKTOP, LABEL_DESKTOP_NAMESPACE, LABEL_DESKTOP_UID, LABEL_MANAGED_BY,
-    LABEL_NETWORK, LABEL_TYPE, MANAGED_BY, TYPE_APPLICATION, label_value,
+    ACCESS_LABELS, LABEL_APP, LABEL_DESKTOP, LABEL_DESKTOP_NAMESPACE, LABEL_DESKTOP_UID,
+    LABEL_MANAGED_BY, LABEL_NETWORK, LABEL_TYPE, MANAGED_BY, TYPE_APPLICATION, label_value,
 };
 
 const ENGINE: EngineKind = EngineKind::PodApplication;
@@ -161,9 +161,13 @@ fn labels(ask: &Ask<'_>, pod: &OwnPod) -> BTreeMap<String, String> {
     ];
     let fixed =
         [(LABEL_MANAGED_BY, MANAGED_BY), (LABEL_TYPE, TYPE_APPLICATION), (LABEL_NETWORK, "true")];
+    // So that abcdesktop lists, counts and deletes it as one of its own.
+    let access =
+        ACCESS_LABELS.iter().filter_map(|label| Some((*label, pod.labels.get(*label)?.as_str())));
     desktop
         .into_iter()
         .chain(fixed)
+        .chain(access)
         .map(|(label, value)| (label.to_owned(), label_value(value)))
         .collect()
 }

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!  driver --Command--> [kubernetes tasks] --Event--> driver
-//!                          |  one watch of the own pod, one of the app pods (by label)
+//!                          |  one watch of the own pod, one of the app pods (by label), one of those
+//!                          |  that another control plane made for this user
 //!                          |  writes: PATCH ephemeralcontainers (batched), POST and DELETE pods
 //!                          +-- lines of pods/log --> keeper (through engine::local's bulk queue)
 //! ```
@@ -46,6 +47,7 @@ pub use identity::{EngineConfig, PodIdentity};
 use crate::domain::diagnosis::evidence::ClusterEvidence;
 use crate::domain::id::AppId;
 use crate::domain::kubernetes::ObjectRef;
+use crate::domain::origin::{Found, NoStopCode, Origin};
 use crate::domain::plan::{EngineKind, EphemeralPlan, KubernetesFacts, PodPlan};
 use crate::domain::task::{Exit, StopStep, UnixMs};
 use crate::keeper::wire::RunId;
@@ -57,6 +59,15 @@ pub enum RemoteWork {
     Ephemeral(Box<EphemeralPlan>),
     /// A pod.
     Pod(Box<PodPlan>),
+}
+
+/// A container that others started.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stranger {
+    /// What its spec says.
+    pub found: Found,
+    /// Its literal variables.
+    pub env: Vec<(String, String)>,
 }
 
 /// How far a log was stored: where its stream is to be resumed. Kubelet's timestamps are kept in
@@ -86,10 +97,14 @@ pub enum Command {
         /// What to create.
         work: RemoteWork,
     },
-    /// A run that an earlier daemon created: follow it, from `log` on.
+    /// A run that an earlier daemon created, or others did: follow it, from `log` on.
     Adopt {
         /// Which run.
         run: RunId,
+        /// Of which app.
+        app: AppId,
+        /// Who started it.
+        origin: Origin,
         /// Where it is.
         object: ObjectRef,
         /// Which engine.
@@ -109,8 +124,8 @@ pub enum Command {
         /// From now to SIGKILL.
         kill_after: Duration,
     },
-    /// The task is removed: delete the pod if it is still there, and forget everything about it.
-    /// (An ephemeral container's entry cannot be removed from its pod.)
+    /// The task is removed: delete the pod if it is still there and deskd's, and forget everything
+    /// about it. (An ephemeral container's entry cannot be removed from its pod.)
     Forget {
         /// Which run.
         run: RunId,
@@ -212,8 +227,8 @@ pub enum Event {
         /// Why.
         refusal: Refusal,
     },
-    /// A run was looked at. Also of runs the driver does not know (its record was lost): `app` and
-    /// the command come from the object.
+    /// A run was looked at. Also of runs the driver does not know (its record was lost, or others
+    /// started it): what is known of them comes from the object.
     Observed {
         /// Which run.
         run: RunId,
@@ -225,6 +240,20 @@ pub enum Event {
         object: ObjectRef,
         /// What was seen.
         what: Observation,
+        /// What its object says, if others started it and it was not adopted yet.
+        stranger: Option<Box<Stranger>>,
+    },
+    /// Whether a run that others started can be stopped.
+    Stoppable {
+        /// Which run.
+        run: RunId,
+        /// Why not.
+        no_stop: Option<NoStopCode>,
+    },
+    /// Somebody else is deleting the pod of a run that others started.
+    Deleting {
+        /// Which run.
+        run: RunId,
     },
     /// What the cluster said about a run changed; told before what follows from it.
     Said {
@@ -233,11 +262,13 @@ pub enum Event {
         /// All of it, in the cluster's own words.
         said: Box<ClusterEvidence>,
     },
-    /// Everything of an engine that exists was told as [`Event::Observed`] since the watch began or
-    /// began anew: runs that are not in `present` have no object (any more).
+    /// Everything of an engine and of who started it that exists was told as [`Event::Observed`] since
+    /// the watch began or began anew: runs that are not in `present` have no object (any more).
     Synced {
         /// Which engine.
         engine: EngineKind,
+        /// Who started them.
+        origin: Origin,
         /// The runs that have an object.
         present: BTreeSet<RunId>,
     },

@@ -126,6 +126,13 @@ pub fn sees_processes(pod: &Pod, config: &EngineConfig) -> bool {
         || own.is_some() && target.is_none_or(|t| Some(t) == own.as_ref())
 }
 
+/// Whether deskd sees the processes of this ephemeral container, which others made.
+#[must_use]
+pub fn sees_processes_of(pod: &Pod, container: &Container, config: &EngineConfig) -> bool {
+    let own = own_container(pod, config);
+    pod.spec.share_process_namespace || own.is_some() && container.target_container_name == own
+}
+
 /// Ordinary containers and native sidecars: those that run as long as the pod.
 fn targets(pod: &Pod) -> impl Iterator<Item = &Container> {
     let sidecar = |container: &&Container| container.restart_policy.as_deref() == Some("Always");
@@ -340,7 +347,14 @@ mod tests {
         let mut pod = desktop();
         assert_eq!(facts(&pod, &config, 0).target_container.as_deref(), Some("xvnc"));
         assert!(!sees_processes(&pod, &config));
+        let mut other = pod.spec.ephemeral_containers[0].clone();
+        assert!(!sees_processes_of(&pod, &other, &config), "it joins nothing");
+        other.target_container_name = Some("deskd".into());
+        assert!(sees_processes_of(&pod, &other, &config));
+        other.target_container_name = Some("xvnc".into());
+        assert!(!sees_processes_of(&pod, &other, &config));
         pod.spec.share_process_namespace = true;
         assert!(sees_processes(&pod, &config));
+        assert!(sees_processes_of(&pod, &other, &config));
     }
 }

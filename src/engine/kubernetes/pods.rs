@@ -158,6 +158,33 @@ pub async fn delete(
     }
 }
 
+/// Whether the API server would delete a pod for deskd: its rights and the admission policies are asked,
+/// and nothing is done (`dryRun`). Without an answer it is asked again.
+pub async fn may_delete(api: &Api, object: &ObjectRef) -> bool {
+    let what = format!("delete the pod {} in {}", object.pod, object.namespace);
+    let mut pauses = Pauses::default();
+    loop {
+        let body = json!({
+            "apiVersion": "v1",
+            "kind": "DeleteOptions",
+            "gracePeriodSeconds": GRACE_S_MIN,
+            "dryRun": ["All"],
+        });
+        let (path, body) = (path(object), Some(body));
+        match api.text(Ask { verb: Verb::Delete, resource: "pods", path, body }).await {
+            Ok(_) => return true,
+            Err(ApiError::Answer(status)) => match verdict(&status, &what) {
+                // It ended meanwhile.
+                Verdict::Refused(Refusal { code: RefusalCode::NotFound, .. }) => return true,
+                Verdict::Refused(_) => return false,
+                Verdict::Later(_) | Verdict::Exists => {}
+            },
+            Err(_) => {}
+        }
+        pauses.pause().await;
+    }
+}
+
 fn path(object: &ObjectRef) -> String {
     format!("/api/v1/namespaces/{}/pods/{}", object.namespace, object.pod)
 }

@@ -10,10 +10,12 @@ use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::processes::End;
-use super::{LogMark, Observation};
+use super::watch::Which;
+use super::{LogMark, Observation, Stranger};
 use crate::domain::diagnosis::evidence::ClusterEvidence;
 use crate::domain::id::{AppId, TaskId};
 use crate::domain::kubernetes::ObjectRef;
+use crate::domain::origin::{NoStopCode, Origin};
 use crate::domain::plan::EngineKind;
 use crate::domain::task::{Exit, UnixMs};
 
@@ -68,6 +70,12 @@ pub struct Run {
     pub engine: EngineKind,
     /// Where it is.
     pub object: ObjectRef,
+    /// Who started it.
+    pub origin: Origin,
+    /// What its object says, if others started it.
+    pub stranger: Option<Box<Stranger>>,
+    /// Why it cannot be stopped, if others started it.
+    pub no_stop: Option<NoStopCode>,
     /// The driver knows of it.
     pub known: bool,
     /// The driver does not want to hear of it any more.
@@ -114,6 +122,9 @@ impl Run {
             app,
             engine,
             object,
+            origin: Origin::Deskd,
+            stranger: None,
+            no_stop: None,
             known: true,
             forgotten: false,
             creation,
@@ -132,6 +143,16 @@ impl Run {
             looks_since: None,
             obstacle_at: None,
             look_again_at: None,
+        }
+    }
+
+    /// The watch that sees it.
+    #[must_use]
+    pub fn which(&self) -> Which {
+        match (self.engine, self.origin) {
+            (EngineKind::PodApplication, Origin::Deskd) => Which::Apps,
+            (EngineKind::PodApplication, Origin::Other) => Which::Others,
+            _ => Which::Own,
         }
     }
 

@@ -35,6 +35,8 @@ pub enum Which {
     Own,
     /// Application pods and pull pods of this desktop.
     Apps,
+    /// Application pods of the desktop's user that deskd did not make.
+    Others,
 }
 
 /// What a watch saw.

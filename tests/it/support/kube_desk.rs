@@ -13,6 +13,9 @@ use super::xvnc::Xvnc;
 pub(crate) const POD: &str = "desktop";
 pub(crate) const CONTAINER: &str = "deskd";
 
+/// Labels of the pod, edits of the policies, and what is done before deskd starts.
+type Particulars<'a> = (&'a Value, &'a [(&'a str, &'a str)], &'a dyn Fn(&Namespace<'_>));
+
 /// deskd, and the namespace its pod is in.
 pub(crate) struct KubeDesk<'a> {
     pub(crate) desk: Desk,
@@ -27,6 +30,18 @@ impl<'a> KubeDesk<'a> {
         Self::start_with_apps(plane, config, display, None)
     }
 
+    /// The same, with these labels of the desktop's pod and edits of the admission policies, and after
+    /// `before` was done to the pod.
+    pub(crate) fn start_labelled(
+        plane: &'a ControlPlane,
+        display: Option<&Xvnc>,
+        labels: &Value,
+        edits: &[(&str, &str)],
+        before: &dyn Fn(&Namespace<'_>),
+    ) -> Self {
+        Self::start_in(plane, "", display, None, (labels, edits, before))
+    }
+
     /// The same, with application pods in this namespace.
     pub(crate) fn start_with_apps(
         plane: &'a ControlPlane,
@@ -34,10 +49,21 @@ impl<'a> KubeDesk<'a> {
         display: Option<&Xvnc>,
         apps: Option<&str>,
     ) -> Self {
+        Self::start_in(plane, config, display, apps, (&json!({}), &[], &|_| {}))
+    }
+
+    fn start_in(
+        plane: &'a ControlPlane,
+        config: &str,
+        display: Option<&Xvnc>,
+        apps: Option<&str>,
+        (labels, edits, before): Particulars<'_>,
+    ) -> Self {
         let namespace = plane.namespace("desk");
         let apps = apps.unwrap_or(&namespace.name);
-        let rights = Rights::install(plane, &namespace.name, apps, &[]);
-        let uid = make_pod(&namespace);
+        let rights = Rights::install(plane, &namespace.name, apps, edits);
+        let uid = make_pod(&namespace, labels);
+        before(&namespace);
         let kubeconfig = plane.kubeconfig_for_service_account(&namespace.name, "deskd", Some(POD));
         readable(&kubeconfig);
         let env = [
@@ -93,13 +119,31 @@ impl<'a> KubeDesk<'a> {
 
     /// What kubelet would say of a pod.
     pub(crate) fn set_status(&self, pod: &str, status: &Value) {
-        let status = json!({ "status": status }).to_string();
-        self.namespace.kubectl(&["patch", "pod", pod, "--subresource=status", "--patch", &status]);
+        set_status(&self.namespace, pod, status);
     }
 
     pub(crate) fn task(&self, id: &str) -> Value {
         self.desk.get(&format!("/v1/tasks/{id}"))
     }
+}
+
+/// What kubelet would say of a pod.
+pub(crate) fn set_status(namespace: &Namespace<'_>, pod: &str, status: &Value) {
+    let status = json!({ "status": status }).to_string();
+    namespace.kubectl(&["patch", "pod", pod, "--subresource=status", "--patch", &status]);
+}
+
+/// Adds ephemeral containers to the desktop's pod as another client of the API server.
+pub(crate) fn add_ephemeral(namespace: &Namespace<'_>, containers: &[Value]) {
+    let plane = ControlPlane::shared();
+    let mut pod = namespace.kubectl_json(&["get", "pod", POD]);
+    let mut all = pod["spec"]["ephemeralContainers"].as_array().cloned().unwrap_or_default();
+    all.extend_from_slice(containers);
+    pod["spec"]["ephemeralContainers"] = json!(all);
+    let path = format!("/api/v1/namespaces/{}/pods/{POD}/ephemeralcontainers", namespace.name);
+    let arguments = ["replace", "--raw", &path, "--filename", "-"];
+    let admin = plane.admin_kubeconfig();
+    plane.kubectl_input(&admin, &arguments, &pod.to_string()).expect("they are added");
 }
 
 /// One of `tests/fixtures/apps`, without the list around it.
@@ -134,9 +178,9 @@ pub(crate) fn document_of(image: &str, name: &str, engine: Option<&str>, more: &
     }])
 }
 
-fn make_pod(namespace: &Namespace<'_>) -> String {
+fn make_pod(namespace: &Namespace<'_>, labels: &Value) -> String {
     namespace.apply(&json!({
-        "apiVersion": "v1", "kind": "Pod", "metadata": { "name": POD },
+        "apiVersion": "v1", "kind": "Pod", "metadata": { "name": POD, "labels": labels },
         "spec": {
             "serviceAccountName": "deskd",
             "automountServiceAccountToken": false,
@@ -144,16 +188,15 @@ fn make_pod(namespace: &Namespace<'_>) -> String {
             "containers": [{ "name": CONTAINER, "image": "localhost/deskd" }],
         },
     }));
-    let running = json!({ "status": {
+    let running = json!({
         "phase": "Running", "podIP": "127.0.0.1", "podIPs": [{ "ip": "127.0.0.1" }],
         "containerStatuses": [{
             "name": CONTAINER, "ready": true, "restartCount": 0, "started": true,
             "image": "localhost/deskd", "imageID": "", "containerID": "containerd://1",
             "state": { "running": { "startedAt": "2026-11-24T05:00:00Z" } },
         }],
-    } })
-    .to_string();
-    namespace.kubectl(&["patch", "pod", POD, "--subresource=status", "--patch", &running]);
+    });
+    set_status(namespace, POD, &running);
     let pod = namespace.kubectl_json(&["get", "pod", POD]);
     pod["metadata"]["uid"].as_str().expect("a uid").to_owned()
 }

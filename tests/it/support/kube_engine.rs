@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use deskd::domain::env_var::{EnvSource, EnvVar};
 use deskd::domain::kubernetes::{APP_CONTAINER, ObjectRef};
+use deskd::domain::origin::Origin;
 use deskd::domain::plan::EngineKind;
 use deskd::domain::plan::facts::KubernetesFacts;
 use deskd::domain::plan::remote::{ContainerPlan, EphemeralPlan, PodPlan};
@@ -242,7 +243,9 @@ impl KubeEngine {
     #[track_caller]
     pub fn until_synced(&self, wanted: EngineKind) -> std::collections::BTreeSet<RunId> {
         self.until("everything was told", |event| match event {
-            Event::Synced { engine, present } => (*engine == wanted).then(|| present.clone()),
+            Event::Synced { engine, origin: Origin::Deskd, present } => {
+                (*engine == wanted).then(|| present.clone())
+            }
             _ => None,
         })
     }

@@ -152,6 +152,26 @@ fn a_pod_in_another_namespace_has_no_owner() {
 }
 
 #[test]
+fn a_pod_of_abcdesktops_user_says_whose_it_is_and_nothing_secret() {
+    let mut case = wants_pod();
+    for (label, value) in [
+        ("access_provider", "anonymous"),
+        ("access_userid", "balloon"),
+        ("access_username", "balloon"),
+        ("type", "x11server"),
+        ("xauthkey", "a48c1c9bcd7924e2c693b277054180"),
+    ] {
+        case.pod.labels.insert(label.into(), value.into());
+    }
+    let labels = pod(&case).labels;
+    let access: Vec<_> = labels.keys().filter(|label| label.starts_with("access_")).collect();
+    assert_eq!(access, ["access_provider", "access_userid", "access_username"], "what there is");
+    assert_eq!(labels["access_userid"], "balloon");
+    assert_eq!(labels["type"], "pod_application");
+    assert!(!labels.contains_key("xauthkey"));
+}
+
+#[test]
 fn volumes_that_can_be_shared_are_mounted_at_the_same_place() {
     let mut case = wants_pod();
     case.policy.pod_volumes = vec!["home".into(), "tmp".into()];

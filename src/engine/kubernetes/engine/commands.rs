@@ -7,11 +7,11 @@ use tokio_util::sync::CancellationToken;
 use super::{Engine, Input};
 use crate::domain::id::AppId;
 use crate::domain::kubernetes::ObjectRef;
+use crate::domain::origin::Origin;
 use crate::domain::plan::EngineKind;
 use crate::domain::pull::{PullState, PullStatus};
 use crate::engine::kubernetes::patches::Launch;
-use crate::engine::kubernetes::runs::{Creation, Fate, Output, Run, app_of};
-use crate::engine::kubernetes::watch::Which;
+use crate::engine::kubernetes::runs::{Creation, Fate, Output, Run};
 use crate::engine::kubernetes::{
     Command, Event, LogMark, Observation, Refusal, RefusalCode, RemoteWork, manifest, pods,
     private_directory, rights,
@@ -22,8 +22,10 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
     pub(super) fn command(&mut self, command: Command) {
         match command {
             Command::Launch { run, app, object, work } => self.launch(run, app, object, work),
-            Command::Adopt { run, object, engine, log, stopping } => {
-                self.adopt(run, object, engine, log, stopping);
+            Command::Adopt { run, app, origin, object, engine, log, stopping } => {
+                let mut new = Run::new(app, engine, object, Creation::Done);
+                new.origin = origin;
+                self.adopt(&run, new, log, stopping);
             }
             Command::Stop { run, term_after, kill_after } => {
                 self.stop(&run, term_after, kill_after);
@@ -83,30 +85,26 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
         }
     }
 
-    fn adopt(
-        &mut self,
-        run: RunId,
-        object: ObjectRef,
-        engine: EngineKind,
-        log: LogMark,
-        stopping: bool,
-    ) {
-        let Some(app) = app_of(&run.task) else { return };
-        let new = || Run::new(app, engine, object, Creation::Done);
-        let known = self.runs.entry(run.clone()).or_insert_with(new);
+    fn adopt(&mut self, run: &RunId, new: Run, log: LogMark, stopping: bool) {
+        let which = new.which();
+        let known = self.runs.entry(run.clone()).or_insert(new);
+        if known.which() != which {
+            tracing::warn!(task = %run.task, "something else has its name: it is not followed");
+            return;
+        }
         (known.known, known.forgotten) = (true, false);
         if let Output::Waits(mark) = &mut known.output {
             *mark = log;
         }
-        let which = if engine == EngineKind::PodApplication { Which::Apps } else { Which::Own };
         if !known.present && !known.is_over() && self.synced.contains(&which) {
-            return self.gone(&run);
+            return self.gone(run);
         }
-        self.tell_again(&run);
-        self.read_output(&run);
+        self.tell_again(run);
+        self.read_output(run);
+        self.find_out_stoppable(run);
         if stopping {
             let grace = Duration::from_secs(u64::from(self.config.policy.grace_s));
-            self.stop(&run, Duration::ZERO, grace);
+            self.stop(run, Duration::ZERO, grace);
         }
     }
 
@@ -133,6 +131,7 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
                 engine: known.engine,
                 object: known.object.clone(),
                 what,
+                stranger: None,
             });
         }
     }
@@ -190,6 +189,8 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
         self.look_again.remove(run);
         let Some(known) = self.runs.get(run) else { return };
         match known.engine {
+            // Others made it: it is theirs, and stays forgotten.
+            _ if known.present && known.origin == Origin::Other => {}
             EngineKind::PodApplication if known.present => {
                 let (api, object) = (self.api.clone(), known.object.clone());
                 self.workers.spawn(async move {

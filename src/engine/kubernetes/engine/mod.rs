@@ -4,6 +4,7 @@
 mod commands;
 mod facts;
 mod observe;
+mod others;
 mod processes;
 mod stops;
 
@@ -26,6 +27,7 @@ use super::runs::Run;
 use super::watch::{Watch, Watched, Which};
 use super::{Command, Event, Refusal};
 use crate::domain::kubernetes::{LABEL_DESKTOP_UID, LABEL_MANAGED_BY, MANAGED_BY};
+use crate::domain::origin::NoStopCode;
 use crate::domain::plan::facts::{ApiState, Quota, Right};
 use crate::domain::pull::PullStatus;
 use crate::domain::task::{StopStep, UnixMs};
@@ -58,6 +60,8 @@ pub enum Input {
     Step(RunId, StopStep),
     /// A stop has come to an end, and no process of the run was seen meanwhile.
     NoProcess(RunId),
+    /// Whether a run that others started can be stopped was found out.
+    Stoppable(RunId, Option<NoStopCode>),
     /// A pull went on.
     Pull(PullStatus),
 }
@@ -141,6 +145,8 @@ struct Engine<T> {
     look_at: Option<Instant>,
     /// Pods whose status says something else later.
     look_again: HashMap<RunId, Box<Pod>>,
+    /// What others started is watched too, or there is nothing to watch.
+    watches_others: bool,
     pulls: Pulls,
 }
 
@@ -190,6 +196,7 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
             finder: Finder::default(),
             look_at: None,
             look_again: HashMap::new(),
+            watches_others: false,
             pulls,
         }
     }
@@ -264,7 +271,11 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
             Input::Launched(run, answer) => self.launched(run, answer),
             Input::Waits(run, why) => self.waits(run, why),
             Input::Complaints(run, events, why) => self.complaints(&run, events, why),
-            Input::Rights(rights, quotas) => self.known.set_rights(rights, quotas),
+            Input::Rights(rights, quotas) => {
+                self.known.set_rights(rights, quotas);
+                self.find_out_stoppable_again();
+            }
+            Input::Stoppable(run, no_stop) => self.stoppable(run, no_stop),
             Input::LogDone(run, trouble) => self.log_done(run, trouble),
             Input::Exited(run, at, end) => self.exited(&run, at, end),
             Input::Step(run, step) => self.step(run, step),
@@ -279,9 +290,13 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
                 self.listing.insert(which, BTreeSet::new());
             }
             Watched::Works => self.answers(which),
+            // The other two say what is wrong.
+            Watched::Failed(error) if which == Which::Others => {
+                tracing::debug!("application pods of others are not seen: {error}");
+            }
             Watched::Failed(error) => {
                 let namespace = match which {
-                    Which::Own => &self.own.namespace,
+                    Which::Own | Which::Others => &self.own.namespace,
                     Which::Apps => &self.own.apps_namespace,
                 };
                 // Not again and again for a right that is known to be missing.
@@ -299,10 +314,12 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
             Watched::Pod(pod, bytes) => match which {
                 Which::Own => self.own_pod_is(pod, bytes),
                 Which::Apps => self.app_pod_is(pod),
+                Which::Others => self.other_pod_is(pod),
             },
             Watched::Deleted(pod) => match which {
                 Which::Own => tracing::warn!("the desktop's own pod was deleted"),
                 Which::Apps => self.app_pod_is_gone(&pod),
+                Which::Others => self.other_pod_is_gone(&pod),
             },
             Watched::Listed => self.listed(which),
         }
@@ -310,10 +327,10 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
 }
 
 impl<T> Engine<T> {
-    /// Both are needed: before, not everything that exists was told.
+    /// Both of deskd's own are needed: before, not everything that exists was told.
     fn answers(&mut self, which: Which) {
         self.up.insert(which);
-        if self.up.len() == 2 {
+        if [Which::Own, Which::Apps].iter().all(|which| self.up.contains(which)) {
             self.known.set_api(ApiState::Answers);
         }
     }

@@ -12,6 +12,7 @@ use crate::domain::kubernetes::{
     APP_CONTAINER, LABEL_APP, LABEL_RUN, LABEL_TASK, LABEL_TYPE, ObjectRef, RUN_VARIABLE,
     TASK_VARIABLE, TYPE_PULL,
 };
+use crate::domain::origin::Origin;
 use crate::domain::plan::EngineKind;
 use crate::domain::room::Room;
 use crate::domain::task::Exit;
@@ -34,17 +35,23 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
         self.sees_processes = own_pod::sees_processes(&pod, &self.config);
         self.known.set_own_pod(own_pod::facts(&pod, &self.config, bytes));
         self.see_images(&pod);
+        self.watch_others(&pod);
+        let mut others = Vec::new();
         for container in &pod.spec.ephemeral_containers {
-            let Some(run) = run_of(container) else { continue };
-            let Some(app) = app_of(&run.task) else { continue };
+            let Some((run, app)) = run_of(container) else {
+                others.push(container);
+                continue;
+            };
             let object = ObjectRef {
                 namespace: self.own.namespace.clone(),
                 pod: self.own.name.clone(),
                 container: container.name.clone(),
             };
             let seen = status::look(&pod, &container.name, true, now_ms());
-            self.see(&run, app, EngineKind::EphemeralContainer, object, seen);
+            self.own_run(&run, app, EngineKind::EphemeralContainer, &object);
+            self.see(&run, seen);
         }
+        self.other_containers(&pod, &others);
     }
 
     pub(super) fn app_pod_is(&mut self, pod: Box<Pod>) {
@@ -69,24 +76,35 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
         {
             *cause = Some("somebody deleted its pod".to_owned());
         }
+        self.keep_to_look_again(&run, &seen, pod);
+        self.own_run(&run, app, EngineKind::PodApplication, &object);
+        self.see(&run, seen);
+    }
+
+    /// A pod whose status says something else later, or not any more.
+    pub(super) fn keep_to_look_again(&mut self, run: &RunId, seen: &Seen, pod: Box<Pod>) {
         if seen.look_again_at.is_some() {
             self.look_again.insert(run.clone(), pod);
         } else {
-            self.look_again.remove(&run);
+            self.look_again.remove(run);
         }
-        self.see(&run, app, EngineKind::PodApplication, object, seen);
     }
 
-    fn see(&mut self, run: &RunId, app: AppId, engine: EngineKind, object: ObjectRef, seen: Seen) {
-        let which = if engine == EngineKind::PodApplication { Which::Apps } else { Which::Own };
-        if let Some(listing) = self.listing.get_mut(&which) {
-            listing.insert(run.clone());
-        }
-        let known = self.runs.entry(run.clone()).or_insert_with(|| {
-            let mut unknown = Run::new(app, engine, object, Creation::Done);
+    /// A run of deskd's, which its object tells of if nobody did before.
+    fn own_run(&mut self, run: &RunId, app: AppId, engine: EngineKind, object: &ObjectRef) {
+        self.runs.entry(run.clone()).or_insert_with(|| {
+            let mut unknown = Run::new(app, engine, object.clone(), Creation::Done);
             unknown.known = false;
             unknown
         });
+    }
+
+    /// Takes in what was seen of a run that is known.
+    pub(super) fn see(&mut self, run: &RunId, seen: Seen) {
+        let Some(known) = self.runs.get_mut(run) else { return };
+        if let Some(listing) = self.listing.get_mut(&known.which()) {
+            listing.insert(run.clone());
+        }
         known.present = true;
         known.program = seen.program.or(known.program.take());
         known.has_log |= seen.has_log;
@@ -140,6 +158,7 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
                 engine: known.engine,
                 object: known.object.clone(),
                 what: what.clone(),
+                stranger: known.stranger.clone().filter(|_| !known.known),
             });
         }
         match what {
@@ -195,22 +214,20 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
         }
         self.set_fate(run, Fate::Gone);
         self.stop_is_over(run);
-        if self.runs.get(run).is_some_and(|known| known.forgotten) {
+        // What others started and nobody adopted is of no interest either.
+        let stranger = |known: &Run| known.origin == Origin::Other && !known.known;
+        if self.runs.get(run).is_some_and(|known| known.forgotten || stranger(known)) {
             self.runs.remove(run);
         }
     }
 
     /// Everything that exists was told.
     pub(super) fn listed(&mut self, which: Which) {
-        let engine = match which {
-            Which::Own => EngineKind::EphemeralContainer,
-            Which::Apps => EngineKind::PodApplication,
-        };
         let mut present = self.listing.remove(&which).unwrap_or_default();
         let mut missing = Vec::new();
         for (run, known) in &self.runs {
             let done = matches!(known.creation, Creation::Done) && !known.is_over();
-            if known.engine != engine || present.contains(run) || !done {
+            if known.which() != which || present.contains(run) || !done {
                 continue;
             }
             // What this daemon made after the list was made is told by the watch next.
@@ -221,7 +238,15 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
         }
         missing.iter().for_each(|run| self.gone(run));
         self.synced.insert(which);
-        self.out.push(Event::Synced { engine, present });
+        let (pod, container) = (EngineKind::PodApplication, EngineKind::EphemeralContainer);
+        let told = match which {
+            Which::Own => &[(container, Origin::Deskd), (container, Origin::Other)][..],
+            Which::Apps => &[(pod, Origin::Deskd)],
+            Which::Others => &[(pod, Origin::Other)],
+        };
+        for (engine, origin) in told.iter().copied() {
+            self.out.push(Event::Synced { engine, origin, present: present.clone() });
+        }
     }
 
     /// Images of containers that run or ran here are on this node.
@@ -275,17 +300,22 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
             if let Some(known) = self.runs.get_mut(&run) {
                 known.look_again_at = None;
             }
-            if let Some(pod) = self.look_again.remove(&run) {
-                self.app_pod_is(pod);
+            let which = self.runs.get(&run).map(Run::which);
+            match self.look_again.remove(&run) {
+                Some(pod) if which == Some(Which::Others) => self.other_pod_is(pod),
+                Some(pod) => self.app_pod_is(pod),
+                None => {}
             }
         }
     }
 }
 
-/// The run of an ephemeral container that deskd made.
-fn run_of(container: &Container) -> Option<RunId> {
+/// The run and app of an ephemeral container that deskd made.
+fn run_of(container: &Container) -> Option<(RunId, AppId)> {
     let task = container.env(TASK_VARIABLE)?.parse().ok()?;
-    Some(RunId { task, run: container.env(RUN_VARIABLE)?.parse().ok()? })
+    let run = RunId { task, run: container.env(RUN_VARIABLE)?.parse().ok()? };
+    let app = app_of(&run.task)?;
+    Some((run, app))
 }
 
 /// The run and app of a pod that deskd made.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::{Engine, Input, now_ms};
+use crate::domain::origin::Origin;
 use crate::domain::plan::EngineKind;
 use crate::domain::task::{Exit, UnixMs};
 use crate::engine::kubernetes::processes::{self, End};
@@ -94,7 +95,7 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
         }
     }
 
-    fn process_seen(&mut self, run: &RunId, pid: u32) {
+    pub(super) fn process_seen(&mut self, run: &RunId, pid: u32) {
         let Some(known) = self.runs.get_mut(run) else { return };
         known.pid = Some(pid);
         known.has_log = true;
@@ -113,7 +114,8 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
     /// It runs: if its first process is not known yet, it is looked for once.
     pub(super) fn watch_process(&mut self, run: &RunId) {
         let Some(known) = self.runs.get(run) else { return };
-        let wanted = known.engine == EngineKind::EphemeralContainer && known.pid.is_none();
+        let ephemeral = known.engine == EngineKind::EphemeralContainer;
+        let wanted = ephemeral && known.origin == Origin::Deskd && known.pid.is_none();
         if wanted && self.sees_processes {
             let found = self.finder.find(std::slice::from_ref(run));
             for (run, pid) in found {
@@ -128,7 +130,9 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
             return;
         }
         let ephemeral = known.engine == EngineKind::EphemeralContainer;
-        let first = pid.filter(|_| ephemeral && self.sees_processes);
+        // What others started may mean a process of another namespace.
+        let is_own = ephemeral && known.origin == Origin::Deskd;
+        let first = pid.filter(|_| is_own && self.sees_processes);
         match first.and_then(|pid| processes::first_of(pid, run)) {
             Some(first) => self.process_seen(run, first),
             None => {

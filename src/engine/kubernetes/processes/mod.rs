@@ -6,6 +6,7 @@
 //! All processes of a container share its cgroup, whatever they did to their environment and
 //! parents.
 
+mod cgroup;
 mod exit;
 mod members;
 mod program;
@@ -17,6 +18,7 @@ use std::time::Duration;
 
 use futures_util::future::{Either, select};
 
+pub use cgroup::first_of_container;
 pub use members::of_container as members_of;
 pub use stop::StopWork;
 
