@@ -144,6 +144,7 @@ fn settings(config: &Config, env: &Env) -> Settings {
     let number = display::name::parse(&display.display).unwrap_or(0);
     let host = nix::unistd::gethostname().ok().and_then(|host| host.into_string().ok());
     let host = host.unwrap_or_else(|| "desktop".into());
+    let home = env.get("HOME").filter(|home| Path::new(home).is_dir());
     Settings {
         name: config.pod.name.clone().unwrap_or_else(|| host.clone()),
         xauthority: app_xauthority(&display, number, &host, config),
@@ -151,7 +152,9 @@ fn settings(config: &Config, env: &Env) -> Settings {
         state_dir: config.state_dir.clone(),
         display,
         display_number: number,
-        home: env.get("HOME").filter(|home| Path::new(home).is_dir()),
+        home_is_writable: home.as_deref().is_some_and(is_writable),
+        home,
+        time_zone: env.get("TZ").or_else(zone_of_this_machine),
         inherited_env: inherited_env(env).into(),
         tcp_wanted: config.display.require_tcp,
         shm_wanted: config.display.require_shm,
@@ -164,8 +167,25 @@ fn settings(config: &Config, env: &Env) -> Settings {
     }
 }
 
+/// Whether deskd's user can make files in a directory.
+fn is_writable(directory: &str) -> bool {
+    use nix::unistd::{AccessFlags, access};
+    access(directory, AccessFlags::W_OK | AccessFlags::X_OK).is_ok()
+}
+
+/// What /etc/localtime is a link to, as `localtime(5)` says it has to be.
+fn zone_of_this_machine() -> Option<String> {
+    let link = std::fs::read_link("/etc/localtime").ok()?;
+    let (_, zone) = link.to_str()?.split_once("/zoneinfo/")?;
+    Some(zone.to_owned())
+}
+
 fn kubernetes(config: &Config) -> EngineConfig {
     let pod = config.pod.clone();
+    let files = [&config.file, &config.kubeconfig, &config.apps_directory];
+    let mut private =
+        vec![config.state_dir.clone(), config.socket.clone(), config.token_file.clone()];
+    private.extend(files.into_iter().flatten().cloned());
     EngineConfig {
         pod: PodIdentity {
             name: pod.name,
@@ -178,7 +198,7 @@ fn kubernetes(config: &Config) -> EngineConfig {
         port: config.listen.map_or(crate::config::LISTEN_PORT_DEFAULT, |address| address.port()),
         policy: Arc::new(config.policy.clone()),
         kubeconfig: config.kubeconfig.clone(),
-        private: vec![config.state_dir.clone(), config.socket.clone(), config.token_file.clone()],
+        private,
     }
 }
 

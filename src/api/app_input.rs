@@ -52,6 +52,9 @@ pub struct AppInput {
     /// File name extensions it opens, without the dot.
     #[serde(default)]
     file_extensions: Vec<String>,
+    /// Of several that open a file type, the one that opens it.
+    #[serde(default)]
+    default_application: bool,
     #[serde(default, rename = "source")]
     #[schema(ignore)]
     _source: Option<AppSource>,
@@ -153,6 +156,7 @@ impl AppInput {
             container: self.container,
             mime_types: self.mime_types,
             file_extensions: self.file_extensions,
+            default_application: self.default_application,
             source: AppSource::Api,
             problems: Vec::new(),
         })
@@ -175,10 +179,24 @@ fn check_container(container: &ContainerApp, must: &mut impl FnMut(bool, &str)) 
         !image.is_empty() && image.chars().all(|c| c.is_ascii_graphic()),
         "container.image: empty, or a blank in it",
     );
-    must(container.command.len() <= ARGS_MAX, "container.command: too many arguments");
+    for (command, long, nul) in [
+        (
+            &container.image_command,
+            "container.image_command: too many arguments",
+            "container.image_command: a NUL character",
+        ),
+        (
+            &container.program,
+            "container.program: too many arguments",
+            "container.program: a NUL character",
+        ),
+    ] {
+        must(command.len() <= ARGS_MAX, long);
+        must(!command.iter().any(|word| word.contains('\0')), nul);
+    }
     must(
-        !container.command.iter().any(|word| word.contains('\0')),
-        "container.command: a NUL character",
+        container.args.as_ref().is_none_or(|args| !args.contains('\0')),
+        "container.args: a NUL character",
     );
     must(
         is_env(&container.env),

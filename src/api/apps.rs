@@ -18,7 +18,7 @@ use crate::domain::access::Identity;
 use crate::domain::app::{App, AppSource};
 use crate::domain::document;
 use crate::domain::plan::{EngineKind, LaunchSpec, Plan, Work};
-use crate::domain::redact::redacted;
+use crate::domain::redact::{redacted, shown};
 use crate::supervisor::AppChange;
 
 /// The application as it may be shown: secrets in its environment are redacted.
@@ -40,8 +40,7 @@ pub fn visible(apps: &[Arc<App>], identity: &Identity) -> Vec<App> {
 }
 
 fn redacted_map(env: &BTreeMap<String, String>) -> BTreeMap<String, String> {
-    let pairs = env.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-    redacted(pairs).into_iter().map(|var| (var.name, var.value)).collect()
+    env.iter().map(|(name, value)| (name.clone(), shown(name, value))).collect()
 }
 
 /// Which applications.
@@ -70,7 +69,7 @@ impl AppsQuery {
     }
 }
 
-/// The applications, by id.
+/// The applications, by id; of a file type, those first that open it by default.
 #[utoipa::path(get, path = "/v1/apps", tag = "apps", params(AppsQuery),
     responses((status = 200, description = "Applications", body = Vec<App>)))]
 pub async fn list_apps(
@@ -78,6 +77,11 @@ pub async fn list_apps(
     Query(query): Query<AppsQuery>,
 ) -> axum::Json<Vec<App>> {
     let snapshot = state.handle.snapshot();
+    let mut apps: Vec<_> = snapshot.apps.iter().filter(|app| query.selects(app)).collect();
+    if query.file_type.is_some() {
+        // Stable: among themselves they stay in the order of their ids.
+        apps.sort_by_key(|app| !app.default_application);
+    }
     let show = |app: &Arc<App>| match app.permits(&state.identity) {
         Ok(()) => Some(public(app)),
         Err(why) if query.all == Some(true) => {
@@ -87,7 +91,7 @@ pub async fn list_apps(
         }
         Err(_) => None,
     };
-    axum::Json(snapshot.apps.iter().filter(|app| query.selects(app)).filter_map(show).collect())
+    axum::Json(apps.into_iter().filter_map(show).collect())
 }
 
 /// An application by its id.
@@ -201,8 +205,7 @@ pub async fn plan(
         local.program.env = redacted_map(&local.program.env);
     }
     let env = plan.work.env_mut();
-    let pairs = env.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-    *env = redacted(pairs).into_iter().map(|var| (var.name, var.value)).collect();
+    *env = redacted(env);
     Ok(axum::Json(plan))
 }
 

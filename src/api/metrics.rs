@@ -322,8 +322,8 @@ impl History {
 
 fn exit_word(exit: &Exit) -> &'static str {
     match exit {
-        Exit::Code(0) => "code_zero",
-        Exit::Code(_) => "code_nonzero",
+        Exit::Code(0) | Exit::EntryPoint(0) => "code_zero",
+        Exit::Code(_) | Exit::EntryPoint(_) => "code_nonzero",
         Exit::Signal { .. } => "signal",
         Exit::Reason(_) => "reason",
     }

@@ -8,6 +8,7 @@ use super::client::{Client, escape, typed};
 use super::failure::Failure;
 use super::output::{Out, Tone, printable};
 use crate::domain::container_app::AppProbe;
+use crate::domain::env_var::{EnvSource, EnvVar};
 use crate::domain::id::AppId;
 use crate::domain::plan::facts::VolumeMount;
 use crate::domain::plan::remote::ContainerPlan;
@@ -70,7 +71,7 @@ fn of_environment(plan: &LocalPlan) -> String {
         matches!(name, "DISPLAY" | "XAUTHORITY") || plan.program.env.contains_key(name)
     };
     let (own, inherited): (Vec<_>, Vec<_>) =
-        plan.env.iter().cloned().partition(|(name, _)| own(name));
+        plan.env.iter().cloned().partition(|var| own(&var.name));
     match inherited.len() {
         0 => env(&own),
         count => format!("{}\ninherited: {count}", env(&own)).trim().to_owned(),
@@ -81,6 +82,11 @@ fn of_ephemeral(plan: &EphemeralPlan) -> Fields {
     let target = plan.target_container.as_deref().unwrap_or_default();
     let mut fields = vec![("pod", format!("{}/{}, beside `{target}`", plan.namespace, plan.pod))];
     fields.extend(of_container(&plan.container));
+    let made = plan.prepare.iter().map(|made| {
+        let root = made.root.trim_end_matches('/');
+        format!("{root}/{}, of user {} alone ({})", made.path, made.uid, made.variable)
+    });
+    fields.push(("made before", lines(made)));
     fields
 }
 
@@ -119,6 +125,7 @@ fn of_container(plan: &ContainerPlan) -> Fields {
     vec![
         ("image", format!("{} (pulled: {:?})", plan.image, plan.pull_policy)),
         ("command", command),
+        ("program", shell_words::join(plan.program_words())),
         ("directory", plan.cwd.clone().unwrap_or_default()),
         ("user", format!("{}:{}", plan.run_as.uid, plan.run_as.gid)),
         ("environment", env(&plan.env)),
@@ -140,8 +147,12 @@ fn probe(probe: &AppProbe) -> String {
     }
 }
 
-fn env(env: &[(String, String)]) -> String {
-    lines(env.iter().map(|(name, value)| format!("{name}={value}")))
+/// Each variable on one line, with where it comes from; what kubelet fills in has no value yet.
+fn env(env: &[EnvVar]) -> String {
+    lines(env.iter().map(|EnvVar { name, value, from }| match from {
+        EnvSource::Field(_) => format!("{name}  ({from})"),
+        _ => format!("{name}={}  ({from})", printable(value)),
+    }))
 }
 
 fn pairs(pairs: &BTreeMap<String, String>) -> String {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::failure::Failure;
 use super::output::{Cell, Out, Tone, ago, rfc3339, span};
 use crate::domain::app::{App, AppSource};
-use crate::domain::container_app::ContainerApp;
+use crate::domain::container_app::{ContainerApp, HomeNeed};
 use crate::domain::diagnosis::{Applied, Diagnosis};
 use crate::domain::kubernetes::ObjectRef;
 use crate::domain::task::{Exit, Task, TaskState};
@@ -109,6 +109,7 @@ pub fn task(task: &Task, now_ms: i64, out: &mut Out) -> Result<(), Failure> {
         ("because", remedied.map(|it| whole(&it.diagnosis)).unwrap_or_default()),
         ("engine", format!("{}: {}", task.engine.as_str(), task.reasons.join("; "))),
         ("command", shell_words::join(&task.command)),
+        ("program", shell_words::join(&task.program)),
         ("waits for", task.waiting.clone().unwrap_or_default()),
         ("object", task.object.as_ref().map(object).unwrap_or_default()),
         ("node", task.node.clone().unwrap_or_default()),
@@ -196,7 +197,8 @@ pub fn app(app: &App, out: &mut Out) -> Result<(), Failure> {
         ("from", source(app).to_owned()),
         ("problems", app.problems.join("\n")),
         ("image", app.container.as_ref().map(|container| image(container)).unwrap_or_default()),
-        ("command", shell_words::join(&app.local.command)),
+        ("command", command(app)),
+        ("image's command", image_command(app)),
         ("directory", app.local.cwd.clone().unwrap_or_default()),
         ("environment", env.join("\n")),
         ("needs display", yes_no(app.needs_display)),
@@ -204,8 +206,24 @@ pub fn app(app: &App, out: &mut Out) -> Result<(), Failure> {
         ("keywords", app.keywords.join(", ")),
         ("categories", app.categories.join(", ")),
         ("file types", file_types(app)),
+        ("opened by default", default_application(app)),
         ("WM_CLASS", app.wm_class.clone().unwrap_or_default()),
     ])
+}
+
+/// The program and its arguments.
+fn command(app: &App) -> String {
+    let program = app.container.as_ref().map(|container| &container.program);
+    let program = program.filter(|program| !program.is_empty());
+    shell_words::join(program.unwrap_or(&app.local.command))
+}
+
+fn image_command(app: &App) -> String {
+    app.container.as_ref().map(|it| shell_words::join(&it.image_command)).unwrap_or_default()
+}
+
+fn default_application(app: &App) -> String {
+    if app.default_application { "its file types".to_owned() } else { String::new() }
 }
 
 fn file_types(app: &App) -> String {
@@ -218,6 +236,7 @@ fn image(container: &ContainerApp) -> String {
     let said = [
         container.engine.map(|engine| format!("engine {}", engine.as_str())),
         container.execute_class.as_ref().map(|class| format!("class {class}")),
+        (container.home == HomeNeed::Private).then(|| "a home of its own".to_owned()),
         container.size_bytes.map(|bytes| format!("{} MiB", bytes >> 20)),
         container.architecture.clone(),
     ];

@@ -252,6 +252,7 @@ impl AppDraft {
             container: None,
             mime_types: Vec::new(),
             file_extensions: Vec::new(),
+            default_application: false,
             source: AppSource::Config,
             problems,
             id: self.id,

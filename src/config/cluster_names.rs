@@ -4,6 +4,7 @@
 //! The rules are those of `k8s.io/apimachinery/pkg/util/validation`.
 
 use super::values::Complaint;
+use crate::domain::env_var::{NAME_BYTES_MAX, is_name};
 use crate::domain::quantity::Quantity;
 
 /// Longest DNS label and longest label value, in bytes.
@@ -56,6 +57,24 @@ fn checked(
 pub fn dns_label(text: &str) -> Result<String, Complaint> {
     checked(text, is_dns_label(text), "is no DNS label", || {
         "write at most 63 of a-z, 0-9 and `-`, with no `-` at the ends".into()
+    })
+}
+
+/// Name of a volume, or how names of volumes begin, and a `*`.
+pub fn pattern(text: &str) -> Result<String, Complaint> {
+    // `*` alone would be everything but what deskd knows to be secret.
+    let beginning = text.strip_suffix('*').map(|text| text.strip_suffix('-').unwrap_or(text));
+    checked(text, is_dns_label(beginning.unwrap_or(text)), "is no name of a volume", || {
+        "write a DNS label (a-z, 0-9, `-`), or how it begins and a `*`, such as \"home*\"".into()
+    })
+}
+
+/// Name of a variable.
+pub fn variable(text: &str) -> Result<String, Complaint> {
+    checked(text, is_name(text), "is no name of a variable", || {
+        format!(
+            "write at most {NAME_BYTES_MAX} of A-Z, a-z, 0-9 and `_`, with no digit at the beginning"
+        )
     })
 }
 
@@ -146,6 +165,13 @@ mod tests {
             assert_eq!(found, (label, sub, qualified), "{text:?}");
         }
         assert!(label_value("").is_ok() && label_value("a/b").is_err());
+        for good in ["home", "home*", "auth-localaccount-*", "x11"] {
+            assert!(pattern(good).is_ok(), "{good}");
+        }
+        for bad in ["", "*", "-*", "h*me", "Home", "home**", "a b*"] {
+            assert!(pattern(bad).is_err(), "{bad}");
+        }
+        assert!(variable("LC_ALL").is_ok() && variable("A=B").is_err());
         for good in ["cpu", "memory", "ephemeral-storage", "hugepages-2Mi", "nvidia.com/gpu"] {
             assert!(resource(good).is_ok(), "{good}");
         }

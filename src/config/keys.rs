@@ -64,6 +64,8 @@ pub const NETWORK_RULE: &[&str] = &["annotations"];
 /// `[kubernetes]`
 pub const KUBERNETES: &[&str] = &[
     "engines",
+    "entrypoint",
+    "local",
     "apps_namespace",
     "kubeconfig",
     "target_container",
@@ -74,6 +76,10 @@ pub const KUBERNETES: &[&str] = &[
     "gpu_resource",
     "xauthority_secret",
     "pod_volumes",
+    "volumes",
+    "graphical_container",
+    "env",
+    "inherit_env",
     "launches_at_once",
     "remote_tasks_max",
     "default_class",

@@ -1,6 +1,7 @@
 //! `[kubernetes]` and `[user]`, with the classes and rules beside them: what the operator decided
 //! about remote engines, as a [`Policy`].
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::classes::{self, word};
@@ -10,8 +11,12 @@ use super::parse::{Reader, duration};
 use super::section::{At, Section};
 use super::values::Complaint;
 use crate::domain::access::Identity;
+use crate::domain::container_app::EntryPoint;
+use crate::domain::id::AppId;
 use crate::domain::plan::EngineKind;
-use crate::domain::policy::{GPU_RESOURCE_DEFAULT, Policy, PullPolicy, RunAs};
+use crate::domain::policy::{
+    ExecuteClass, GPU_RESOURCE_DEFAULT, LocalApps, Policy, PullPolicy, RunAs,
+};
 
 /// Engines that `[kubernetes]` can turn on.
 const REMOTE_ENGINES: [EngineKind; 2] =
@@ -43,22 +48,7 @@ impl<'t> Reader<'t> {
             .parsed("gpu_resource", GPU_RESOURCE_DEFAULT, names::extended_resource)
             .map_or_else(|| GPU_RESOURCE_DEFAULT.to_owned(), |found| found.value);
         let classes = classes::classes(root, &gpu_resource);
-        let default_class = section.string("default_class", "bronze").and_then(|class| {
-            if classes.contains_key(class.value) {
-                return Some(class.value.to_owned());
-            }
-            let known: Vec<_> = classes.keys().map(String::as_str).collect();
-            let complaint = Complaint::new(
-                format!("names the class `{}`, which is not configured", class.value),
-                if known.is_empty() {
-                    format!("add a section [execute_class.{}]", class.value)
-                } else {
-                    format!("add a section for it, or write one of {}", known.join(", "))
-                },
-            );
-            section.complain("default_class", class.span, complaint);
-            None
-        });
+        let default_class = default_class(&section, &classes);
         let defaults = Policy::default();
         let count = |key, most, default| {
             let found = section.integer(key, 1..=most);
@@ -69,6 +59,8 @@ impl<'t> Reader<'t> {
         };
         let policy = Policy {
             engines: engines(&section),
+            entrypoint: entrypoint(&section),
+            local: local(&section),
             apps_namespace: name("apps_namespace", "desktop-apps", names::dns_label),
             target_container: name("target_container", "deskd", names::dns_label),
             run_as: defaults.run_as,
@@ -77,6 +69,16 @@ impl<'t> Reader<'t> {
             pull_on_add: section.boolean("pull_on_add").unwrap_or(defaults.pull_on_add),
             xauthority_secret: name("xauthority_secret", "desktop-xauthority", names::subdomain),
             pod_volumes: list(&section, "pod_volumes", "home", names::dns_label),
+            volumes: list_or(&section, "volumes", "home*", names::pattern, defaults.volumes),
+            graphical_container: name("graphical_container", "x-graphical", names::dns_label),
+            env: variables(&section),
+            inherit_env: list_or(
+                &section,
+                "inherit_env",
+                "LANG",
+                names::variable,
+                defaults.inherit_env,
+            ),
             launches_at_once: count(
                 "launches_at_once",
                 LAUNCHES_AT_ONCE_MAX,
@@ -126,6 +128,29 @@ impl<'t> Reader<'t> {
     }
 }
 
+/// `default_class`, which must be one of the classes.
+fn default_class(
+    section: &Section<'_>,
+    classes: &BTreeMap<String, ExecuteClass>,
+) -> Option<String> {
+    section.string("default_class", "bronze").and_then(|class| {
+        if classes.contains_key(class.value) {
+            return Some(class.value.to_owned());
+        }
+        let known: Vec<_> = classes.keys().map(String::as_str).collect();
+        let complaint = Complaint::new(
+            format!("names the class `{}`, which is not configured", class.value),
+            if known.is_empty() {
+                format!("add a section [execute_class.{}]", class.value)
+            } else {
+                format!("add a section for it, or write one of {}", known.join(", "))
+            },
+        );
+        section.complain("default_class", class.span, complaint);
+        None
+    })
+}
+
 fn engines(section: &Section<'_>) -> Vec<EngineKind> {
     const REMEDY: &str = "write a list, such as [\"ephemeral_container\", \"pod_application\"]";
     let mut engines = Vec::new();
@@ -143,6 +168,31 @@ fn engines(section: &Section<'_>) -> Vec<EngineKind> {
         }
     }
     engines
+}
+
+/// `auto` leaves it to the documents.
+fn entrypoint(section: &Section<'_>) -> Option<EntryPoint> {
+    const WORDS: [&str; 3] = ["auto", "image", "program"];
+    let found = section.parsed("entrypoint", "image", |text| word(text, &WORDS))?;
+    let chosen = EntryPoint::WORDS.into_iter().find(|(word, _)| *word == found.value);
+    chosen.map(|(_, entrypoint)| entrypoint)
+}
+
+/// Ids of applications, or `*` for all.
+fn local(section: &Section<'_>) -> LocalApps {
+    const ALL: &str = "*";
+    let id = |text: &str| match text.parse::<AppId>() {
+        Err(error) if text != ALL => Err(Complaint::new(
+            format!("has `{}`, which is no id of an application: {error}", text.escape_debug()),
+            "write ids as `deskd app list` shows them, such as \"2048-alpine\", or \"*\" for all",
+        )),
+        _ => Ok(text.to_owned()),
+    };
+    let listed = list(section, "local", "2048-alpine", id);
+    if listed.iter().any(|name| name == ALL) {
+        return LocalApps::All;
+    }
+    LocalApps::Only(listed.iter().filter_map(|name| name.parse().ok()).collect())
 }
 
 fn pull_policy(section: &Section<'_>) -> PullPolicy {
@@ -172,6 +222,33 @@ fn list(
         }
     }
     names
+}
+
+/// The same; the default where the key is absent.
+fn list_or(
+    section: &Section<'_>,
+    key: &str,
+    example: &str,
+    check: impl Fn(&str) -> Result<String, Complaint>,
+    default: Vec<String>,
+) -> Vec<String> {
+    if section.raw(key).is_none() { default } else { list(section, key, example, check) }
+}
+
+/// `[kubernetes.env]`.
+fn variables(section: &Section<'_>) -> BTreeMap<String, String> {
+    let mut variables = BTreeMap::new();
+    for (name, At { value, span }) in section.string_map("env") {
+        let checked = names::variable(name).and_then(|name| match value.contains('\0') {
+            true => Err(Complaint::new("has a NUL character", "remove it")),
+            false => Ok(name),
+        });
+        match checked {
+            Ok(name) => drop(variables.insert(name, value.to_owned())),
+            Err(complaint) => section.complain(&format!("env.{name}"), span, complaint),
+        }
+    }
+    variables
 }
 
 fn run_as(parent: &Section<'_>) -> Option<RunAs> {

@@ -96,6 +96,9 @@ pub struct App {
     /// File name extensions it opens, lower case, without the dot.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub file_extensions: Vec<String>,
+    /// `oc.usedefaultapplication`: of several that open a file type it is the one that opens it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub default_application: bool,
     /// Where it came from.
     pub source: AppSource,
     /// What is wrong with its description, in sentences; the app is still listed.

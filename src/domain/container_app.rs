@@ -19,6 +19,49 @@ pub enum ShmNeed {
     Required,
 }
 
+/// Which command a container runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum EntryPoint {
+    /// The image's own, as its packager tested it: it prepares the session and starts the program.
+    Image,
+    /// The program itself.
+    Program,
+}
+
+impl EntryPoint {
+    /// Both, with the words of the label `io.deskd.entrypoint` and of the configuration.
+    pub const WORDS: [(&'static str, Self); 2] =
+        [("image", Self::Image), ("program", Self::Program)];
+}
+
+/// Which home directory an application has.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum HomeNeed {
+    /// The user's, as the desktop has it.
+    #[default]
+    Shared,
+    /// An empty one of its own, gone with it: `oc.rules` `{"homedir": {"default": false}}`.
+    Private,
+}
+
+/// What `oc.host_config` asks for, in Docker's words (docker-py, `create_host_config`). What else
+/// it has is Docker's alone.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct HostConfig {
+    /// `shm_size`: size of `/dev/shm`, in bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shm_bytes: Option<u64>,
+    /// `mem_limit`: the most memory, in bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_bytes: Option<u64>,
+    /// `cpus`, `nano_cpus`, or `cpu_quota` of `cpu_period`: the most CPU time, in thousandths of
+    /// a core.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu_millis: Option<u64>,
+}
+
 /// A port that others in the cluster may connect to: needs a pod of its own.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -66,9 +109,19 @@ pub struct ContainerApp {
     pub size_bytes: Option<u64>,
     /// `Architecture`, such as `amd64`.
     pub architecture: Option<String>,
-    /// argv in the container: `oc.path` and `oc.args`, else the image's entry point and command;
-    /// empty: the image's own, which the document did not tell.
-    pub command: Vec<String>,
+    /// The image's own command, `Config.Entrypoint` and `Config.Cmd`; empty: the document does not
+    /// tell it.
+    #[serde(default)]
+    pub image_command: Vec<String>,
+    /// `oc.path` and the words of `oc.args`; empty: the document names no program.
+    #[serde(default, alias = "command")]
+    pub program: Vec<String>,
+    /// `oc.args` as given: what the image's own command gets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub args: Option<String>,
+    /// `io.deskd.entrypoint`: which of the two commands runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub entrypoint: Option<EntryPoint>,
     /// `Config.Env`, and whatever else the document adds.
     pub env: BTreeMap<String, String>,
     /// `Config.WorkingDir`.
@@ -88,6 +141,12 @@ pub struct ContainerApp {
     /// Names in `oc.rules` that the application's network needs; each maps to pod annotations
     /// through `[network_rule.NAME]`.
     pub network_rules: Vec<String>,
+    /// `oc.rules`, `homedir`: which home directory it has.
+    #[serde(default)]
+    pub home: HomeNeed,
+    /// `oc.host_config`.
+    #[serde(default)]
+    pub host_config: HostConfig,
     /// `oc.secrets_requirement`: secrets that must be among the desktop's.
     pub secrets: Vec<String>,
     /// `oc.uniquerunkey`: at most one task of the applications that share it runs.
@@ -105,4 +164,14 @@ pub struct ContainerApp {
     /// Every label of the document as given, unknown ones too, but for `oc.icondata`, which is the
     /// application's icon.
     pub labels: BTreeMap<String, String>,
+}
+
+impl ContainerApp {
+    /// The program that it is about, for what tells applications apart by it: `oc.path`, else what
+    /// the image runs.
+    #[must_use]
+    pub fn program_name(&self) -> Option<&str> {
+        let path = self.program.first().or(self.image_command.first())?;
+        path.rsplit('/').next().filter(|name| !name.is_empty())
+    }
 }

@@ -47,6 +47,9 @@ pub const TASK_VARIABLE: &str = "DESKD_TASK_ID";
 /// Names the run in the environment of an application in a container, beside [`TASK_VARIABLE`].
 pub const RUN_VARIABLE: &str = "DESKD_RUN";
 
+/// Names the program that the entry point of an abcdesktop image is to start.
+pub const PROGRAM_VARIABLE: &str = "APP";
+
 /// Where a remote task is in the cluster.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct ObjectRef {

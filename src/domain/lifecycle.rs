@@ -8,7 +8,7 @@ use super::diagnosis::Applied;
 use super::id::{AppId, TaskId};
 use super::kubernetes::ObjectRef;
 use super::origin::Origin;
-use super::plan::{EngineKind, Plan};
+use super::plan::{ContainerPlan, EngineKind, Plan};
 use super::restart::{Backoff, RestartPolicy};
 use super::task::{
     Exit, HISTORY_ENTRIES_MAX, HistoryEntry, Rusage, StopStep, Task, TaskEvent, TaskState, UnixMs,
@@ -24,13 +24,22 @@ impl Task {
     /// A planned task that has not run yet.
     #[must_use]
     pub fn new(id: TaskId, app: &App, plan: &Plan, now: UnixMs) -> Self {
-        Self {
-            reasons: plan.reasons.clone(),
-            rejected: plan.rejected.clone(),
-            command: plan.work.argv().to_vec(),
-            restart: app.restart,
-            ..Self::planned(id, app.id.clone(), app.display_name.clone(), plan.engine, now)
-        }
+        let mut task =
+            Self::planned(id, app.id.clone(), app.display_name.clone(), plan.engine, now);
+        task.restart = app.restart;
+        task.follow(plan);
+        task
+    }
+
+    /// Its next run is this plan's.
+    fn follow(&mut self, plan: &Plan) {
+        self.engine = plan.engine;
+        self.reasons.clone_from(&plan.reasons);
+        self.rejected.clone_from(&plan.rejected);
+        self.command = plan.work.argv().to_vec();
+        let container = plan.work.container().filter(|container| container.entry_point);
+        self.entry_point = container.is_some();
+        self.program = container.map(ContainerPlan::program_words).unwrap_or_default();
     }
 
     pub(super) fn planned(
@@ -51,6 +60,8 @@ impl Task {
             reasons: Vec::new(),
             rejected: Vec::new(),
             command: Vec::new(),
+            entry_point: false,
+            program: Vec::new(),
             state: TaskState::Planned,
             pid: None,
             object: None,
@@ -319,10 +330,7 @@ impl Task {
         if !fits {
             return false;
         }
-        self.engine = plan.engine;
-        self.reasons.clone_from(&plan.reasons);
-        self.rejected.clone_from(&plan.rejected);
-        self.command = plan.work.argv().to_vec();
+        self.follow(plan);
         self.next_run_at = Some(applied.at);
         let what = format!("remedy by {}: {}", applied.by, applied.sentence());
         self.enter(TaskState::Planned, applied.at, what);

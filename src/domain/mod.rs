@@ -8,6 +8,8 @@ pub mod desktop_entry;
 pub mod diagnosis;
 pub mod display;
 pub mod document;
+pub mod env_var;
+pub mod expansion;
 pub mod health;
 pub mod id;
 pub mod kubernetes;

@@ -1,11 +1,13 @@
 //! What the operator decided about remote engines: `[kubernetes]`, `[execute_class.NAME]`,
 //! `[network_rule.NAME]`. Checked by `config`, read by `plan`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
 use super::access::Identity;
+use super::container_app::EntryPoint;
+use super::id::AppId;
 use super::plan::EngineKind;
 use super::plan::facts::ClassChange;
 use super::quantity::Quantity;
@@ -16,6 +18,45 @@ pub const LAUNCHES_AT_ONCE_DEFAULT: u32 = 5;
 pub const REMOTE_TASKS_MAX_DEFAULT: u32 = 100;
 /// Extended resource that stands for one GPU, when not configured.
 pub const GPU_RESOURCE_DEFAULT: &str = "nvidia.com/gpu";
+
+/// Volumes that ephemeral containers get when not configured: what abcdesktop gives them, by the
+/// names that its control plane makes up, and those of `container/pod.yaml`. `cache`, `config` and
+/// `local` are parts of its home directory, and count only where they are mounted in it.
+pub const VOLUMES_DEFAULT: [&str; 18] = [
+    "home*",
+    "cache",
+    "config",
+    "local",
+    "x11",
+    "x11socket",
+    "xauthority",
+    "pulseaudiosocket",
+    "cupsdsocket",
+    "tmp",
+    "run",
+    "log",
+    "rundbus",
+    "runuser",
+    "shm",
+    "sudoers",
+    "localaccount",
+    "auth-localaccount-*",
+];
+/// Variables of the graphical container that applications get when not configured: who the user is,
+/// the language, and where services of the desktop are.
+pub const INHERIT_ENV_DEFAULT: [&str; 11] = [
+    "HOME",
+    "USER",
+    "LOGNAME",
+    "LANG",
+    "LANGUAGE",
+    "LC_ALL",
+    "TZ",
+    "XDG_RUNTIME_DIR",
+    "PULSE_SERVER",
+    "CUPS_SERVER",
+    "DBUS_SESSION_BUS_ADDRESS",
+];
 
 /// A Kubernetes toleration; see the API documentation of `core/v1 Toleration`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -75,11 +116,43 @@ pub enum PullPolicy {
     Never,
 }
 
+/// Applications in images that may run outside of their image, as programs of deskd's container:
+/// beside its token and its files. Only the operator says so, no document does.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum LocalApps {
+    /// All of them (`"*"`).
+    All,
+    /// These.
+    Only(BTreeSet<AppId>),
+}
+
+impl LocalApps {
+    /// Whether `app` may.
+    #[must_use]
+    pub fn permit(&self, app: &AppId) -> bool {
+        match self {
+            Self::All => true,
+            Self::Only(apps) => apps.contains(app),
+        }
+    }
+}
+
+impl Default for LocalApps {
+    fn default() -> Self {
+        Self::Only(BTreeSet::new())
+    }
+}
+
 /// Everything configured about remote engines.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Policy {
     /// Remote engines that may be used; empty: the Kubernetes API is not asked for anything.
     pub engines: Vec<EngineKind>,
+    /// Which command of every application in an image runs; absent: as its document says
+    /// (`io.deskd.entrypoint`), else the image's own where the document tells it.
+    pub entrypoint: Option<EntryPoint>,
+    /// Which applications in images may run outside of them.
+    pub local: LocalApps,
     /// Namespace of application pods; absent: the desktop's.
     pub apps_namespace: Option<String>,
     /// Container whose PID namespace ephemeral containers join; absent: deskd's own, found by its
@@ -100,6 +173,16 @@ pub struct Policy {
     pub xauthority_secret: Option<String>,
     /// Volumes of the desktop pod that application pods get too, mounted at the same place.
     pub pod_volumes: Vec<String>,
+    /// Volumes of the desktop pod that ephemeral containers get, where the graphical container mounts
+    /// them; a `*` at the end of a name stands for anything.
+    pub volumes: Vec<String>,
+    /// The container that draws the desktop; absent: the first whose name begins with `x`, else the
+    /// target container.
+    pub graphical_container: Option<String>,
+    /// Variables of every application in a container.
+    pub env: BTreeMap<String, String>,
+    /// Variables of the graphical container that applications get.
+    pub inherit_env: Vec<String>,
     /// Launches on their way to the API server at once.
     pub launches_at_once: u32,
     /// Remote tasks that are not ended.
@@ -145,7 +228,8 @@ impl Policy {
 
 impl ExecuteClass {
     /// How much of a resource it has (by its limit; without one as much as there is) or asks for.
-    fn amount(&self, resource: &str, by_limit: bool, gpu_resource: &str) -> Quantity {
+    #[must_use]
+    pub fn amount(&self, resource: &str, by_limit: bool, gpu_resource: &str) -> Quantity {
         let gpus = self.gpu.filter(|_| resource == gpu_resource).map(|gpus| gpus.to_string());
         let (first, second, absent) = match by_limit {
             true => (&self.limits, &self.requests, Quantity::LARGEST),
@@ -161,6 +245,8 @@ impl Default for Policy {
     fn default() -> Self {
         Self {
             engines: Vec::new(),
+            entrypoint: None,
+            local: LocalApps::default(),
             apps_namespace: None,
             target_container: None,
             run_as: RunAs { uid: 4096, gid: 4096, groups: Vec::new() },
@@ -170,6 +256,10 @@ impl Default for Policy {
             gpu_resource: GPU_RESOURCE_DEFAULT.to_owned(),
             xauthority_secret: None,
             pod_volumes: Vec::new(),
+            volumes: VOLUMES_DEFAULT.map(str::to_owned).to_vec(),
+            graphical_container: None,
+            env: BTreeMap::new(),
+            inherit_env: INHERIT_ENV_DEFAULT.map(str::to_owned).to_vec(),
             launches_at_once: LAUNCHES_AT_ONCE_DEFAULT,
             remote_tasks_max: REMOTE_TASKS_MAX_DEFAULT,
             default_class: None,

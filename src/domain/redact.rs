@@ -1,6 +1,6 @@
 //! Which environment variables are secrets, and the redacted view of an environment.
 
-use serde::{Deserialize, Serialize};
+pub use super::env_var::EnvVar;
 
 /// Shown instead of a secret value.
 pub const REDACTED: &str = "[redacted]";
@@ -18,15 +18,6 @@ const SECRET_PARTS: [&str; 9] = [
     "API_KEY",
 ];
 
-/// One variable as it may be shown.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-pub struct EnvVar {
-    /// Name.
-    pub name: String,
-    /// Value, or [`REDACTED`].
-    pub value: String,
-}
-
 /// Whether the value of `name` must not be shown or logged.
 #[must_use]
 pub fn is_secret(name: &str) -> bool {
@@ -34,14 +25,23 @@ pub fn is_secret(name: &str) -> bool {
     SECRET_PARTS.iter().any(|part| name.contains(part))
 }
 
-/// The environment as it may be shown; user info in URLs (`scheme://user:pass@`) is cut too.
-pub fn redacted<'a>(env: impl IntoIterator<Item = (&'a str, &'a str)>) -> Vec<EnvVar> {
-    env.into_iter()
-        .map(|(name, value)| EnvVar {
-            name: name.to_owned(),
-            value: if is_secret(name) { REDACTED.to_owned() } else { without_user_info(value) },
-        })
-        .collect()
+/// The value of `name` as it may be shown: a secret is not, nor user info in a URL
+/// (`scheme://user:pass@`).
+#[must_use]
+pub fn shown(name: &str, value: &str) -> String {
+    // A variable that kubelet fills has no value here, and nothing to hide.
+    if is_secret(name) && !value.is_empty() {
+        REDACTED.to_owned()
+    } else {
+        without_user_info(value)
+    }
+}
+
+/// The environment as it may be shown.
+#[must_use]
+pub fn redacted(env: &[EnvVar]) -> Vec<EnvVar> {
+    let shown = |var: &EnvVar| EnvVar { value: shown(&var.name, &var.value), ..var.clone() };
+    env.iter().map(shown).collect()
 }
 
 fn without_user_info(value: &str) -> String {
@@ -61,13 +61,13 @@ mod tests {
 
     #[test]
     fn secrets_are_not_shown() {
-        let view = redacted([
+        let values = [
             ("HOME", "/home/balloon"),
             ("XAUTH_KEY", "0123"),
             ("my_api_key", "k"),
             ("http_proxy", "http://bob:pw@proxy:3128/x"),
-        ]);
-        let values: Vec<_> = view.iter().map(|v| v.value.as_str()).collect();
+        ]
+        .map(|(name, value)| shown(name, value));
         assert_eq!(values, ["/home/balloon", REDACTED, REDACTED, "http://[redacted]@proxy:3128/x"]);
     }
 }

@@ -63,6 +63,8 @@ impl TaskState {
 pub enum Exit {
     /// `exit(code)`, 0..=255.
     Code(i32),
+    /// The exit code of the entry point that started the program, whose own nobody saw.
+    EntryPoint(i32),
     /// Killed by a signal.
     Signal {
         /// Number, such as 15.
@@ -80,14 +82,26 @@ impl Exit {
     /// Whether a restart policy counts it as a failure.
     #[must_use]
     pub fn is_failure(&self) -> bool {
-        !matches!(self, Self::Code(0))
+        self.code() != Some(0)
     }
 
-    /// `exit code 3`, `SIGSEGV (core dumped)`, or the reason.
+    /// The exit code, of whichever process.
+    #[must_use]
+    pub fn code(&self) -> Option<i32> {
+        match self {
+            Self::Code(code) | Self::EntryPoint(code) => Some(*code),
+            Self::Signal { .. } | Self::Reason(_) => None,
+        }
+    }
+
+    /// `exit code 3`, also of the entry point, `SIGSEGV (core dumped)`, or the reason.
     #[must_use]
     pub fn sentence(&self) -> String {
         match self {
             Self::Code(code) => format!("exit code {code}"),
+            Self::EntryPoint(code) => {
+                format!("exit code {code} of its entry point (the program's own is not known)")
+            }
             Self::Signal { name, core_dumped: true, .. } => format!("{name} (core dumped)"),
             Self::Signal { name, .. } => name.clone(),
             Self::Reason(why) => why.clone(),
@@ -169,6 +183,13 @@ pub struct Task {
     pub rejected: Vec<Rejected>,
     /// argv; empty: the image's own.
     pub command: Vec<String>,
+    /// `command` is the image's own, which starts the program: the exit code may be that command's.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub entry_point: bool,
+    /// The program that the image's own command starts, with its arguments, as far as it is known;
+    /// empty otherwise.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub program: Vec<String>,
     /// Where it is in its life.
     pub state: TaskState,
     /// Main process in deskd's PID namespace (tasks of this pod that have one now).

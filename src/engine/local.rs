@@ -126,7 +126,7 @@ pub fn spawn_request(id: RunId, plan: LocalPlan, meta: String) -> SpawnRequest {
     SpawnRequest {
         id,
         argv,
-        env,
+        env: env.into_iter().map(|var| (var.name, var.value)).collect(),
         cwd: program.cwd,
         umask: program.umask,
         rlimits: program.rlimits,

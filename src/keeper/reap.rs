@@ -9,9 +9,7 @@ use nix::libc;
 use nix::sys::signal::{SigHandler, Signal, signal};
 
 use crate::domain::task::{Exit, Rusage};
-
-/// Number of the first real-time signal that the libc leaves to programs (`SIGRTMIN`).
-const SIGRTMIN: i32 = 34;
+use crate::procfs::exit_of;
 
 /// A child that ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,23 +40,7 @@ pub fn reap() -> Option<Ended> {
         (pid, usage)
     };
     let pid = u32::try_from(pid).ok().filter(|pid| *pid > 0)?;
-    Some(Ended { pid, exit: exit(status), rusage: rusage(&usage) })
-}
-
-fn exit(status: i32) -> Exit {
-    if libc::WIFEXITED(status) {
-        return Exit::Code(libc::WEXITSTATUS(status));
-    }
-    let number = libc::WTERMSIG(status);
-    Exit::Signal { number, name: signal_name(number), core_dumped: libc::WCOREDUMP(status) }
-}
-
-fn signal_name(number: i32) -> String {
-    match Signal::try_from(number) {
-        Ok(signal) => signal.as_str().to_owned(),
-        Err(_) if number >= SIGRTMIN => format!("SIGRTMIN+{}", number - SIGRTMIN),
-        Err(_) => format!("signal {number}"),
-    }
+    Some(Ended { pid, exit: exit_of(status), rusage: rusage(&usage) })
 }
 
 fn rusage(usage: &libc::rusage) -> Rusage {
@@ -69,23 +51,5 @@ fn rusage(usage: &libc::rusage) -> Rusage {
         system_us: micros(usage.ru_stime),
         max_rss_kib: usage.ru_maxrss.unsigned_abs(),
         major_faults: usage.ru_majflt.unsigned_abs(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn statuses_are_told_apart() {
-        assert_eq!(exit(3 << 8), Exit::Code(3));
-        let signal = |number, name: &str, core_dumped| Exit::Signal {
-            number,
-            name: name.to_owned(),
-            core_dumped,
-        };
-        assert_eq!(exit(15), signal(15, "SIGTERM", false));
-        assert_eq!(exit(11 | 0x80), signal(11, "SIGSEGV", true));
-        assert_eq!(exit(36), signal(36, "SIGRTMIN+2", false));
     }
 }

@@ -5,12 +5,14 @@
 mod cgroup;
 mod file_system;
 mod process;
+mod wait_status;
 
 pub use cgroup::MemoryCgroup;
 pub use file_system::file_system_usage;
 pub use process::{
-    ProcessStat, env_value, ignored_signals, look_at, pids, read_cgroup, read_env_value,
-    read_soft_limit, read_stat, soft_limit,
+    ProcessStat, env_value, ignored_signals, look_at, pids, read_arguments, read_cgroup,
+    read_children, read_env_value, read_exe, read_soft_limit, read_stat, soft_limit,
 };
+pub use wait_status::exit_of;
 
 pub mod sockets;

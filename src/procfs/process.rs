@@ -1,6 +1,7 @@
 //! Processes: `/proc/PID/stat`, `limits` and `environ` (proc(5)).
 
 use std::io::{self, Read};
+use std::path::PathBuf;
 
 /// Most bytes read of one file. `stat` has less than 1 KiB; an environment is bounded by ARG_MAX,
 /// but a marker that deskd appended is looked for in no more than this.
@@ -132,6 +133,28 @@ pub fn read_env_value(pid: u32, key: &str) -> Option<Vec<u8>> {
 #[must_use]
 pub fn read_cgroup(pid: u32) -> Option<String> {
     String::from_utf8(read(pid, "cgroup").ok()?).ok()
+}
+
+/// The file a process runs, as its own mount namespace calls it; nothing when it is gone or may not be
+/// looked into.
+#[must_use]
+pub fn read_exe(pid: u32) -> Option<PathBuf> {
+    std::fs::read_link(format!("/proc/{pid}/exe")).ok()
+}
+
+/// A process's arguments, its own name first; empty when it is gone or a kernel thread.
+#[must_use]
+pub fn read_arguments(pid: u32) -> Vec<String> {
+    let bytes = read(pid, "cmdline").unwrap_or_default();
+    let text = String::from_utf8_lossy(&bytes);
+    text.split_terminator('\0').map(str::to_owned).collect()
+}
+
+/// The children of a process's first thread; empty when it is gone.
+#[must_use]
+pub fn read_children(pid: u32) -> Vec<u32> {
+    let text = read(pid, &format!("task/{pid}/children")).unwrap_or_default();
+    String::from_utf8_lossy(&text).split_whitespace().filter_map(|pid| pid.parse().ok()).collect()
 }
 
 fn read(pid: u32, file: &str) -> io::Result<Vec<u8>> {

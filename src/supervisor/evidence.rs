@@ -49,13 +49,14 @@ impl Driver {
             (task.engine != EngineKind::PodApplication).then(|| file_system_usage(DEV_SHM));
         Evidence {
             engine: Some(task.engine),
-            command: task.command.clone(),
+            command: if task.entry_point { &task.program } else { &task.command }.clone(),
+            entry_point: task.entry_point,
             exit: task.exit.clone().filter(|_| task.state == TaskState::Ended),
             stopped_by: notes.stopped_by.clone().filter(|_| task.stop_asked),
             killed_by_deskd: kills(StopStepKind::Kill),
             ran_ms: ran.and_then(|ms| u64::try_from(ms).ok()),
             had_window: self.had_window(task),
-            rusage: task.rusage.filter(|_| local),
+            rusage: task.rusage.filter(|_| local).map(Into::into),
             env,
             display: DisplayEvidence {
                 given,
@@ -67,7 +68,7 @@ impl Driver {
                 lost: notes.display_lost,
             },
             oom_killed: local.then(|| self.oom_killed_since(notes.oom_kills)).flatten(),
-            dev_shm: dev_shm.flatten(),
+            dev_shm: dev_shm.flatten().map(Into::into),
             cluster,
         }
     }

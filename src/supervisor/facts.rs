@@ -15,8 +15,6 @@ use crate::procfs::MemoryCgroup;
 
 /// PATH when the environment has none, as in `keeper::spawn`.
 const PATH_DEFAULT: &str = "/usr/local/bin:/usr/bin:/bin";
-/// The label that names an image's program; without it the command is the image's entry point.
-const PROGRAM_LABEL: &str = "oc.path";
 
 impl Driver {
     /// The plan for `app` as things are now; for another run of `task`, if it is one: then with the
@@ -57,6 +55,8 @@ impl Driver {
             uid: rustix::process::geteuid().as_raw(),
             architecture: architecture(),
             home: self.settings.home.clone(),
+            home_is_writable: self.settings.home_is_writable,
+            time_zone: self.settings.time_zone.clone(),
             program: program(app, &self.settings.inherited_env),
             headroom: self.headroom(app),
             kubernetes: self.remote.facts.clone(),
@@ -84,15 +84,12 @@ impl Driver {
 /// Whether the program of an app that comes in an image is in this container too. Other apps are
 /// not looked up: the keeper says what is wrong with theirs.
 fn program(app: &App, inherited: &[(String, String)]) -> ProgramPresence {
-    let Some(container) = &app.container else { return ProgramPresence::Unknown };
-    // An image's entry point is about the image: a shell is everywhere, and not the application.
-    let entry_point = !container.labels.contains_key(PROGRAM_LABEL);
+    if app.container.is_none() {
+        return ProgramPresence::Unknown;
+    }
     let Some(name) = app.local.command.first().filter(|name| !name.is_empty()) else {
         return ProgramPresence::Absent;
     };
-    if entry_point && app.local.command == container.command {
-        return ProgramPresence::Absent;
-    }
     let of_env = |(key, value): &(String, String)| (key == "PATH").then(|| value.clone());
     let path = app.local.env.get("PATH").cloned().or_else(|| inherited.iter().find_map(of_env));
     let path = path.unwrap_or_else(|| PATH_DEFAULT.to_owned());
@@ -126,28 +123,22 @@ mod tests {
     use super::*;
     use crate::domain::plan::tests::{app, container_app};
 
-    fn look(command: &[&str], label: bool, path: &str) -> ProgramPresence {
+    fn look(command: &[&str], path: &str) -> ProgramPresence {
         let mut app = app("a");
         app.local.command = command.iter().map(ToString::to_string).collect();
-        let mut container = container_app();
-        container.command.clone_from(&app.local.command);
-        if label {
-            container.labels.insert(PROGRAM_LABEL.into(), command.join(" "));
-        }
-        app.container = Some(Box::new(container));
+        app.container = Some(Box::new(container_app()));
         program(&app, &[("PATH".to_owned(), path.to_owned())])
     }
 
     #[test]
     fn an_image_s_program_is_looked_up_in_this_container() {
         use ProgramPresence::{Absent, Present};
-        assert_eq!(look(&["/bin/sh"], true, ""), Present);
-        assert_eq!(look(&["sh", "-c"], true, "/nowhere:/bin"), Present);
-        assert_eq!(look(&["sh"], true, "/nowhere"), Absent);
-        assert_eq!(look(&["/bin"], true, "/bin"), Absent);
-        assert_eq!(look(&["/etc/passwd"], true, "/bin"), Absent);
-        assert_eq!(look(&[], true, "/bin"), Absent);
-        assert_eq!(look(&["/bin/sh"], false, "/bin"), Absent);
+        assert_eq!(look(&["/bin/sh"], ""), Present);
+        assert_eq!(look(&["sh", "-c"], "/nowhere:/bin"), Present);
+        assert_eq!(look(&["sh"], "/nowhere"), Absent);
+        assert_eq!(look(&["/bin"], "/bin"), Absent);
+        assert_eq!(look(&["/etc/passwd"], "/bin"), Absent);
+        assert_eq!(look(&[], "/bin"), Absent);
         assert_eq!(program(&app("sh"), &[]), ProgramPresence::Unknown);
     }
 }

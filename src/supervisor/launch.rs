@@ -104,8 +104,7 @@ impl Driver {
         let notes = RunNotes::at_launch(&self.display, wrote);
         self.table.note(&run.task, |old| *old = notes);
         self.apply(&run.task, TaskEvent::Starting { run: run.run });
-        let env = plan.work.env().iter().map(|(name, value)| (name.as_str(), value.as_str()));
-        self.table.set_env(&run.task, redacted(env));
+        self.table.set_env(&run.task, redacted(plan.work.env()));
         match plan.work {
             Work::Local(local) => self.start_local(run, *local),
             Work::EphemeralContainer(plan) => self.start_remote(run, RemoteWork::Ephemeral(plan)),

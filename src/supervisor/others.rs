@@ -72,7 +72,7 @@ impl Driver {
         let apps = self.apps.all();
         let app = found.app_among(apps.iter().map(Arc::as_ref));
         let task = Task::of_others(&found, app, engine, object, now_ms());
-        let env = redacted(env.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+        let env = redacted(&env);
         self.table.insert(Entry {
             task: Arc::new(task),
             spec: LaunchSpec::default(),

@@ -15,7 +15,7 @@ use crate::domain::diagnosis::rule::Confidence;
 use crate::domain::diagnosis::{Applied, Proposal, Remedy, RemedyMode};
 use crate::domain::id::TaskId;
 use crate::domain::origin::Origin;
-use crate::domain::plan::{EngineKind, Plan, UnplannableCode};
+use crate::domain::plan::{EngineKind, Plan, UnplannableCode, class_of};
 use crate::domain::task::{Task, TaskEvent, TaskState};
 use crate::keeper::wire::RunId;
 
@@ -145,15 +145,19 @@ impl Driver {
                 let args = remedy.change().args.join(" ");
                 (format!("without {args}"), format!("with {args}"))
             }
+            Remedy::RunProgram => {
+                let words = |command: &[String]| format!("with {}", shell_words::join(command));
+                (words(&task.command), words(plan.work.argv()))
+            }
             Remedy::OtherClass { .. } => {
                 let policy = &self.settings.kubernetes.policy;
-                let class = self.apps.get(&task.app).and_then(|app| app.container.as_ref());
-                let class = class.and_then(|container| container.execute_class.clone());
-                let class = class.or_else(|| policy.default_class.clone()).unwrap_or_default();
+                let container = self.apps.get(&task.app).and_then(|app| app.container.as_ref());
+                let class = container.and_then(|container| class_of(container, policy));
+                let class = class.unwrap_or_default();
                 let change = remedy.change().class;
-                let other = change.and_then(|change| policy.class_beside(&class, &change));
+                let other = change.and_then(|change| policy.class_beside(class, &change));
                 let name = |class: &str| format!("with the execute class `{class}`");
-                (name(&class), name(other.unwrap_or_default()))
+                (name(class), name(other.unwrap_or_default()))
             }
         }
     }

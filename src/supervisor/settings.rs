@@ -27,6 +27,10 @@ pub struct Settings {
     pub xauthority: Option<String>,
     /// Where local programs start that name no directory; it exists.
     pub home: Option<String>,
+    /// Files can be made in it.
+    pub home_is_writable: bool,
+    /// deskd's own time zone, as `TZ` names it.
+    pub time_zone: Option<String>,
     /// Passed on to local programs.
     pub inherited_env: Arc<[(String, String)]>,
     /// TCP 6000 decides readiness.

@@ -205,8 +205,8 @@ fn has_class(app: &App, window: &Window) -> bool {
     if let Some(class) = &app.wm_class {
         return *class == format!("{}.{}", window.instance, window.class);
     }
-    let program = app.container.as_ref().map_or(&app.local.command, |container| &container.command);
-    let name = program.first().and_then(|path| path.rsplit('/').next());
+    let local = || app.local.command.first().and_then(|path| path.rsplit('/').next());
+    let name = app.container.as_ref().map_or_else(local, |container| container.program_name());
     name.is_some_and(|name| !name.is_empty() && name == window.instance)
 }
 

@@ -8,8 +8,9 @@ use std::process::Command;
 
 use assert_cmd::cargo::cargo_bin;
 use deskd::domain::container_app::{AppPort, AppProbe};
+use deskd::domain::env_var::{EnvSource, EnvVar};
 use deskd::domain::plan::facts::VolumeMount;
-use deskd::domain::plan::remote::{ContainerPlan, Owner};
+use deskd::domain::plan::remote::{ContainerPlan, Owner, PrivateDirectory};
 use deskd::domain::plan::{EngineKind, EphemeralPlan, Plan, PodPlan, Rejected, Work};
 use deskd::domain::policy::{PullPolicy, RunAs, Toleration};
 use serde_json::{Value, json};
@@ -30,12 +31,20 @@ fn fake(plan: &Value) -> Fake {
 }
 
 fn container() -> ContainerPlan {
-    let env = [("DISPLAY", "10.1.2.3:0"), ("XAUTH_KEY", "[redacted]")];
+    let label = EnvSource::PodLabel("xauthkey".into());
+    let env = vec![
+        EnvVar::new("DISPLAY", "10.1.2.3:0", EnvSource::Display),
+        EnvVar::field("POD_IP", "status.podIP"),
+        EnvVar::new("XAUTH_KEY", "[redacted]", label),
+    ];
     ContainerPlan {
         image: "registry/2048:1".into(),
         pull_policy: PullPolicy::IfNotPresent,
         argv: vec!["/usr/games/2048-qt".into(), "a b".into()],
-        env: env.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec(),
+        entry_point: false,
+        program: None,
+        arguments: vec![],
+        env,
         cwd: Some("/home/anna".into()),
         run_as: RunAs { uid: 4096, gid: 4096, groups: vec![] },
         mounts: vec![VolumeMount { name: "home".into(), path: "/home".into(), read_only: true }],
@@ -57,7 +66,10 @@ fn a_local_plan_is_told_in_a_few_lines() {
     let fake = fake(&json!({
         "engine": "local",
         "local": {
-            "argv": ["xclock", "a b"], "env": [["A", "1"], ["DISPLAY", ":0"]],
+            "argv": ["xclock", "a b"], "env": [
+                { "name": "A", "value": "1", "from": "deskd" },
+                { "name": "DISPLAY", "value": ":0", "from": "display" },
+            ],
             "program": {
                 "command": ["xclock"], "cwd": "/home/anna", "env": {}, "umask": null,
                 "rlimits": {}, "nice": null, "oom_score_adj": null
@@ -71,7 +83,7 @@ fn a_local_plan_is_told_in_a_few_lines() {
         ask(&fake, &args),
         "xclock would run as local, a program of deskd's container:\n  \
          - it is a program of this container\nnot pod_application: the app has no image\n\n\
-         command      xclock 'a b'\ndirectory    /home/anna\nenvironment  DISPLAY=:0\n             inherited: 1\n"
+         command      xclock 'a b'\ndirectory    /home/anna\nenvironment  DISPLAY=:0  (display)\n             inherited: 1\n"
     );
     assert_eq!(fake.seen()[0].line, "GET /v1/apps/xclock/plan?arg=a%20b&engine=local");
 }
@@ -82,6 +94,12 @@ fn an_ephemeral_container_is_told_with_its_pod_and_image() {
         pod: "anna-desktop".into(),
         namespace: "desktops".into(),
         target_container: Some("deskd".into()),
+        prepare: vec![PrivateDirectory {
+            variable: "XDG_RUNTIME_DIR".into(),
+            root: "/run/user/".into(),
+            path: "4096".into(),
+            uid: 4096,
+        }],
         container: container(),
     }));
     let told = ask(&fake(&plan(EngineKind::EphemeralContainer, work)), &["explain", "2048"]);
@@ -94,8 +112,11 @@ fn an_ephemeral_container_is_told_with_its_pod_and_image() {
          command      /usr/games/2048-qt 'a b'\n\
          directory    /home/anna\n\
          user         4096:4096\n\
-         environment  DISPLAY=10.1.2.3:0\n             XAUTH_KEY=[redacted]\n\
-         mounts       /home (home, read-only)\n"
+         environment  DISPLAY=10.1.2.3:0  (display)\n             \
+         POD_IP  (pod field status.podIP)\n             \
+         XAUTH_KEY=[redacted]  (pod label xauthkey)\n\
+         mounts       /home (home, read-only)\n\
+         made before  /run/user/4096, of user 4096 alone (XDG_RUNTIME_DIR)\n"
     );
 }
 

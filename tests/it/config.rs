@@ -6,8 +6,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use deskd::config::{Config, ConfigErrors, Env, keys, parse};
+use deskd::domain::container_app::EntryPoint;
 use deskd::domain::plan::EngineKind;
-use deskd::domain::policy::PullPolicy;
+use deskd::domain::policy::{LocalApps, PullPolicy};
 use deskd::domain::restart::RestartPolicy;
 use proptest::prelude::*;
 
@@ -181,6 +182,8 @@ engines = ["docker"]
 apps_namespace = "Desktop_Apps"
 kubeconfig = "config"
 run_as = { uid = 4096 }
+entrypoint = "programm"
+local = ["2048-alpine", "Firefox"]
 pull_policy = "always"
 pull_secrets = ["a/b"]
 pull_on_add = "yes"
@@ -208,11 +211,17 @@ fn what_the_operator_decides_about_remote_engines_is_one_policy() {
         apps_namespace = "desktop-apps"
         target_container = "deskd"
         run_as = { uid = 4096, gid = 4097, groups = [100, 44] }
+        entrypoint = "program"
+        local = ["2048-alpine"]
         pull_policy = "Never"
         pull_secrets = ["registry.example.org"]
         pull_on_add = true
         gpu_resource = "amd.com/gpu"
         pod_volumes = ["home"]
+        volumes = ["home*", "tmp", "tmp"]
+        graphical_container = "x-graphical"
+        inherit_env = []
+        env = { GREETING = "$(HOME) $$", EMPTY = "" }
         launches_at_once = 7
         default_class = "gold"
         grace = "1m"
@@ -235,11 +244,18 @@ fn what_the_operator_decides_about_remote_engines_is_one_policy() {
     assert_eq!(policy.engines, [EngineKind::PodApplication, EngineKind::EphemeralContainer]);
     assert_eq!((policy.run_as.uid, policy.run_as.gid), (4096, 4097));
     assert_eq!(policy.run_as.groups, [100, 44]);
+    assert_eq!(policy.entrypoint, Some(EntryPoint::Program));
+    let may = |app: &str| policy.local.permit(&app.parse().unwrap());
+    assert!(may("2048-alpine") && !may("2048-ubuntu"));
     assert_eq!((policy.pull_policy, policy.pull_on_add), (PullPolicy::Never, true));
     assert_eq!((policy.launches_at_once, policy.remote_tasks_max, policy.grace_s), (7, 100, 60));
     let gold = &policy.classes["gold"];
     assert_eq!((gold.gpu, gold.requests["cpu"].as_str()), (Some(2), "500m"));
     assert_eq!(gold.tolerations[1].effect.as_deref(), Some("NoExecute"));
+    assert_eq!(policy.volumes, ["home*", "tmp"]);
+    assert_eq!(policy.graphical_container.as_deref(), Some("x-graphical"));
+    assert_eq!(policy.env["GREETING"], "$(HOME) $$");
+    assert!(policy.env["EMPTY"].is_empty() && policy.inherit_env.is_empty());
     assert_eq!(policy.network_rules["intranet"].len(), 1);
     assert_eq!(policy.identity.user.as_deref(), Some("anna"));
     assert_eq!(policy.identity.groups, ["staff"]);
@@ -249,12 +265,41 @@ fn what_the_operator_decides_about_remote_engines_is_one_policy() {
     assert!(config.display.require_tcp, "application pods draw over TCP");
     assert_eq!(serde_json::from_value::<Config>(serde_json::json!(config)).unwrap(), config);
 
+    let all = load("[kubernetes]\nentrypoint = \"auto\"\nlocal = [\"x\", \"*\"]", &[]).unwrap();
+    assert_eq!((all.policy.local.clone(), all.policy.entrypoint), (LocalApps::All, None));
     let plain = load("[kubernetes]\nengines = [\"ephemeral_container\"]", &[]).unwrap();
     assert!(!plain.display.require_tcp);
+    assert_eq!((plain.policy.volumes.len(), plain.policy.inherit_env.len()), (18, 11));
     assert_eq!(plain.policy.run_as.uid, nix::unistd::geteuid().as_raw());
     let said = "[kubernetes]\nengines = [\"pod_application\"]\n[display]\nrequire_tcp = false";
     let display = load(said, &[]).unwrap().display;
     assert!(!display.require_tcp && display.check_tcp, "it is looked at for the pods' sake");
+}
+
+#[test]
+fn names_of_volumes_and_variables_that_cannot_be_are_told_with_their_place() {
+    let text = r#"
+        [kubernetes]
+        volumes = ["home*", "*", "h*me"]
+        inherit_env = ["LANG", "A B"]
+        graphical_container = "X"
+        [kubernetes.env]
+        "1A" = "x"
+        GOOD = "x"
+        PORT = 80
+    "#;
+    let complaints = complaints(text, &[]);
+    for words in [
+        "`kubernetes.volumes` is no name of a volume: `*`",
+        "`kubernetes.volumes` is no name of a volume: `h*me`",
+        "`kubernetes.inherit_env` is no name of a variable: `A B`",
+        "`kubernetes.graphical_container` is no DNS label: `X`",
+        "`kubernetes.env.1A` is no name of a variable: `1A`",
+        "`kubernetes.env.PORT` must be a string",
+    ] {
+        assert!(complaints.contains(words), "`{words}` is missing in\n{complaints}");
+    }
+    assert!(!complaints.contains("GOOD"), "{complaints}");
 }
 
 #[test]

@@ -6,16 +6,16 @@
 #![expect(clippy::disallowed_methods, reason = "a test starts the program it is about")]
 
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use assert_cmd::cargo::cargo_bin;
-use deskd::domain::diagnosis::evidence::{LOG_END_BYTES_MAX, LOG_START_BYTES_MAX};
-use deskd::domain::diagnosis::{Cause, Diagnosis, Evidence, Log, diagnose, rules};
+use deskd::domain::diagnosis::{Cause, Evidence, Log, diagnose, rules};
 use deskd::exit::Exit;
 use serde::Deserialize;
 use serde_json::Value;
+
+use crate::support::corpus::{self, percent, well};
 
 /// Lowest recall and precision, in percent, of either half.
 const PERCENT_MIN: usize = 95;
@@ -47,47 +47,12 @@ struct Score {
     false_alarms: Vec<String>,
 }
 
-fn corpus(half: &str) -> Vec<PathBuf> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/failures").join(half);
-    let mut found = Vec::new();
-    let mut left = vec![root];
-    while let Some(directory) = left.pop() {
-        for entry in std::fs::read_dir(&directory).into_iter().flatten() {
-            let path = entry.unwrap().path();
-            if path.join("case.json").is_file() {
-                found.push(path);
-            } else if path.is_dir() {
-                left.push(path);
-            }
-        }
-    }
-    found.sort();
-    found
-}
-
-fn diagnosed(directory: &Path) -> (Case, Diagnosis) {
-    let case = std::fs::read(directory.join("case.json")).unwrap();
-    let case: Case = serde_json::from_slice(&case)
-        .unwrap_or_else(|error| panic!("{}: {error}", directory.display()));
-    let log = std::fs::read(directory.join("log")).unwrap_or_default();
-    // As a task's log is looked at.
-    let start = &log[..log.len().min(LOG_START_BYTES_MAX)];
-    let end = &log[start.len().max(log.len().saturating_sub(LOG_END_BYTES_MAX))..];
-    let diagnosis = diagnose(&Log { start, end }, &case.evidence);
-    (case, diagnosis)
-}
-
-/// Nothing fired, or only that it was stopped, which is no failure.
-fn well(diagnosis: &Diagnosis) -> bool {
-    matches!(diagnosis.cause, None | Some(Cause::StoppedByUser | Cause::StoppedByDeskd))
-        && diagnosis.others.is_empty()
-}
-
 fn measure(half: &str) -> Score {
     let mut score = Score::default();
-    for directory in corpus(half) {
-        let (case, diagnosis) = diagnosed(&directory);
-        let name = directory.file_name().unwrap().to_string_lossy().into_owned();
+    for directory in corpus::cases("failures", half) {
+        let case: Case = corpus::known(&directory);
+        let diagnosis = corpus::diagnosed(&directory, &case.evidence);
+        let name = corpus::name(&directory);
         let Some(cause) = case.cause else {
             score.healthy += 1;
             if !well(&diagnosis) {
@@ -120,10 +85,6 @@ impl Score {
     fn precision(&self) -> usize {
         percent(self.right, self.told + self.false_alarms.len())
     }
-}
-
-fn percent(part: usize, whole: usize) -> usize {
-    (part * 100).checked_div(whole).unwrap_or(100)
 }
 
 fn print(half: &str, score: &Score) {
@@ -179,7 +140,8 @@ fn ten_megabytes_are_diagnosed_at_once() {
 #[test]
 fn ten_megabytes_of_varied_noise_are_diagnosed_at_once() {
     let mut noise = Vec::new();
-    for directory in corpus("read").iter().filter(|d| d.to_string_lossy().contains("/healthy-")) {
+    let read = corpus::cases("failures", "read");
+    for directory in read.iter().filter(|d| corpus::name(d).starts_with("healthy-")) {
         noise.extend(std::fs::read(directory.join("log")).unwrap_or_default());
         noise.push(b'\n');
     }
@@ -261,6 +223,10 @@ fn segments_of_a_container_log_and_evidence_are_read_and_json_is_printed() {
     assert_eq!(json[0]["cause"], "shm_refused");
     assert_eq!(json[0]["proof"][0]["place"]["line"], 1);
     assert_eq!(json[0]["remedy"]["engine"], "ephemeral_container");
-    std::fs::write(&evidence, r#"{"exitcode": 1}"#).unwrap();
-    told(&run(&args, b""), Exit::Usage);
+    std::fs::write(&evidence, r#"{"dev_shm": {"size": 67108864}}"#).unwrap();
+    told(&run(&args, b""), Exit::Ok);
+    std::fs::write(&evidence, r#"{"dev_shm": {"sise": 67108864}}"#).unwrap();
+    let output = run(&args, b"");
+    told(&output, Exit::Usage);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("unknown field `sise`"));
 }

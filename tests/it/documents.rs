@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::support::desk::Desk;
 use super::support::http::Answer;
-use super::support::xvnc::{available, eventually};
+use super::support::xvnc::{Xvnc, available, eventually};
 
 const CONFIG: &str = "[user]\nname = \"anna\"\ngroups = [\"interns\"]\n\
     [app.gedit]\nneeds_display = false\ncommand = [\"true\"]\n";
@@ -243,4 +243,41 @@ fn a_mounted_configmap_is_followed_file_by_file() {
     });
     let log = desk.log();
     assert!(log.contains("b.json is not used") && log.contains("a.json is not used"), "{log}");
+}
+
+#[test]
+fn an_image_s_program_runs_outside_of_its_image_only_where_the_operator_permits_it() {
+    if !available() {
+        return;
+    }
+    let image = |name: &str, more: &Value| {
+        let mut labels = json!({ "oc.name": name, "oc.path": "/bin/sleep", "oc.args": "60",
+            "oc.fileextensions": "txt" });
+        labels.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let config = json!({ "Cmd": ["/composer/start.sh"], "Labels": labels });
+        json!({ "Id": name, "RepoTags": [format!("{name}:1")], "Config": config })
+    };
+    let server = Xvnc::start();
+    let desk = Desk::start("[kubernetes]\nlocal = [\"permitted\"]\n", Some(&server));
+    let default = json!({ "oc.usedefaultapplication": "true", "io.deskd.local": "allowed" });
+    put(&desk, &json!([image("permitted", &json!({})), image("secret", &default)])).expect(201);
+
+    // Its program is here, no engine is enabled, and its document asks for it: all the same.
+    let refused = deskd(&desk, &["launch", "secret", "--engine", "local"]);
+    let why = text(&refused.stderr);
+    assert!(why.contains("the operator does not permit it to run outside of it"), "{why}");
+    assert!(why.contains("add `secret` to `local` in [kubernetes]"), "{why}");
+    assert!(!deskd(&desk, &["launch", "secret"]).status.success());
+    let plan = deskd(&desk, &["explain", "permitted"]);
+    let plan = text(&plan.stdout);
+    assert!(plan.contains("permitted would run as local"), "{plan}");
+    assert!(plan.contains("the operator permits it to run outside of its image"), "{plan}");
+
+    // Both commands are shown, and the default application of a file type comes first.
+    let shown = deskd(&desk, &["app", "show", "secret"]);
+    for words in ["/bin/sleep 60", "/composer/start.sh", "opened by default"] {
+        assert!(text(&shown.stdout).contains(words), "{words}: {shown:?}");
+    }
+    assert_eq!(listed(&desk, ""), ["permitted", "secret"]);
+    assert_eq!(listed(&desk, "?file_type=.txt"), ["secret", "permitted"]);
 }

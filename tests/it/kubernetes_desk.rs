@@ -1,6 +1,9 @@
 //! A whole deskd and a real API server: what a person asks for becomes objects, once, and what the
 //! cluster says becomes the state of tasks. No kubelet here: the tests say what it would say.
 
+use std::collections::BTreeMap;
+
+use deskd::domain::expansion::expand;
 use serde_json::{Value, json};
 
 use crate::support::control_plane::{self, ControlPlane};
@@ -87,6 +90,30 @@ fn a_pod_is_followed_from_its_creation_to_its_exit_code() {
     // Removing the task removes the pod.
     desk.desk.ask("DELETE", &format!("/v1/tasks/{task}")).send();
     wait::until("the pod is gone", || desk.pods().is_empty().then_some(()));
+}
+
+#[test]
+fn text_reaches_a_container_as_it_was_whatever_kubernetes_reads_in_it() {
+    const NASTY: &str = "$(HOME) $$(HOME) $$ $ $(X $) $é \\$(DISPLAY)";
+    let config = format!("inherit_env = []\n[kubernetes.env]\nNASTY = '{NASTY}'\nX = \"x\"\n");
+    let Some((_display, desk)) = started(&config) else { return };
+    desk.add(&document("gtk", None, &json!({})));
+    let answer = desk.desk.ask("POST", "/v1/tasks").json(&json!({ "app": "gtk", "args": [NASTY] }));
+    assert_eq!(answer.send().status, 201);
+    let containers = desk.ephemeral();
+    let container = &containers[0];
+    let text = |value: &Value| value.as_str().expect("a text").to_owned();
+    // As kubelet does: with the variables of the container.
+    let defined: BTreeMap<_, _> = container["env"]
+        .as_array()
+        .expect("an environment")
+        .iter()
+        .filter_map(|var| Some((text(&var["name"]), text(var.get("value")?))))
+        .collect();
+    let seen = |text: &str| expand(text, |name| defined.get(name).cloned());
+    assert_eq!(seen(&defined["NASTY"]), NASTY);
+    let command = container["command"].as_array().expect("a command");
+    assert_eq!(seen(&text(command.last().expect("an argument"))), NASTY);
 }
 
 #[test]
@@ -305,6 +332,49 @@ fn an_added_application_s_image_is_pulled_if_configured_and_on_demand() {
     let asked = desk.desk.ask("POST", "/v1/apps/qt/pull").send();
     assert_eq!((asked.status, &asked.json()["image"]), (202, &json!("localhost/qt:latest")));
     wait::until("another pod pulls", || (!pods().is_empty()).then_some(()));
+}
+
+#[test]
+fn an_image_s_own_command_is_run_and_when_it_is_not_there_the_program_can_be() {
+    let Some((_display, desk)) = started("") else { return };
+    let mut app = document("qt", Some(POD_ENGINE), &json!({ "oc.args": "--size 5" }));
+    app[0]["Config"]["Cmd"] = json!(["/composer/start.sh"]);
+    desk.add(&app);
+    let task = desk.desk.launch("qt");
+    let command = |pod: &Value| pod["spec"]["containers"][0]["command"].clone();
+    let first = desk.pods().first().cloned().expect("a pod");
+    assert_eq!(command(&first), json!(["/composer/start.sh"]));
+    let shown = desk.task(&task);
+    assert_eq!(shown["command"], json!(["/composer/start.sh"]));
+    let program = json!(["/usr/bin/of-no-container-of-this-test", "--size", "5"]);
+    assert_eq!((&shown["entry_point"], &shown["program"]), (&json!(true), &program));
+
+    let name = first["metadata"]["name"].as_str().expect("a name");
+    let message = "failed to create containerd task: failed to create shim task: OCI runtime \
+        create failed: runc create failed: unable to start container process: exec: \
+        \"/composer/start.sh\": stat /composer/start.sh: no such file or directory: unknown";
+    let end = json!({ "terminated": { "exitCode": 128, "reason": "StartError", "message": message,
+        "startedAt": "1970-01-01T00:00:00Z", "finishedAt": "2026-11-24T05:31:00Z" } });
+    desk.set_status(name, &app_status("Failed", &end));
+    let explained = wait::until("it is explained", || {
+        let task = desk.task(&task);
+        (task["diagnosis"]["rule"] == "entry-point-not-found").then_some(task)
+    });
+    let sentence = explained["diagnosis"]["sentence"].as_str().expect("a sentence");
+    assert!(sentence.contains("own command /composer/start.sh is not in the image"), "{sentence}");
+    let advice = explained["diagnosis"]["advice"].as_str().expect("advice");
+    assert!(advice.contains("`io.deskd.entrypoint` = `program`"), "{advice}");
+    assert_eq!(explained["diagnosis"]["remedy"]["kind"], "run_program");
+
+    let asked = desk.desk.ask("POST", &format!("/v1/tasks/{task}/remedy")).send();
+    assert!(asked.status < 300, "{}", asked.text());
+    let again = wait::until("a pod runs the program", || {
+        desk.pods().iter().find(|pod| command(pod) == program).cloned()
+    });
+    assert_ne!(again["metadata"]["name"], first["metadata"]["name"]);
+    let shown = desk.task(&task);
+    assert_eq!((&shown["command"], &shown["entry_point"]), (&program, &Value::Null));
+    assert_eq!(shown["remedied"]["before"], "with /composer/start.sh");
 }
 
 #[test]

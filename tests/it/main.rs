@@ -23,6 +23,7 @@ mod desktop;
 mod desktop_disk;
 mod desktop_flood;
 mod diagnosis;
+mod diagnosis_wild;
 mod display_endpoints;
 mod display_helper;
 mod display_leaks;

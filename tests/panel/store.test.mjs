@@ -73,6 +73,7 @@ test("outcomes are told in words", () => {
   assert.equal(outcome(task("a", "ended", { exit: { code: 0 } })), "exit code 0");
   assert.equal(outcome(task("a", "ended", { exit: { signal: { name: "SIGSEGV", core_dumped: true } } })), "SIGSEGV (core dumped)");
   assert.equal(outcome(task("a", "ended", { exit: { reason: "lost" } })), "lost");
+  assert.match(outcome(task("a", "ended", { exit: { entry_point: 0 } })), /^exit code 0 of its entry point/);
   assert.equal(outcome(task("a", "ended", { exit: { code: 1 }, cause: "because" })), "because");
   assert.equal(outcome(task("a")), "");
 });

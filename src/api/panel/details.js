@@ -59,6 +59,7 @@ export function details(task, button) {
   const list = (title, items) => (items.length === 0 ? null : h("div", {}, h("h3", {}, title), h("ul", {}, ...items.map((item) => h("li", {}, item)))));
   const facts = [
     ["Command", h("code", {}, task.command.join(" "))],
+    ...(task.program ? [["Program", h("code", {}, task.program.join(" "))]] : []),
     ["Runs in", place(task)],
     ["Started", task.started_at === null ? "not yet" : time(task.started_at)],
   ];

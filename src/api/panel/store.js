@@ -143,6 +143,8 @@ function ending(task) {
   const exit = task.exit;
   if (!exit) return "";
   if (exit.code !== undefined) return `exit code ${exit.code}`;
+  if (exit.entry_point !== undefined)
+    return `exit code ${exit.entry_point} of its entry point (the program's own is not known)`;
   if (exit.signal) return exit.signal.core_dumped ? `${exit.signal.name} (core dumped)` : exit.signal.name;
   return exit.reason ?? "";
 }
@@ -150,7 +152,7 @@ function ending(task) {
 /** Whether the last run ended badly by itself. */
 export function failed(task) {
   if (task.state !== "ended" || !task.exit) return false;
-  return task.stop_steps.length === 0 && task.exit.code !== 0;
+  return task.stop_steps.length === 0 && (task.exit.code ?? task.exit.entry_point) !== 0;
 }
 
 /** Applications that have every word of the query (file types too, such as .odt), those whose name begins with it first. */

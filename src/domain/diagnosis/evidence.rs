@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 use crate::domain::plan::EngineKind;
 use crate::domain::task::{Exit, Rusage};
 
+mod exit;
+
 /// Bytes of the log's start that are looked at: programs complain early.
 pub const LOG_START_BYTES_MAX: usize = 64 << 10;
 /// Bytes of the log's end that are looked at: and they die late.
@@ -17,9 +19,12 @@ pub const LOG_END_BYTES_MAX: usize = 256 << 10;
 pub struct Evidence {
     /// Where it ran.
     pub engine: Option<EngineKind>,
-    /// argv.
+    /// The program and its arguments.
     pub command: Vec<String>,
+    /// It was started by the image's own command, not by itself.
+    pub entry_point: bool,
     /// How it ended; absent: it did not, or nobody knows.
+    #[serde(deserialize_with = "exit::deserialize")]
     pub exit: Option<Exit>,
     /// Who asked for its end, if somebody did (`a user`, `the shutdown`).
     pub stopped_by: Option<String>,
@@ -30,7 +35,7 @@ pub struct Evidence {
     /// A window of it was mapped at some time; absent: nobody looked.
     pub had_window: Option<bool>,
     /// What it used.
-    pub rusage: Option<Rusage>,
+    pub rusage: Option<RusageEvidence>,
     /// The environment it was given, redacted.
     pub env: Vec<(String, String)>,
     /// The display when it was launched and, without a word about when, when it ended.
@@ -38,7 +43,7 @@ pub struct Evidence {
     /// Its container's cgroup had an OOM kill while it ran.
     pub oom_killed: Option<bool>,
     /// Size and use of `/dev/shm`, in bytes, where it ran.
-    pub dev_shm: Option<Usage>,
+    pub dev_shm: Option<DevShmEvidence>,
     /// What the cluster said.
     pub cluster: ClusterEvidence,
 }
@@ -64,13 +69,53 @@ pub struct DisplayEvidence {
 }
 
 /// A file system's size and use, in bytes.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Usage {
     /// Size.
     pub size: u64,
     /// In use.
     pub used: u64,
+}
+
+/// `/dev/shm`, in bytes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DevShmEvidence {
+    /// Its size.
+    pub size: Option<u64>,
+    /// In use.
+    pub used: Option<u64>,
+}
+
+impl From<Usage> for DevShmEvidence {
+    fn from(Usage { size, used }: Usage) -> Self {
+        Self { size: Some(size), used: Some(used) }
+    }
+}
+
+/// What a run used, as [`Rusage`].
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RusageEvidence {
+    /// User CPU, microseconds.
+    pub user_us: Option<u64>,
+    /// System CPU, microseconds.
+    pub system_us: Option<u64>,
+    /// Peak resident set, KiB.
+    pub max_rss_kib: Option<u64>,
+    /// Page faults served with I/O.
+    pub major_faults: Option<u64>,
+}
+
+impl From<Rusage> for RusageEvidence {
+    fn from(Rusage { user_us, system_us, max_rss_kib, major_faults }: Rusage) -> Self {
+        Self {
+            user_us: Some(user_us),
+            system_us: Some(system_us),
+            max_rss_kib: Some(max_rss_kib),
+            major_faults: Some(major_faults),
+        }
+    }
 }
 
 /// What the cluster said, in its own words.
@@ -97,3 +142,6 @@ pub struct ClusterEvidence {
     /// The API server does not answer.
     pub api_away: bool,
 }
+
+#[cfg(test)]
+mod tests;

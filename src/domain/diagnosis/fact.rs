@@ -1,7 +1,7 @@
 //! What a rule may ask of the evidence: a closed set of questions with three answers, yes, no, and
 //! not known.
 
-use super::evidence::Evidence;
+use super::evidence::{DevShmEvidence, Evidence};
 use crate::domain::plan::EngineKind;
 use crate::domain::task::Exit;
 
@@ -74,6 +74,8 @@ pub enum Fact {
     Remote,
     /// It runs in the pod of the X server.
     InPod,
+    /// What was run is the image's own command, which starts the program.
+    EntryPoint,
     /// A `DISPLAY` was given.
     DisplayGiven,
     /// No `DISPLAY` was given, or an empty one.
@@ -132,14 +134,15 @@ impl Fact {
             Self::NoWindow => e.had_window.map(|had| !had),
             Self::HadWindow => e.had_window,
             Self::Ended => Some(e.exit.is_some()),
-            Self::ExitZero => e.exit.as_ref().map(|exit| *exit == Exit::Code(0)),
+            Self::ExitZero => e.exit.as_ref().map(|exit| exit.code() == Some(0)),
             Self::AtOnce => e.ran_ms.map(|ms| ms <= AT_ONCE_MS),
             Self::Lasted => e.ran_ms.map(|ms| ms >= HANGS_MS),
-            Self::ExitCode(code) => e.exit.as_ref().map(|exit| *exit == Exit::Code(code)),
+            Self::ExitCode(code) => e.exit.as_ref().map(|exit| exit.code() == Some(code)),
             Self::Signal(number) => e.exit.as_ref().map(|exit| by_signal(exit, number)),
             Self::Hangup => e.exit.as_ref().map(|exit| by_signal(exit, 1) || by_signal(exit, 2)),
             Self::Remote => e.engine.map(|engine| engine == EngineKind::PodApplication),
             Self::InPod => e.engine.map(|engine| engine != EngineKind::PodApplication),
+            Self::EntryPoint => Some(e.entry_point),
             Self::DisplayGiven => display_given(e),
             Self::DisplayNotGiven => display_given(e).map(|given| !given),
             Self::DisplayAnswersThere => match over_tcp(e) {
@@ -157,11 +160,9 @@ impl Fact {
             Self::OomKilled => oom_killed(e),
             Self::NotOomKilled => oom_killed(e).map(|killed| !killed),
             Self::UsedLittleMemory => {
-                e.rusage.map(|used| (1..=LITTLE_MEMORY_KIB).contains(&used.max_rss_kib))
+                max_rss_kib(e).map(|used| (1..=LITTLE_MEMORY_KIB).contains(&used))
             }
-            Self::DevShmScarce => e
-                .dev_shm
-                .map(|shm| shm.size < DEV_SHM_SMALL_BYTES || shm.used >= shm.size - shm.size / 10),
+            Self::DevShmScarce => e.dev_shm.and_then(scarce),
             Self::TimeLimited => (!e.command.is_empty()).then(|| time_limited(&e.command)),
             Self::Stopped => Some(e.stopped_by.is_some() || e.killed_by_deskd),
             Self::StoppedByUser => Some(e.stopped_by.as_deref().is_some_and(a_person)),
@@ -193,12 +194,15 @@ impl Fact {
                 }
                 _ => Some(("oom_killed", "the kernel killed a process of its container".into())),
             },
-            Self::UsedLittleMemory => e.rusage.map(|used| {
-                ("rusage", format!("at most {} KiB of memory were in use", used.max_rss_kib))
-            }),
-            Self::DevShmScarce => e.dev_shm.map(|shm| {
-                let text = format!("/dev/shm: {} of {} bytes are used", shm.used, shm.size);
-                ("dev_shm", text)
+            Self::UsedLittleMemory => max_rss_kib(e)
+                .map(|used| ("rusage", format!("at most {used} KiB of memory were in use"))),
+            Self::DevShmScarce => e.dev_shm.and_then(|shm| {
+                let size = shm.size?;
+                let text = match shm.used {
+                    Some(used) => format!("/dev/shm: {used} of {size} bytes are used"),
+                    None => format!("/dev/shm has {size} bytes"),
+                };
+                Some(("dev_shm", text))
             }),
             Self::DisplayLost => {
                 Some(("display.lost", "the X server was restarted or went away meanwhile".into()))
@@ -275,7 +279,7 @@ fn worked_well(e: &Evidence) -> bool {
 }
 
 fn ended_with_0(e: &Evidence) -> bool {
-    e.exit == Some(Exit::Code(0)) && ended_by_itself(e)
+    code(e) == Some(0) && ended_by_itself(e)
 }
 
 fn worked_on(e: &Evidence) -> bool {
@@ -294,23 +298,28 @@ fn served(e: &Evidence) -> bool {
 fn began_well(e: &Evidence) -> bool {
     let shown = e.had_window == Some(true) && e.ran_ms.is_some_and(|ms| ms >= SHOWN_MS);
     // Of a shell in a window 126 and 127 are its last command's.
-    let command = matches!(e.exit, Some(Exit::Code(126 | 127))) && e.stopped_by.is_none();
+    let command = matches!(code(e), Some(126 | 127)) && e.stopped_by.is_none();
     // What was asked to end from outside did not end for what it complained of at its start.
     let asked = e.exit.as_ref().is_some_and(|exit| ASKING.iter().any(|n| by_signal(exit, *n)));
     shown && (ended_by_itself(e) || command || asked) && !e.display.lost
+}
+
+/// The exit code. Of an entry point it may be that of `tee`: rules look at what was printed as well.
+fn code(e: &Evidence) -> Option<i32> {
+    e.exit.as_ref().and_then(Exit::code)
 }
 
 /// `timeout` (124), shells that could not start it (126, 127) and signals are not its own.
 fn ended_by_itself(e: &Evidence) -> bool {
     let stopped = e.stopped_by.is_some() || e.killed_by_deskd;
     let own = |code: i32| !(124..SIGNAL_CODES_END).contains(&code);
-    !stopped && matches!(e.exit, Some(Exit::Code(code)) if own(code))
+    !stopped && code(e).is_some_and(own)
 }
 
 fn by_signal(exit: &Exit, number: i32) -> bool {
     match exit {
         Exit::Signal { number: by, .. } => *by == number,
-        Exit::Code(code) => *code == 128 + number,
+        Exit::Code(code) | Exit::EntryPoint(code) => *code == 128 + number,
         Exit::Reason(_) => false,
     }
 }
@@ -325,6 +334,19 @@ fn display(e: &Evidence) -> Option<&str> {
 fn display_lost(e: &Evidence) -> bool {
     let d = &e.display;
     d.lost || (d.answered_at_launch == Some(true) && d.answers == Some(false))
+}
+
+fn max_rss_kib(e: &Evidence) -> Option<u64> {
+    e.rusage.and_then(|used| used.max_rss_kib)
+}
+
+/// Small, or nine tenths of it in use.
+fn scarce(shm: DevShmEvidence) -> Option<bool> {
+    let size = shm.size?;
+    if size < DEV_SHM_SMALL_BYTES {
+        return Some(true);
+    }
+    shm.used.map(|used| used >= size - size / 10)
 }
 
 fn display_given(e: &Evidence) -> Option<bool> {

@@ -6,6 +6,7 @@ use super::diagnose::Diagnosis;
 use super::evidence::Evidence;
 use super::fact::Fact;
 use super::rule::Offer;
+use crate::domain::container_app::EntryPoint;
 use crate::domain::plan::facts::{Change, ClassChange};
 use crate::domain::plan::{EngineKind, SHM_OFF};
 
@@ -33,6 +34,8 @@ pub enum Remedy {
         /// More of it; otherwise less, or none.
         more: bool,
     },
+    /// With its program run directly, without the image's own command.
+    RunProgram,
 }
 
 /// A remedy that deskd can apply, in words too.
@@ -116,6 +119,7 @@ impl Remedy {
             Self::OtherClass { resource, more } => {
                 change.class = Some(ClassChange { resource: resource.clone(), more: *more });
             }
+            Self::RunProgram => change.entrypoint = Some(EntryPoint::Program),
         }
         change
     }
@@ -138,6 +142,7 @@ impl Remedy {
             Self::OtherClass { resource, more: false } => {
                 format!("start it again with a class that asks for less {resource}")
             }
+            Self::RunProgram => "start it again with its program run directly".into(),
         }
     }
 }
@@ -161,6 +166,8 @@ pub(super) fn propose(offer: Offer, captures: &[String], e: &Evidence) -> Option
         Offer::MoreMemory => {
             remote.then(|| Remedy::OtherClass { resource: "memory".into(), more: true })
         }
+        // An image's own command is all there is where no program is named.
+        Offer::RunProgram => (e.entry_point && !e.command.is_empty()).then_some(Remedy::RunProgram),
         Offer::LessOf => {
             let resource = captures.last().filter(|_| remote)?.split([' ', ',']).next()?;
             let resource = resource.trim_end_matches('.').to_owned();
@@ -191,6 +198,7 @@ mod tests {
         let class = Remedy::OtherClass { resource: "memory".into(), more: true };
         let more = ClassChange { resource: "memory".into(), more: true };
         assert_eq!(class.change().class, Some(more));
+        assert_eq!(Remedy::RunProgram.change().entrypoint, Some(EntryPoint::Program));
     }
 
     #[test]

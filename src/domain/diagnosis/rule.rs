@@ -121,6 +121,8 @@ pub enum Offer {
     MoreMemory,
     /// Less of what no node has.
     LessOf,
+    /// Its program instead of the image's own command.
+    RunProgram,
 }
 
 /// A rule with nothing but its own: the table's rows name what they change.

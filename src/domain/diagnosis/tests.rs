@@ -6,6 +6,7 @@ use crate::domain::plan::EngineKind;
 use crate::domain::task::Exit;
 
 mod ends;
+mod entry_point;
 mod families;
 mod properties;
 mod quoted;

@@ -4,10 +4,10 @@ use serde_json::Value;
 
 use super::image::Image;
 use super::labels::Labels;
-use super::{DocumentError, icon, json_labels, name};
+use super::{DocumentError, host_config, icon, json_labels, name};
 use crate::domain::access::AccessList;
 use crate::domain::app::{App, AppSource, LocalProgram, Rlimits};
-use crate::domain::container_app::{ContainerApp, ShmNeed};
+use crate::domain::container_app::{ContainerApp, EntryPoint, HomeNeed, ShmNeed};
 use crate::domain::id::AppId;
 use crate::domain::plan::EngineKind;
 use crate::domain::restart::RestartPolicy;
@@ -34,10 +34,10 @@ pub(super) fn read(
     let mut image = Image::read(document, &mut problems).ok_or(DocumentError::Shape(index))?;
     let labels = std::mem::take(&mut image.labels);
     let mut reader = Labels { map: &labels, problems: &mut problems };
-    let command = command(&image, &mut reader);
+    let program = program(&mut image, &mut reader);
     let oc_name = reader.text("oc.name");
-    let id = name::of(&image, oc_name, command.first().map(String::as_str))
-        .ok_or(DocumentError::Nameless(index))?;
+    let first = program.first().or(image.command.first()).map(String::as_str);
+    let id = name::of(&image, oc_name, first).ok_or(DocumentError::Nameless(index))?;
     if !labels.keys().any(|name| name.starts_with("oc.")) {
         reader.problems.push(
             "its image has no oc.* label: it may not be an application's image at all".to_owned(),
@@ -60,11 +60,12 @@ pub(super) fn read(
         wm_class: reader.string("oc.wm_class").or_else(|| reader.string("oc.launch")),
         mime_types: reader.list("oc.mimetype", &[';']),
         file_extensions,
+        default_application: reader.boolean("oc.usedefaultapplication").unwrap_or(false),
         ..bare(id, &display_name, source)
     };
-    app.local.command.clone_from(&command);
+    app.local.command.clone_from(&program);
     let mut container =
-        container(image, command, &mut reader).ok_or(DocumentError::Nameless(index))?;
+        container(image, program, &mut reader).ok_or(DocumentError::Nameless(index))?;
     container.labels = labels;
     container.labels.remove(ICON_LABEL);
     app.container = Some(Box::new(container));
@@ -72,19 +73,21 @@ pub(super) fn read(
     Ok(app)
 }
 
-/// `oc.path` and `oc.args` are the program itself, whose exit code is the application's; the
-/// image's own entry point is abcdesktop's, which ends in a pipe to `tee` and so hides it.
-fn command(image: &Image, labels: &mut Labels<'_>) -> Vec<String> {
+/// `oc.path` and the words of `oc.args`; nothing when no program is named.
+fn program(image: &mut Image, labels: &mut Labels<'_>) -> Vec<String> {
     let args = labels.words("oc.args");
-    let command: Vec<String> = match labels.text("oc.path") {
-        Some(path) => std::iter::once(path.to_owned()).chain(args).collect(),
-        None => image.command.clone(),
-    };
-    if command.iter().any(|word| word.contains('\0')) {
-        labels.problems.push("its command has a NUL character and was ignored".to_owned());
-        return Vec::new();
+    let path = labels.text("oc.path").map(ToOwned::to_owned);
+    let mut program: Vec<String> = path.into_iter().collect();
+    if !program.is_empty() {
+        program.extend(args);
     }
-    command
+    for command in [&mut program, &mut image.command] {
+        if command.iter().any(|word| word.contains('\0')) {
+            labels.problems.push("its command has a NUL character and was ignored".to_owned());
+            command.clear();
+        }
+    }
+    program
 }
 
 /// With nothing but its names.
@@ -112,6 +115,7 @@ pub(super) fn bare(id: AppId, display_name: &str, source: AppSource) -> App {
         },
         mime_types: Vec::new(),
         file_extensions: Vec::new(),
+        default_application: false,
         container: None,
         source,
         problems: Vec::new(),
@@ -119,7 +123,11 @@ pub(super) fn bare(id: AppId, display_name: &str, source: AppSource) -> App {
 }
 
 /// What is needed to run the image; nothing when the document does not say which image it is.
-fn container(image: Image, command: Vec<String>, labels: &mut Labels<'_>) -> Option<ContainerApp> {
+fn container(
+    mut image: Image,
+    program: Vec<String>,
+    labels: &mut Labels<'_>,
+) -> Option<ContainerApp> {
     if image.tag.is_none() && image.digest.is_none() {
         labels.problems.push(
             "its document has neither a tag nor a digest: only a node that has the image already \
@@ -127,22 +135,17 @@ fn container(image: Image, command: Vec<String>, labels: &mut Labels<'_>) -> Opt
                 .to_owned(),
         );
     }
-    let cwd = image.cwd.filter(|dir| {
-        let absolute = dir.starts_with('/') && !dir.contains('\0');
-        if !absolute {
-            labels.problems.push(format!(
-                "`WorkingDir` of its document is no absolute path and was ignored: `{}`",
-                dir.escape_debug()
-            ));
-        }
-        absolute
-    });
+    let cwd = cwd(image.cwd.take(), labels);
+    let (network_rules, home) = rules(labels);
     Some(ContainerApp {
         image: image.tag.or(image.digest).or_else(|| image.id.clone())?,
         image_id: image.id,
         size_bytes: image.size_bytes,
         architecture: image.architecture,
-        command,
+        image_command: image.command,
+        args: labels.string("oc.args").filter(|args| !program.is_empty() && !args.contains('\0')),
+        entrypoint: entrypoint(&program, labels),
+        program,
         env: image.env,
         cwd,
         engine: labels.word("oc.containerengine", &ENGINES),
@@ -166,12 +169,14 @@ fn container(image: Image, command: Vec<String>, labels: &mut Labels<'_>) -> Opt
                 json_labels::probe,
             )
             .and_then(Result::ok),
-        network_rules: labels
+        network_rules,
+        home,
+        host_config: labels
             .json(
-                "oc.rules",
-                r#"{"network": {"intranet": true}}"#,
-                "no rule was applied",
-                json_labels::network_rules,
+                "oc.host_config",
+                r#"{"shm_size": "1g", "mem_limit": "2g"}"#,
+                "nothing of it was applied",
+                host_config::read,
             )
             .and_then(Result::ok)
             .unwrap_or_default(),
@@ -183,6 +188,48 @@ fn container(image: Image, command: Vec<String>, labels: &mut Labels<'_>) -> Opt
         deadline_s: labels.seconds("io.deskd.deadline", 1),
         labels: std::collections::BTreeMap::new(),
     })
+}
+
+/// An absolute path.
+fn cwd(given: Option<String>, labels: &mut Labels<'_>) -> Option<String> {
+    given.filter(|dir| {
+        let absolute = dir.starts_with('/') && !dir.contains('\0');
+        if !absolute {
+            labels.problems.push(format!(
+                "`WorkingDir` of its document is no absolute path and was ignored: `{}`",
+                dir.escape_debug()
+            ));
+        }
+        absolute
+    })
+}
+
+/// A program can be run directly only if it is named.
+fn entrypoint(program: &[String], labels: &mut Labels<'_>) -> Option<EntryPoint> {
+    const NAME: &str = "io.deskd.entrypoint";
+    let entrypoint = labels.word(NAME, &EntryPoint::WORDS)?;
+    if entrypoint == EntryPoint::Program && program.is_empty() {
+        labels.complain(
+            NAME,
+            "is `program`, and no oc.path names one: the image's own command is run; add oc.path",
+        );
+        return None;
+    }
+    Some(entrypoint)
+}
+
+/// `oc.rules`: the networks, and the home directory.
+fn rules(labels: &mut Labels<'_>) -> (Vec<String>, HomeNeed) {
+    let rules = |value: &Value| Ok((json_labels::network_rules(value)?, json_labels::home(value)?));
+    labels
+        .json(
+            "oc.rules",
+            r#"{"homedir": {"default": true}, "network": {"intranet": true}}"#,
+            "no rule was applied",
+            rules,
+        )
+        .and_then(Result::ok)
+        .unwrap_or_default()
 }
 
 /// Whom an unreadable list meant is unknown: it permits nobody.

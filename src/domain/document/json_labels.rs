@@ -1,10 +1,10 @@
-//! Labels whose value is JSON: access list, network rules, secrets, ports, probe. Each error is
-//! the end of a sentence that begins with the label.
+//! Labels whose value is JSON: access list, rules, secrets, ports, probe. Each error is the end of a
+//! sentence that begins with the label.
 
 use serde_json::Value;
 
 use crate::domain::access::AccessList;
-use crate::domain::container_app::{AppPort, AppProbe};
+use crate::domain::container_app::{AppPort, AppProbe, HomeNeed};
 
 /// Longest name of a port (`core/v1 ContainerPort`: an IANA service name).
 const PORT_NAME_BYTES_MAX: usize = 15;
@@ -45,7 +45,7 @@ fn names(value: &Value, key: &str) -> Result<Option<Vec<String>>, String> {
 
 /// The names below `network` that are not switched off. abcdesktop writes
 /// `{"homedir": {"default": true}, "network": {"default": false, "intranet": true}}`: `homedir` is
-/// about volumes and is not read, `default` names no network.
+/// about volumes ([`home`]), `default` names no network.
 pub(super) fn network_rules(value: &Value) -> Result<Vec<String>, String> {
     let wanted = |value: &Value| !matches!(value, Value::Null | Value::Bool(false));
     match value {
@@ -60,6 +60,20 @@ pub(super) fn network_rules(value: &Value) -> Result<Vec<String>, String> {
             Some(network) => Ok(names(network, "network")?.unwrap_or_default()),
         },
         _ => Err("is not a table of rules".to_owned()),
+    }
+}
+
+/// `homedir` of the same rules: `{"default": false}` (or `false` alone) means none of the user's.
+/// Rules for some users, beside `default`, are abcdesktop's alone.
+pub(super) fn home(value: &Value) -> Result<HomeNeed, String> {
+    let rule = match value.get("homedir") {
+        Some(Value::Object(rules)) => rules.get("default"),
+        rule => rule,
+    };
+    match rule {
+        None | Some(Value::Null | Value::Bool(true)) => Ok(HomeNeed::Shared),
+        Some(Value::Bool(false)) => Ok(HomeNeed::Private),
+        Some(_) => Err("has a `homedir` whose `default` is neither true nor false".to_owned()),
     }
 }
 

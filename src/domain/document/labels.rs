@@ -83,6 +83,17 @@ impl<'a> Labels<'a> {
         seconds
     }
 
+    /// `true` or `false`, as JSON or Python writes it.
+    pub fn boolean(&mut self, name: &str) -> Option<bool> {
+        let words = [("true", true), ("false", false), ("True", true), ("False", false)];
+        let text = self.text(name)?;
+        let found = words.iter().find(|(word, _)| *word == text).map(|(_, value)| *value);
+        if found.is_none() {
+            self.complain(name, &format!("is `{text}`, neither true nor false, and was ignored"));
+        }
+        found
+    }
+
     /// One of some words.
     pub fn word<T: Copy>(&mut self, name: &str, words: &[(&str, T)]) -> Option<T> {
         let text = self.text(name)?;

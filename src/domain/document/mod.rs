@@ -17,6 +17,7 @@
 //! publishes, and a hundred applications with the same harmless complaint would hide a real one.
 
 mod app;
+mod host_config;
 mod icon;
 mod image;
 mod json_labels;

@@ -1,5 +1,7 @@
 //! Documents as they are published, and as they should not be.
 
+mod containers;
+
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
@@ -44,7 +46,8 @@ fn the_gtk_game_is_an_ephemeral_container_with_the_exact_program() {
     assert_eq!(app.local.command, ["/usr/bin/gnome-2048"]);
     assert_eq!(app.problems, Vec::<String>::new());
     assert_eq!(container.image, "docker.io/abcdesktopio/2048-alpine.d:3.2");
-    assert_eq!(container.command, ["/usr/bin/gnome-2048"]);
+    assert_eq!(container.program, ["/usr/bin/gnome-2048"]);
+    assert_eq!(container.image_command, ["/composer/appli-docker-entrypoint.sh"]);
     assert_eq!(container.engine, Some(EngineKind::EphemeralContainer));
     assert_eq!(container.size_bytes, Some(312_654_321));
     assert_eq!(container.architecture.as_deref(), Some("amd64"));
@@ -71,7 +74,8 @@ fn what_crictl_prints_is_read_as_well() {
     assert_eq!(container.image_id.unwrap().len(), "sha256:".len() + 64);
     assert_eq!(container.size_bytes, Some(287_654_321));
     let entrypoint = "/composer/appli-docker-entrypoint.sh";
-    assert_eq!(container.command, [entrypoint, "gedit", "--standalone"]);
+    assert_eq!(container.image_command, [entrypoint, "gedit", "--standalone"]);
+    assert!(container.program.is_empty() && app.local.command.is_empty());
     assert_eq!(container.engine, None);
     assert_eq!(app.file_extensions, ["txt", "md", "log"]);
     assert_eq!(app.problems, Vec::<String>::new());
@@ -92,7 +96,8 @@ fn every_label_has_its_meaning_and_unknown_ones_are_kept() {
     assert!(app.opens("image/png") && app.opens("x-scheme-handler/https") && app.opens("XHTML"));
     let command =
         ["/usr/lib/firefox/firefox", "--no-remote", "--profile", "/home/balloon/my profile"];
-    assert_eq!(container.command, command);
+    assert_eq!(container.program, command);
+    assert_eq!(container.image_command, ["/composer/appli-docker-entrypoint.sh", "--default"]);
     assert_eq!(container.access.deny, ["interns"]);
     assert_eq!(container.network_rules, ["data", "internet"]);
     assert_eq!(container.secrets, ["desktop/vault"]);
@@ -143,7 +148,7 @@ fn a_malformed_document_is_still_an_application_and_says_everything_that_is_wron
         assert!(app.problems.iter().any(|problem| problem.contains(word)), "{word}");
     }
     assert!(!app.problems.iter().any(|problem| problem.contains("securitycontext")));
-    assert_eq!(container.command, ["/usr/bin/broken", "--title", "\"open", "end"]);
+    assert_eq!(container.program, ["/usr/bin/broken", "--title", "\"open", "end"]);
     assert_eq!(container.image, format!("sha256:{}", "8".repeat(64)));
     assert_eq!(container.env, BTreeMap::from([("PATH".into(), "/bin".into())]));
     assert_eq!(container.labels["x-unknown"], "kept");
@@ -270,7 +275,7 @@ fn json_value() -> impl Strategy<Value = Value> {
     })
 }
 
-const LABELS: [&str; 18] = [
+const LABELS: [&str; 21] = [
     "oc.name",
     "oc.displayname",
     "oc.launch",
@@ -284,6 +289,9 @@ const LABELS: [&str; 18] = [
     "oc.acl",
     "oc.rules",
     "oc.secrets_requirement",
+    "oc.host_config",
+    "oc.usedefaultapplication",
+    "io.deskd.entrypoint",
     "io.deskd.shm",
     "io.deskd.ports",
     "io.deskd.probe",
@@ -310,7 +318,7 @@ proptest! {
 
     #[test]
     fn no_label_loses_the_application(
-        labels in prop::collection::hash_map(prop::sample::select(&LABELS[..]), label_value(), 0..18),
+        labels in prop::collection::hash_map(prop::sample::select(&LABELS[..]), label_value(), 0..21),
     ) {
         let labels: BTreeMap<_, _> = labels.into_iter().collect();
         let (app, container) = labelled(&json!(labels));
@@ -338,7 +346,7 @@ proptest! {
             "io.deskd.probe": json!({"tcp": {"port": port}}).to_string(),
             "io.deskd.grace": grace.to_string(),
         }));
-        prop_assert_eq!(&container.command[1..], &args);
+        prop_assert_eq!(&container.program[1..], &args);
         prop_assert_eq!(container.access, acl);
         prop_assert_eq!(container.ports[0].port, port);
         prop_assert_eq!(container.probe, Some(AppProbe::Tcp { port }));

@@ -1,13 +1,16 @@
 //! What both remote engines need of the app, of deskd and of the cluster.
 
 use super::ask::{Ask, Blocker};
-use super::facts::{ApiState, OwnPod, VolumeMount};
+use super::command::Command;
+use super::facts::{ApiState, OwnPod};
+use super::home::Surroundings;
 use super::remote::ContainerPlan;
 use super::{EngineKind, UnplannableCode};
 use crate::domain::container_app::ContainerApp;
+use crate::domain::env_var::EnvVar;
 use crate::domain::policy::PullPolicy;
 
-/// An image whose command is known well enough, and the operator's leave.
+/// An image, and the operator's leave.
 pub(super) fn allowed<'a>(engine: EngineKind, ask: &Ask<'a>) -> Result<&'a ContainerApp, Blocker> {
     let Some(container) = ask.container().filter(|container| !container.image.is_empty()) else {
         return Err(Blocker::never("the app has no image, only a command"));
@@ -17,13 +20,6 @@ pub(super) fn allowed<'a>(engine: EngineKind, ask: &Ask<'a>) -> Result<&'a Conta
             "it is not enabled: add `{}` to `engines` in [kubernetes]",
             engine.as_str()
         )));
-    }
-    if container.command.is_empty() && ask.args().next().is_some() {
-        return Err(Blocker::now(
-            UnplannableCode::CannotBePlaced,
-            "its document does not tell the image's command, so no arguments can be added to it: \
-             launch it without, or give the document oc.path",
-        ));
     }
     Ok(container)
 }
@@ -80,17 +76,21 @@ pub(super) fn usable<'a>(engine: EngineKind, ask: &Ask<'a>) -> Result<&'a OwnPod
 pub(super) fn container(
     ask: &Ask<'_>,
     container: &ContainerApp,
-    env: Vec<(String, String)>,
-    mounts: Vec<VolumeMount>,
+    command: Command,
+    env: Vec<EnvVar>,
+    around: &Surroundings,
 ) -> ContainerPlan {
     ContainerPlan {
         image: container.image.clone(),
         pull_policy: ask.facts.policy.pull_policy,
-        argv: container.command.iter().chain(ask.args()).cloned().collect(),
+        argv: command.argv,
+        entry_point: command.entry_point,
+        program: command.program,
+        arguments: command.arguments,
         env,
-        cwd: container.cwd.clone(),
+        cwd: around.cwd.clone(),
         run_as: ask.facts.policy.run_as.clone(),
-        mounts,
+        mounts: around.mounts.clone(),
     }
 }
 

@@ -2,10 +2,13 @@
 //! resources, ports and probes, and only with volumes that the pod has.
 
 use super::ask::{Ask, Blocker, Fit};
+use super::command::Command;
 use super::facts::OwnPod;
-use super::remote::EphemeralPlan;
-use super::{EngineKind, UnplannableCode, Work, cluster, env, volumes};
+use super::home::Surroundings;
+use super::remote::{ContainerPlan, EphemeralPlan};
+use super::{EngineKind, UnplannableCode, Work, cluster, command, env, shm, volumes};
 use crate::domain::container_app::ContainerApp;
+use crate::domain::env_var::{EnvSource, EnvVar};
 use crate::domain::room::Room;
 
 const ENGINE: EngineKind = EngineKind::EphemeralContainer;
@@ -15,33 +18,41 @@ const X11_SOCKETS: &str = "/tmp/.X11-unix";
 /// Whether it can run as one, and why not.
 pub(super) fn check(ask: &Ask<'_>) -> Result<Fit, Blocker> {
     let container = cluster::allowed(ENGINE, ask)?;
+    let command = command::of(ask, container)?;
     ask.nothing_for_pods_only()?;
     ask.display_answers()?;
     ask.shared_memory()?;
     let pod = cluster::usable(ENGINE, ask)?;
     let target = target(ask, pod)?;
-    room(ask, container, pod)?;
+    let shared = volumes::of_ephemeral(ask, container, pod);
+    let around = Surroundings::new(ask, container, pod, ENGINE, shared);
+    let env = env::of_container(ask, container, &command, pod, &around);
+    let reason = command.reason.clone();
+    let work = work(ask, container, command, target, (pod, &around), env.vars);
+    room(&work, pod)?;
     architecture(ask, container)?;
     if ask.app.needs_display {
         user(ask)?;
-        socket(ask, pod)?;
+        socket(ask, &around)?;
     }
     volumes::secrets_are_here(ask)?;
     let mut reasons = vec!["it is a container of this pod".to_owned()];
     if ask.app.needs_display {
         reasons.push(ask.facts.display.shm.sysv.sentence());
     }
+    reasons.push(reason);
     reasons.push(cluster::image_note(container, ask));
+    reasons.extend(shm::ephemeral_note(container, pod));
     reasons.extend(env::shm_off_note(ask));
-    reasons.extend(env::ephemeral_note(ask, pod));
-    reasons.extend(volumes::withheld_note(pod));
+    reasons.extend(env::cookie_note(ask, &around));
+    reasons.extend(around.notes);
+    reasons.extend(env.notes);
     if !pod.shares_processes {
         reasons.push(format!(
             "it ends when the container `{target}` restarts (the pod has no shareProcessNamespace)"
         ));
     }
-    let work = Work::EphemeralContainer(Box::new(work(ask, container, pod, target)));
-    Ok(Fit { work, reasons })
+    Ok(Fit { work: Work::EphemeralContainer(Box::new(work)), reasons })
 }
 
 /// The configured target, else the one that was found.
@@ -61,9 +72,9 @@ fn target<'a>(ask: &Ask<'a>, pod: &'a OwnPod) -> Result<&'a str, Blocker> {
     Err(Blocker::now(UnplannableCode::CannotBePlaced, why))
 }
 
-fn room(ask: &Ask<'_>, container: &ContainerApp, pod: &OwnPod) -> Result<(), Blocker> {
+fn room(work: &EphemeralPlan, pod: &OwnPod) -> Result<(), Blocker> {
     let room = Room { entries: pod.ephemeral_used, bytes: pod.object_bytes };
-    room.with(words(ask, container, pod)).map(drop).map_err(|full| {
+    room.with(words(&work.container)).map(drop).map_err(|full| {
         let why = format!(
             "the desktop's pod {full}, and ephemeral containers are never removed from a pod: \
              start a new desktop pod"
@@ -72,13 +83,20 @@ fn room(ask: &Ask<'_>, container: &ContainerApp, pod: &OwnPod) -> Result<(), Blo
     })
 }
 
-/// Bytes of what the container will have in the pod.
-fn words(ask: &Ask<'_>, container: &ContainerApp, pod: &OwnPod) -> u64 {
-    let argv = container.command.iter().chain(ask.args()).map(String::len);
-    let env = env::ephemeral(ask, pod);
-    let env = env.iter().map(|(name, value)| name.len() + value.len());
-    let mounts = pod.mounts.iter().map(|mount| mount.name.len() + mount.path.len());
-    (argv.chain(env).chain(mounts).sum::<usize>() + container.image.len()) as u64
+/// Bytes of what the container will have in the pod: `plan` as it is, variables that kubelet fills as
+/// the fields that they name.
+fn words(plan: &ContainerPlan) -> u64 {
+    let argv = plan.argv.iter().map(String::len);
+    let env = plan.env.iter().map(|var| {
+        let field = match &var.from {
+            EnvSource::Field(path) => path.len(),
+            _ => var.value.len(),
+        };
+        var.name.len() + field
+    });
+    let mounts = plan.mounts.iter().map(|mount| mount.name.len() + mount.path.len());
+    let others = [plan.image.len(), plan.cwd.as_ref().map_or(0, String::len)];
+    argv.chain(env).chain(mounts).chain(others).sum::<usize>() as u64
 }
 
 fn architecture(ask: &Ask<'_>, container: &ContainerApp) -> Result<(), Blocker> {
@@ -107,22 +125,31 @@ fn user(ask: &Ask<'_>) -> Result<(), Blocker> {
 }
 
 /// The abstract socket belongs to the pod's network, the other one to a directory.
-fn socket(ask: &Ask<'_>, pod: &OwnPod) -> Result<(), Blocker> {
-    if ask.facts.display.unix.abstract_socket || volumes::is_mounted(pod, X11_SOCKETS) {
+fn socket(ask: &Ask<'_>, around: &Surroundings) -> Result<(), Blocker> {
+    let mounted = volumes::holds(&around.mounts, X11_SOCKETS);
+    if ask.facts.display.unix.abstract_socket || mounted {
         return Ok(());
     }
     let why = format!(
         "the X server listens in {X11_SOCKETS} alone, which no volume of the container holds: mount \
-         a volume there in the desktop's containers"
+         a volume there in the desktop's containers, and name it in `volumes` of [kubernetes]"
     );
     Err(Blocker::now(UnplannableCode::CannotBePlaced, why))
 }
 
-fn work(ask: &Ask<'_>, container: &ContainerApp, pod: &OwnPod, target: &str) -> EphemeralPlan {
+fn work(
+    ask: &Ask<'_>,
+    container: &ContainerApp,
+    command: Command,
+    target: &str,
+    (pod, around): (&OwnPod, &Surroundings),
+    env: Vec<EnvVar>,
+) -> EphemeralPlan {
     EphemeralPlan {
         pod: pod.name.clone(),
         namespace: pod.namespace.clone(),
         target_container: Some(target.to_owned()),
-        container: cluster::container(ask, container, env::ephemeral(ask, pod), pod.mounts.clone()),
+        prepare: around.prepare.clone(),
+        container: cluster::container(ask, container, command, env, around),
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::EngineKind;
+use crate::domain::container_app::EntryPoint;
 use crate::domain::display::DisplayStatus;
 use crate::domain::policy::Policy;
 
@@ -32,6 +33,8 @@ pub struct Change {
     pub env: Vec<(String, String)>,
     /// Arguments to append.
     pub args: Vec<String>,
+    /// Run this command.
+    pub entrypoint: Option<EntryPoint>,
     /// Take another execute class.
     pub class: Option<ClassChange>,
 }
@@ -62,6 +65,10 @@ pub struct Facts {
     pub architecture: &'static str,
     /// The home directory, if it exists: where local programs start that name no directory.
     pub home: Option<String>,
+    /// deskd's user can make files in it.
+    pub home_is_writable: bool,
+    /// deskd's own time zone, as `TZ` names it, if it is known.
+    pub time_zone: Option<String>,
     /// Whether the app's local program is in this container; unknown for a name that nobody looked
     /// up (an app of the configuration file: the keeper says what is wrong with it).
     pub program: ProgramPresence,
@@ -131,11 +138,18 @@ pub struct OwnPod {
     /// The container whose PID namespace ephemeral containers join.
     pub target_container: Option<String>,
     /// What the target container mounts (without subPath: ephemeral containers cannot have one, and
-    /// without the service account's token and without what is withheld).
+    /// without what is withheld).
     pub mounts: Vec<VolumeMount>,
-    /// Names of volumes with deskd's own files, which applications do not get.
+    /// What deskd's own container mounts, in the same way.
+    #[serde(default)]
+    pub own_mounts: Vec<VolumeMount>,
+    /// Names of volumes with files that no application may read: deskd's own, tokens for the
+    /// Kubernetes API, the password of the desktop's VNC server.
     #[serde(default)]
     pub withheld: Vec<String>,
+    /// The container that draws the desktop, if it is known.
+    #[serde(default)]
+    pub graphical: Option<Graphical>,
     /// The pod's labels. Cookies are among them: they are never shown.
     #[serde(skip)]
     pub labels: BTreeMap<String, String>,
@@ -151,6 +165,24 @@ pub struct OwnPod {
     pub terminating: bool,
     /// `shareProcessNamespace`: ephemeral containers outlive a restart of their target.
     pub shares_processes: bool,
+}
+
+/// What the container that draws the desktop has: applications are given what it has.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Graphical {
+    /// Name.
+    pub name: String,
+    /// Image.
+    pub image: String,
+    /// Variables whose value deskd knows: literal ones, and fields of the pod. Secrets are among
+    /// them: they are never shown.
+    #[serde(skip)]
+    pub env: BTreeMap<String, String>,
+    /// What it mounts (without subPath, and without what is withheld).
+    pub mounts: Vec<VolumeMount>,
+    /// Its `resources`, as in the pod's spec.
+    #[schema(value_type = Object)]
+    pub resources: serde_json::Value,
 }
 
 /// A volume of the pod, mounted.

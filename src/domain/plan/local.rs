@@ -14,11 +14,13 @@ pub(super) const MEMORY_PRESSURE_CENTIPERCENT_MAX: u32 = 2000;
 /// Whether it can run here, and why not.
 pub(super) fn check(ask: &Ask<'_>) -> Result<Fit, Blocker> {
     program(ask)?;
+    let permitted = permitted(ask)?;
     ask.nothing_for_pods_only()?;
     ask.display_answers()?;
     ask.shared_memory()?;
     super::volumes::secrets_are_here(ask)?;
     let mut reasons = vec!["it is a program of this container".to_owned()];
+    reasons.extend(permitted);
     if ask.app.needs_display {
         reasons.push(ask.facts.display.shm.sysv.sentence());
     }
@@ -46,6 +48,25 @@ fn program(ask: &Ask<'_>) -> Result<(), Blocker> {
         return Ok(());
     }
     Err(Blocker::never(format!("`{program}` is not in deskd's container")))
+}
+
+/// A document's isolation is its image: whoever may write a document must not reach what deskd's
+/// container has (its token, its files), so only the operator permits it. With the sentence that
+/// says so.
+fn permitted(ask: &Ask<'_>) -> Result<Option<String>, Blocker> {
+    let id = &ask.app.id;
+    if ask.container().is_none() {
+        return Ok(None);
+    }
+    if ask.facts.policy.local.permit(id) {
+        return Ok(Some(
+            "the operator permits it to run outside of its image (local in [kubernetes])".into(),
+        ));
+    }
+    Err(Blocker::never(format!(
+        "it comes in an image, and the operator does not permit it to run outside of it, beside \
+         deskd's own files: add `{id}` to `local` in [kubernetes]"
+    )))
 }
 
 /// What is scarce, in a sentence, when local programs should rather run elsewhere.

@@ -12,26 +12,33 @@
 
 use serde::{Deserialize, Serialize};
 
+mod abcdesktop;
 mod ask;
 mod choose;
+mod class;
 mod cluster;
+mod command;
 mod env;
 mod ephemeral;
 pub mod facts;
+mod home;
 mod local;
 mod needs;
 mod pod;
 mod quota;
 mod refuse;
 pub mod remote;
+mod shm;
 mod volumes;
 
+pub use class::name_of as class_of;
 pub use env::SHM_OFF;
 pub use facts::{Facts, KubernetesFacts, LaunchSpec};
-pub use remote::{EphemeralPlan, PodPlan};
+pub use remote::{ContainerPlan, EphemeralPlan, PodPlan};
 
 use super::app::{App, LocalProgram};
 use super::display::{DisplayStatus, EndpointState};
+use super::env_var::EnvVar;
 
 /// Where a task runs.
 #[derive(
@@ -97,7 +104,7 @@ pub struct LocalPlan {
     /// argv.
     pub argv: Vec<String>,
     /// The whole environment, sorted by name, complete but for the task's own marker variable.
-    pub env: Vec<(String, String)>,
+    pub env: Vec<EnvVar>,
     /// How it is started (cwd, limits, nice); its command and env are superseded by the fields above.
     pub program: LocalProgram,
 }
@@ -115,6 +122,16 @@ pub enum Work {
 }
 
 impl Work {
+    /// The container that it runs, in whichever pod; nothing for a process of this container.
+    #[must_use]
+    pub fn container(&self) -> Option<&ContainerPlan> {
+        match self {
+            Self::Local(_) => None,
+            Self::EphemeralContainer(plan) => Some(&plan.container),
+            Self::PodApplication(plan) => Some(&plan.container),
+        }
+    }
+
     /// argv; empty: the image's own.
     #[must_use]
     pub fn argv(&self) -> &[String] {
@@ -127,7 +144,7 @@ impl Work {
 
     /// The environment.
     #[must_use]
-    pub fn env(&self) -> &[(String, String)] {
+    pub fn env(&self) -> &[EnvVar] {
         match self {
             Self::Local(plan) => &plan.env,
             Self::EphemeralContainer(plan) => &plan.container.env,
@@ -136,7 +153,7 @@ impl Work {
     }
 
     /// The same, to be changed: views redact it.
-    pub fn env_mut(&mut self) -> &mut Vec<(String, String)> {
+    pub fn env_mut(&mut self) -> &mut Vec<EnvVar> {
         match self {
             Self::Local(plan) => &mut plan.env,
             Self::EphemeralContainer(plan) => &mut plan.container.env,
@@ -208,7 +225,8 @@ pub enum UnplannableCode {
 ///
 /// Preferred are, in this order: a program of this container, an ephemeral container, a pod of its
 /// own. Who insists on an engine (`launch.engine`, else the document's `oc.containerengine`) gets it
-/// or a refusal.
+/// or a refusal. An application in an image is a program of this container only where the operator's
+/// configuration permits it, whoever insists.
 ///
 /// # Errors
 /// No engine can run it now: why not, per engine.

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::EngineKind;
 use super::facts::ClassChange;
+use super::{EngineKind, class};
 use crate::domain::app::App;
 use crate::domain::container_app::{AppProbe, ContainerApp, ShmNeed};
 use crate::domain::policy::{ExecuteClass, Policy, Toleration};
@@ -29,6 +29,8 @@ pub(super) struct Needs {
     pub(super) annotations: BTreeMap<String, String>,
     /// What the configuration does not know, or what contradicts itself: no pod can be made.
     pub(super) problems: Vec<String>,
+    /// What is to be said of a pod.
+    pub(super) pod_notes: Vec<String>,
     /// What somebody should know who wonders about the result.
     pub(super) notes: Vec<String>,
 }
@@ -66,23 +68,26 @@ impl Needs {
         change: Option<&ClassChange>,
         policy: &Policy,
     ) {
-        let (name, by_default) = match (&container.execute_class, &policy.default_class) {
-            (Some(name), _) => (name, false),
-            (None, Some(name)) => (name, true),
-            (None, None) => return,
-        };
         // Most documents insist on an ephemeral container: a class the operator chose for those that
         // name none must not make all of them impossible.
         let elsewhere = engine.filter(|engine| *engine != EngineKind::PodApplication);
+        let by_default = container.execute_class.is_none();
         if by_default && let Some(engine) = elsewhere {
             let engine = engine.as_str();
-            self.notes.push(format!(
-                "the default execute class `{name}` is for pods, it does not apply to {engine}"
-            ));
+            self.notes.extend(policy.default_class.as_ref().map(|name| {
+                format!(
+                    "the default execute class `{name}` is for pods, it does not apply to {engine}"
+                )
+            }));
             return;
         }
+        let class::Choice { name, note } = class::of(container, policy);
+        self.pod_notes.extend(note);
+        let Some(name) = name else { return };
+        // A hint alone is no demand: it is for a pod, should it run in one.
+        let demanded = !by_default || policy.default_class.is_some();
         let name = match change.map(|change| (change, policy.class_beside(name, change))) {
-            None => name.as_str(),
+            None => name,
             Some((change, Some(other))) => {
                 self.notes.push(format!(
                     "the remedy for its failure: the execute class `{other}` instead of `{name}`, \
@@ -117,7 +122,7 @@ impl Needs {
         self.tolerations.clone_from(&class.tolerations);
         self.gpus(class, name, &policy.gpu_resource);
         let words = words(class, &policy.gpu_resource);
-        if !words.is_empty() {
+        if demanded && !words.is_empty() {
             self.pod_only.push(format!("{} (execute class `{name}`)", words.join(", ")));
         }
     }

@@ -4,12 +4,14 @@
 use std::collections::BTreeMap;
 
 use super::ask::{Ask, Blocker, Fit};
+use super::command::Command;
 use super::facts::OwnPod;
+use super::home::Surroundings;
 use super::remote::{Owner, PodPlan};
-use super::volumes::Shared;
-use super::{EngineKind, UnplannableCode, Work, cluster, env, quota, volumes};
+use super::{EngineKind, UnplannableCode, Work, cluster, command, env, quota, volumes};
 use crate::domain::container_app::ContainerApp;
 use crate::domain::display::EndpointState;
+use crate::domain::env_var::EnvVar;
 use crate::domain::kubernetes::{
     ACCESS_LABELS, LABEL_APP, LABEL_DESKTOP, LABEL_DESKTOP_NAMESPACE, LABEL_DESKTOP_UID,
     LABEL_MANAGED_BY, LABEL_NETWORK, LABEL_TYPE, MANAGED_BY, TYPE_APPLICATION, label_value,
@@ -22,6 +24,7 @@ const LABEL_ARCHITECTURE: &str = "kubernetes.io/arch";
 /// Whether it can run as one, and why not.
 pub(super) fn check(ask: &Ask<'_>) -> Result<Fit, Blocker> {
     let container = cluster::allowed(ENGINE, ask)?;
+    let command = command::of(ask, container)?;
     if ask.needs.shm {
         return Err(Blocker::never(
             "it dies without shared memory with the X server (io.deskd.shm=required), which a pod \
@@ -43,18 +46,25 @@ pub(super) fn check(ask: &Ask<'_>) -> Result<Fit, Blocker> {
     }
     let namespace = namespace(ask, pod);
     let quota_notes = quota::check(ask, namespace)?;
-    let shared = volumes::of_pod(ask, pod, namespace)?;
-    let mut reasons = reasons(ask, container);
-    reasons.extend(shared.notes.iter().cloned());
+    let mut shared = volumes::of_pod(ask, pod, namespace)?;
+    shared.dev_shm(container, pod);
+    let around = Surroundings::new(ask, container, pod, ENGINE, shared);
+    let env = env::of_container(ask, container, &command, pod, &around);
+    let mut reasons = reasons(ask, container, &command);
+    reasons.extend(around.notes.iter().cloned());
+    reasons.extend(env.notes);
     reasons.extend(quota_notes);
-    let work = Work::PodApplication(Box::new(work(ask, container, pod, shared)));
+    let work = work(ask, container, command, (pod, around), env.vars);
+    let work = Work::PodApplication(Box::new(work));
     Ok(Fit { work, reasons })
 }
 
-fn reasons(ask: &Ask<'_>, container: &ContainerApp) -> Vec<String> {
+fn reasons(ask: &Ask<'_>, container: &ContainerApp, command: &Command) -> Vec<String> {
     let mut reasons = Vec::new();
     if ask.needs.pod_only.is_empty() {
-        reasons.push("it gets a pod of its own, without limits on what it uses".to_owned());
+        let limits =
+            if ask.needs.limits.is_empty() { ", without limits on what it uses" } else { "" };
+        reasons.push(format!("it gets a pod of its own{limits}"));
     } else {
         let what = ask.needs.pod_only.join(", ");
         reasons.push(format!("it asks for {what}, which only a pod of its own can have"));
@@ -62,6 +72,8 @@ fn reasons(ask: &Ask<'_>, container: &ContainerApp) -> Vec<String> {
     if ask.app.needs_display {
         reasons.push("shared memory is not available over the network: it draws slower".into());
     }
+    reasons.extend(ask.needs.pod_notes.iter().cloned());
+    reasons.push(command.reason.clone());
     reasons.push(cluster::image_note(container, ask));
     if elsewhere(ask, container) {
         let architecture = container.architecture.as_deref().unwrap_or_default();
@@ -104,7 +116,13 @@ fn elsewhere(ask: &Ask<'_>, container: &ContainerApp) -> bool {
     container.architecture.as_deref().is_some_and(|image| image != ask.facts.architecture)
 }
 
-fn work(ask: &Ask<'_>, container: &ContainerApp, pod: &OwnPod, shared: Shared) -> PodPlan {
+fn work(
+    ask: &Ask<'_>,
+    container: &ContainerApp,
+    command: Command,
+    (pod, around): (&OwnPod, Surroundings),
+    env: Vec<EnvVar>,
+) -> PodPlan {
     let policy = &ask.facts.policy;
     let namespace = namespace(ask, pod);
     let owner = Owner { name: pod.name.clone(), uid: pod.uid.clone() };
@@ -113,14 +131,13 @@ fn work(ask: &Ask<'_>, container: &ContainerApp, pod: &OwnPod, shared: Shared) -
     if let Some(architecture) = container.architecture.clone().filter(|_| elsewhere) {
         node_selector.entry(LABEL_ARCHITECTURE.into()).or_insert(architecture);
     }
-    let env = env::pod(ask, pod.ip.as_deref());
     PodPlan {
         namespace: namespace.to_owned(),
         owner: (namespace == pod.namespace).then_some(owner),
         labels: labels(ask, pod),
         annotations: ask.needs.annotations.clone(),
-        container: cluster::container(ask, container, env, shared.mounts),
-        volumes: shared.volumes,
+        container: cluster::container(ask, container, command, env, &around),
+        volumes: around.volumes,
         requests: ask.needs.requests.clone(),
         limits: ask.needs.limits.clone(),
         node_selector,

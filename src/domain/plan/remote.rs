@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::facts::VolumeMount;
 use crate::domain::container_app::{AppPort, AppProbe};
+use crate::domain::env_var::EnvVar;
 use crate::domain::policy::{PullPolicy, RunAs, Toleration};
 
 /// A container, in whichever pod.
@@ -18,15 +19,34 @@ pub struct ContainerPlan {
     pub pull_policy: PullPolicy,
     /// argv; empty: the image's own.
     pub argv: Vec<String>,
+    /// `argv` is the image's own command, which starts the program: the container's exit code is
+    /// that command's.
+    #[serde(default)]
+    pub entry_point: bool,
+    /// The program that it is about (`oc.path`), if the document names it.
+    #[serde(default)]
+    pub program: Option<String>,
+    /// What the image's own command starts the program with; empty otherwise: `argv` has it.
+    #[serde(default)]
+    pub arguments: Vec<String>,
     /// The whole environment that is added to the image's, sorted by name; the engine adds the
     /// names of task and run.
-    pub env: Vec<(String, String)>,
+    pub env: Vec<EnvVar>,
     /// Working directory; absent: the image's.
     pub cwd: Option<String>,
     /// As whom. Never privileged, no capabilities, no escalation, the runtime's seccomp profile.
     pub run_as: RunAs,
     /// Volumes of the pod that it mounts.
     pub mounts: Vec<VolumeMount>,
+}
+
+impl ContainerPlan {
+    /// The program that the image's own command starts, with its arguments; empty: it is not known.
+    #[must_use]
+    pub fn program_words(&self) -> Vec<String> {
+        let known = self.program.iter().filter(|_| self.entry_point);
+        known.flat_map(|program| std::iter::once(program).chain(&self.arguments)).cloned().collect()
+    }
 }
 
 /// An ephemeral container of this pod.
@@ -38,8 +58,25 @@ pub struct EphemeralPlan {
     pub namespace: String,
     /// Whose PID namespace it joins.
     pub target_container: Option<String>,
+    /// Directories that are made before it starts.
+    #[serde(default)]
+    pub prepare: Vec<PrivateDirectory>,
     /// What runs.
     pub container: ContainerPlan,
+}
+
+/// A directory that is made, for one user alone, in a volume that deskd's container and the
+/// application's share. A variable names it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct PrivateDirectory {
+    /// The variable; where the directory cannot be made, the application is started without it.
+    pub variable: String,
+    /// Where deskd's container mounts the volume.
+    pub root: String,
+    /// Path below it, without a `/` at the ends; what of it is missing is made.
+    pub path: String,
+    /// The user that it must belong to. Its mode is 0700.
+    pub uid: u32,
 }
 
 /// A pod that owns another: `metadata.ownerReferences`.

@@ -3,19 +3,28 @@
 use serde_json::{Value, json};
 
 use super::UnplannableCode;
+use super::abcdesktop;
 use super::ask::{Ask, Blocker};
 use super::env::{XAUTHORITY_DIR, XAUTHORITY_FILE};
 use super::facts::{OwnPod, VolumeMount};
+use super::home::{below, desktop_home, shares_home};
+use crate::domain::container_app::ContainerApp;
 
 /// Name of the volume with the cookie in application pods.
 const XAUTHORITY_VOLUME: &str = "deskd-x11";
 /// The cookie file's mode: a projected file belongs to root, and only the application is in the pod.
 const XAUTHORITY_MODE: u32 = 0o444;
 
-/// What an application pod gets of the desktop's volumes.
+/// Volumes of abcdesktop 4 with parts of the home directory. Their names are so plain that they count
+/// only where they are mounted in it.
+const HOME_PARTS: [&str; 3] = ["cache", "config", "local"];
+/// In `oc.secrets_requirement`: every secret of the user.
+const ALL_SECRETS: &str = "all";
+
+/// What an application gets of the desktop's volumes.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Shared {
-    /// As in a pod's spec.
+    /// As in a pod's spec; empty where the pod is the desktop's.
     pub(super) volumes: Vec<Value>,
     /// Where they are mounted.
     pub(super) mounts: Vec<VolumeMount>,
@@ -23,30 +32,83 @@ pub(super) struct Shared {
     pub(super) notes: Vec<String>,
 }
 
-/// Whether `path` is in something that the target container mounts.
-pub(super) fn is_mounted(pod: &OwnPod, path: &str) -> bool {
-    pod.mounts.iter().any(|mount| {
-        let root = mount.path.trim_end_matches('/');
-        path.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-    })
+/// Whether `path` is in one of these mounts.
+pub(super) fn holds(mounts: &[VolumeMount], path: &str) -> bool {
+    mounts.iter().any(|mount| below(&mount.path, path).is_some())
 }
 
-/// What an ephemeral container lacks of the volumes of its target.
-pub(super) fn withheld_note(pod: &OwnPod) -> Option<String> {
-    let names: Vec<_> = pod.withheld.iter().map(|name| format!("`{name}`")).collect();
-    (!names.is_empty()).then(|| {
-        format!(
-            "it does not get the volume {}, which has deskd's own files (pod_volumes would give it)",
-            names.join(", ")
-        )
-    })
+/// Where volumes are mounted for applications: as the graphical container has them, else the target.
+fn places(pod: &OwnPod) -> impl Iterator<Item = &VolumeMount> {
+    let graphical = pod.graphical.as_ref().map(|graphical| graphical.mounts.iter());
+    graphical.into_iter().flatten().chain(&pod.mounts)
+}
+
+/// What an ephemeral container gets: the volumes of the list, and the secrets that it requires.
+pub(super) fn of_ephemeral(ask: &Ask<'_>, container: &ContainerApp, pod: &OwnPod) -> Shared {
+    let mut shared = Shared::default();
+    let list = &ask.facts.policy.volumes;
+    let listed = |name: &str| list.iter().any(|pattern| matches(pattern, name));
+    let wants_home = shares_home(container);
+    let secrets: Vec<_> =
+        wanted_secrets(ask).iter().flat_map(|secret| mounted_secrets(pod, secret)).collect();
+    let mounts = match &pod.graphical {
+        Some(graphical) => &graphical.mounts,
+        None => &pod.mounts,
+    };
+    for mount in mounts {
+        let part = HOME_PARTS.contains(&mount.name.as_str());
+        let listed = listed(&mount.name)
+            && (!part || is_at_home(pod, mount))
+            && (wants_home || !is_home(pod, mount));
+        if listed || secrets.iter().any(|(_, secret)| secret.name == mount.name) {
+            shared.mounts.push(mount.clone());
+        }
+    }
+    for (_, secret) in secrets {
+        if !shared.mounts.iter().any(|mount| mount.name == secret.name) {
+            shared.mounts.push(secret.clone());
+        }
+    }
+    let withheld = pod.withheld.iter().filter(|name| listed(name));
+    shared.notes.extend(withheld.map(|name| withheld_note(name, "volumes")));
+    shared.notes.extend(absent_secrets(ask, pod));
+    shared
+}
+
+/// The desktop's home directory, or something in it. /tmp is one that many things share.
+fn is_at_home(pod: &OwnPod, mount: &VolumeMount) -> bool {
+    let home = desktop_home(pod).map(|(home, _)| home).filter(|home| *home != "/tmp");
+    home.is_some_and(|home| below(home, &mount.path).is_some())
+}
+
+/// The same, also by its name.
+fn is_home(pod: &OwnPod, mount: &VolumeMount) -> bool {
+    is_at_home(pod, mount) || matches("home*", &mount.name)
+}
+
+/// Whether a pattern of `volumes` is about a volume.
+fn matches(pattern: &str, name: &str) -> bool {
+    match pattern.strip_suffix('*') {
+        Some(beginning) => name.starts_with(beginning),
+        None => name == pattern,
+    }
+}
+
+fn withheld_note(name: &str, key: &str) -> String {
+    format!(
+        "it does not get the volume `{name}`: it has files that no application may read (deskd's own, \
+         a token for the Kubernetes API, the password of the desktop's VNC server); keep those in a \
+         volume of their own, or take it out of `{key}`"
+    )
 }
 
 /// The secrets it requires are mounted where it would run in this pod.
 pub(super) fn secrets_are_here(ask: &Ask<'_>) -> Result<(), Blocker> {
+    let pod = ask.facts.kubernetes.own_pod.as_ref();
     for name in wanted_secrets(ask) {
-        let pod = ask.facts.kubernetes.own_pod.as_ref();
-        if pod.and_then(|pod| mounted_secret(pod, name)).is_none() {
+        let here =
+            pod.is_some_and(|pod| is_optional(pod, name) || !mounted_secrets(pod, name).is_empty());
+        if !here {
             return Err(no_secret(name));
         }
     }
@@ -57,6 +119,22 @@ fn wanted_secrets<'a>(ask: &Ask<'a>) -> &'a [String] {
     ask.container().map_or(&[], |container| &container.secrets)
 }
 
+/// pyos mounts those that the user has, and starts the application without the others.
+fn is_optional(pod: &OwnPod, secret: &str) -> bool {
+    secret == ALL_SECRETS || abcdesktop::is_desktop(pod)
+}
+
+/// The secrets it asks for and does without, in sentences.
+fn absent_secrets(ask: &Ask<'_>, pod: &OwnPod) -> Vec<String> {
+    let absent = |name: &&String| *name != ALL_SECRETS && mounted_secrets(pod, name).is_empty();
+    let sentence = |name: &String| {
+        format!(
+            "it asks for the secret `{name}` (oc.secrets_requirement), which this desktop does not have"
+        )
+    };
+    wanted_secrets(ask).iter().filter(absent).map(sentence).collect()
+}
+
 fn no_secret(name: &str) -> Blocker {
     let why = format!(
         "it requires the secret `{name}` (oc.secrets_requirement), which deskd's container does \
@@ -65,19 +143,27 @@ fn no_secret(name: &str) -> Blocker {
     Blocker::now(UnplannableCode::CannotBePlaced, why)
 }
 
-/// The mount of the secret, by the volume's name or the secret's.
-fn mounted_secret<'a>(pod: &'a OwnPod, secret: &str) -> Option<(&'a Value, &'a VolumeMount)> {
+/// The mounts of a secret, by the volume's name, the secret's, or its type as pyos names volumes:
+/// `abcdesktop/kerberos` is in `auth-kerberos-<user>`, and `all` is all of them.
+fn mounted_secrets<'a>(pod: &'a OwnPod, secret: &str) -> Vec<(&'a Value, &'a VolumeMount)> {
     let has = |volume: &Value| {
         let projected = volume.pointer("/projected/sources").and_then(Value::as_array);
         let sources = projected.into_iter().flatten().map(|source| source.pointer("/secret/name"));
         let names = sources.chain([volume.pointer("/secret/secretName")]).flatten();
         names.into_iter().any(|name| name.as_str() == Some(secret))
     };
-    pod.mounts.iter().find_map(|mount| {
-        let volume = pod.volumes.get(&mount.name)?;
-        (has(volume) || (mount.name == secret && volume.get("secret").is_some()))
-            .then_some((volume, mount))
-    })
+    let kind = secret.rsplit('/').next().unwrap_or(secret);
+    let prefix = if secret == ALL_SECRETS { "auth-".to_owned() } else { format!("auth-{kind}-") };
+    let named = |name: &str| name == secret || name.starts_with(&prefix);
+    let mut found: Vec<(&Value, &VolumeMount)> = Vec::new();
+    for mount in places(pod) {
+        let Some(volume) = pod.volumes.get(&mount.name) else { continue };
+        let wanted = has(volume) || (named(&mount.name) && volume.get("secret").is_some());
+        if wanted && !found.iter().any(|(_, known)| known.name == mount.name) {
+            found.push((volume, mount));
+        }
+    }
+    found
 }
 
 /// Why a volume cannot be in another pod, in `namespace`; nothing when it can.
@@ -111,15 +197,30 @@ pub(super) fn of_pod(ask: &Ask<'_>, pod: &OwnPod, namespace: &str) -> Result<Sha
     let mut shared = Shared::default();
     let same_namespace = namespace == pod.namespace;
     for secret in wanted_secrets(ask) {
-        let (volume, mount) = mounted_secret(pod, secret).ok_or_else(|| no_secret(secret))?;
-        if let Some(why) = unshareable(volume, same_namespace) {
-            let why = format!("it requires the secret `{secret}` (oc.secrets_requirement): {why}");
-            return Err(Blocker::now(UnplannableCode::CannotBePlaced, why));
+        let found = mounted_secrets(pod, secret);
+        if found.is_empty() && !is_optional(pod, secret) {
+            return Err(no_secret(secret));
         }
-        shared.add(volume, mount);
+        for (volume, mount) in found {
+            if let Some(why) = unshareable(volume, same_namespace) {
+                let why =
+                    format!("it requires the secret `{secret}` (oc.secrets_requirement): {why}");
+                return Err(Blocker::now(UnplannableCode::CannotBePlaced, why));
+            }
+            shared.add(volume, mount);
+        }
     }
+    shared.notes.extend(absent_secrets(ask, pod));
     for name in &ask.facts.policy.pod_volumes {
-        let mount = pod.mounts.iter().find(|mount| mount.name == *name);
+        if pod.withheld.contains(name) {
+            shared.notes.push(withheld_note(name, "pod_volumes"));
+            continue;
+        }
+        let mount = places(pod).find(|mount| mount.name == *name);
+        let wants_home = ask.container().is_none_or(shares_home);
+        if !wants_home && mount.is_some_and(|mount| is_home(pod, mount)) {
+            continue;
+        }
         let why = match (pod.volumes.get(name), mount) {
             (Some(volume), Some(mount)) => match unshareable(volume, same_namespace) {
                 None => {

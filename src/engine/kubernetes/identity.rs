@@ -43,7 +43,8 @@ pub struct EngineConfig {
     pub policy: Arc<Policy>,
     /// `KUBECONFIG`; absent: what kubelet mounts into every pod with a token.
     pub kubeconfig: Option<PathBuf>,
-    /// deskd's own files that applications are not to reach: state directory, socket, token.
+    /// deskd's own files that applications are not to reach: state directory, socket, token,
+    /// configuration, credentials, application documents.
     pub private: Vec<PathBuf>,
 }
 

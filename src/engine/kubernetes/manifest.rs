@@ -4,6 +4,8 @@
 use serde_json::{Map, Value, json};
 
 use crate::domain::container_app::AppProbe;
+use crate::domain::env_var::{EnvSource, EnvVar};
+use crate::domain::expansion::quoted;
 use crate::domain::id::AppId;
 use crate::domain::kubernetes::{
     LABEL_APP, LABEL_MANAGED_BY, LABEL_NETWORK, LABEL_RUN, LABEL_TASK, LABEL_TYPE, MANAGED_BY,
@@ -184,9 +186,8 @@ pub fn pull_pod(plan: &PullPlan) -> Value {
 fn container(run: &RunId, object: &ObjectRef, plan: &ContainerPlan) -> Value {
     let own = [(TASK_VARIABLE, run.task.as_str().to_owned()), (RUN_VARIABLE, run.run.to_string())];
     let is_own = |name: &str| own.iter().any(|(own, _)| *own == name);
-    let env = plan.env.iter().filter(|(name, _)| !is_own(name));
+    let env = plan.env.iter().filter(|var| !is_own(&var.name)).map(variable);
     let env: Vec<Value> = env
-        .map(|(name, value)| json!({ "name": name, "value": value.replace("$(", "$$(") }))
         .chain(own.iter().map(|(name, value)| json!({ "name": name, "value": value })))
         .collect();
     let mut value = json!({
@@ -197,8 +198,7 @@ fn container(run: &RunId, object: &ObjectRef, plan: &ContainerPlan) -> Value {
         "securityContext": security(plan.run_as.uid, plan.run_as.gid),
     });
     if !plan.argv.is_empty() {
-        // Kubernetes would replace `$(NAME)` in both; `$$(` is the text `$(`.
-        let argv: Vec<_> = plan.argv.iter().map(|word| word.replace("$(", "$$(")).collect();
+        let argv: Vec<_> = plan.argv.iter().map(|word| quoted(word)).collect();
         value["command"] = json!(argv);
     }
     if let Some(cwd) = &plan.cwd {
@@ -218,6 +218,16 @@ fn container(run: &RunId, object: &ObjectRef, plan: &ContainerPlan) -> Value {
             .collect();
     }
     value
+}
+
+fn variable(var: &EnvVar) -> Value {
+    match &var.from {
+        EnvSource::Field(path) => json!({
+            "name": var.name,
+            "valueFrom": { "fieldRef": { "apiVersion": "v1", "fieldPath": path } },
+        }),
+        _ => json!({ "name": var.name, "value": quoted(&var.value) }),
+    }
 }
 
 /// What Pod Security `restricted` wants of each container.
@@ -298,10 +308,14 @@ mod tests {
             image: "registry.example/2048-ubuntu:1".into(),
             pull_policy: PullPolicy::IfNotPresent,
             argv: vec!["/usr/games/2048-qt".into(), "--title=$(HOME)".into()],
+            entry_point: false,
+            program: None,
+            arguments: vec![],
             env: vec![
-                ("DESKD_TASK_ID".into(), "forged".into()),
-                ("DISPLAY".into(), "10.1.2.3:0".into()),
-                ("PRICE".into(), "$(5)".into()),
+                EnvVar::new("DESKD_TASK_ID", "forged", EnvSource::Application),
+                EnvVar::new("DISPLAY", "10.1.2.3:0", EnvSource::Display),
+                EnvVar::field("POD_IP", "status.podIP"),
+                EnvVar::new("PRICE", "$(5) $$", EnvSource::Application),
             ],
             cwd: Some("/home/balloon".into()),
             run_as: RunAs { uid: 4096, gid: 4096, groups: vec![44] },
@@ -318,6 +332,7 @@ mod tests {
             pod: "anna".into(),
             namespace: "apps".into(),
             target_container: Some("deskd".into()),
+            prepare: vec![],
             container: container_plan(),
         };
         let container = ephemeral_container(&run(), &object("anna", "2048-0a1b2"), &plan);

@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use crate::domain::kubernetes::PROGRAM_VARIABLE;
+
 /// A pod.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
@@ -71,16 +73,18 @@ pub struct Container {
     pub name: String,
     /// Image.
     pub image: String,
-    /// argv, instead of the image's entry point.
-    pub command: Vec<String>,
-    /// Behind it.
-    pub args: Vec<String>,
-    /// Environment; variables that refer to something have no value here.
+    /// Environment; of variables that refer to something only fields of the pod are known.
     pub env: Vec<EnvVar>,
     /// Ports.
     pub ports: Vec<Port>,
     /// Mounts.
     pub volume_mounts: Vec<Mount>,
+    /// What runs instead of the image's entry point.
+    pub command: Vec<String>,
+    /// Behind it.
+    pub args: Vec<String>,
+    /// Resources as they are.
+    pub resources: serde_json::Value,
     /// `Always` makes an init container a sidecar.
     pub restart_policy: Option<String>,
     /// The container whose PID namespace an ephemeral one joins.
@@ -88,6 +92,14 @@ pub struct Container {
 }
 
 impl Container {
+    /// The program that its entry point starts, if it is one: abcdesktop's images are told which in
+    /// a variable.
+    #[must_use]
+    pub fn program(&self) -> Option<&str> {
+        let program = self.env(PROGRAM_VARIABLE).filter(|program| !program.is_empty())?;
+        (self.command.first().map(String::as_str) != Some(program)).then_some(program)
+    }
+
     /// The value of a variable.
     #[must_use]
     pub fn env(&self, name: &str) -> Option<&str> {
@@ -97,12 +109,30 @@ impl Container {
 
 /// A variable.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(default)]
+#[serde(default, rename_all = "camelCase")]
 pub struct EnvVar {
     /// Name.
     pub name: String,
     /// Value.
     pub value: Option<String>,
+    /// Where it comes from instead.
+    pub value_from: Option<ValueFrom>,
+}
+
+/// What a variable refers to.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct ValueFrom {
+    /// A field of the pod.
+    pub field_ref: Option<FieldRef>,
+}
+
+/// A field of the pod.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct FieldRef {
+    /// Such as `status.podIP`.
+    pub field_path: String,
 }
 
 /// A port.

@@ -7,10 +7,21 @@ use serde_json::Value;
 
 use super::identity::EngineConfig;
 use super::objects::{Container, Mount, Pod};
-use crate::domain::plan::facts::{OwnPod, VolumeMount};
+use crate::domain::expansion::expand;
+use crate::domain::plan::facts::{Graphical, OwnPod, VolumeMount};
 
 /// Where kubelet mounts a service account's token.
 const TOKEN_PATH: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
+/// How the names of deskd's own volumes begin.
+const OWN_VOLUMES: &str = "deskd";
+/// How abcdesktop names the volume with the password of the desktop's VNC server.
+const VNC_VOLUMES: &str = "auth-vnc-";
+/// Where abcdesktop mounts secrets: `<this>/<namespace>/<type>`.
+const SECRETS_PATH: &str = "/var/secrets";
+/// The type of the one that is for the graphical container alone.
+const VNC_SECRET: &str = "vnc";
+/// How abcdesktop's control plane knows the graphical container: by the beginning of its name.
+const GRAPHICAL_PREFIX: char = 'x';
 
 /// The facts of `pod`, which takes `bytes` as JSON.
 #[must_use]
@@ -18,17 +29,24 @@ pub fn facts(pod: &Pod, config: &EngineConfig, bytes: u64) -> OwnPod {
     let own = own_container(pod, config);
     let target = config.policy.target_container.clone().or_else(|| own.clone());
     let volumes = volumes(&pod.spec.volumes);
-    let mounts_of = |name: &Option<String>| {
-        let container = targets(pod).find(|container| Some(&container.name) == name.as_ref());
-        container.map_or(&[][..], |container| &container.volume_mounts)
+    let named = |name: &Option<String>| {
+        targets(pod).find(|container| Some(&container.name) == name.as_ref())
     };
-    let withheld = withheld(mounts_of(&own), config);
-    let mounts = mounts_of(&target).iter();
-    let mounts = mounts.filter(|mount| usable(mount, &volumes) && !withheld.contains(&mount.name));
-    let mounts = mounts.map(|mount| VolumeMount {
-        name: mount.name.clone(),
-        path: mount.mount_path.clone(),
-        read_only: mount.read_only,
+    let own_mounts = named(&own).map_or(&[][..], |container| &container.volume_mounts);
+    let withheld = withheld(pod, own_mounts, config);
+    let mounts_of = |container: Option<&Container>| {
+        let mounts = container.map_or(&[][..], |container| &container.volume_mounts).iter();
+        mounts
+            .filter(|mount| is_whole(mount) && !withheld.contains(&mount.name))
+            .map(plain_mount)
+            .collect()
+    };
+    let graphical = graphical(pod, config, &target).map(|container| Graphical {
+        name: container.name.clone(),
+        image: container.image.clone(),
+        env: environment(pod, container),
+        mounts: mounts_of(Some(container)),
+        resources: container.resources.clone(),
     });
     OwnPod {
         name: pod.metadata.name.clone(),
@@ -37,8 +55,10 @@ pub fn facts(pod: &Pod, config: &EngineConfig, bytes: u64) -> OwnPod {
         ip: pod.status.pod_ip.clone().or_else(|| config.pod.ip.clone()),
         node: pod.spec.node_name.clone().or_else(|| config.pod.node.clone()),
         containers: targets(pod).map(|container| container.name.clone()).collect(),
-        mounts: mounts.collect(),
+        mounts: mounts_of(named(&target)),
+        own_mounts: mounts_of(named(&own)),
         withheld: withheld.iter().cloned().collect(),
+        graphical,
         labels: pod.metadata.labels.clone(),
         target_container: target,
         ephemeral_used: u32::try_from(pod.spec.ephemeral_containers.len()).unwrap_or(u32::MAX),
@@ -47,6 +67,54 @@ pub fn facts(pod: &Pod, config: &EngineConfig, bytes: u64) -> OwnPod {
         shares_processes: pod.spec.share_process_namespace,
         volumes,
     }
+}
+
+/// The container that draws the desktop: as configured, else by its name, else the target.
+fn graphical<'a>(
+    pod: &'a Pod,
+    config: &EngineConfig,
+    target: &Option<String>,
+) -> Option<&'a Container> {
+    let named = |name: &String| targets(pod).find(|container| container.name == *name);
+    if let Some(name) = &config.policy.graphical_container {
+        return named(name);
+    }
+    let by_name = targets(pod).find(|container| container.name.starts_with(GRAPHICAL_PREFIX));
+    by_name.or_else(|| named(target.as_ref()?))
+}
+
+/// A container's variables as it sees them, as far as the pod tells: without what is in config maps
+/// and secrets.
+fn environment(pod: &Pod, container: &Container) -> BTreeMap<String, String> {
+    let mut env = BTreeMap::new();
+    for var in &container.env {
+        let field = var.value_from.as_ref().and_then(|from| from.field_ref.as_ref());
+        let value = match (&var.value, field) {
+            (Some(value), _) => Some(expand(value, |name| env.get(name).cloned())),
+            (None, Some(field)) => field_of(pod, &field.field_path),
+            // An empty value is left out of JSON.
+            (None, None) if var.value_from.is_none() => Some(String::new()),
+            (None, None) => None,
+        };
+        env.extend(value.map(|value| (var.name.clone(), value)));
+    }
+    env
+}
+
+/// A field as the downward API gives it.
+fn field_of(pod: &Pod, path: &str) -> Option<String> {
+    let value = match path {
+        "metadata.name" => Some(&pod.metadata.name),
+        "metadata.namespace" => Some(&pod.metadata.namespace),
+        "metadata.uid" => Some(&pod.metadata.uid),
+        "spec.nodeName" => pod.spec.node_name.as_ref(),
+        "status.podIP" => pod.status.pod_ip.as_ref(),
+        _ => {
+            let label = path.strip_prefix("metadata.labels['")?.strip_suffix("']")?;
+            pod.metadata.labels.get(label)
+        }
+    };
+    value.cloned()
 }
 
 /// Whether deskd sees the processes of an ephemeral container that joins the configured target.
@@ -92,20 +160,23 @@ fn volumes(specs: &[Value]) -> BTreeMap<String, Value> {
     specs.iter().filter_map(named).collect()
 }
 
-/// Ephemeral containers cannot mount parts of volumes, and applications get no token.
-fn usable(mount: &Mount, volumes: &BTreeMap<String, Value>) -> bool {
-    let whole = mount.sub_path.is_none() && mount.sub_path_expr.is_none();
-    let sources = |volume: &Value| {
-        let sources = volume.pointer("/projected/sources").and_then(Value::as_array);
-        sources.into_iter().flatten().any(|source| source.get("serviceAccountToken").is_some())
-    };
-    let token = mount.mount_path == TOKEN_PATH || volumes.get(&mount.name).is_some_and(sources);
-    whole && !token
+/// Ephemeral containers cannot mount parts of volumes.
+fn is_whole(mount: &Mount) -> bool {
+    mount.sub_path.is_none() && mount.sub_path_expr.is_none()
 }
 
-/// The volumes with deskd's own files: whoever reads them reads its token and every task's output, and
-/// speaks to its keeper. One that the operator names among those of applications is theirs.
-fn withheld(own_mounts: &[Mount], config: &EngineConfig) -> BTreeSet<String> {
+fn plain_mount(mount: &Mount) -> VolumeMount {
+    VolumeMount {
+        name: mount.name.clone(),
+        path: mount.mount_path.clone(),
+        read_only: mount.read_only,
+    }
+}
+
+/// The volumes with files that no application may read: deskd's own (whoever reads them reads its
+/// token, its credentials and every task's output, and speaks to its keeper), tokens for the Kubernetes
+/// API, and the password of the VNC server.
+fn withheld(pod: &Pod, own_mounts: &[Mount], config: &EngineConfig) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     for path in config.private.iter().map(|path| plain(path)) {
         let holds = |mount: &&Mount| path.starts_with(plain(Path::new(&mount.mount_path)));
@@ -114,8 +185,27 @@ fn withheld(own_mounts: &[Mount], config: &EngineConfig) -> BTreeSet<String> {
         names.extend(innermost.map(|mount| mount.name.clone()));
         names.extend(own_mounts.iter().filter(inside).map(|mount| mount.name.clone()));
     }
-    names.retain(|name| !config.policy.pod_volumes.contains(name));
+    for volume in &pod.spec.volumes {
+        let name = volume.get("name").and_then(Value::as_str).unwrap_or_default();
+        if name.starts_with(OWN_VOLUMES) || name.starts_with(VNC_VOLUMES) || has_token(volume) {
+            names.insert(name.to_owned());
+        }
+    }
+    let mounts = targets(pod).flat_map(|container| &container.volume_mounts);
+    let by_place = mounts.filter(|mount| is_token_or_vnc(&mount.mount_path));
+    names.extend(by_place.map(|mount| mount.name.clone()));
     names
+}
+
+fn has_token(volume: &Value) -> bool {
+    let sources = volume.pointer("/projected/sources").and_then(Value::as_array);
+    sources.into_iter().flatten().any(|source| source.get("serviceAccountToken").is_some())
+}
+
+fn is_token_or_vnc(path: &str) -> bool {
+    let path = Path::new(path);
+    let vnc = path.starts_with(SECRETS_PATH) && path.file_name().is_some_and(|n| n == VNC_SECRET);
+    plain(path) == plain(Path::new(TOKEN_PATH)) || vnc
 }
 
 /// `/var/run` is a link to `/run` in images of today's distributions.
@@ -143,7 +233,9 @@ mod tests {
 
     fn desktop() -> Pod {
         serde_json::from_value(json!({
-            "metadata": { "name": "anna", "namespace": "d", "uid": "u" },
+            "metadata": {
+                "name": "anna", "namespace": "d", "uid": "u", "labels": { "xauthkey": "c0" },
+            },
             "spec": {
                 "nodeName": "n1",
                 "initContainers": [
@@ -160,10 +252,27 @@ mod tests {
                         { "name": "kube-api-access-x", "mountPath": TOKEN_PATH },
                       ] },
                 ],
-                "containers": [{ "name": "xvnc" }],
+                "containers": [{
+                    "name": "xvnc", "image": "desktop:1",
+                    "resources": { "limits": { "cpu": "1" } },
+                    "env": [
+                        { "name": "HOME", "value": "/home/b" },
+                        { "name": "MAIL", "value": "$(HOME)/mail$$(X)" },
+                        { "name": "EMPTY" },
+                        { "name": "HERE", "valueFrom": { "fieldRef": { "fieldPath": "status.podIP" } } },
+                        { "name": "COOKIE",
+                          "valueFrom": { "fieldRef": { "fieldPath": "metadata.labels['xauthkey']" } } },
+                        { "name": "SECRET", "valueFrom": { "secretKeyRef": { "name": "s", "key": "k" } } },
+                    ],
+                    "volumeMounts": [
+                        { "name": "home", "mountPath": "/home/balloon" },
+                        { "name": "auth-vnc-b", "mountPath": "/var/secrets/d/vnc" },
+                    ],
+                }],
                 "ephemeralContainers": [{ "name": "a" }, { "name": "b" }],
                 "volumes": [
                     { "name": "home", "emptyDir": {} },
+                    { "name": "deskd-bin", "image": { "reference": "deskd" } },
                     { "name": "api", "projected": { "sources": [{ "serviceAccountToken": {} }] } },
                 ],
             },
@@ -186,22 +295,48 @@ mod tests {
     }
 
     #[test]
-    fn volumes_with_deskds_own_files_are_withheld_unless_they_are_named() {
+    fn volumes_with_files_that_no_application_may_read_are_withheld() {
         let paths = |config: &EngineConfig| {
             let OwnPod { withheld, mounts, .. } = facts(&desktop(), config, 0);
             (withheld, mounts.into_iter().map(|mount| mount.path).collect::<Vec<_>>())
         };
         let (withheld, mounts) = paths(&config());
-        assert_eq!(withheld, ["state"]);
+        assert_eq!(withheld, ["api", "auth-vnc-b", "deskd-bin", "kube-api-access-x", "state"]);
         assert_eq!(mounts, ["/home/balloon", "/tmp/.X11-unix"], "wherever else it is mounted");
+        // Also what the operator names: that would be the token for whoever starts an application.
         let named = Policy { pod_volumes: vec!["state".into()], ..Policy::default() };
-        let (withheld, mounts) = paths(&EngineConfig { policy: named.into(), ..config() });
-        assert!(withheld.is_empty() && mounts.contains(&"/elsewhere".to_owned()), "{mounts:?}");
+        let (named, _) = paths(&EngineConfig { policy: named.into(), ..config() });
+        assert_eq!(named, withheld);
         let socket = vec!["/tmp/.X11-unix/d/deskd.sock".into()];
         let (withheld, mounts) = paths(&EngineConfig { private: socket, ..config() });
-        assert_eq!((withheld, mounts.len()), (vec!["tmp".to_owned()], 3));
+        assert!(withheld.contains(&"tmp".to_owned()) && mounts.len() == 3, "{mounts:?}");
         let (withheld, _) = paths(&EngineConfig { private: vec!["/opt/state".into()], ..config() });
-        assert!(withheld.is_empty(), "in no volume");
+        assert!(!withheld.contains(&"state".to_owned()), "in no volume");
+    }
+
+    #[test]
+    fn the_graphical_container_is_found_by_its_name_and_read_as_it_sees_itself() {
+        let graphical = |name: Option<&str>| {
+            let graphical_container = name.map(str::to_owned);
+            let policy = Policy { graphical_container, ..Policy::default() };
+            facts(&desktop(), &EngineConfig { policy: policy.into(), ..config() }, 0).graphical
+        };
+        let found = graphical(None).unwrap();
+        assert_eq!((found.name.as_str(), found.image.as_str()), ("xvnc", "desktop:1"));
+        let env: Vec<_> = found.env.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        assert_eq!(
+            env,
+            ["COOKIE=c0", "EMPTY=", "HERE=10.0.0.1", "HOME=/home/b", "MAIL=/home/b/mail$(X)"]
+        );
+        assert_eq!(found.mounts.len(), 1);
+        assert_eq!(found.resources["limits"]["cpu"], "1");
+        assert_eq!(graphical(Some("deskd")).unwrap().name, "deskd");
+        assert_eq!(graphical(Some("nobody")), None);
+        let mut pod = desktop();
+        pod.spec.containers[0].name = "graphical".into();
+        assert_eq!(facts(&pod, &config(), 0).graphical.unwrap().name, "deskd");
+        let shown = serde_json::to_string(&facts(&desktop(), &config(), 0)).unwrap();
+        assert!(!shown.contains("c0") && !shown.contains("/home/b/mail"), "{shown}");
     }
 
     #[test]

@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::processes::End;
 use super::watch::Which;
 use super::{LogMark, Observation, Stranger};
 use crate::domain::diagnosis::evidence::ClusterEvidence;
@@ -16,7 +17,7 @@ use crate::domain::id::{AppId, TaskId};
 use crate::domain::kubernetes::ObjectRef;
 use crate::domain::origin::{NoStopCode, Origin};
 use crate::domain::plan::EngineKind;
-use crate::domain::task::UnixMs;
+use crate::domain::task::{Exit, UnixMs};
 
 /// Whether its object was made.
 #[derive(Debug)]
@@ -101,6 +102,10 @@ pub struct Run {
     pub pid: Option<u32>,
     /// When that process was seen to end.
     pub exit_seen: Option<UnixMs>,
+    /// How it and its program were seen to end.
+    pub end: End,
+    /// The program that its entry point starts.
+    pub program: Option<String>,
     /// Since when its first process is looked for.
     pub looks_since: Option<Instant>,
     /// When its events are to be asked for, should it not run by then.
@@ -133,6 +138,8 @@ impl Run {
             over: Arc::default(),
             pid: None,
             exit_seen: None,
+            end: End::default(),
+            program: None,
             looks_since: None,
             obstacle_at: None,
             look_again_at: None,
@@ -163,12 +170,30 @@ impl Run {
 
     /// Takes an observation in; returns what is news.
     pub fn take(&mut self, seen: Observation) -> Option<Observation> {
+        let seen = match seen {
+            Observation::Ended { exit, cause, at } => {
+                Observation::Ended { exit: self.of_program(exit), cause, at }
+            }
+            seen => seen,
+        };
         let next = merge(self.told.as_ref(), seen, self.exit_seen)?;
         if matches!(next, Observation::Ended { .. }) {
             self.over.store(true, std::sync::atomic::Ordering::Release);
         }
         self.told = Some(next.clone());
         Some(next)
+    }
+}
+
+impl Run {
+    /// How its program ended, if the container ended with `exit`.
+    fn of_program(&self, exit: Exit) -> Exit {
+        match (&self.end.program, exit) {
+            (_, Exit::Reason(why)) => Exit::Reason(why),
+            (Some(own), _) => own.clone(),
+            (None, Exit::Code(code)) if self.program.is_some() => Exit::EntryPoint(code),
+            (None, exit) => exit,
+        }
     }
 }
 

@@ -7,7 +7,7 @@
 use nix::sys::signal::Signal;
 
 use super::Observation;
-use super::objects::{Condition, ContainerStatus, Pod, State, Terminated};
+use super::objects::{Condition, Container, ContainerStatus, Pod, State, Terminated};
 use super::{evidence, waiting};
 use crate::domain::diagnosis::evidence::ClusterEvidence;
 use crate::domain::task::{Exit, UnixMs};
@@ -34,6 +34,8 @@ pub struct Seen {
     pub look_again_at: Option<UnixMs>,
     /// What the pod says about it, in the cluster's own words.
     pub said: ClusterEvidence,
+    /// The program that its entry point starts, if it is one.
+    pub program: Option<String>,
 }
 
 /// The states of the ordinary or the ephemeral containers.
@@ -44,16 +46,33 @@ pub(super) fn statuses(pod: &Pod, ephemeral: bool) -> &[ContainerStatus] {
     }
 }
 
+/// The ordinary or the ephemeral containers.
+fn specs(pod: &Pod, ephemeral: bool) -> &[Container] {
+    match ephemeral {
+        true => &pod.spec.ephemeral_containers,
+        false => &pod.spec.containers,
+    }
+}
+
 /// What is seen of the container called `name` of `pod` at `now`.
 #[must_use]
 pub fn look(pod: &Pod, name: &str, ephemeral: bool, now: UnixMs) -> Seen {
     let status = statuses(pod, ephemeral).iter().find(|status| status.name == name);
     let said = evidence::said(pod, name, ephemeral);
+    let program = specs(pod, ephemeral).iter().find(|spec| spec.name == name);
+    let program = program.and_then(Container::program).map(str::to_owned);
     if let Some(end) = status.and_then(terminated) {
         let made = !status.is_some_and(never_made);
         let what = if made { ended(pod, end, now) } else { ended_before_it_ran(pod, end, now) };
         let has_log = made && !never_started(end);
-        return Seen { what: Some(what), has_log, is_prepared: false, look_again_at: None, said };
+        return Seen {
+            what: Some(what),
+            has_log,
+            is_prepared: false,
+            look_again_at: None,
+            said,
+            program,
+        };
     }
     let has_log = status.is_some_and(|status| status.state.running.is_some());
     let lost_at = lost_at(pod);
@@ -72,7 +91,7 @@ pub fn look(pod: &Pod, name: &str, ephemeral: bool, now: UnixMs) -> Seen {
     };
     let waits = matches!(what, Some(Observation::Waiting { stuck: false, .. }));
     let is_prepared = waits && pod.spec.node_name.is_some();
-    Seen { what, has_log, is_prepared, look_again_at, said }
+    Seen { what, has_log, is_prepared, look_again_at, said, program }
 }
 
 /// What a deleted pod was last seen as; nothing when that does not tell how its container ended.

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use deskd::domain::env_var::{EnvSource, EnvVar};
 use deskd::domain::kubernetes::{APP_CONTAINER, ObjectRef};
 use deskd::domain::origin::Origin;
 use deskd::domain::plan::EngineKind;
@@ -150,7 +151,8 @@ impl KubeEngine {
         let object = ObjectRef { namespace: namespace.clone(), pod: pod.clone(), container };
         let target_container = Some("deskd".to_owned());
         let container = container_plan();
-        let mut plan = EphemeralPlan { pod, namespace, target_container, container };
+        let mut plan =
+            EphemeralPlan { pod, namespace, target_container, prepare: vec![], container };
         change(&mut plan);
         let work = RemoteWork::Ephemeral(Box::new(plan));
         self.tell(Command::Launch { run: run.clone(), app, object: object.clone(), work });
@@ -158,9 +160,13 @@ impl KubeEngine {
     }
 
     fn obey(&self, line: &str) {
-        let (word, task) = line.split_once(' ').unwrap();
+        let words: Vec<_> = line.split(' ').collect();
+        let [word, task, ref program @ ..] = words[..] else { panic!("{line}") };
         match word {
-            "launch" => drop(self.launch_ephemeral(&run(task))),
+            "launch" => drop(self.launch_ephemeral_with(&run(task), |plan| {
+                plan.container.program = program.first().map(|program| (*program).to_owned());
+                plan.container.entry_point = plan.container.program.is_some();
+            })),
             _ => self.tell(Command::Stop {
                 run: run(task),
                 term_after: SOON,
@@ -298,7 +304,10 @@ fn container_plan() -> ContainerPlan {
         image: "example.org/game:1".into(),
         pull_policy: PullPolicy::IfNotPresent,
         argv: vec!["/usr/games/game".into()],
-        env: vec![("DISPLAY".into(), ":0".into())],
+        entry_point: false,
+        program: None,
+        arguments: vec![],
+        env: vec![EnvVar::new("DISPLAY", ":0", EnvSource::Display)],
         cwd: None,
         run_as: RunAs { uid: 4096, gid: 4096, groups: vec![] },
         mounts: vec![],

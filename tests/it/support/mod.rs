@@ -3,6 +3,7 @@
 pub mod browser;
 pub(crate) mod cluster;
 pub(crate) mod control_plane;
+pub(crate) mod corpus;
 pub mod desk;
 pub mod forward;
 pub mod http;

@@ -4,6 +4,7 @@ mod chromium;
 mod display;
 mod display_words;
 mod ending;
+mod entry_point;
 mod files;
 mod gl;
 mod home;
@@ -22,12 +23,13 @@ mod toolkits;
 use super::rule::Rule;
 
 /// The families, in the order of the table.
-pub const FAMILIES: [(&str, &[Rule]); 17] = [
+pub const FAMILIES: [(&str, &[Rule]); 18] = [
     ("shm", shm::RULES),
     ("display", display::RULES),
     ("toolkits", toolkits::RULES),
     ("chromium", chromium::RULES),
     ("gl", gl::RULES),
+    ("entry_point", entry_point::RULES),
     ("starting", starting::RULES),
     ("not_found", not_found::RULES),
     ("not_executable", not_executable::RULES),

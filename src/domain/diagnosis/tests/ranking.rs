@@ -85,7 +85,8 @@ fn remedies_are_offered_where_deskd_can_apply_them() {
     assert_eq!(remedy(qt4, &pod), Some(Remedy::ShmSwitches));
     assert_eq!(remedy(gdk, &on(EngineKind::EphemeralContainer, failed())), None);
     assert_eq!(remedy(gdk, &failed()), None);
-    let shm = Evidence { dev_shm: Some(Usage { size: 1 << 20, used: 1 << 20 }), ..pod.clone() };
+    let shm =
+        Evidence { dev_shm: Some(Usage { size: 1 << 20, used: 1 << 20 }.into()), ..pod.clone() };
     let bus = Exit::Signal { number: 7, name: "SIGBUS".into(), core_dumped: false };
     assert_eq!(remedy("", &Evidence { exit: Some(bus), ..shm }), Some(Remedy::DisableDevShm));
     let oom = Evidence { oom_killed: Some(true), ..pod.clone() };

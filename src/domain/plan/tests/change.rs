@@ -4,6 +4,7 @@ use super::super::EngineKind::{EphemeralContainer, PodApplication};
 use super::super::facts::{Change, ClassChange};
 use super::super::{UnplannableCode, Work};
 use super::case::{Case, said};
+use crate::domain::env_var::{EnvSource, EnvVar};
 use crate::domain::policy::ExecuteClass;
 
 fn class(memory: &str, gpu: Option<u32>) -> ExecuteClass {
@@ -51,7 +52,7 @@ fn its_variables_and_arguments_come_last_for_every_engine() {
         case.launch.change.env = vec![("QT_XCB_NO_MITSHM".into(), "1".into())];
         let plan = case.plan().unwrap();
         assert_eq!(plan.work.argv(), ["/usr/bin/gnome-2048", "page", "--switch"]);
-        let set = ("QT_XCB_NO_MITSHM".to_owned(), "1".to_owned());
+        let set = EnvVar::new("QT_XCB_NO_MITSHM", "1", EnvSource::Remedy);
         assert!(plan.work.env().contains(&set), "{:?}", plan.work.env());
     }
 }
@@ -59,7 +60,7 @@ fn its_variables_and_arguments_come_last_for_every_engine() {
 #[test]
 fn arguments_cannot_be_appended_to_a_command_that_is_not_known() {
     let mut case = Case::new();
-    case.image().command.clear();
+    case.image().program.clear();
     case.launch.change.args = vec!["--switch".into()];
     let refusal = case.plan();
     assert_eq!(refusal.as_ref().unwrap_err().code, UnplannableCode::CannotBePlaced);

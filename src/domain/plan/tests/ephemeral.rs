@@ -125,9 +125,14 @@ const ROOM: &[Row] = &[
     ),
     (
         "a volume with deskd's own files",
-        |c| c.pod.withheld = vec!["state".into()],
+        |c| {
+            c.pod.withheld = vec!["state".into(), "api".into()];
+            c.policy.volumes.push("state".into());
+        },
         Ok(EphemeralContainer),
-        &["does not get the volume `state`, which has deskd's own files"],
+        &[
+            "does not get the volume `state`: it has files that no application may read (deskd's own",
+        ],
     ),
     (
         "the pod has had too many",
@@ -282,12 +287,12 @@ const POD_ONLY: &[Row] = &[
         "arguments, and a command that nobody knows",
         |c| {
             c.launch.args = vec!["--new".into()];
-            c.image().command.clear();
+            c.image().program.clear();
         },
         Err(Code::CannotBePlaced),
         &["does not tell the image's command", "oc.path"],
     ),
-    ("a command that nobody knows", |c| c.image().command.clear(), Ok(EphemeralContainer), &[]),
+    ("a command that nobody knows", |c| c.image().program.clear(), Ok(EphemeralContainer), &[]),
     (
         "no name of an image",
         |c| c.image().image.clear(),

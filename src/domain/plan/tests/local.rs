@@ -6,13 +6,16 @@ use super::super::facts::ProgramPresence;
 use super::case::{Case, Row, check};
 use crate::domain::container_app::ShmNeed;
 use crate::domain::display::EndpointState;
+use crate::domain::policy::LocalApps;
 use crate::domain::shm::ShmVerdict;
 
-fn present(case: &mut Case) {
+/// The program is in deskd's container, and the operator permits it to run there.
+pub(super) fn present(case: &mut Case) {
     case.facts.program = ProgramPresence::Present;
+    case.policy.local = LocalApps::Only([case.app.id.clone()].into());
 }
 
-fn configured(case: &mut Case) {
+pub(super) fn configured(case: &mut Case) {
     case.image = None;
     case.facts.program = ProgramPresence::Unknown;
 }

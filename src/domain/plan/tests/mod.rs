@@ -2,16 +2,20 @@
 
 mod case;
 mod change;
+mod command;
+mod desktop;
 mod ephemeral;
+mod isolation;
 mod local;
 mod pod;
 mod properties;
+mod resources;
 mod work;
 
 use super::*;
 use crate::domain::access::AccessList;
 use crate::domain::app::{AppSource, Rlimits};
-use crate::domain::container_app::{ContainerApp, ShmNeed};
+use crate::domain::container_app::{ContainerApp, HomeNeed, HostConfig, ShmNeed};
 use crate::domain::restart::RestartPolicy;
 use crate::domain::shm::{ShmVerdict, ShmVerdicts};
 use std::collections::BTreeMap;
@@ -38,6 +42,7 @@ pub(crate) fn app(id: &str) -> App {
         container: None,
         mime_types: vec![],
         file_extensions: vec![],
+        default_application: false,
         source: AppSource::Config,
         problems: vec![],
     }
@@ -57,6 +62,8 @@ pub(crate) fn facts() -> Facts {
         uid: 4096,
         architecture: "amd64",
         home: Some("/home/b".into()),
+        home_is_writable: true,
+        time_zone: None,
         program: facts::ProgramPresence::Unknown,
         headroom: facts::Headroom::default(),
         kubernetes: std::sync::Arc::default(),
@@ -73,7 +80,10 @@ pub(crate) fn container_app() -> ContainerApp {
         image_id: Some("sha256:0a1b".into()),
         size_bytes: Some(90 << 20),
         architecture: Some("amd64".into()),
-        command: vec!["/usr/bin/gnome-2048".into()],
+        image_command: vec![],
+        program: vec!["/usr/bin/gnome-2048".into()],
+        args: None,
+        entrypoint: None,
         env: BTreeMap::new(),
         cwd: None,
         engine: None,
@@ -83,6 +93,8 @@ pub(crate) fn container_app() -> ContainerApp {
         ports: vec![],
         probe: None,
         network_rules: vec![],
+        home: HomeNeed::Shared,
+        host_config: HostConfig::default(),
         secrets: vec![],
         unique_run_key: None,
         show_in_view: None,
@@ -106,8 +118,17 @@ fn a_plan_is_complete_and_says_why() {
     let Work::Local(local) = plan.work else { panic!("{:?}", plan.work) };
     assert_eq!(plan.engine, EngineKind::Local);
     assert_eq!(local.argv, ["xclock", "-update", "1"]);
-    let env: Vec<_> = local.env.iter().map(|(n, v)| format!("{n}={v}")).collect();
-    assert_eq!(env, ["A=2", "DISPLAY=:7", "HOME=/home/b", "XAUTHORITY=/run/deskd/Xauthority"]);
+    let env: Vec<_> =
+        local.env.iter().map(|var| format!("{}={} ({})", var.name, var.value, var.from)).collect();
+    assert_eq!(
+        env,
+        [
+            "A=2 (application)",
+            "DISPLAY=:7 (display)",
+            "HOME=/home/b (deskd's environment)",
+            "XAUTHORITY=/run/deskd/Xauthority (display)",
+        ]
+    );
     assert_eq!(local.program.cwd.as_deref(), Some("/home/b"));
     assert!(plan.reasons.iter().any(|r| r.contains("proved by pixels")));
     let rejected: Vec<_> = plan.rejected.iter().map(|r| r.engine).collect();
@@ -117,7 +138,7 @@ fn a_plan_is_complete_and_says_why() {
 #[test]
 fn local_programs_get_nothing_that_turns_shared_memory_off() {
     let plan = plan_of(&app("x"));
-    assert!(!plan.work.env().iter().any(|(name, _)| name.contains("MITSHM")));
+    assert!(!plan.work.env().iter().any(|var| var.name.contains("MITSHM")));
 }
 
 #[test]

@@ -4,11 +4,14 @@
 use proptest::prelude::*;
 
 use super::super::EngineKind::{EphemeralContainer, Local, PodApplication};
-use super::super::facts::{ApiState, ProgramPresence};
+use super::super::facts::{ApiState, Graphical, ProgramPresence};
 use super::super::{EngineKind, UnplannableCode};
 use super::case::{COOKIE, Case, each_engine_once, said};
-use crate::domain::container_app::{AppPort, AppProbe, ShmNeed};
+use crate::domain::container_app::{
+    AppPort, AppProbe, ContainerApp, EntryPoint, HostConfig, ShmNeed,
+};
 use crate::domain::display::EndpointState;
+use crate::domain::policy::LocalApps;
 use crate::domain::shm::ShmVerdict;
 
 /// Random choices, of which 0 is the one that breaks nothing; used up, all are 0.
@@ -30,6 +33,10 @@ fn engine(roll: u8) -> Option<EngineKind> {
     [None, Some(Local), Some(EphemeralContainer), Some(PodApplication)][usize::from(roll)]
 }
 
+fn entrypoint(roll: u8) -> Option<EntryPoint> {
+    [None, Some(EntryPoint::Image), Some(EntryPoint::Program)][usize::from(roll)]
+}
+
 fn port() -> AppPort {
     AppPort { name: None, port: 80, protocol: "TCP".into() }
 }
@@ -45,15 +52,24 @@ fn world(rolls: &[u8]) -> Case {
         image(&mut case, &mut dice);
     }
     case.launch.engine = engine(dice.roll(4));
-    if dice.bad() {
-        case.launch.args = vec!["--new".into()];
-    }
+    case.launch.args = match dice.roll(4) {
+        0 => vec![],
+        1 => vec!["--new".into()],
+        2 => vec!["--new".into(), "a b".into()],
+        _ => vec!["a b".into(), "--new".into()],
+    };
     case
 }
 
 fn desktop(case: &mut Case, dice: &mut Dice<'_>) {
     let programs = [ProgramPresence::Absent, ProgramPresence::Present, ProgramPresence::Unknown];
     case.facts.program = programs[usize::from(dice.roll(3))];
+    case.policy.local = match dice.roll(3) {
+        0 => LocalApps::default(),
+        1 => LocalApps::Only([case.app.id.clone()].into()),
+        _ => LocalApps::All,
+    };
+    case.policy.entrypoint = entrypoint(dice.roll(3));
     case.policy.engines = match dice.roll(4) {
         0 => vec![EphemeralContainer, PodApplication],
         1 => vec![PodApplication],
@@ -104,6 +120,22 @@ fn desktop(case: &mut Case, dice: &mut Dice<'_>) {
     if dice.bad() {
         case.quota("pods", "1", "1");
     }
+    graphical(case, dice.roll(4));
+}
+
+/// The graphical container, and the cookie where it may be said a second time.
+fn graphical(case: &mut Case, roll: u8) {
+    let env = [("HOME", "/home/anna"), ("XAUTH_KEY", COOKIE), ("PULSE_SERVER", "unix:/run/p")];
+    let env = env.into_iter().take(usize::from(roll));
+    case.pod.graphical = (roll > 0).then(|| Graphical {
+        name: "screen".into(),
+        env: env.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+        mounts: case.pod.mounts.clone(),
+        ..Graphical::default()
+    });
+    if roll == 1 {
+        case.pod.labels.insert("xauthkey".into(), COOKIE.into());
+    }
 }
 
 fn image(case: &mut Case, dice: &mut Dice<'_>) {
@@ -136,7 +168,17 @@ fn image(case: &mut Case, dice: &mut Dice<'_>) {
     image.secrets =
         [vec![], vec!["krb".into()], vec!["gone".into()]][usize::from(dice.roll(3))].clone();
     if dice.bad() {
-        image.command.clear();
+        image.program.clear();
+    }
+    if dice.bad() {
+        image.image_command = vec!["/start.sh".into()];
+    }
+    image.entrypoint = entrypoint(dice.roll(3));
+    if dice.bad() {
+        image.host_config.memory_bytes = Some(1 << 40);
+    }
+    if dice.bad() {
+        image.host_config = HostConfig { shm_bytes: Some(1 << 30), ..image.host_config.clone() };
     }
 }
 
@@ -157,6 +199,19 @@ fn needs_a_pod(case: &Case) -> bool {
         || !image.network_rules.is_empty()
 }
 
+/// Whether its arguments reach its program.
+fn arguments_arrive(case: &Case, image: &ContainerApp) -> bool {
+    let asked = case.policy.entrypoint.or(image.entrypoint);
+    let by_document =
+        if image.image_command.is_empty() { EntryPoint::Program } else { EntryPoint::Image };
+    match (asked.unwrap_or(by_document), image.program.is_empty()) {
+        (EntryPoint::Program, false) => true,
+        // As ARGS, which are split at blanks, and the last one as APPARGS.
+        (EntryPoint::Image, false) => case.launch.args.first().is_none_or(|arg| arg != "a b"),
+        (_, true) => !image.image_command.is_empty() || case.launch.args.is_empty(),
+    }
+}
+
 /// Whether the engine could do it.
 fn possible(case: &Case, engine: EngineKind) -> bool {
     let draws = case.app.needs_display;
@@ -175,7 +230,7 @@ fn possible(case: &Case, engine: EngineKind) -> bool {
             && case.pod_known
             && !denied
             && case.facts.remote_tasks < 100
-            && (!image.command.is_empty() || case.launch.args.is_empty())
+            && arguments_arrive(case, image)
     });
     if !display || !secrets {
         return false;
@@ -187,7 +242,9 @@ fn possible(case: &Case, engine: EngineKind) -> bool {
                 ProgramPresence::Unknown => case.image.is_none(),
                 ProgramPresence::Absent => false,
             };
-            here && shm && !needs_a_pod(case)
+            // Out of its image only with the operator's leave, whoever insists.
+            let permitted = case.image.is_none() || case.policy.local != LocalApps::default();
+            here && permitted && shm && !needs_a_pod(case)
         }
         EphemeralContainer => {
             let this_machine =
@@ -250,7 +307,7 @@ proptest! {
     })]
 
     #[test]
-    fn the_engine_is_chosen_exactly_when_it_can_work(rolls in prop::collection::vec(any::<u8>(), 48)) {
+    fn the_engine_is_chosen_exactly_when_it_can_work(rolls in prop::collection::vec(any::<u8>(), 60)) {
         let case = world(&rolls);
         let result = case.plan();
         let insisted = case.launch.engine.or(case.image.as_ref().and_then(|image| image.engine));
@@ -273,7 +330,7 @@ proptest! {
 
     #[test]
     fn the_same_facts_give_the_same_plan_and_each_engine_is_spoken_of_once(
-        rolls in prop::collection::vec(any::<u8>(), 48),
+        rolls in prop::collection::vec(any::<u8>(), 60),
     ) {
         let case = world(&rolls);
         let result = case.plan();
@@ -283,7 +340,7 @@ proptest! {
 
     #[test]
     fn a_stricter_need_never_leads_to_a_weaker_engine(
-        rolls in prop::collection::vec(any::<u8>(), 48),
+        rolls in prop::collection::vec(any::<u8>(), 60),
     ) {
         let case = world(&rolls);
         let before = case.plan();
@@ -296,7 +353,7 @@ proptest! {
 
     #[test]
     fn the_cookie_is_in_the_environment_or_nowhere(
-        rolls in prop::collection::vec(any::<u8>(), 48),
+        rolls in prop::collection::vec(any::<u8>(), 60),
     ) {
         let case = world(&rolls);
         let result = case.plan();
@@ -308,7 +365,7 @@ proptest! {
     }
 
     #[test]
-    fn only_what_can_change_has_a_code_of_its_own(rolls in prop::collection::vec(any::<u8>(), 48)) {
+    fn only_what_can_change_has_a_code_of_its_own(rolls in prop::collection::vec(any::<u8>(), 60)) {
         let case = world(&rolls);
         let Err(refusal) = case.plan() else { return Ok(()) };
         prop_assert!(refusal.sentence.starts_with("2048 "), "{}", refusal.sentence);

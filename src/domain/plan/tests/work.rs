@@ -5,6 +5,7 @@ use serde_json::json;
 use super::super::EngineKind::{EphemeralContainer, PodApplication};
 use super::super::{EphemeralPlan, PodPlan, Work};
 use super::case::{COOKIE, Case};
+use crate::domain::env_var::EnvVar;
 
 fn pod(case: &Case) -> PodPlan {
     match case.plan().unwrap().work {
@@ -26,9 +27,12 @@ fn wants_pod() -> Case {
     case
 }
 
-fn lines(env: &[(String, String)]) -> Vec<String> {
-    env.iter().map(|(name, value)| format!("{name}={value}")).collect()
+fn lines(env: &[EnvVar]) -> Vec<String> {
+    env.iter().map(|var| format!("{}={}", var.name, var.value)).collect()
 }
+
+/// What every container gets on this desktop, where nobody says who or where its user is.
+const AT_HOME: [&str; 2] = ["HOME=/tmp", "XDG_RUNTIME_DIR=/tmp/runtime-4096"];
 
 #[test]
 fn an_ephemeral_container_draws_as_local_programs_do() {
@@ -45,8 +49,10 @@ fn an_ephemeral_container_draws_as_local_programs_do() {
     assert_eq!(plan.container.argv, ["/usr/bin/gnome-2048", "--size", "5"]);
     // The image's own variables come with the image.
     let cookie = format!("XAUTH_KEY={COOKIE}");
-    assert_eq!(lines(&plan.container.env), ["DISPLAY=:7", "TZ=UTC", &cookie]);
-    assert_eq!(plan.container.mounts, case.pod.mounts);
+    let [home, runtime] = AT_HOME;
+    assert_eq!(lines(&plan.container.env), ["DISPLAY=:7", home, "TZ=UTC", &cookie, runtime]);
+    let mounts: Vec<_> = plan.container.mounts.iter().map(|mount| mount.name.as_str()).collect();
+    assert_eq!(mounts, ["tmp", "home"], "those of the list");
     assert_eq!(plan.container.run_as.uid, 4096);
     assert_eq!(plan.container.cwd.as_deref(), Some("/home/anna"));
     let work = Work::EphemeralContainer(Box::new(plan));
@@ -58,12 +64,13 @@ fn a_cookie_file_in_a_volume_is_used_instead_of_the_cookie() {
     let mut case = Case::new();
     case.facts.xauthority = Some("/home/anna/.Xauthority".into());
     let env = lines(&ephemeral(&case).container.env);
-    assert_eq!(env, ["DISPLAY=:7", "XAUTHORITY=/home/anna/.Xauthority"]);
+    let [home, runtime] = AT_HOME;
+    assert_eq!(env, ["DISPLAY=:7", home, "XAUTHORITY=/home/anna/.Xauthority", runtime]);
     case.facts.xauthority = Some("/home/annabel/.Xauthority".into());
     let env = lines(&ephemeral(&case).container.env);
     assert!(env.iter().any(|line| line.starts_with("XAUTH_KEY=")), "{env:?}");
     case.app.needs_display = false;
-    assert!(ephemeral(&case).container.env.is_empty());
+    assert_eq!(lines(&ephemeral(&case).container.env), AT_HOME);
 }
 
 #[test]
@@ -75,6 +82,7 @@ fn a_pod_draws_over_tcp_without_shared_memory() {
         env,
         [
             "DISPLAY=10.1.2.3:7",
+            "HOME=/tmp",
             "J2D_USE_MITSHM=false",
             "NO_AWT_MITSHM=1",
             "QT_X11_NO_MITSHM=1",
@@ -83,7 +91,7 @@ fn a_pod_draws_over_tcp_without_shared_memory() {
         ]
     );
     case.pod.ip = Some("fd00::1:7".into());
-    assert_eq!(pod(&case).container.env[0].1, "[fd00::1:7]:7");
+    assert_eq!(pod(&case).container.env[0].value, "[fd00::1:7]:7");
 }
 
 #[test]
@@ -122,10 +130,7 @@ fn a_pod_says_whose_it_is_and_what_it_needs() {
             "type=pod_application",
         ]
     );
-    assert_eq!(
-        lines(&plan.annotations.into_iter().collect::<Vec<_>>()),
-        ["k8s.v1.cni.cncf.io/networks=data-net"]
-    );
+    assert_eq!(json!(plan.annotations), json!({ "k8s.v1.cni.cncf.io/networks": "data-net" }));
     assert_eq!(json!(plan.requests), json!({ "cpu": "500m", "nvidia.com/gpu": "1" }));
     assert_eq!(json!(plan.limits), json!({ "memory": "4Gi", "nvidia.com/gpu": "1" }));
     assert_eq!(json!(plan.node_selector), json!({ "gpu": "true" }));
@@ -190,7 +195,7 @@ fn an_image_of_another_architecture_does_not_prefer_this_node() {
 #[test]
 fn a_command_of_the_image_stays_the_image_s() {
     let mut case = Case::new();
-    case.image().command.clear();
+    case.image().program.clear();
     assert!(ephemeral(&case).container.argv.is_empty());
     assert_eq!(case.plan().unwrap().engine, EphemeralContainer);
 }

@@ -13,7 +13,8 @@ use crate::domain::pull::{PullState, PullStatus};
 use crate::engine::kubernetes::patches::Launch;
 use crate::engine::kubernetes::runs::{Creation, Fate, Output, Run};
 use crate::engine::kubernetes::{
-    Command, Event, LogMark, Observation, Refusal, RefusalCode, RemoteWork, manifest, pods, rights,
+    Command, Event, LogMark, Observation, Refusal, RefusalCode, RemoteWork, manifest, pods,
+    private_directory, rights,
 };
 use crate::keeper::wire::RunId;
 
@@ -47,14 +48,17 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
             return;
         }
         let cancel = CancellationToken::new();
-        let engine = match &work {
-            RemoteWork::Ephemeral(_) => EngineKind::EphemeralContainer,
-            RemoteWork::Pod(_) => EngineKind::PodApplication,
+        let (engine, container) = match &work {
+            RemoteWork::Ephemeral(plan) => (EngineKind::EphemeralContainer, &plan.container),
+            RemoteWork::Pod(plan) => (EngineKind::PodApplication, &plan.container),
         };
         let creation = Creation::Pending(cancel.clone());
-        self.runs.insert(run.clone(), Run::new(app.clone(), engine, object.clone(), creation));
+        let mut new = Run::new(app.clone(), engine, object.clone(), creation);
+        new.program = container.program.clone().filter(|_| container.entry_point);
+        self.runs.insert(run.clone(), new);
         match work {
-            RemoteWork::Ephemeral(plan) => {
+            RemoteWork::Ephemeral(mut plan) => {
+                private_directory::prepare(&mut plan);
                 let container = manifest::ephemeral_container(&run, &object, &plan);
                 let launch = Launch { run: run.clone(), container, cancel, may_exist: false };
                 if self.patches.try_send(launch).is_err() {

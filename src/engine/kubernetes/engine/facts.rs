@@ -73,6 +73,11 @@ impl Known {
         self.facts.own_pod = own_pod;
     }
 
+    /// The desktop's own pod is being deleted.
+    pub(super) fn terminating(&self) -> bool {
+        self.facts.own_pod.as_ref().is_some_and(|pod| pod.terminating)
+    }
+
     pub(super) fn node(&self) -> Option<&str> {
         self.facts.own_pod.as_ref()?.node.as_deref()
     }

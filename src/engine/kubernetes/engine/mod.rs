@@ -21,7 +21,7 @@ use super::calls::Calls;
 use super::identity::{EngineConfig, Own};
 use super::objects::Pod;
 use super::patches::{Fullness, LAUNCHES_WAITING_MAX, Launch, Patches};
-use super::processes::Finder;
+use super::processes::{End, Finder};
 use super::pull::Pulls;
 use super::runs::Run;
 use super::watch::{Watch, Watched, Which};
@@ -55,11 +55,11 @@ pub enum Input {
     /// Output was read to its end.
     LogDone(RunId, Option<String>),
     /// The first process of a run ended.
-    Exited(RunId, UnixMs),
+    Exited(RunId, UnixMs, End),
     /// A stop went on.
     Step(RunId, StopStep),
-    /// The time of a stop is over, and no process of it was ever seen.
-    NeverStarted(RunId),
+    /// A stop has come to an end, and no process of the run was seen meanwhile.
+    NoProcess(RunId),
     /// Whether a run that others started can be stopped was found out.
     Stoppable(RunId, Option<NoStopCode>),
     /// A pull went on.
@@ -277,9 +277,9 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
             }
             Input::Stoppable(run, no_stop) => self.stoppable(run, no_stop),
             Input::LogDone(run, trouble) => self.log_done(run, trouble),
-            Input::Exited(run, at) => self.exited(&run, at),
+            Input::Exited(run, at, end) => self.exited(&run, at, end),
             Input::Step(run, step) => self.step(run, step),
-            Input::NeverStarted(run) => self.never_started(&run),
+            Input::NoProcess(run) => self.no_process(&run),
             Input::Pull(status) => self.pull_said(status),
         }
     }

@@ -106,6 +106,7 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
             listing.insert(run.clone());
         }
         known.present = true;
+        known.program = seen.program.or(known.program.take());
         known.has_log |= seen.has_log;
         known.look_again_at = seen.look_again_at;
         known.obstacle_at = match seen.is_prepared {

@@ -9,7 +9,8 @@ use super::{Engine, Input, now_ms};
 use crate::domain::origin::Origin;
 use crate::domain::plan::EngineKind;
 use crate::domain::task::{Exit, UnixMs};
-use crate::engine::kubernetes::{Event, Observation, processes};
+use crate::engine::kubernetes::processes::{self, End};
+use crate::engine::kubernetes::{Event, Observation};
 use crate::keeper::wire::RunId;
 
 /// Between two looks for processes of a launch that was just accepted.
@@ -22,6 +23,8 @@ const LOOK_PAUSE_LATER: Duration = Duration::from_millis(200);
 const LOOK_MAX: Duration = Duration::from_secs(60);
 /// How long the status may take to say how a process that is gone ended.
 const EXIT_CODE_WAIT_MS: UnixMs = 30_000;
+/// How a run ends whose pod is deleted, where the kernel does not tell the exit code.
+pub(super) const WITH_ITS_POD: &str = "it ended with the desktop's pod";
 /// How often runs are looked at whose state changes by itself.
 const DUE_PAUSE: Duration = Duration::from_millis(500);
 
@@ -98,11 +101,12 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
         known.has_log = true;
         let node = self.known.node().map(str::to_owned);
         self.observe(run, Observation::Running { at: now_ms(), pid: Some(pid), node });
+        let program = self.runs.get(run).and_then(|known| known.program.clone());
         let (inputs, run) = (self.inputs.clone(), run.clone());
         self.workers.spawn(async move {
-            if processes::ended(pid).await.is_some() {
+            if let Some(end) = processes::end_of(pid, program.as_deref()).await {
                 // The engine is gone when nobody listens.
-                let _ = inputs.send(Input::Exited(run, now_ms())).await;
+                let _ = inputs.send(Input::Exited(run, now_ms(), end)).await;
             }
         });
     }
@@ -138,9 +142,21 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
         }
     }
 
-    pub(super) fn exited(&mut self, run: &RunId, at: UnixMs) {
-        if let Some(known) = self.runs.get_mut(run) {
-            known.exit_seen = Some(at);
+    /// Its first process ended. Why a container failed (out of memory) only its status tells, so
+    /// that is waited for unless nobody asks why, or no status will come.
+    pub(super) fn exited(&mut self, run: &RunId, at: UnixMs, end: End) {
+        let terminating = self.known.terminating();
+        let Some(known) = self.runs.get_mut(run) else { return };
+        known.exit_seen = Some(at);
+        known.end = end;
+        let asked_for = known.stop.is_some() || terminating;
+        let told = match &known.end.exit {
+            Some(exit) if asked_for || *exit == Exit::Code(0) => Some(exit.clone()),
+            None if terminating => Some(Exit::Reason(WITH_ITS_POD.to_owned())),
+            _ => None,
+        };
+        if let Some(exit) = told {
+            self.observe(run, Observation::Ended { exit, cause: None, at });
         }
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::processes::WITH_ITS_POD;
 use super::{Engine, Input, now_ms};
 use crate::domain::plan::EngineKind;
 use crate::domain::task::{Exit, StopStep, StopStepKind};
@@ -73,6 +74,7 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
                 kill_at,
                 over: known.over.clone(),
                 sees: self.sees_processes,
+                pod_ends: self.known.terminating(),
                 told: inputs,
             };
             self.workers.spawn(work.carry_out())
@@ -80,10 +82,17 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
         stop.worker = Some(worker);
     }
 
-    /// An ephemeral container that does not start cannot be removed either.
-    pub(super) fn never_started(&mut self, run: &RunId) {
+    /// No process of it is there when its stop has come to an end. An ephemeral container that does
+    /// not start cannot be removed either.
+    pub(super) fn no_process(&mut self, run: &RunId) {
+        let terminating = self.known.terminating();
         let Some(known) = self.runs.get_mut(run) else { return };
         if known.ran() {
+            // kubelet ends it with its pod, and does not always say so any more.
+            if terminating {
+                let exit = Exit::Reason(WITH_ITS_POD.to_owned());
+                self.observe(run, Observation::Ended { exit, cause: None, at: now_ms() });
+            }
             return;
         }
         known.may_start_late = true;

@@ -7,20 +7,24 @@
 //! parents.
 
 mod cgroup;
+mod exit;
 mod members;
+mod program;
 mod stop;
 
 use std::collections::HashSet;
+use std::pin::pin;
+use std::time::Duration;
 
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
+use futures_util::future::{Either, select};
 
 pub use cgroup::first_of_container;
 pub use members::of_container as members_of;
 pub use stop::StopWork;
 
+use self::exit::ExitWatch;
 use crate::domain::kubernetes::{RUN_VARIABLE, TASK_VARIABLE};
+use crate::domain::task::Exit;
 use crate::keeper::wire::RunId;
 use crate::procfs;
 
@@ -74,17 +78,33 @@ pub fn first_of(pid: u32, run: &RunId) -> Option<u32> {
     members_of(Some(pid), run).into_iter().map(|process| process.pid).find(first)
 }
 
-/// Waits for the end of a process; nothing when it cannot be waited for.
-#[expect(
-    deprecated,
-    reason = "unsound only for descriptors that are closed or replaced while registered: this one \
-              is owned by the AsyncFd"
-)]
-pub async fn ended(pid: u32) -> Option<()> {
-    let fd = pidfd_open(Pid::from_raw(i32::try_from(pid).ok()?)?, PidfdFlags::empty()).ok()?;
-    let fd = AsyncFd::with_interest(fd, Interest::READABLE).ok()?;
-    // Readable once the process has ended (pidfd_open(2)).
-    fd.readable().await.ok().map(drop)
+/// How a container ended, as far as its processes showed it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct End {
+    /// Its first process.
+    pub exit: Option<Exit>,
+    /// The program that its entry point started.
+    pub program: Option<Exit>,
+}
+
+/// Once the first process is gone, how long its program's end may take to be known.
+const PROGRAM_AFTER: Duration = Duration::from_secs(2);
+
+/// Waits for the end of the container with the first process `first`, whose entry point starts
+/// `program`; nothing when it cannot be waited for.
+pub async fn end_of(first: u32, program: Option<&str>) -> Option<End> {
+    let watch = ExitWatch::open(first)?;
+    let of_program = pin!(async {
+        let found = program::find(first, program?).await?;
+        found.ended().await
+    });
+    Some(match select(pin!(watch.ended()), of_program).await {
+        Either::Left((exit, of_program)) => {
+            let program = tokio::time::timeout(PROGRAM_AFTER, of_program).await.ok().flatten();
+            End { exit, program }
+        }
+        Either::Right((program, ended)) => End { exit: ended.await, program },
+    })
 }
 
 #[cfg(test)]
@@ -93,7 +113,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_end_of_a_process_that_is_gone_is_not_waited_for() {
-        assert_eq!(ended(u32::MAX).await, None);
+        assert_eq!(end_of(u32::MAX, None).await, None);
     }
 
     #[test]

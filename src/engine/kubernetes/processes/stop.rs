@@ -39,6 +39,8 @@ pub struct StopWork {
     pub over: Arc<AtomicBool>,
     /// deskd sees the container's processes.
     pub sees: bool,
+    /// Its pod is being deleted: kubelet ends it, and starts nothing any more.
+    pub pod_ends: bool,
     /// Who is told.
     pub told: mpsc::Sender<Input>,
 }
@@ -62,6 +64,10 @@ impl StopWork {
             if members.is_empty() && self.is_over() {
                 return;
             }
+            if members.is_empty() && self.pod_ends {
+                self.no_process().await;
+                break;
+            }
             let new: Vec<_> = members.into_iter().filter(|p| signalled.insert(*p)).collect();
             if new.is_empty() && signalled.is_empty() && !said_nothing_found {
                 said_nothing_found = true;
@@ -79,9 +85,8 @@ impl StopWork {
             if members.is_empty() && self.is_over() {
                 return;
             }
-            if members.is_empty() && rounds == 0 && self.sees {
-                // The engine is gone when nobody listens.
-                let _ = self.told.send(Input::NeverStarted(self.run.clone())).await;
+            if members.is_empty() && (self.pod_ends || rounds == 0 && self.sees) {
+                self.no_process().await;
             } else if !members.is_empty() {
                 self.round(StopStepKind::Kill, send(&members, Signal::KILL), &mut rounds).await;
             }
@@ -92,6 +97,11 @@ impl StopWork {
 
     fn is_over(&self) -> bool {
         self.over.load(Ordering::Acquire)
+    }
+
+    async fn no_process(&self) {
+        // The engine is gone when nobody listens.
+        let _ = self.told.send(Input::NoProcess(self.run.clone())).await;
     }
 
     fn nothing_found(&self) -> &'static str {
