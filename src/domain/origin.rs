@@ -5,6 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::app::App;
+use super::env_var::EnvVar;
 use super::id::{AppId, TaskId};
 use super::kubernetes::{ObjectRef, PROGRAM_VARIABLE, fnv1a};
 use super::plan::EngineKind;
@@ -105,8 +106,8 @@ pub struct Found {
 impl Found {
     /// From a container's spec.
     #[must_use]
-    pub fn new(name: &str, image: &str, command: Vec<String>, env: &[(String, String)]) -> Self {
-        let value = |name: &str| env.iter().find(|(key, _)| key == name).map(|(_, value)| value);
+    pub fn new(name: &str, image: &str, command: Vec<String>, env: &[EnvVar]) -> Self {
+        let value = |name: &str| env.iter().find(|var| var.name == name).map(|var| &var.value);
         Self {
             name: name.to_owned(),
             image: image.to_owned(),
@@ -134,8 +135,8 @@ impl Found {
             } else if repository(&container.image) == repository(&self.image) {
                 Some(1)
             } else {
-                let program =
-                    self.program.is_some() && container.program.first() == self.program.as_ref();
+                let same = container.program.first().or(container.image_command.first());
+                let program = self.program.is_some() && same == self.program.as_ref();
                 program.then_some(2)
             }
         };
@@ -214,6 +215,9 @@ impl Task {
         task.maker.clone_from(&found.maker);
         task.reasons = vec![found.reason()];
         task.command.clone_from(&found.command);
+        let program = found.program.iter().filter(|program| found.command.first() != Some(program));
+        task.program = program.cloned().collect();
+        task.entry_point = !task.program.is_empty();
         // Until the engine says what can be done.
         let code = match engine {
             EngineKind::PodApplication => NoStopCode::Asking,
@@ -243,12 +247,13 @@ fn repository(image: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::env_var::EnvSource;
     use crate::domain::plan::tests::{app, container_app};
     use proptest::prelude::*;
 
     fn pyos(name: &str, image: &str) -> Found {
         let env = [("APP", "/usr/bin/gnome-2048"), (RUNTIME_VARIABLE, "ephemeral_container")];
-        let env = env.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let env = env.map(|(name, value)| EnvVar::new(name, value, EnvSource::Launch));
         Found::new(name, image, vec!["/composer/appli-docker-entrypoint.sh".into()], &env)
     }
 
@@ -273,6 +278,8 @@ mod tests {
         assert_eq!((task.origin, task.maker.as_deref()), (Origin::Other, Some("abcdesktop")));
         assert_eq!(task.no_stop.as_ref().map(|why| why.code), Some(NoStopCode::ProcessesUnseen));
         assert_eq!((task.runs, task.state), (1, TaskState::Starting));
+        assert!(task.entry_point, "the exit code may be its own");
+        assert_eq!(task.program, ["/usr/bin/gnome-2048"]);
         assert_eq!(task.mark().as_deref(), Some("started by abcdesktop"));
     }
 

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use super::driver::{Driver, now_ms};
 use super::notes::RunNotes;
 use super::table::Entry;
-use crate::domain::env_var::{EnvSource, EnvVar};
 use crate::domain::id::TaskId;
 use crate::domain::kubernetes::ObjectRef;
 use crate::domain::origin::{HIDDEN_MAX, NoStop, NoStopCode, OTHERS_MAX, Origin};
@@ -73,8 +72,7 @@ impl Driver {
         let apps = self.apps.all();
         let app = found.app_among(apps.iter().map(Arc::as_ref));
         let task = Task::of_others(&found, app, engine, object, now_ms());
-        let specified = |(name, value)| EnvVar::new(name, value, EnvSource::Specification);
-        let env = redacted(&env.into_iter().map(specified).collect::<Vec<_>>());
+        let env = redacted(&env);
         self.table.insert(Entry {
             task: Arc::new(task),
             spec: LaunchSpec::default(),

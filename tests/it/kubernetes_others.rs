@@ -189,7 +189,7 @@ fn what_ended_before_is_listed_and_what_was_removed_stays_away_over_a_restart() 
     };
     let Some((_display, desk)) = started_after(&[], &before) else { return };
     let task = desk.until_task("the ended one is listed", EPHEMERAL, |t| t["state"] == "ended");
-    assert_eq!(task["exit"], json!({ "code": 3 }));
+    assert_eq!(task["exit"], json!({ "entry_point": 3 }), "of abcdesktop's entry point");
     desk.until_task("the other one runs", "fry-x-00002", |task| task["state"] == "running");
     let path = format!("/v1/tasks/{EPHEMERAL}");
     assert_eq!(desk.desk.ask("DELETE", &path).send().status, 204);

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::display_helper::Role;
 use crate::support::control_plane::{ControlPlane, Namespace, available};
+use crate::support::kube_desk::add_ephemeral_to;
 use crate::support::kube_engine::{DESKTOP, make_desktop};
 use crate::support::needs;
 use crate::support::proc;
@@ -223,4 +224,60 @@ fn what_kubelet_ends_with_the_pod_is_over_at_once_although_the_status_says_that_
     helper.tell("stop game-00002");
     let ended = helper.until(|said| !said["ended"].is_null());
     assert_eq!(ended["ended"]["reason"], "it was stopped before it started");
+}
+
+/// A control group as a container's, named after it; gone with the value.
+struct Group(std::path::PathBuf);
+
+impl Group {
+    /// Nothing where none can be made.
+    fn make(id: &str) -> Option<Self> {
+        let first = std::path::Path::new("/sys/fs/cgroup/pids");
+        let all = if first.is_dir() { first } else { std::path::Path::new("/sys/fs/cgroup") };
+        let path = all.join(id);
+        std::fs::create_dir(&path).ok().map(|()| Self(path))
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        // Its processes have ended, or the test failed.
+        let _ = std::fs::remove_dir(&self.0);
+    }
+}
+
+#[test]
+fn a_container_of_others_is_found_by_its_control_group_and_stopped() {
+    if !available() || !needs::met(&["nsenter", "unshare"], &[]) {
+        return;
+    }
+    let id = format!("{:064x}", std::process::id());
+    let Some(group) = Group::make(&id) else { return println!("skipped: no control groups") };
+    let plane = ControlPlane::shared();
+    let namespace = plane.namespace("others");
+    let (mut helper, engine) = engine(plane, &namespace);
+    let entry = json!({ "name": "fry-x-00001", "image": "x", "targetContainerName": "deskd" });
+    add_ephemeral_to(&namespace, DESKTOP, &[entry]);
+    let procs = group.0.join("cgroup.procs");
+    let script = "trap '' TERM; setsid sleep 1001 & while :; do :; sleep 0.05; done";
+    let join = format!(
+        "echo $$ > {} && exec nsenter --target {engine} --pid --mount bash -c \"$1\"",
+        procs.display()
+    );
+    let mut outside =
+        Running::start(&mut Place::default().command(&["bash", "-c", &join, "bash", script]));
+    wait::until("both run", || (others(engine).len() >= 2).then_some(()));
+
+    let status = json!({ "name": "fry-x-00001", "state": { "running": {} }, "ready": true,
+        "restartCount": 0, "image": "x", "imageID": "", "containerID": format!("containerd://{id}") });
+    let patch = json!({ "status": { "ephemeralContainerStatuses": [status] } }).to_string();
+    namespace.kubectl(&["patch", "pod", DESKTOP, "--subresource=status", "--patch", &patch]);
+    helper.until(|said| said["running"].is_u64());
+    helper.tell("stop fry-x-00001");
+
+    let kill = helper.until(|said| said["step"] == "kill");
+    let detail = kill["detail"].as_str().expect("a sentence");
+    assert!(detail.starts_with("SIGKILL to "), "{detail}");
+    wait::until("no process is left", || others(engine).is_empty().then_some(()));
+    outside.0.wait().expect("nsenter");
 }

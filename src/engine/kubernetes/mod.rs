@@ -45,6 +45,7 @@ pub use engine::{CommandSender, start};
 pub use identity::{EngineConfig, PodIdentity};
 
 use crate::domain::diagnosis::evidence::ClusterEvidence;
+use crate::domain::env_var::EnvVar;
 use crate::domain::id::AppId;
 use crate::domain::kubernetes::ObjectRef;
 use crate::domain::origin::{Found, NoStopCode, Origin};
@@ -66,8 +67,8 @@ pub enum RemoteWork {
 pub struct Stranger {
     /// What its spec says.
     pub found: Found,
-    /// Its literal variables.
-    pub env: Vec<(String, String)>,
+    /// Its variables, as far as the spec tells them.
+    pub env: Vec<EnvVar>,
 }
 
 /// How far a log was stored: where its stream is to be resumed. Kubelet's timestamps are kept in

@@ -73,16 +73,16 @@ pub struct Container {
     pub name: String,
     /// Image.
     pub image: String,
-    /// argv, instead of the image's entry point.
-    pub command: Vec<String>,
-    /// Behind it.
-    pub args: Vec<String>,
     /// Environment; of variables that refer to something only fields of the pod are known.
     pub env: Vec<EnvVar>,
     /// Ports.
     pub ports: Vec<Port>,
     /// Mounts.
     pub volume_mounts: Vec<Mount>,
+    /// What runs instead of the image's entry point.
+    pub command: Vec<String>,
+    /// Behind it.
+    pub args: Vec<String>,
     /// Resources as they are.
     pub resources: serde_json::Value,
     /// `Always` makes an init container a sidecar.

@@ -135,12 +135,17 @@ pub(crate) fn set_status(namespace: &Namespace<'_>, pod: &str, status: &Value) {
 
 /// Adds ephemeral containers to the desktop's pod as another client of the API server.
 pub(crate) fn add_ephemeral(namespace: &Namespace<'_>, containers: &[Value]) {
+    add_ephemeral_to(namespace, POD, containers);
+}
+
+/// The same, to a pod of another name.
+pub(crate) fn add_ephemeral_to(namespace: &Namespace<'_>, desktop: &str, containers: &[Value]) {
     let plane = ControlPlane::shared();
-    let mut pod = namespace.kubectl_json(&["get", "pod", POD]);
+    let mut pod = namespace.kubectl_json(&["get", "pod", desktop]);
     let mut all = pod["spec"]["ephemeralContainers"].as_array().cloned().unwrap_or_default();
     all.extend_from_slice(containers);
     pod["spec"]["ephemeralContainers"] = json!(all);
-    let path = format!("/api/v1/namespaces/{}/pods/{POD}/ephemeralcontainers", namespace.name);
+    let path = format!("/api/v1/namespaces/{}/pods/{desktop}/ephemeralcontainers", namespace.name);
     let arguments = ["replace", "--raw", &path, "--filename", "-"];
     let admin = plane.admin_kubeconfig();
     plane.kubectl_input(&admin, &arguments, &pod.to_string()).expect("they are added");

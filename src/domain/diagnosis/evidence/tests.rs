@@ -7,6 +7,7 @@ fn everything() -> Value {
     json!({
         "engine": "local",
         "command": ["gnome-2048"],
+        "entry_point": true,
         "exit": { "signal": { "number": 11, "name": "SIGSEGV", "core_dumped": true } },
         "stopped_by": "a user",
         "killed_by_deskd": true,
@@ -22,7 +23,7 @@ fn everything() -> Value {
         "dev_shm": { "size": 67_108_864, "used": 1 },
         "cluster": {
             "container_reason": "OOMKilled", "container_message": "a", "pod_reason": "Evicted",
-            "pod_message": "b", "unscheduled": "c", "events": ["reason: message"], "refusal": "d",
+            "pod_message": "b", "unscheduled": "c", "resize": "e", "events": ["reason: message"], "refusal": "d",
             "api_away": true
         }
     })

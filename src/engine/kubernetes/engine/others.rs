@@ -3,13 +3,14 @@
 //! read and, where that is possible, stopped like deskd's own; nothing is ever made of them.
 
 use super::{Engine, Input, now_ms};
+use crate::domain::env_var::{EnvSource, EnvVar};
 use crate::domain::kubernetes::{
     LABEL_MANAGED_BY, LABEL_PROVIDER, LABEL_TYPE, LABEL_USER, MANAGED_BY, ObjectRef,
     TYPE_APPLICATION,
 };
 use crate::domain::origin::{Found, NoStopCode, ONLY_RUN, Origin};
 use crate::domain::plan::EngineKind;
-use crate::engine::kubernetes::objects::{Container, Pod};
+use crate::engine::kubernetes::objects::{self, Container, Pod};
 use crate::engine::kubernetes::runs::{Creation, Run};
 use crate::engine::kubernetes::watch::{Watch, Which};
 use crate::engine::kubernetes::{Event, Stranger, pods};
@@ -219,12 +220,18 @@ fn only_run(found: &Found) -> RunId {
     RunId { task: found.task(), run: ONLY_RUN }
 }
 
-/// What a container's spec says.
+/// What a container's spec says. Kubernetes has expanded nothing in it yet, and nor does deskd.
 fn stranger(name: &str, container: &Container) -> Stranger {
-    let value = |var: &crate::engine::kubernetes::objects::EnvVar| {
-        Some((var.name.clone(), var.value.clone()?))
-    };
-    let env: Vec<_> = container.env.iter().filter_map(value).collect();
+    let env: Vec<_> = container.env.iter().filter_map(variable).collect();
     let argv = container.command.iter().chain(&container.args).cloned().collect();
     Stranger { found: Found::new(name, &container.image, argv, &env), env }
+}
+
+fn variable(var: &objects::EnvVar) -> Option<EnvVar> {
+    let field = || var.value_from.as_ref()?.field_ref.as_ref();
+    match (&var.value, field()) {
+        (Some(value), _) => Some(EnvVar::new(&var.name, value, EnvSource::Launch)),
+        (None, Some(field)) => Some(EnvVar::field(&var.name, &field.field_path)),
+        (None, None) => None,
+    }
 }
