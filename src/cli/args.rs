@@ -40,7 +40,7 @@ pub enum Format {
 pub enum Command {
     /// Supervise the desktop: start the daemon and keep its applications
     Run {
-        /// Configuration file [default: DESKD_CONFIG; none is needed]
+        /// Configuration file [default: DESKD_CONFIG, else /etc/deskd/deskd.toml; none is needed]
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
     },
@@ -52,7 +52,7 @@ pub enum Command {
     },
     /// Look at the display and prove shared memory, without a daemon
     Probe {
-        /// Configuration file [default: DESKD_CONFIG; none is needed]
+        /// Configuration file [default: DESKD_CONFIG, else /etc/deskd/deskd.toml; none is needed]
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
     },
@@ -128,7 +128,7 @@ pub enum Command {
     },
     /// Examine this pod or host: what works, what does not, what to change where
     Doctor {
-        /// Configuration file [default: DESKD_CONFIG; none is needed]
+        /// Configuration file [default: DESKD_CONFIG, else /etc/deskd/deskd.toml; none is needed]
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
     },
