@@ -69,7 +69,7 @@ pub fn main() -> ExitCode {
 fn run(args: Args, env: &Env, out: &mut Out) -> Result<Exit, Failure> {
     match args.command {
         Command::Run { config } => wiring::keeper(local::load(config.as_deref(), env)?),
-        Command::Daemon { config_fd } => Ok(wiring::daemon(local::config_from_fd(config_fd)?, env)),
+        Command::Daemon { config_fd } => wiring::daemon(local::config_from_fd(config_fd)?, env),
         Command::Probe { config } => local::probe(config.as_deref(), env, out),
         Command::CheckConfig { file } => local::check_config(&file, env, out),
         Command::Diagnose { files, evidence } => diagnose::run(&files, evidence.as_deref(), out),

@@ -2,6 +2,7 @@
 
 mod api;
 mod api_icons;
+mod api_probes;
 mod api_streams;
 mod architecture;
 mod architecture_source;
