@@ -17,6 +17,7 @@ mod cluster_doctor;
 mod cluster_failures;
 mod cluster_remedy;
 mod cluster_story;
+mod cluster_volumes;
 mod config;
 mod control_plane;
 mod desktop;

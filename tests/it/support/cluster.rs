@@ -23,8 +23,7 @@ use super::{proc, wait};
 /// Longest wait for something in the cluster: images are there, but a busy machine starts slowly.
 const CLUSTER_PATIENCE: Duration = Duration::from_mins(1);
 /// Of what `tests/setup/packages cluster` installs.
-const PROGRAMS: [&str; 11] = [
-    "containerd",
+const PROGRAMS: [&str; 10] = [
     "runc",
     "openssl",
     "jq",
