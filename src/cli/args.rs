@@ -126,6 +126,8 @@ pub enum Command {
         #[arg(long, value_name = "FILE")]
         evidence: Option<PathBuf>,
     },
+    /// Print a Kubernetes manifest with deskd in its desktop pods
+    Inject(InjectArgs),
     /// Examine this pod or host: what works, what does not, what to change where
     Doctor {
         /// Configuration file [default: DESKD_CONFIG, else /etc/deskd/deskd.toml; none is needed]
@@ -253,6 +255,23 @@ pub struct LogsArgs {
     /// Only one of the two streams
     #[arg(long, value_enum)]
     pub stream: Option<StreamName>,
+}
+
+/// `deskd inject`.
+#[derive(Debug, clap::Args)]
+pub struct InjectArgs {
+    /// YAML or JSON with a Pod, something with a pod template, or a List; `-` is standard input
+    #[arg(long = "filename", short = 'f', value_name = "FILE")]
+    pub file: PathBuf,
+    /// The container with the X server [default: the one that can be it]
+    #[arg(long, value_name = "NAME")]
+    pub container: Option<String>,
+    /// The image that has deskd
+    #[arg(long, value_name = "IMAGE", default_value = crate::domain::inject::IMAGE_DEFAULT)]
+    pub image: String,
+    /// Make deskd's container from that image, for clusters without image volumes (before 1.36)
+    #[arg(long)]
+    pub no_image_volume: bool,
 }
 
 /// Where an application runs, in the words of the API.

@@ -1,7 +1,7 @@
 //! The command line: what a person or a script asks of deskd.
 //!
 //! `run` and `daemon` are the two processes of deskd; everything else is a client of the unix
-//! socket or works alone (`probe`, `check-config`, `collect`, `diagnose`, `openapi`, `completions`).
+//! socket or works alone (`probe`, `check-config`, `collect`, `diagnose`, `inject`, `openapi`, `completions`).
 //! Starting `run` must
 //! be fast, so nothing here does work before the command is known, and only client commands get an
 //! async runtime.
@@ -19,6 +19,7 @@ mod explain;
 mod failure;
 mod follow;
 mod health;
+mod inject;
 mod local;
 mod logs;
 mod output;
@@ -73,6 +74,7 @@ fn run(args: Args, env: &Env, out: &mut Out) -> Result<Exit, Failure> {
         Command::Probe { config } => local::probe(config.as_deref(), env, out),
         Command::CheckConfig { file } => local::check_config(&file, env, out),
         Command::Diagnose { files, evidence } => diagnose::run(&files, evidence.as_deref(), out),
+        Command::Inject(request) => inject::run(&request, out),
         Command::Openapi => out.text(&wiring::openapi()).map(|()| Exit::Ok),
         Command::Completions { shell } => local::completions(shell, out),
         Command::Collect { namespace, dry_run } => {
@@ -122,6 +124,7 @@ fn client_command(
             | Command::Probe { .. }
             | Command::CheckConfig { .. }
             | Command::Diagnose { .. }
+            | Command::Inject(_)
             | Command::Openapi
             | Command::Completions { .. }
             | Command::Collect { .. } => unreachable!("handled without a client"),

@@ -10,6 +10,7 @@ pub mod display;
 pub mod document;
 pub mod health;
 pub mod id;
+pub mod inject;
 pub mod kubernetes;
 pub mod lifecycle;
 pub mod plan;
