@@ -10,12 +10,18 @@ use std::net::{SocketAddr, TcpListener};
 
 use nix::sys::socket::{Backlog, listen};
 
+use super::KeeperError;
+
 /// Connections the kernel keeps waiting.
 const BACKLOG: i32 = 1024;
 
 /// Listens on `address`; what a keeper that was just killed left behind does not keep it out
 /// (`SO_REUSEADDR`).
-pub(super) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+pub(super) fn bind(address: SocketAddr) -> Result<TcpListener, KeeperError> {
+    listen_on(address).map_err(|source| KeeperError::Listen { address, source })
+}
+
+fn listen_on(address: SocketAddr) -> io::Result<TcpListener> {
     let listener = TcpListener::bind(address)?;
     // Again, since the standard library asks for room for 128.
     listen(&listener, Backlog::new(BACKLOG)?)?;

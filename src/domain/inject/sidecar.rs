@@ -138,11 +138,6 @@ fn variables(pod: &Pod<'_>) -> Vec<Value> {
     let local = variable(pod.graphical, "DISPLAY").filter(|display| display.starts_with(':'));
     vec![
         value("DISPLAY", local.unwrap_or(":0")),
-        from("POD_NAME", "metadata.name"),
-        from("POD_NAMESPACE", "metadata.namespace"),
-        from("POD_UID", "metadata.uid"),
-        from("POD_IP", "status.podIP"),
-        from("NODE_NAME", "spec.nodeName"),
         value("POD_CONTAINER", CONTAINER),
         value("DESKD_LISTEN", &format!("0.0.0.0:{PORT}")),
         value("DESKD_STATE_DIR", &format!("{STATE_DIR}/state")),
@@ -153,6 +148,11 @@ fn variables(pod: &Pod<'_>) -> Vec<Value> {
             "TERMINATION_GRACE_PERIOD_SECONDS",
             &pod.grace_s.unwrap_or(GRACE_S_DEFAULT).to_string(),
         ),
+        from("POD_NAME", "metadata.name"),
+        from("POD_NAMESPACE", "metadata.namespace"),
+        from("POD_UID", "metadata.uid"),
+        from("POD_IP", "status.podIP"),
+        from("NODE_NAME", "spec.nodeName"),
     ]
 }
 

@@ -40,12 +40,7 @@ impl Keeper {
     /// Makes a keeper ready to run; the daemon is not started yet.
     pub(in crate::keeper) fn start(config: KeeperConfig) -> Result<Self, KeeperError> {
         let lock = lock_state_dir(&config.state_dir)?;
-        let daemon_tcp = config
-            .listen
-            .map(|address| {
-                tcp::bind(address).map_err(|source| KeeperError::Listen { address, source })
-            })
-            .transpose()?;
+        let daemon_tcp = config.listen.map(tcp::bind).transpose()?;
         let pid = std::process::id();
         // A /proc of another PID namespace would show the own pid as somebody else's.
         let own = std::fs::read_link("/proc/self").is_ok_and(|to| *to == *pid.to_string());
