@@ -43,6 +43,7 @@ test:
 	@tests/setup/go
 	@$(MAKE) --no-print-directory build
 	@tests/cluster/build >/dev/null
+	@tests/cluster/build 1.34 >/dev/null
 	@tests/setup/all-tests
 
 check:

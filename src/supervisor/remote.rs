@@ -253,10 +253,14 @@ impl Driver {
         }
     }
 
-    /// It ended before it began.
+    /// It ended before it began. Of one that somebody stopped, nobody knows whether it could have.
     pub(super) fn never_ran(&mut self, run: &RunId, why: String) {
-        let name = self.table.get(&run.task).map(|entry| entry.task.display_name.clone());
-        let why = format!("{} cannot be started: {why}", name.unwrap_or_default());
+        let why = match self.table.get(&run.task).map(|entry| &entry.task) {
+            Some(task) if !task.stop_asked => {
+                format!("{} cannot be started: {why}", task.display_name)
+            }
+            _ => why,
+        };
         if self.apply(&run.task, TaskEvent::Refused { run: run.run, why }).is_some() {
             self.explain_end(&run.task);
             self.schedule_restart(&run.task);

@@ -121,7 +121,7 @@ fn a_cluster_that_cannot_start_says_why_and_leaves_nothing_behind() {
     if !available() {
         return;
     }
-    let real = control_plane::programs().as_ref().expect("programs");
+    let real = control_plane::Version::V1_36.programs().as_ref().expect("programs");
     let broken = tempfile::tempdir().expect("a directory");
     for program in std::fs::read_dir(real).expect("programs").flatten() {
         let link = broken.path().join(program.file_name());

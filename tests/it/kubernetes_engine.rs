@@ -15,6 +15,10 @@ use crate::support::kube_engine::{DESKTOP, KubeEngine, SOON, make_desktop, run};
 use crate::support::swallow::Swallow;
 use crate::support::wait;
 
+fn plane() -> Option<&'static ControlPlane> {
+    available().then(ControlPlane::shared)
+}
+
 fn set_status(namespace: &Namespace<'_>, pod: &str, status: &Value) {
     let patch = json!({ "status": status }).to_string();
     namespace.kubectl(&["patch", "pod", pod, "--subresource=status", "--patch", &patch]);
@@ -48,10 +52,11 @@ fn app_pods(namespace: &Namespace<'_>) -> usize {
 
 #[test]
 fn a_pod_is_one_write_and_is_followed_to_its_end_without_a_list() {
-    if !available() {
-        return;
-    }
-    let plane = ControlPlane::shared();
+    let Some(plane) = plane() else { return };
+    follow_a_pod(plane);
+}
+
+pub(crate) fn follow_a_pod(plane: &'static ControlPlane) {
     let namespace = plane.namespace("pod");
     let engine =
         KubeEngine::start(&plane.admin_kubeconfig(), &namespace, &make_desktop(&namespace));
@@ -95,10 +100,11 @@ fn a_pod_is_one_write_and_is_followed_to_its_end_without_a_list() {
 
 #[test]
 fn ten_launches_at_once_are_few_patches_and_one_container_each() {
-    if !available() {
-        return;
-    }
-    let plane = ControlPlane::shared();
+    let Some(plane) = plane() else { return };
+    launch_ten(plane);
+}
+
+pub(crate) fn launch_ten(plane: &'static ControlPlane) {
     let namespace = plane.namespace("batch");
     let engine =
         KubeEngine::start(&plane.admin_kubeconfig(), &namespace, &make_desktop(&namespace));
@@ -119,7 +125,7 @@ fn ten_launches_at_once_are_few_patches_and_one_container_each() {
     let facts = engine.until_facts("the entries are counted", |facts| {
         facts.own_pod.as_ref().is_some_and(|pod| pod.ephemeral_used == 10)
     });
-    let own = facts.own_pod.unwrap();
+    let own = facts.own_pod.expect("its own pod");
     assert_eq!(own.target_container.as_deref(), Some("deskd"));
     assert!(own.object_bytes > 2000, "{}", own.object_bytes);
 
@@ -138,10 +144,7 @@ fn ten_launches_at_once_are_few_patches_and_one_container_each() {
 
 #[test]
 fn one_that_is_refused_does_not_take_the_others_of_its_patch_with_it() {
-    if !available() {
-        return;
-    }
-    let plane = ControlPlane::shared();
+    let Some(plane) = plane() else { return };
     let namespace = plane.namespace("guilty");
     let engine =
         KubeEngine::start(&plane.admin_kubeconfig(), &namespace, &make_desktop(&namespace));
@@ -166,10 +169,7 @@ fn one_that_is_refused_does_not_take_the_others_of_its_patch_with_it() {
 
 #[test]
 fn a_lost_answer_makes_no_second_object() {
-    if !available() {
-        return;
-    }
-    let plane = ControlPlane::shared();
+    let Some(plane) = plane() else { return };
     let namespace = plane.namespace("lost");
     let desktop = make_desktop(&namespace);
     let way = Swallow::before(&plane.url());
@@ -243,10 +243,7 @@ fn an_api_server_that_is_away_only_delays() {
 
 #[test]
 fn a_missing_right_disables_one_engine_with_a_sentence() {
-    if !available() {
-        return;
-    }
-    let plane = ControlPlane::shared();
+    let Some(plane) = plane() else { return };
     let namespace = plane.namespace("rights");
     let desktop = make_desktop(&namespace);
     namespace.apply(&json!({
@@ -288,10 +285,7 @@ fn a_missing_right_disables_one_engine_with_a_sentence() {
 
 #[test]
 fn refusals_of_the_real_server_are_told_in_sentences() {
-    if !available() {
-        return;
-    }
-    let plane = ControlPlane::shared();
+    let Some(plane) = plane() else { return };
     let namespace = plane.namespace("refusals");
     let engine =
         KubeEngine::start(&plane.admin_kubeconfig(), &namespace, &make_desktop(&namespace));
@@ -328,10 +322,7 @@ fn refusals_of_the_real_server_are_told_in_sentences() {
 
 #[test]
 fn what_the_engine_creates_satisfies_pod_security_restricted() {
-    if !available() {
-        return;
-    }
-    let plane = ControlPlane::shared();
+    let Some(plane) = plane() else { return };
     let namespace = plane.namespace("restricted");
     let desktop = make_desktop(&namespace);
     let level = "pod-security.kubernetes.io/enforce=restricted";
@@ -353,10 +344,11 @@ fn what_the_engine_creates_satisfies_pod_security_restricted() {
 
 #[test]
 fn a_stop_deletes_the_pod_with_its_grace_and_can_be_hastened() {
-    if !available() {
-        return;
-    }
-    let plane = ControlPlane::shared();
+    let Some(plane) = plane() else { return };
+    stop(plane);
+}
+
+pub(crate) fn stop(plane: &'static ControlPlane) {
     let namespace = plane.namespace("stop");
     let engine =
         KubeEngine::start(&plane.admin_kubeconfig(), &namespace, &make_desktop(&namespace));
@@ -369,7 +361,8 @@ fn a_stop_deletes_the_pod_with_its_grace_and_can_be_hastened() {
         "target": { "apiVersion": "v1", "kind": "Node", "name": "nowhere" } });
     let path = format!("/api/v1/namespaces/{}/pods/{name}/binding", namespace.name);
     let create = ["create", "--raw", &path, "--filename", "-"];
-    plane.kubectl_input(&plane.admin_kubeconfig(), &create, &binding.to_string()).unwrap();
+    let made = plane.kubectl_input(&plane.admin_kubeconfig(), &create, &binding.to_string());
+    made.expect("a binding");
     set_status(&namespace, name, &app_state(&json!({ "running": {} })));
     engine.until_observed(&game, "it runs", is_running);
 
@@ -399,10 +392,11 @@ fn a_stop_deletes_the_pod_with_its_grace_and_can_be_hastened() {
 
 #[test]
 fn a_new_daemon_finds_everything_and_what_vanished_is_gone() {
-    if !available() {
-        return;
-    }
-    let plane = ControlPlane::shared();
+    let Some(plane) = plane() else { return };
+    adopt(plane);
+}
+
+pub(crate) fn adopt(plane: &'static ControlPlane) {
     let namespace = plane.namespace("adopt");
     let desktop = make_desktop(&namespace);
     let (pod, lost, ephemeral) = (run("game-00001"), run("game-00002"), run("game-00003"));
@@ -442,10 +436,7 @@ fn a_new_daemon_finds_everything_and_what_vanished_is_gone() {
 
 #[test]
 fn a_replaced_token_is_read_when_the_old_one_is_not_accepted() {
-    if !available() {
-        return;
-    }
-    let plane = ControlPlane::shared();
+    let Some(plane) = plane() else { return };
     let namespace = plane.namespace("token");
     let desktop = make_desktop(&namespace);
     let admin = std::fs::read_to_string(plane.admin_kubeconfig()).unwrap();

@@ -29,7 +29,7 @@ fn everything_deskd_does_is_allowed_with_apps_in_a_namespace_of_their_own() {
     everything_is_allowed(&Desk::apart(plane));
 }
 
-fn everything_is_allowed(desk: &Desk<'_>) {
+pub(crate) fn everything_is_allowed(desk: &Desk<'_>) {
     let deskd = &desk.deskd;
     let own = Desk::pods_path(&desk.desktops);
     let selector = format!("fieldSelector=metadata.name%3D{DESKTOP}");

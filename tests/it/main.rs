@@ -45,6 +45,7 @@ mod kubernetes_desk;
 mod kubernetes_engine;
 mod kubernetes_processes;
 mod kubernetes_rights;
+mod kubernetes_versions;
 mod packaging;
 mod panel;
 mod panel_modules;

@@ -198,6 +198,7 @@ fn texts<'a>(log: &Log<'a>, evidence: &'a Evidence) -> Vec<Text<'a>> {
         ("cluster.pod_message", cluster.pod_message.as_ref()),
         ("cluster.unscheduled", cluster.unscheduled.as_ref()),
         ("cluster.refusal", cluster.refusal.as_ref()),
+        ("cluster.resize", cluster.resize.as_ref()),
     ];
     let field = |name, text: &'a String| Text { bytes: text.as_bytes(), from: Origin::Field(name) };
     texts.extend(fields.into_iter().filter_map(|(name, text)| Some(field(name, text?))));

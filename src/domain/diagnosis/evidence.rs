@@ -87,6 +87,9 @@ pub struct ClusterEvidence {
     pub pod_message: Option<String>,
     /// Message of the condition PodScheduled while it is false.
     pub unscheduled: Option<String>,
+    /// The condition PodResizePending as `reason: message`: what it was to get while it runs, its node
+    /// does not give it.
+    pub resize: Option<String>,
     /// Messages of events about it, oldest first, as `reason: message`.
     pub events: Vec<String>,
     /// What the API server said when it refused to create it.

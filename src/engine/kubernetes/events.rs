@@ -50,23 +50,37 @@ pub async fn of_pod(api: &Api, object: &ObjectRef) -> Result<Vec<PodEvent>, ApiE
     Ok(api.json::<Events>(ask).await?.items)
 }
 
-/// Bytes of the image that was pulled: `... Image size: 29696 bytes.` (kubelet from 1.30 on).
+/// What was said of the image of a container when it was there. Of the image of a volume the same is
+/// said, without a container.
+pub fn pulled<'a>(
+    events: &'a [PodEvent],
+    container: &'a str,
+) -> impl Iterator<Item = &'a PodEvent> {
+    events.iter().filter(move |event| event.reason == "Pulled" && names(event, container))
+}
+
+/// Bytes of a container's image, which was pulled: `... Image size: 29696 bytes.` (kubelet from 1.30
+/// on).
 #[must_use]
-pub fn image_bytes(events: &[PodEvent]) -> Option<u64> {
-    let pulled = events.iter().filter(|event| event.reason == "Pulled");
+pub fn image_bytes(events: &[PodEvent], container: &str) -> Option<u64> {
     let size = |event: &PodEvent| {
         let (_, rest) = event.message.split_once("Image size: ")?;
         rest.split(' ').next()?.parse().ok()
     };
-    pulled.filter_map(size).next_back()
+    pulled(events, container).filter_map(size).last()
 }
 
 /// Events that are no complaint: every container has them.
 const ORDINARY: [&str; 6] = ["Scheduled", "Pulling", "Pulled", "Created", "Started", "Killing"];
 
+/// It is about this container.
+fn names(event: &PodEvent, container: &str) -> bool {
+    event.involved_object.field_path.ends_with(&format!("{{{container}}}"))
+}
+
+/// It is about this container or its pod.
 fn concerns(event: &PodEvent, container: &str) -> bool {
-    let path = &event.involved_object.field_path;
-    path.is_empty() || path.ends_with(&format!("{{{container}}}"))
+    event.involved_object.field_path.is_empty() || names(event, container)
 }
 
 /// The complaints about a container and its pod, oldest first, as `reason: message`.
@@ -97,7 +111,13 @@ pub fn obstacle(events: &[PodEvent], container: &str) -> Option<String> {
                 format!("the node cannot mount a volume of it: {said}")
             }
             "NetworkNotReady" => format!("the node's network is not ready: {said}"),
-            "Pulling" => format!("the node is pulling its image: {said}"),
+            "FailedPrepareDynamicResources" => {
+                format!("the node cannot prepare a device that it claims: {said}")
+            }
+            "Pulling" if names(event, container) => {
+                format!("the node is pulling its image: {said}")
+            }
+            "Pulling" => format!("the node is pulling the image of a volume of it: {said}"),
             _ => return None,
         })
     };
@@ -125,10 +145,26 @@ mod tests {
     fn the_size_is_in_kubelet_s_words() {
         let said = "Successfully pulled image \"x\" in 1.2s (1.2s including waiting). Image size: \
                     29696 bytes.";
-        let events = [event("Pulling", "Pulling image", 1, ""), event("Pulled", said, 2, "")];
-        assert_eq!(image_bytes(&events), Some(29696));
-        let present = "Container image \"x\" already present on machine";
-        assert_eq!(image_bytes(&[event("Pulled", present, 1, "")]), None);
+        let app = "spec.containers{app}";
+        let events = [event("Pulling", "Pulling image", 1, app), event("Pulled", said, 2, app)];
+        assert_eq!(image_bytes(&events, "app"), Some(29696));
+        let present =
+            "Container image \"x\" already present on machine and can be accessed by the pod";
+        assert_eq!(image_bytes(&[event("Pulled", present, 1, app)], "app"), None);
+    }
+
+    #[test]
+    fn the_image_of_a_volume_is_not_the_container_s() {
+        let said = "Successfully pulled image \"v\" in 1.2s (1.2s including waiting). Image size: \
+                    7 bytes.";
+        let events = [event("Pulling", "Pulling image \"v\"", 1, ""), event("Pulled", said, 2, "")];
+        assert_eq!(image_bytes(&events, "app"), None);
+        assert_eq!(pulled(&events, "app").count(), 0);
+        let sentence = obstacle(&events[..1], "app").unwrap();
+        assert_eq!(
+            sentence,
+            "the node is pulling the image of a volume of it: Pulling image \"v\""
+        );
     }
 
     #[test]
@@ -145,5 +181,9 @@ mod tests {
         );
         assert!(obstacle(&events, "other").unwrap().contains("pulling its image"));
         assert_eq!(obstacle(&[event("Scheduled", "x", 1, "")], "app"), None);
+        let said = "Failed to prepare dynamic resources: prepare dynamic resources: \
+                    NodePrepareResources: DRA driver gpu.example is not registered";
+        let claim = obstacle(&[event("FailedPrepareDynamicResources", said, 1, "")], "app");
+        assert!(claim.unwrap().starts_with("the node cannot prepare a device that it claims: "));
     }
 }

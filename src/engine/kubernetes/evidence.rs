@@ -2,7 +2,7 @@
 //! diagnosis. Pure; the sentences for people are made in `status` and `waiting`.
 
 use super::objects::Pod;
-use super::status::{condition, statuses, terminated};
+use super::status::{condition, never_made, statuses, terminated};
 use crate::domain::diagnosis::evidence::ClusterEvidence;
 
 /// Reasons to wait that every container has for a while.
@@ -12,7 +12,9 @@ const ORDINARY: [&str; 3] = ["", "ContainerCreating", "PodInitializing"];
 #[must_use]
 pub fn said(pod: &Pod, name: &str, ephemeral: bool) -> ClusterEvidence {
     let status = statuses(pod, ephemeral).iter().find(|status| status.name == name);
-    let ended = status.and_then(terminated).map(|end| (end.reason.clone(), end.message.clone()));
+    // That it could not be found says nothing of one that never was.
+    let made = status.filter(|status| !never_made(status));
+    let ended = made.and_then(terminated).map(|end| (end.reason.clone(), end.message.clone()));
     let waiting = status.and_then(|status| status.state.waiting.as_ref());
     let waiting = waiting.filter(|waiting| !ORDINARY.contains(&waiting.reason.as_str()));
     let waiting = waiting.map(|waiting| (Some(waiting.reason.clone()), waiting.message.clone()));
@@ -21,6 +23,11 @@ pub fn said(pod: &Pod, name: &str, ephemeral: bool) -> ClusterEvidence {
     let of_disruption = |field: fn(&super::objects::Condition) -> &Option<String>| {
         disruption.and_then(|condition| field(condition).clone())
     };
+    let resize = condition(pod, "PodResizePending").filter(|found| found.status == "True");
+    let resize = resize.map(|condition| {
+        let words = [&condition.reason, &condition.message].map(|word| word.as_deref());
+        words.into_iter().flatten().collect::<Vec<_>>().join(": ")
+    });
     let unscheduled = condition(pod, "PodScheduled").filter(|found| found.status == "False");
     ClusterEvidence {
         container_reason,
@@ -28,6 +35,7 @@ pub fn said(pod: &Pod, name: &str, ephemeral: bool) -> ClusterEvidence {
         pod_reason: pod.status.reason.clone().or_else(|| of_disruption(|c| &c.reason)),
         pod_message: pod.status.message.clone().or_else(|| of_disruption(|c| &c.message)),
         unscheduled: unscheduled.and_then(|condition| condition.message.clone()),
+        resize,
         ..ClusterEvidence::default()
     }
 }
@@ -70,6 +78,29 @@ mod tests {
             "reason": "PreemptionByScheduler", "message": "preempted" });
         let preempted = said(&pod(json!({ "conditions": [target] })), "app", false);
         assert_eq!(preempted.pod_reason.as_deref(), Some("PreemptionByScheduler"));
+    }
+
+    #[test]
+    fn a_resize_that_does_not_come_about_is_told_with_its_reason() {
+        let message =
+            "Node didn't have enough resource: cpu, requested: 1950, used: 200, capacity: 2000";
+        let pending = json!({ "type": "PodResizePending", "status": "True",
+            "reason": "Deferred", "message": message });
+        let found = said(&pod(json!({ "conditions": [pending] })), "app", false);
+        assert_eq!(found.resize, Some(format!("Deferred: {message}")));
+        assert_eq!(found.pod_reason, None);
+    }
+
+    #[test]
+    fn of_a_container_that_was_never_made_it_says_nothing_that_it_could_not_be_found() {
+        let end = json!({ "terminated": { "exitCode": 137, "reason": "ContainerStatusUnknown",
+            "message": "The container could not be located when the pod was terminated" } });
+        assert_eq!(app(end.clone()), ClusterEvidence::default());
+        let made = json!({ "containerStatuses": [
+            { "name": "app", "state": end, "containerID": "containerd://a" },
+        ] });
+        let found = said(&pod(made), "app", false);
+        assert_eq!(found.container_reason.as_deref(), Some("ContainerStatusUnknown"));
     }
 
     #[test]

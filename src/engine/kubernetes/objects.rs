@@ -166,6 +166,9 @@ pub struct ContainerStatus {
     pub name: String,
     /// Its image.
     pub image: String,
+    /// The runtime's name for it; empty as long as none was made.
+    #[serde(rename = "containerID")]
+    pub container_id: String,
     /// Now.
     pub state: State,
     /// Before.

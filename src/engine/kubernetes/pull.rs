@@ -260,10 +260,10 @@ impl Pull {
                 tokio::time::sleep(SIZE_PAUSE).await;
             }
             let events = events::of_pod(&self.api, &plan.object).await.ok()?;
-            if let Some(bytes) = events::image_bytes(&events) {
+            if let Some(bytes) = events::image_bytes(&events, APP_CONTAINER) {
                 return Some(bytes);
             }
-            if events.iter().any(|event| event.reason == "Pulled") {
+            if events::pulled(&events, APP_CONTAINER).next().is_some() {
                 // It was there already, or kubelet is older.
                 return None;
             }

@@ -1,5 +1,5 @@
 //! What an error of the API server means for a request: refused for good, or to be tried again.
-//! Pure; the texts are those of Kubernetes 1.34.
+//! Pure; the texts are those of Kubernetes 1.34 to 1.36.
 
 use super::{Refusal, RefusalCode};
 use kube::core::Status;
@@ -105,7 +105,7 @@ fn forbidden(status: &Status, said: &str, what: &str) -> Verdict {
     )
 }
 
-/// The sentence when a policy, Pod Security or a webhook said no. Their codes differ.
+/// The sentence when a policy, a plugin of the API server or a webhook said no. Their codes differ.
 fn admission(said: &str, what: &str) -> Option<String> {
     if let Some((_, policy)) = said.split_once("ValidatingAdmissionPolicy '") {
         let name = policy.split('\'').next().unwrap_or_default();
@@ -115,10 +115,26 @@ fn admission(said: &str, what: &str) -> Option<String> {
     if let Some((_, violation)) = said.split_once("violates PodSecurity ") {
         return Some(format!("cannot {what}: the namespace's Pod Security level {violation}"));
     }
+    if let Some((_, short)) = said.split_once("node didn't have enough allocatable resources: ") {
+        return Some(format!("cannot {what}: its node will never have enough for it ({short})"));
+    }
+    if let Some((name, why)) = mutating_policy(said) {
+        return Some(format!(
+            "cannot {what}: the cluster's policy {name}, which is to change it, fails and so denies \
+             it: {why}"
+        ));
+    }
     let (_, webhook) = said.split_once("admission webhook \"")?;
     let (name, why) = webhook.split_once("\" denied the request")?;
     let why = why.trim_start_matches([':', ' ']);
     Some(format!("cannot {what}: the cluster's admission webhook {name} denies it: {why}"))
+}
+
+/// The name of a MutatingAdmissionPolicy and its error: `policy 'p' with binding 'b' denied request:
+/// ...`, without a binding `policy "p" ...`.
+fn mutating_policy(said: &str) -> Option<(&str, &str)> {
+    let (who, why) = said.strip_prefix("policy ")?.split_once(" denied request: ")?;
+    Some((who.split(['\'', '"']).nth(1)?, why))
 }
 
 /// The fields that are wrong and why, without the object's name.
@@ -138,6 +154,19 @@ mod tests {
 
     fn status(code: u16, reason: &str, message: &str) -> Status {
         Status::failure(message, reason).with_code(code)
+    }
+
+    #[track_caller]
+    fn refuses(code: u16, message: &str, expected: RefusalCode, words: &str) {
+        match verdict(&status(code, "", message), "create the pod p in d") {
+            Verdict::Refused(refusal) => {
+                assert_eq!(refusal.code, expected, "{message}");
+                assert!(refusal.sentence.contains(words), "{}", refusal.sentence);
+                assert!(refusal.sentence.starts_with("cannot create the pod p in d"));
+                assert_eq!(refusal.message, message);
+            }
+            other => panic!("{message}: {other:?}"),
+        }
     }
 
     #[test]
@@ -201,15 +230,30 @@ mod tests {
             (413, "Request entity too large", RefusalCode::Full, "larger than the API server"),
         ];
         for (code, message, expected, words) in table {
-            match verdict(&status(code, "", message), "create the pod p in d") {
-                Verdict::Refused(refusal) => {
-                    assert_eq!(refusal.code, expected, "{message}");
-                    assert!(refusal.sentence.contains(words), "{}", refusal.sentence);
-                    assert!(refusal.sentence.starts_with("cannot create the pod p in d"));
-                    assert_eq!(refusal.message, message);
-                }
-                other => panic!("{message}: {other:?}"),
-            }
+            refuses(code, message, expected, words);
+        }
+    }
+
+    #[test]
+    fn what_refuses_since_1_36_is_no_missing_right() {
+        let table = [
+            (
+                "pods \"a\" is forbidden: node didn't have enough allocatable resources: memory, \
+                 requested: 536870912000, allocatable: 25276510208",
+                "its node will never have enough for it (memory, requested: 536870912000, alloc",
+            ),
+            (
+                "policy 'tools' with binding 'all' denied request: JSON Patch: remove operation does \
+                 not apply",
+                "policy tools, which is to change it, fails and so denies it: JSON Patch: remove",
+            ),
+            (
+                "policy \"tools\" denied request: failed to configure policy: no such kind",
+                "policy tools, which is to change it, fails and so denies it: failed to configure",
+            ),
+        ];
+        for (message, words) in table {
+            refuses(403, message, RefusalCode::Admission, words);
         }
     }
 

@@ -16,6 +16,8 @@ use crate::domain::task::{Exit, UnixMs};
 const START_ERROR_CODE: i32 = 128;
 /// Highest signal number; a container killed by signal n has exit code 128 + n.
 const SIGNAL_MAX: i32 = 64;
+/// What became of a container that was never made, of a pod that is over.
+pub(super) const BEFORE_IT_RAN: &str = "it was stopped before it ran";
 /// Milliseconds after a pod's grace in which kubelet still may report its end.
 const LOST_AFTER_MS: UnixMs = 10_000;
 
@@ -48,8 +50,10 @@ pub fn look(pod: &Pod, name: &str, ephemeral: bool, now: UnixMs) -> Seen {
     let status = statuses(pod, ephemeral).iter().find(|status| status.name == name);
     let said = evidence::said(pod, name, ephemeral);
     if let Some(end) = status.and_then(terminated) {
-        let (what, has_log) = (Some(ended(pod, end, now)), !never_started(end));
-        return Seen { what, has_log, is_prepared: false, look_again_at: None, said };
+        let made = !status.is_some_and(never_made);
+        let what = if made { ended(pod, end, now) } else { ended_before_it_ran(pod, end, now) };
+        let has_log = made && !never_started(end);
+        return Seen { what: Some(what), has_log, is_prepared: false, look_again_at: None, said };
     }
     let has_log = status.is_some_and(|status| status.state.running.is_some());
     let lost_at = lost_at(pod);
@@ -98,8 +102,25 @@ fn never_started(end: &Terminated) -> bool {
     matches!(end.reason.as_deref(), Some("StartError" | "ContainerCannotRun"))
 }
 
+/// Its pod ended while it waited, for its image for example: kubelet then says of it what it says of
+/// a container that it has lost, but there is none that it could have lost.
+pub(super) fn never_made(status: &ContainerStatus) -> bool {
+    let end = status.state.terminated.as_ref();
+    let unknown = end.and_then(|end| end.reason.as_deref()) == Some("ContainerStatusUnknown");
+    unknown && status.container_id.is_empty()
+}
+
+fn ended_before_it_ran(pod: &Pod, end: &Terminated, now: UnixMs) -> Observation {
+    let exit = Exit::Reason(BEFORE_IT_RAN.to_owned());
+    Observation::Ended { exit, cause: pod_cause(pod), at: end_of(end, now) }
+}
+
+fn end_of(end: &Terminated, now: UnixMs) -> UnixMs {
+    end.finished_at.as_deref().and_then(unix_ms).unwrap_or(now)
+}
+
 fn ended(pod: &Pod, end: &Terminated, now: UnixMs) -> Observation {
-    let at = end.finished_at.as_deref().and_then(unix_ms).unwrap_or(now);
+    let at = end_of(end, now);
     if never_started(end) {
         let why = start_error(end);
         return Observation::Ended { exit: Exit::Reason(why.clone()), cause: Some(why), at };

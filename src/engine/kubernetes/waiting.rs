@@ -1,7 +1,10 @@
 //! Why a container does not run yet, in one sentence that names the thing and the remedy. Pure.
 
-use super::objects::{Pod, Waiting};
+use super::objects::{Container, Pod, Waiting};
 use super::status::{condition, node_name};
+
+/// The runtime's word for an image that it cannot mount.
+const IMAGE_VOLUME: &str = "ImageVolumeMountFailed";
 
 /// The sentence, and whether nothing will change by itself; nothing when nothing is known yet.
 pub fn sentence(
@@ -11,10 +14,11 @@ pub fn sentence(
     waiting: Option<&Waiting>,
 ) -> Option<(String, bool)> {
     let containers = if ephemeral { &pod.spec.ephemeral_containers } else { &pod.spec.containers };
-    let image = containers.iter().find(|container| container.name == name);
-    let image = image.map_or("its image", |container| container.image.as_str());
+    let container = containers.iter().find(|container| container.name == name);
     if let Some(waiting) = waiting {
-        return Some(of_container(pod, image, waiting));
+        let said = waiting.message.as_deref().unwrap_or("no reason was given").trim();
+        let image = container.map_or_else(Image::default, |it| Image::meant(said, it, pod));
+        return Some(of_container(pod, &image, &waiting.reason, said));
     }
     if !ephemeral && pod.spec.node_name.is_none() {
         return Some(of_scheduling(pod));
@@ -23,33 +27,74 @@ pub fn sentence(
     Some((format!("waiting for the node {} to start it", node_name(pod)), false))
 }
 
-fn of_container(pod: &Pod, image: &str, waiting: &Waiting) -> (String, bool) {
-    let said = waiting.message.as_deref().unwrap_or("no reason was given").trim();
+/// An image that a container needs.
+struct Image<'a> {
+    name: &'a str,
+    /// Empty for the container's own.
+    of_volume: String,
+}
+
+impl Default for Image<'_> {
+    fn default() -> Self {
+        Self { name: "its image", of_volume: String::new() }
+    }
+}
+
+impl<'a> Image<'a> {
+    /// The one that `said` is about: kubelet gives the reason of a container for the image of a volume
+    /// that it mounts too.
+    fn meant(said: &str, container: &'a Container, pod: &'a Pod) -> Self {
+        let own = container.image.as_str();
+        let mut volumes = pod.spec.volumes.iter().filter_map(|volume| {
+            let (volume, image) =
+                (volume["name"].as_str()?, volume["image"]["reference"].as_str()?);
+            container
+                .volume_mounts
+                .iter()
+                .any(|mount| mount.name == volume)
+                .then_some((volume, image))
+        });
+        // The runtime writes names out: `docker.io/library/x:latest` for `x`.
+        let about = |image: &str| {
+            said.contains(&format!("\"{image}\"")) || !said.contains(own) && said.contains(image)
+        };
+        match volumes.find(|(_, image)| *image != own && about(image)) {
+            Some((volume, name)) => Self { name, of_volume: format!(" of its volume {volume}") },
+            None => Self { name: own, of_volume: String::new() },
+        }
+    }
+}
+
+fn of_container(pod: &Pod, image: &Image<'_>, reason: &str, said: &str) -> (String, bool) {
     let node = node_name(pod);
-    match waiting.reason.as_str() {
+    let Image { name: image, of_volume } = image;
+    match reason {
         "" | "ContainerCreating" | "PodInitializing" => {
             (format!("the node {node} prepares it: the image {image} is pulled if need be"), false)
         }
-        "ErrImagePull" => (format!("the image {image} could not be pulled: {said}"), false),
+        "ErrImagePull" => {
+            (format!("the image {image}{of_volume} could not be pulled: {said}"), false)
+        }
         "ImagePullBackOff" => (
             format!(
-                "the image {image} cannot be pulled, the node {node} tries again ever more \
+                "the image {image}{of_volume} cannot be pulled, the node {node} tries again ever more \
                  rarely: check its name, that it exists, and the pull secrets ({said})"
             ),
             true,
         ),
-        "InvalidImageName" => {
-            (format!("`{image}` is not the name of an image: correct the application"), true)
-        }
+        "InvalidImageName" => (
+            format!("`{image}`{of_volume} is not the name of an image: correct the application"),
+            true,
+        ),
         "ErrImageNeverPull" => (
             format!(
-                "the node {node} has no image {image}, and the pull policy is Never: load it \
-                 there, or change the policy"
+                "the node {node} has no image {image}{of_volume}, and the pull policy is Never: \
+                 load it there, or change the policy"
             ),
             true,
         ),
         "RegistryUnavailable" => {
-            (format!("the registry of the image {image} does not answer: {said}"), false)
+            (format!("the registry of the image {image}{of_volume} does not answer: {said}"), false)
         }
         "CreateContainerConfigError" => (
             format!(
@@ -58,6 +103,9 @@ fn of_container(pod: &Pod, image: &str, waiting: &Waiting) -> (String, bool) {
             ),
             true,
         ),
+        _ if reason == IMAGE_VOLUME || said.contains(IMAGE_VOLUME) => {
+            (format!("the node {node} cannot mount an image as a volume of it: {said}"), true)
+        }
         "CreateContainerError" | "RunContainerError" => {
             (format!("the node {node} cannot start the container: {said}"), true)
         }

@@ -338,7 +338,7 @@ pub(crate) fn available() -> bool {
     if !Path::new("/usr/lib/cni/bridge").exists() {
         missing.push("containernetworking-plugins");
     }
-    if super::control_plane::programs().is_err() {
+    if super::control_plane::Version::V1_36.programs().is_err() {
         missing.push("the programs of tests/cluster/build");
     }
     super::needs::met(&PROGRAMS, &missing)

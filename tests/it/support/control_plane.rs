@@ -28,21 +28,49 @@ const CONTROLLERS: &str = "garbage-collector-controller,namespace-controller,\
 
 /// Whether a control plane can be run; under CI what is missing is a failure.
 pub(crate) fn available() -> bool {
+    available_in(Version::V1_36)
+}
+
+/// The same of a certain Kubernetes.
+pub(crate) fn available_in(version: Version) -> bool {
     let missing: &[&str] =
-        if programs().is_ok() { &[] } else { &["the programs of tests/cluster/build"] };
+        if version.programs().is_ok() { &[] } else { &["the programs of tests/cluster/build"] };
     super::needs::met(&["setpriv"], missing)
 }
 
-/// The directory of the Kubernetes programs, or why there is none.
-pub(crate) fn programs() -> &'static Result<PathBuf, String> {
-    static PROGRAMS: OnceLock<Result<PathBuf, String>> = OnceLock::new();
-    PROGRAMS.get_or_init(|| {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cluster/build");
-        let output = Command::new(script).stderr(Stdio::inherit()).output();
-        let output = output.map_err(|error| error.to_string())?;
-        let printed = String::from_utf8_lossy(&output.stdout).trim_end().to_owned();
-        if output.status.success() { Ok(printed.into()) } else { Err(output.status.to_string()) }
-    })
+/// Which Kubernetes: that of the cluster of the tests, and an older one that is in use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Version {
+    V1_34,
+    V1_36,
+}
+
+impl Version {
+    /// As `tests/cluster/build` takes it.
+    fn argument(self) -> Option<&'static str> {
+        match self {
+            Self::V1_34 => Some("1.34"),
+            Self::V1_36 => None,
+        }
+    }
+
+    /// The directory of its programs, or why there is none.
+    pub(crate) fn programs(self) -> &'static Result<PathBuf, String> {
+        static PROGRAMS: [OnceLock<Result<PathBuf, String>>; 2] =
+            [OnceLock::new(), OnceLock::new()];
+        PROGRAMS[self as usize].get_or_init(|| {
+            let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cluster/build");
+            let mut command = Command::new(script);
+            let output = command.args(self.argument()).stderr(Stdio::inherit()).output();
+            let output = output.map_err(|error| error.to_string())?;
+            let printed = String::from_utf8_lossy(&output.stdout).trim_end().to_owned();
+            if output.status.success() {
+                Ok(printed.into())
+            } else {
+                Err(output.status.to_string())
+            }
+        })
+    }
 }
 
 /// etcd and kube-apiserver, gone with the value.
@@ -56,21 +84,32 @@ pub(crate) struct ControlPlane {
 impl ControlPlane {
     /// One of the test's own, without controllers. Answers `/readyz` when this returns.
     pub(crate) fn start() -> Self {
-        (0..STARTS_MAX).find_map(|_| Self::try_start()).expect("a control plane on free ports")
+        Self::start_version(Version::V1_36)
+    }
+
+    /// The same of a certain Kubernetes. There is no scheduler of an old one.
+    pub(crate) fn start_version(version: Version) -> Self {
+        let started = (0..STARTS_MAX).find_map(|_| Self::try_start(version));
+        started.expect("a control plane on free ports")
     }
 
     /// The one that tests share, with controllers. Each test makes a namespace of its own.
     pub(crate) fn shared() -> &'static Self {
-        static SHARED: OnceLock<ControlPlane> = OnceLock::new();
-        SHARED.get_or_init(|| {
-            let plane = Self::start();
+        Self::shared_version(Version::V1_36)
+    }
+
+    /// The same of a certain Kubernetes: for what is to be shown on old clusters as well.
+    pub(crate) fn shared_version(version: Version) -> &'static Self {
+        static SHARED: [OnceLock<ControlPlane>; 2] = [OnceLock::new(), OnceLock::new()];
+        SHARED[version as usize].get_or_init(|| {
+            let plane = Self::start_version(version);
             plane.start_controllers();
             plane
         })
     }
 
-    fn try_start() -> Option<Self> {
-        let host = Host::new(programs().as_ref().unwrap());
+    fn try_start(version: Version) -> Option<Self> {
+        let host = Host::new(version.programs().as_ref().unwrap());
         let [etcd_port, api_port] = [free_port(), free_port()];
         let dir = host.dir().to_str().unwrap().to_owned();
         std::fs::write(host.dir().join("tokens"), "admin,admin,admin,system:masters\n").unwrap();

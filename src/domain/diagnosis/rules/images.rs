@@ -32,9 +32,9 @@ pub(super) const RULES: &[Rule] = &[
         name: "image-never-pulled",
         cause: Cause::ImageNeverPulled,
         any: &["ErrImageNeverPull", "is not present with pull policy of Never"],
-        sentence: "The application's image is not on the machine, and may not be fetched (pull policy Never).",
+        sentence: "The application's image, or that of a volume, is not on the machine, and may not be fetched (pull policy Never).",
         advice: "Pull it first (`deskd app pull APP`), or set `imagePullPolicy: IfNotPresent` (od.config: `desktop.pod`, `ephemeral_container` \
-                 or `pod_application`, `imagePullPolicy`).",
+                 or `pod_application`, `imagePullPolicy`); for a volume, `image.pullPolicy`.",
         ..BASE
     },
     Rule {

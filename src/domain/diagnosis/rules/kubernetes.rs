@@ -258,6 +258,21 @@ pub(super) const RULES: &[Rule] = &[
         ..BASE
     },
     Rule {
+        name: "image-volume",
+        cause: Cause::ContainerConfig,
+        any: &[
+            "ImageVolumeMountFailed: *",
+            "ImageVolumeMountFailed",
+            "failed to mount image volume*",
+            "failed to ensure image subpath *",
+        ],
+        sentence: "The machine cannot mount an image as a volume of the application.",
+        advice: "The message says why. A `subPath` of such a volume must be a directory of the image; the container runtime must know image \
+                 volumes (containerd from 2.1 on); Kubernetes before 1.36 has them as the feature gate `ImageVolume`.",
+        source: "kubelet 1.36 kuberuntime_manager.go, containerd 2.3 internal/cri/server/container_image_mount.go",
+        ..BASE
+    },
+    Rule {
         name: "container-config",
         cause: Cause::ContainerConfig,
         any: &[

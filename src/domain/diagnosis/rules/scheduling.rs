@@ -1,7 +1,7 @@
 //! What the scheduler and kubelet say of a pod that no node takes.
 
 use crate::domain::diagnosis::cause::Cause;
-use crate::domain::diagnosis::rule::{BLANK, Confidence, Offer, Rule, Speaker};
+use crate::domain::diagnosis::rule::{BLANK, Confidence, Offer, Rule, Speaker, Weight};
 
 const BASE: Rule = Rule { speaker: Speaker::Cluster, confidence: Confidence::Certain, ..BLANK };
 
@@ -50,10 +50,43 @@ pub(super) const RULES: &[Rule] = &[
             "requested number of devices unavailable for *",
             "the node * has not enough *",
         ],
-        never: &["OutOfMemoryE", "RuntimeError"],
+        never: &["OutOfMemoryE", "RuntimeError", "^Deferred: ", "^Infeasible: ", "^Resize"],
         sentence: "The machine chosen for the application had not enough left when it arrived.",
         advice: "Start it again. If it repeats: a class that asks for less (od.config: `executeclasses`), or more nodes.",
         source: "kubelet 1.34 lifecycle/predicate.go",
+        ..BASE
+    },
+    Rule {
+        name: "device-claim",
+        cause: Cause::UnschedulableResource,
+        any: &[
+            "Failed to prepare dynamic resources: *",
+            "NodePrepareResources failed for ResourceClaim *",
+            "DRA driver * is not registered",
+            "the node cannot prepare a device that it claims: *",
+        ],
+        sentence: "The machine chosen for the application could not prepare a device that it claims.",
+        advice: "The message names the claim or the driver: look at the driver's pod on that node, and at the claim: `kubectl describe \
+                 resourceclaims`.",
+        source: "kubelet 1.36 kuberuntime_manager.go, cm/dra",
+        ..BASE
+    },
+    Rule {
+        name: "resize-refused",
+        cause: Cause::UnschedulableResource,
+        any: &[
+            "^Infeasible: *",
+            "^Deferred: *",
+            "^ResizeInfeasible: *",
+            "^ResizeDeferred: *",
+            "node didn't have enough allocatable resources: *",
+        ],
+        weight: Weight::Noise,
+        confidence: Confidence::Possible,
+        sentence: "Its machine does not give the application what it was to get while it runs: {1}.",
+        advice: "Deferred: it comes as soon as others on that node end. Infeasible: never there. Start it again with a class that asks for \
+                 what it needs (od.config: `executeclasses`; label `oc.executeclassname`).",
+        source: "kubelet 1.36 allocation: condition PodResizePending, events ResizeDeferred and ResizeInfeasible; kube-apiserver 1.36 podresize",
         ..BASE
     },
     Rule {

@@ -44,6 +44,8 @@ fn known(what: &str, words: &str) -> (String, Evidence) {
         "event" => cluster(json!({ "events": [log] })),
         "refusal" => cluster(json!({ "refusal": log })),
         "unscheduled" => cluster(json!({ "unscheduled": log })),
+        "resize" => json!({ "exit": { "code": 1 }, "had_window": false, "ran_ms": 9000,
+                            "cluster": { "resize": log } }),
         "container" => cluster(json!({ "container_reason": word, "container_message": rest })),
         "pod" => cluster(json!({ "pod_reason": word, "pod_message": rest })),
         other => panic!("{other} is not explained"),

@@ -181,8 +181,7 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
         known.present = false;
         if !known.is_over() {
             if known.stop.is_some() && !known.ran() {
-                let why = "it was stopped before it ran".to_owned();
-                let exit = Exit::Reason(why);
+                let exit = Exit::Reason(status::BEFORE_IT_RAN.to_owned());
                 self.observe(run, Observation::Ended { exit, cause: None, at: now_ms() });
             } else if !known.forgotten {
                 // It has no object: what is launched under this name again is created anew.

@@ -1,4 +1,4 @@
-//! States as a real cluster gave them (Kubernetes 1.34), shortened.
+//! States as a real cluster gave them (Kubernetes 1.34 and 1.36), shortened.
 
 use serde_json::{Value, json};
 
@@ -119,7 +119,9 @@ fn ends_are_codes_signals_or_reasons() {
     ends(&end(137, "OOMKilled"), &signal(9, "SIGKILL"), "it used more memory than its limit");
     ends(&end(5, "OOMKilled"), &Exit::Code(5), "a process of it was killed since it used more");
     let unknown = Exit::Reason("nobody saw how it ended".into());
-    ends(&end(137, "ContainerStatusUnknown"), &unknown, "lost sight of it");
+    let mut lost = end(137, "ContainerStatusUnknown");
+    lost.status.container_statuses[0].container_id = "containerd://a".into();
+    ends(&lost, &unknown, "lost sight of it");
     let seen = look(&end(0, "Completed"), "app", false, NOW);
     assert!(seen.has_log);
     assert!(matches!(seen.what, Some(Observation::Ended { at: 1_795_498_228_000, .. })));
@@ -146,6 +148,73 @@ fn a_program_that_cannot_be_started_never_ran_and_has_no_log() {
     let seen = look(&pod, "e", true, NOW);
     assert!(matches!(seen.what, Some(Observation::Ended { exit: seen, .. }) if seen == exit));
     assert!(!seen.has_log);
+}
+
+#[test]
+fn a_container_that_never_was_did_not_get_lost() {
+    let end = json!({ "exitCode": 137, "reason": "ContainerStatusUnknown", "startedAt": null,
+        "finishedAt": null, "message": "The container could not be located when the pod was terminated" });
+    let mut pod = app("Failed", &json!({ "terminated": end }));
+    pod.metadata.deletion_timestamp = Some("2026-11-24T06:00:00Z".into());
+    let exit = Exit::Reason("it was stopped before it ran".into());
+    let seen = look(&pod, "app", false, NOW);
+    assert_eq!(seen.what, Some(Observation::Ended { exit: exit.clone(), cause: None, at: NOW }));
+    assert!(!seen.has_log);
+    assert_eq!(seen.said, ClusterEvidence::default());
+    pod.status.reason = Some("Evicted".into());
+    ends(&pod, &exit, "the node n1 evicted its pod");
+}
+
+#[test]
+fn an_image_that_is_missing_is_named_also_when_it_is_that_of_a_volume() {
+    let waiting = |reason: &str, message: &str| {
+        let state = json!({ "waiting": { "reason": reason, "message": message } });
+        let mut pod = app("Pending", &state);
+        pod.spec.volumes = serde_json::from_value(json!([
+            { "name": "other", "image": { "reference": "registry/other" } },
+            { "name": "tools", "image": { "reference": "tools:1", "pullPolicy": "Never" } },
+            { "name": "home", "emptyDir": {} },
+        ]))
+        .unwrap();
+        let mounts =
+            json!([{ "name": "home", "mountPath": "/h" }, { "name": "tools", "mountPath": "/t" }]);
+        pod.spec.containers[0].volume_mounts = serde_json::from_value(mounts).unwrap();
+        pod
+    };
+    let never = |image: &str| {
+        let message =
+            format!("Container image \"{image}\" is not present with pull policy of Never");
+        waiting("ErrImageNeverPull", &message)
+    };
+    let of_volume =
+        "the node n1 has no image tools:1 of its volume tools, and the pull policy is Never";
+    waits(&never("tools:1"), of_volume, true);
+    waits(
+        &never("registry/2048:1"),
+        "the node n1 has no image registry/2048:1, and the pull",
+        true,
+    );
+    // Of a volume that this container does not mount.
+    waits(&never("registry/other"), "the node n1 has no image registry/2048:1, and the pull", true);
+    let written_out = "failed to pull and unpack image \"docker.io/library/tools:1\": not found";
+    waits(
+        &waiting("ErrImagePull", written_out),
+        "the image tools:1 of its volume tools could not be pulled: failed to pull",
+        false,
+    );
+    let back_off = "Back-off pulling image \"tools:1\": ErrImagePull: not found";
+    waits(
+        &waiting("ImagePullBackOff", back_off),
+        "tools:1 of its volume tools cannot be pulled",
+        true,
+    );
+    let mount =
+        "failed to mount image volume: ImageVolumeMountFailed: failed to ensure image subpath";
+    waits(
+        &waiting("CreateContainerError", mount),
+        "the node n1 cannot mount an image as a volume of it: failed to mount image volume",
+        true,
+    );
 }
 
 #[test]
