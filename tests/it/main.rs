@@ -43,6 +43,7 @@ mod kubernetes_admission_rows;
 mod kubernetes_collect;
 mod kubernetes_desk;
 mod kubernetes_engine;
+mod kubernetes_inject;
 mod kubernetes_processes;
 mod kubernetes_rights;
 mod kubernetes_versions;
