@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::api::{self, ApiConfig, Limits, Token};
 use crate::catalog::Catalog;
 use crate::config::{Config, DisplaySettings, Env, inherited_env};
-use crate::display::{self, Cookie, DisplayConfig, Secret};
+use crate::display::{self, DisplayConfig, Secret, Servers};
 use crate::engine::kubernetes::{EngineConfig, PodIdentity};
 use crate::exit::Exit;
 use crate::memory;
@@ -150,8 +150,8 @@ fn settings(config: &Config, env: &Env) -> Settings {
     let host = host.unwrap_or_else(|| "desktop".into());
     Settings {
         name: config.pod.name.clone().unwrap_or_else(|| host.clone()),
+        xauthority: app_xauthority(&display, number, &host, config),
         host,
-        xauthority: app_xauthority(&display, number, &config.state_dir),
         state_dir: config.state_dir.clone(),
         display,
         display_number: number,
@@ -187,13 +187,24 @@ fn kubernetes(config: &Config) -> EngineConfig {
 }
 
 /// The Xauthority file for local applications: the given one, or one made from `XAUTH_KEY`.
-fn app_xauthority(display: &DisplayConfig, number: u16, state_dir: &Path) -> Option<String> {
-    if let Some(cookie) = display.xauth_key.as_ref().and_then(|key| Cookie::from_hex(&key.0)) {
-        let path = state_dir.join("Xauthority");
-        match display::write_xauthority(&path, &cookie, number) {
-            Ok(()) => return Some(path.to_string_lossy().into_owned()),
-            Err(error) => tracing::warn!("cannot write {}: {error}", path.display()),
+fn app_xauthority(
+    display: &DisplayConfig,
+    number: u16,
+    host: &str,
+    config: &Config,
+) -> Option<String> {
+    match display.key() {
+        Some(Ok(cookie)) => {
+            let path = config.state_dir.join("Xauthority");
+            let address = config.pod.ip.as_deref().and_then(|ip| ip.parse().ok());
+            let servers = Servers { host: Some(host), address };
+            match display::write_xauthority(&path, &cookie, number, servers) {
+                Ok(()) => return Some(path.to_string_lossy().into_owned()),
+                Err(error) => tracing::warn!("cannot write {}: {error}", path.display()),
+            }
         }
+        Some(Err(why)) => tracing::warn!("the cookie in XAUTH_KEY is not used: {why}"),
+        None => {}
     }
     display.xauthority.as_ref().map(|path| path.to_string_lossy().into_owned())
 }

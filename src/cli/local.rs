@@ -94,15 +94,22 @@ pub fn check_config(file: &Path, env: &Env, out: &mut Out) -> Result<Exit, Failu
             return Ok(Exit::Unhealthy);
         }
     };
+    let key = display_config(draft.display(), env).key().and_then(Result::err);
     let apps = draft.apps(env);
     if out.is_json() {
-        let warnings: Vec<_> = apps
+        let of_apps = apps
             .iter()
             .filter(|app| !app.problems.is_empty())
-            .map(|app| json!({ "app": app.id, "problems": app.problems }))
-            .collect();
+            .map(|app| json!({ "app": app.id, "problems": app.problems }));
+        let of_key =
+            key.map(|why| json!({ "variable": "XAUTH_KEY", "problems": [why.to_string()] }));
+        let warnings: Vec<_> = of_key.into_iter().chain(of_apps).collect();
         out.json(&json!({ "valid": true, "apps": apps.len(), "warnings": warnings }))?;
         return Ok(Exit::Ok);
+    }
+    if let Some(why) = key {
+        let warning = out.toned("warning", Tone::Busy);
+        out.text(&format!("{warning}: the cookie in XAUTH_KEY is not used: {why}"))?;
     }
     for app in &apps {
         for problem in &app.problems {

@@ -232,9 +232,6 @@ impl<'t> Reader<'t> {
     fn display(&self, root: &Section<'t>, policy: &Policy) -> DisplaySettings {
         let table = root.table("display");
         let section = Section::new("display", table, keys::DISPLAY, self.problems);
-        if let Some(Err(complaint)) = (self.env)("XAUTH_KEY").map(|key| values::cookie(&key)) {
-            self.problems.env("XAUTH_KEY", "", complaint);
-        }
         let home = || (self.env)("HOME").map(|home| PathBuf::from(home).join(".Xauthority"));
         let timeout = |key, example, default| {
             let found = section.parsed(key, example, |text| match duration(text)? {

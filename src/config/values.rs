@@ -156,21 +156,6 @@ pub fn host(text: &str) -> Result<String, Complaint> {
     }
 }
 
-/// A MIT-MAGIC-COOKIE-1 in hexadecimal. The complaint never shows the value.
-pub fn cookie(text: &str) -> Result<(), Complaint> {
-    if text.len() == COOKIE_HEX_DIGITS && text.bytes().all(|b| b.is_ascii_hexdigit()) {
-        Ok(())
-    } else {
-        Err(Complaint::new(
-            format!("is no MIT-MAGIC-COOKIE-1 ({} characters, its value is not shown)", text.len()),
-            "set it to the cookie's 32 hexadecimal digits (`mcookie` makes one), or unset it and use XAUTHORITY",
-        ))
-    }
-}
-
-/// A MIT-MAGIC-COOKIE-1 has 128 bits.
-const COOKIE_HEX_DIGITS: usize = 32;
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -216,18 +201,11 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_bad_cookie_is_not_repeated_in_the_complaint() {
-        let complaint = cookie("0123456789abcdef-secret").unwrap_err();
-        assert!(!format!("{complaint:?}").contains("secret"));
-        assert!(cookie(&"0f".repeat(16)).is_ok());
-    }
-
     proptest! {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..Default::default() })]
         #[test]
         fn no_text_makes_a_parser_panic(text in ".*") {
-            let _ = (size(&text), duration(&text), listen(&text), umask(&text), display(&text), host(&text), cookie(&text));
+            let _ = (size(&text), duration(&text), listen(&text), umask(&text), display(&text), host(&text));
         }
     }
 }

@@ -1,31 +1,40 @@
 //! Where the cookie of the display comes from, and the file that gives it to applications.
 //!
-//! `XAUTH_KEY` wins over the Xauthority file. A missing cookie is a note, not an error: a server
-//! without access control answers without one.
+//! `XAUTH_KEY` wins over the Xauthority file; one that is no cookie is passed over. What is missing is
+//! a note, not an error: a server without access control answers without a cookie.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use super::xauthority::{self, Cookie};
-use super::{DisplayConfig, Secret};
+use super::DisplayConfig;
+use super::xauthority::{self, Cookie, Servers};
 
 /// An Xauthority file has one record of about 60 bytes per host and display.
 const XAUTHORITY_BYTES_MAX: u64 = 1 << 20;
 
-/// The cookie, and what a person must know when there is none.
+/// What to do about an `XAUTH_KEY` that is no cookie.
+const KEY_REMEDY: &str = "set it to the hexadecimal digits that `xauth list` shows, or unset it";
+
+/// The cookie, and what a person must know about where it comes from.
 pub fn find(config: &DisplayConfig, number: u16) -> (Option<Cookie>, Option<String>) {
-    let found = match (&config.xauth_key, &config.xauthority) {
-        (Some(Secret(key)), _) => Cookie::from_hex(key.trim())
-            .ok_or_else(|| "XAUTH_KEY is not 32 hex digits, so it was not used".to_owned()),
-        (None, Some(path)) => from_file(path, number),
-        (None, None) => Err("there is no XAUTHORITY and no XAUTH_KEY".to_owned()),
+    let wrong_key = match config.key() {
+        Some(Ok(cookie)) => return (Some(cookie), None),
+        Some(Err(why)) => Some(format!("the cookie in XAUTH_KEY is not used: {why}; {KEY_REMEDY}")),
+        None => None,
     };
-    match found {
+    let found = match &config.xauthority {
+        Some(path) => from_file(path, number),
+        None if wrong_key.is_some() => Err("there is no XAUTHORITY either".to_owned()),
+        None => Err("there is no XAUTHORITY and no XAUTH_KEY".to_owned()),
+    };
+    let (cookie, why) = match found {
         Ok(cookie) => (Some(cookie), None),
         Err(why) => (None, Some(format!("connecting without a cookie: {why}"))),
-    }
+    };
+    let notes: Vec<_> = wrong_key.into_iter().chain(why).collect();
+    (cookie, (!notes.is_empty()).then(|| notes.join("; ")))
 }
 
 fn from_file(path: &Path, number: u16) -> Result<Cookie, String> {
@@ -47,7 +56,15 @@ fn from_file(path: &Path, number: u16) -> Result<Cookie, String> {
 
 /// Writes an Xauthority file (0600, replaced as a whole) that works under any host name, for
 /// applications when only `XAUTH_KEY` was given.
-pub fn write_xauthority(path: &Path, cookie: &Cookie, number: u16) -> io::Result<()> {
+///
+/// # Errors
+/// The file cannot be written.
+pub fn write_xauthority(
+    path: &Path,
+    cookie: &Cookie,
+    number: u16,
+    servers: Servers<'_>,
+) -> io::Result<()> {
     let mut temporary = path.as_os_str().to_owned();
     temporary.push(".new");
     let temporary = Path::new(&temporary);
@@ -56,7 +73,7 @@ pub fn write_xauthority(path: &Path, cookie: &Cookie, number: u16) -> io::Result
         _ => {}
     }
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(temporary)?;
-    file.write_all(&xauthority::to_xauthority_file(cookie, number))?;
+    file.write_all(&xauthority::to_xauthority_file(cookie, number, servers))?;
     std::fs::rename(temporary, path)
 }
 
@@ -67,6 +84,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::display::Secret;
 
     fn config(key: Option<&str>, file: Option<PathBuf>) -> DisplayConfig {
         DisplayConfig {
@@ -84,8 +102,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("Xauthority");
         let cookie = Cookie::from_hex(&"5a".repeat(16)).unwrap();
-        write_xauthority(&path, &Cookie::from_hex(&"00".repeat(16)).unwrap(), 3).unwrap();
-        write_xauthority(&path, &cookie, 3).unwrap();
+        let before = Cookie::from_hex(&"00".repeat(15)).unwrap();
+        for cookie in [&before, &cookie] {
+            write_xauthority(&path, cookie, 3, Servers::default()).unwrap();
+        }
         assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(find(&config(None, Some(path.clone())), 3), (Some(cookie), None));
         let (none, note) = find(&config(None, Some(path)), 4);
@@ -97,11 +117,25 @@ mod tests {
     fn the_key_wins_over_the_file_and_a_bad_key_is_noted_without_being_printed() {
         let key = "a1".repeat(16);
         let missing = Some(PathBuf::from("/nonexistent/Xauthority"));
-        assert_eq!(find(&config(Some(&key), missing.clone()), 0), (Cookie::from_hex(&key), None));
+        let cookie = Cookie::from_hex(&key).ok();
+        assert_eq!(find(&config(Some(&key), missing.clone()), 0), (cookie, None));
         let (none, note) = find(&config(Some("secret-but-short"), missing.clone()), 0);
         assert_eq!(none, None);
-        assert!(!note.unwrap().contains("secret"));
+        let note = note.unwrap();
+        assert!(!note.contains("secret") && note.contains("unset it"), "{note}");
+        assert!(note.contains("cannot read /nonexistent/Xauthority"), "{note}");
         let (_, note) = find(&config(None, missing), 0);
         assert!(note.unwrap().contains("cannot read /nonexistent/Xauthority"));
+    }
+
+    #[test]
+    fn a_bad_key_leaves_the_file_to_be_used() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("Xauthority");
+        let cookie = Cookie::from_hex(&"5a".repeat(15)).unwrap();
+        write_xauthority(&path, &cookie, 0, Servers::default()).unwrap();
+        let (found, note) = find(&config(Some("abc"), Some(path)), 0);
+        assert_eq!(found, Some(cookie));
+        assert!(note.unwrap().contains("it has 3 hexadecimal digits"));
     }
 }

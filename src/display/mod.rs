@@ -24,7 +24,7 @@ use crate::domain::window::{CloseOutcome, WindowEvent, WindowId};
 
 pub use cookie::{find as find_cookie, write_xauthority};
 pub use stream::ServerStream;
-pub use xauthority::{Cookie, to_xauthority_file};
+pub use xauthority::{COOKIE_BYTES_MAX, Cookie, NotACookie, Servers, to_xauthority_file};
 
 use command::{Command, CommandSender};
 use thread::Worker;
@@ -39,7 +39,7 @@ pub struct DisplayConfig {
     pub display: String,
     /// `XAUTHORITY`, else `~/.Xauthority`.
     pub xauthority: Option<PathBuf>,
-    /// `XAUTH_KEY`: the MIT-MAGIC-COOKIE-1 as 32 hex digits; wins over the file.
+    /// `XAUTH_KEY`: the cookie's hexadecimal digits; wins over the file.
     pub xauth_key: Option<Secret>,
     /// Whether TCP 6000 + N is wanted (its handshake is made; else it is only looked up).
     pub tcp: bool,
@@ -47,6 +47,14 @@ pub struct DisplayConfig {
     pub handshake_timeout: Duration,
     /// A server that does not answer a round trip for this long hangs.
     pub hang_timeout: Duration,
+}
+
+impl DisplayConfig {
+    /// The cookie that `XAUTH_KEY` is, if it is set.
+    #[must_use]
+    pub fn key(&self) -> Option<Result<Cookie, NotACookie>> {
+        self.xauth_key.as_ref().map(|key| Cookie::from_hex(&key.0))
+    }
 }
 
 /// A value that must never be printed.

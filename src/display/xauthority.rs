@@ -3,17 +3,38 @@
 //!
 //! Pure: bytes in, values out. Nothing here is ever printed; [`Cookie`] hides itself.
 
+use std::net::IpAddr;
+
 /// The only authorization protocol deskd speaks.
 pub const COOKIE_PROTOCOL: &[u8] = b"MIT-MAGIC-COOKIE-1";
-/// Length of a MIT-MAGIC-COOKIE-1.
-pub const COOKIE_BYTES: usize = 16;
+/// Longest cookie, in bytes. `mcookie` and X servers make 16, abcdesktop 15; an X server takes what its
+/// `-auth` file has (`os/mitauth.c` of the X.Org server). Measured with Xvnc: 1, 15, 16 and 1024 work.
+pub const COOKIE_BYTES_MAX: usize = 1024;
 
+/// `FamilyInternet` and `FamilyInternet6` of `X.h`: the address is that of the server.
+const FAMILY_INTERNET: u16 = 0;
+const FAMILY_INTERNET6: u16 = 6;
+/// `FamilyLocal` and `FamilyWild` of `Xauth.h`: a host name, and any address.
 const FAMILY_LOCAL: u16 = 256;
 const FAMILY_WILD: u16 = 65535;
 
-/// A MIT-MAGIC-COOKIE-1; never printed.
+/// A MIT-MAGIC-COOKIE-1, 1 to [`COOKIE_BYTES_MAX`] bytes; never printed.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Cookie([u8; COOKIE_BYTES]);
+pub struct Cookie(Vec<u8>);
+
+/// Why a text is no cookie. The text is never repeated: it may be a secret with a typing error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NotACookie {
+    /// A byte is two digits.
+    #[error("it has {0} hexadecimal digits, and a cookie has an even number of them")]
+    Odd(usize),
+    /// Something else than digits.
+    #[error("its character {0} is no hexadecimal digit")]
+    NotHex(usize),
+    /// Nothing, or too much.
+    #[error("it has {0} bytes, and a cookie has 1 to {COOKIE_BYTES_MAX}")]
+    Length(usize),
+}
 
 impl std::fmt::Debug for Cookie {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -22,20 +43,40 @@ impl std::fmt::Debug for Cookie {
 }
 
 impl Cookie {
-    /// From exactly 32 hex digits.
+    /// From its hexadecimal digits, as `XAUTH_KEY` and `xauth list` have them; blanks around them do
+    /// not matter.
+    ///
+    /// # Errors
+    /// Why the text is none.
+    pub fn from_hex(text: &str) -> Result<Self, NotACookie> {
+        let digits: Result<Vec<u8>, _> = text
+            .trim()
+            .chars()
+            .enumerate()
+            .map(|(at, c)| {
+                let digit = c.to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+                digit.ok_or(NotACookie::NotHex(at + 1))
+            })
+            .collect();
+        let digits = digits?;
+        if digits.len() % 2 != 0 {
+            return Err(NotACookie::Odd(digits.len()));
+        }
+        Self::new(digits.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]).collect())
+    }
+
+    /// From its bytes.
+    fn new(bytes: Vec<u8>) -> Result<Self, NotACookie> {
+        match bytes.len() {
+            1..=COOKIE_BYTES_MAX => Ok(Self(bytes)),
+            length => Err(NotACookie::Length(length)),
+        }
+    }
+
+    /// Its hexadecimal digits, as `XAUTH_KEY` takes them.
     #[must_use]
-    pub fn from_hex(text: &str) -> Option<Self> {
-        let digits = text.as_bytes();
-        if digits.len() != 2 * COOKIE_BYTES {
-            return None;
-        }
-        let mut bytes = [0; COOKIE_BYTES];
-        for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
-            let high = char::from(pair[0]).to_digit(16)?;
-            let low = char::from(pair[1]).to_digit(16)?;
-            *byte = u8::try_from(high * 16 + low).ok()?;
-        }
-        Some(Self(bytes))
+    pub fn hex(&self) -> String {
+        self.0.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
     /// The bytes that go to the server.
@@ -118,19 +159,41 @@ pub fn choose(entries: &[Entry<'_>], host: &[u8], number: u16) -> Option<Cookie>
     let usable: Vec<_> = entries.iter().filter(usable).collect();
     let chosen =
         usable.iter().find(|entry| exact(entry)).or_else(|| usable.iter().find(|e| wild(e)))?;
-    Some(Cookie(chosen.data.try_into().ok()?))
+    Cookie::new(chosen.data.to_vec()).ok()
 }
 
-/// A file with one wild record: any host name, this display.
+/// Where the server of a display can be, for the records of a file.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Servers<'a> {
+    /// The host name that local clients look for.
+    pub host: Option<&'a str>,
+    /// The address that clients in other pods look for.
+    pub address: Option<IpAddr>,
+}
+
+/// A file with a record for each way to the display that is known, which `xauth list` shows as
+/// `HOST/unix:N` and `ADDRESS:N`, and one for any other (libXau takes it under every host name).
 #[must_use]
-pub fn to_xauthority_file(cookie: &Cookie, number: u16) -> Vec<u8> {
-    let mut file = FAMILY_WILD.to_be_bytes().to_vec();
+pub fn to_xauthority_file(cookie: &Cookie, number: u16, servers: Servers<'_>) -> Vec<u8> {
+    let mut file = Vec::new();
     let digits = number.to_string();
-    for field in [&[], digits.as_bytes(), COOKIE_PROTOCOL, cookie.bytes()] {
-        let length = u16::try_from(field.len()).unwrap_or(u16::MAX);
-        file.extend_from_slice(&length.to_be_bytes());
-        file.extend_from_slice(field);
+    let mut record = |family: u16, address: &[u8]| {
+        file.extend_from_slice(&family.to_be_bytes());
+        for field in [address, digits.as_bytes(), COOKIE_PROTOCOL, cookie.bytes()] {
+            let length = u16::try_from(field.len()).unwrap_or(u16::MAX);
+            file.extend_from_slice(&length.to_be_bytes());
+            file.extend_from_slice(field);
+        }
+    };
+    if let Some(host) = servers.host {
+        record(FAMILY_LOCAL, host.as_bytes());
     }
+    match servers.address {
+        Some(IpAddr::V4(address)) => record(FAMILY_INTERNET, &address.octets()),
+        Some(IpAddr::V6(address)) => record(FAMILY_INTERNET6, &address.octets()),
+        None => {}
+    }
+    record(FAMILY_WILD, &[]);
     file
 }
 
@@ -150,7 +213,7 @@ mod tests {
     }
 
     fn cookie(fill: u8) -> Cookie {
-        Cookie([fill; COOKIE_BYTES])
+        Cookie(vec![fill; 16])
     }
 
     #[test]
@@ -177,9 +240,15 @@ mod tests {
     }
 
     #[test]
-    fn a_cookie_of_the_wrong_length_is_not_used() {
-        let file = record(FAMILY_WILD, b"", b"0", COOKIE_PROTOCOL, &[2; 15]);
-        assert_eq!(choose(&parse(&file).0, b"pod", 0), None);
+    fn a_cookie_is_bytes_of_any_length_but_none() {
+        for length in [1, 15, 300] {
+            let file = record(FAMILY_WILD, b"", b"0", COOKIE_PROTOCOL, &vec![2; length]);
+            assert_eq!(choose(&parse(&file).0, b"pod", 0), Some(Cookie(vec![2; length])));
+        }
+        for length in [0, COOKIE_BYTES_MAX + 1] {
+            let file = record(FAMILY_WILD, b"", b"0", COOKIE_PROTOCOL, &vec![2; length]);
+            assert_eq!(choose(&parse(&file).0, b"pod", 0), None);
+        }
     }
 
     #[test]
@@ -193,11 +262,32 @@ mod tests {
     }
 
     #[test]
-    fn hex_keys_are_32_digits() {
-        assert_eq!(Cookie::from_hex(&"0F".repeat(16)), Some(cookie(15)));
-        for wrong in ["", "0f", &"0g".repeat(16), &"0f".repeat(17), &"é".repeat(16)] {
-            assert_eq!(Cookie::from_hex(wrong), None, "{wrong}");
+    fn hexadecimal_digits_are_a_cookie_in_pairs() {
+        assert_eq!(Cookie::from_hex(&"0F".repeat(16)), Ok(cookie(15)));
+        assert_eq!(
+            Cookie::from_hex(&format!(" {}\n", "a4".repeat(15))),
+            Ok(Cookie(vec![0xa4; 15]))
+        );
+        for (wrong, why) in [
+            ("", NotACookie::Length(0)),
+            ("0f0", NotACookie::Odd(3)),
+            ("0f0g", NotACookie::NotHex(4)),
+            ("éé", NotACookie::NotHex(1)),
+            (&"0f".repeat(COOKIE_BYTES_MAX + 1), NotACookie::Length(COOKIE_BYTES_MAX + 1)),
+        ] {
+            assert_eq!(Cookie::from_hex(wrong), Err(why), "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_file_has_a_record_for_each_way_to_the_display() {
+        let address = Some("10.88.0.48".parse().unwrap());
+        let servers = Servers { host: Some("anna"), address };
+        let file = to_xauthority_file(&cookie(7), 0, servers);
+        let (entries, _) = parse(&file);
+        let ways: Vec<_> = entries.iter().map(|entry| (entry.family, entry.address)).collect();
+        let local: (u16, &[u8]) = (FAMILY_LOCAL, b"anna");
+        assert_eq!(ways, [local, (FAMILY_INTERNET, &[10, 88, 0, 48]), (FAMILY_WILD, b"")]);
     }
 
     #[test]
@@ -216,12 +306,16 @@ mod tests {
 
         #[test]
         fn a_written_file_gives_the_cookie_back_on_any_host(
-            bytes in any::<[u8; COOKIE_BYTES]>(), number in any::<u16>(), host in ".*"
+            bytes in proptest::collection::vec(any::<u8>(), 1..COOKIE_BYTES_MAX),
+            number in any::<u16>(), host in ".*", own in prop::option::of(".*")
         ) {
-            let file = to_xauthority_file(&Cookie(bytes), number);
+            let cookie = Cookie(bytes);
+            let servers = Servers { host: own.as_deref(), address: None };
+            let file = to_xauthority_file(&cookie, number, servers);
             let (entries, truncated) = parse(&file);
             prop_assert_eq!(truncated, None);
-            prop_assert_eq!(choose(&entries, host.as_bytes(), number), Some(Cookie(bytes)));
+            prop_assert_eq!(choose(&entries, host.as_bytes(), number), Some(cookie.clone()));
+            prop_assert_eq!(Cookie::from_hex(&cookie.hex()), Ok(cookie));
         }
     }
 }

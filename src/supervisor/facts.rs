@@ -50,7 +50,7 @@ impl Driver {
             display: self.display.clone(),
             inherited_env: self.settings.inherited_env.clone(),
             xauthority: self.settings.xauthority.clone(),
-            cookie: self.settings.display.xauth_key.as_ref().map(|key| key.0.clone()),
+            cookie: self.settings.display.key().and_then(Result::ok).map(|cookie| cookie.hex()),
             uid: rustix::process::geteuid().as_raw(),
             architecture: architecture(),
             home: self.settings.home.clone(),

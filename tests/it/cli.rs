@@ -136,6 +136,9 @@ fn check_config_reports_problems_and_warnings_and_run_refuses_the_same_file() {
     let (stdout, _) = check(&deskd(&["check-config", name]).output().unwrap(), Exit::Ok);
     assert!(stdout.contains("warning: app.a: desktop entry `no-such.desktop`"), "{stdout}");
     assert!(stdout.ends_with("valid, 1 applications\n"), "{stdout}");
+    let mut odd_key = deskd(&["check-config", name]);
+    let (stdout, _) = check(&odd_key.env("XAUTH_KEY", "abc").output().unwrap(), Exit::Ok);
+    assert!(stdout.contains("warning: the cookie in XAUTH_KEY is not used: it has 3"), "{stdout}");
 }
 
 #[test]

@@ -191,7 +191,6 @@ grace = "1500ms"
 "#;
     let env = [
         ("DESKD_LISTEN", ":80"),
-        ("XAUTH_KEY", "not-a-cookie"),
         ("TERMINATION_GRACE_PERIOD_SECONDS", "30"),
         ("POD_IP", "here"),
         ("POD_CONTAINER", "Deskd"),

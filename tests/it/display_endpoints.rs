@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use std::os::unix::net::UnixListener;
 use std::time::{Duration, Instant};
 
-use deskd::display::{DisplayConfig, probe};
+use deskd::display::{COOKIE_BYTES_MAX, DisplayConfig, probe};
 use deskd::domain::display::EndpointState;
 use nix::sys::signal::Signal;
 
@@ -89,11 +89,51 @@ fn a_wrong_and_a_missing_cookie_are_refused_with_the_servers_reason() {
 }
 
 #[test]
-fn the_cookie_is_found_in_the_xauthority_file_that_xauth_wrote() {
+fn a_cookie_works_whatever_its_length_from_the_key_and_from_the_file() {
+    if !available() {
+        return;
+    }
+    for length in [1, 15, 300, COOKIE_BYTES_MAX] {
+        let server = Xvnc::start_with(Place::pod(), &["-listen", "tcp"], "a4".repeat(length));
+        let by_key = config(&server.display(), &server.key, true);
+        let by_file = DisplayConfig {
+            xauthority: Some(server.authority()),
+            xauth_key: None,
+            ..by_key.clone()
+        };
+        for config in [by_key, by_file] {
+            let status = probe(&config);
+            assert!(status.answers() && status.tcp.state.answers(), "{length}: {status:?}");
+            assert_eq!(status.notes, [""; 0], "{length}");
+        }
+        let mut client = server.application(&["xdpyinfo"]);
+        assert!(client.0.wait().unwrap().success(), "{length}: by libxcb from the file");
+    }
+}
+
+#[test]
+fn a_key_that_is_no_cookie_leaves_the_file_to_be_used_and_is_told() {
     if !available() {
         return;
     }
     let server = Xvnc::start();
+    let odd = format!("{}0", server.key);
+    let config = DisplayConfig {
+        xauthority: Some(server.authority()),
+        ..config(&server.display(), &odd, true)
+    };
+    let status = probe(&config);
+    assert!(status.answers(), "{status:?}");
+    let [note] = status.notes.as_slice() else { panic!("{:?}", status.notes) };
+    assert!(note.contains("33 hexadecimal digits") && !note.contains(&server.key), "{note}");
+}
+
+#[test]
+fn the_cookie_is_found_in_the_xauthority_file_that_xauth_wrote() {
+    if !available() {
+        return;
+    }
+    let server = Xvnc::start_with(Place::pod(), &[], "5b".repeat(15));
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("Xauthority");
     let path = file.to_str().unwrap();

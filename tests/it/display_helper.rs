@@ -56,7 +56,7 @@ fn plays_its_role() {
         }
         Role::ProveTcp { address, key } => {
             let limit = Duration::from_secs(5);
-            let cookie = Cookie::from_hex(&key);
+            let cookie = Cookie::from_hex(&key).ok();
             match connect(&Address::Tcp(address), cookie.as_ref(), limit) {
                 Handshake::Answering(connection) => say(&proof::prove(&connection, limit)),
                 Handshake::Failed(state) => say(&state),

@@ -108,7 +108,7 @@ fn cookie(facts: &Facts) -> Finding {
         state,
         sentence,
         "set XAUTHORITY to a file that this user may read and that has an entry for this display, or XAUTH_KEY to \
-         the 32 hex digits that Xvnc was given (`-auth FILE`); od.config: desktop.envlocal",
+         the hexadecimal digits that `xauth list` shows for the file that Xvnc was given (`-auth FILE`)",
         "xauth -f \"$XAUTHORITY\" list; ls -l \"$XAUTHORITY\"; id",
     )
 }
