@@ -164,6 +164,7 @@ fn settings(config: &Config, env: &Env) -> Settings {
         close_grace: config.stop.close_windows,
         term_grace: config.stop.term,
         tasks_max: config.tasks_max as usize,
+        configuration_errors: config.file_errors.clone(),
         remedy: config.remedy,
     }
 }

@@ -46,7 +46,7 @@ impl Exit {
         match self {
             Self::Ok => "the command did what was asked",
             Self::Unhealthy => {
-                "probe, health, check-config, collect or doctor found something wrong, diagnose no cause, inject no desktop pod"
+                "probe, health, check-config, collect, doctor found something wrong, diagnose, inject nothing"
             }
             Self::Usage => "the arguments do not fit",
             Self::Config => "the configuration is invalid",

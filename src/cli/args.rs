@@ -43,12 +43,18 @@ pub enum Command {
         /// Configuration file [default: DESKD_CONFIG, else /etc/deskd/deskd.toml; none is needed]
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
+        /// Go on without a configuration file that has errors, and without remote engines
+        #[arg(long)]
+        lenient: bool,
     },
     /// Say whether deskd and the desktop are well
     Health {
         /// Wait until they are, at most this long, such as 30s
         #[arg(long, value_name = "TIME", value_parser = duration)]
         wait: Option<Duration>,
+        /// Only whether deskd itself is well, whatever the desktop does
+        #[arg(long)]
+        live: bool,
     },
     /// Look at the display and prove shared memory, without a daemon
     Probe {

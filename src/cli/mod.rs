@@ -69,7 +69,9 @@ pub fn main() -> ExitCode {
 
 fn run(args: Args, env: &Env, out: &mut Out) -> Result<Exit, Failure> {
     match args.command {
-        Command::Run { config } => wiring::keeper(local::load(config.as_deref(), env)?),
+        Command::Run { config, lenient } => {
+            wiring::keeper(local::load(config.as_deref(), lenient, env)?)
+        }
         Command::Daemon { config_fd } => wiring::daemon(local::config_from_fd(config_fd)?, env),
         Command::Probe { config } => local::probe(config.as_deref(), env, out),
         Command::CheckConfig { file } => local::check_config(&file, env, out),
@@ -102,7 +104,8 @@ fn client_command(
 ) -> Result<Exit, Failure> {
     runtime()?.block_on(async {
         match command {
-            Command::Health { wait } => health::health(&client, wait, out).await,
+            Command::Health { wait, live: true } => health::live(&client, wait, out).await,
+            Command::Health { wait, live: false } => health::health(&client, wait, out).await,
             Command::App { command } => app::run(&client, command, env, out).await,
             Command::Explain { app, args, engine } => {
                 let spec =

@@ -85,6 +85,9 @@ pub const DISPLAY_DEFAULT: &str = ":0";
 pub struct Config {
     /// The file it came from.
     pub file: Option<PathBuf>,
+    /// What is wrong with that file, which is therefore not used: [`Config::load_lenient`].
+    #[serde(default)]
+    pub file_errors: Option<String>,
     /// TCP address of the API; absent: none.
     pub listen: Option<SocketAddr>,
     /// Where sockets, token, logs and task records live.
@@ -182,6 +185,25 @@ impl Config {
     pub fn load(path: Option<&Path>, env: &Env) -> Result<Self, ConfigErrors> {
         let (draft, path) = draft(path, env)?;
         Ok(draft.resolve(path, env))
+    }
+
+    /// Like [`Config::load`], but a file with errors is left out, and with it the remote engines: what
+    /// it would have said about them is not known. In somebody else's pod a deskd that does not start
+    /// keeps the pod's other containers from starting.
+    pub fn load_lenient(path: Option<&Path>, env: &Env) -> Result<Self, ConfigErrors> {
+        let errors = match Self::load(path, env) {
+            Ok(config) => return Ok(config),
+            Err(errors) => errors,
+        };
+        let path = match &errors {
+            ConfigErrors::Unreadable { path, .. } => Some(path.clone()),
+            ConfigErrors::Invalid { path, .. } => path.clone(),
+        };
+        let Ok(draft) = parse("", |name| env.get(name)) else { return Err(errors) };
+        let mut config = draft.resolve(path, env);
+        config.policy.engines.clear();
+        config.file_errors = Some(errors.report());
+        Ok(config)
     }
 }
 
