@@ -82,13 +82,15 @@ fn while_no_daemon_runs_connections_wait_and_are_answered_by_the_next_one() {
     for _ in 0..5 {
         let old = desk.kill_daemon();
         // Nobody is refused, whenever this comes; what the dead daemon had accepted is cut off.
-        eventually("an answer", || match Ask::new(&desk.tcp(), "GET", "/livez").try_send() {
-            Ok(answer) => Some(assert_eq!(answer.status, 200)),
-            Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => {
-                panic!("a connection was refused")
-            }
-            Err(_) => None,
-        });
+        let status =
+            eventually("an answer", || match Ask::new(&desk.tcp(), "GET", "/livez").try_send() {
+                Ok(answer) => Some(answer.status),
+                Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => {
+                    panic!("a connection was refused")
+                }
+                Err(_) => None,
+            });
+        assert_eq!(status, 200);
         desk.until_back(old);
     }
 }

@@ -102,7 +102,11 @@ pub(super) fn container(pod: &Pod<'_>, options: &Options) -> Value {
             (options.image.as_str().into(), "IfNotPresent".into(), BINARY.to_owned())
         }
     };
-    container["command"] = json!([program, "run"]);
+    container["command"] = json!([program, "run", "--lenient"]);
+    // kubelet asks for the first time some 20 ms after it started a container, and takes a refused
+    // connection for a failed probe. Until this ends the container is not running for it.
+    container["lifecycle"] = json!({
+        "postStart": { "exec": { "command": [program, "health", "--live", "--wait", "30s"] } } });
     let copied = [
         ("image", image),
         ("imagePullPolicy", pull_policy),

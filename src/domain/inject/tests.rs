@@ -190,7 +190,7 @@ fn without_image_volumes_deskd_comes_in_its_own_image() {
     inject(&mut pod, &options);
     let deskd = sidecar(&pod);
     assert_eq!(deskd["image"], "r/deskd:1");
-    assert_eq!(deskd["command"], json!(["/usr/local/bin/deskd", "run"]));
+    assert_eq!(deskd["command"], json!(["/usr/local/bin/deskd", "run", "--lenient"]));
     assert!(!pod.to_string().contains("deskd-bin"));
 }
 
