@@ -8,14 +8,9 @@ use serde_json::Value;
 pub fn read(text: &str) -> Result<Vec<Value>, String> {
     let mut options = serde_saphyr::Options::default();
     options.legacy_octal_numbers = true;
-    let documents: Vec<Value> =
-        serde_saphyr::from_multiple_with_options(text, options).map_err(|error| {
-            let place = error
-                .location()
-                .map(|at| format!(" at line {}, column {}", at.line(), at.column()));
-            let what = error.without_snippet().to_string();
-            format!("it is no YAML{}: {what}", place.unwrap_or_default())
-        })?;
+    // The error says itself where it is.
+    let documents: Vec<Value> = serde_saphyr::from_multiple_with_options(text, options)
+        .map_err(|error| format!("it is no YAML: {}", error.without_snippet()))?;
     match documents.iter().position(|document| !document.is_object() && !document.is_null()) {
         Some(at) => Err(format!("document {} of it is no object of Kubernetes", at + 1)),
         None => Ok(documents.into_iter().filter(|document| !document.is_null()).collect()),
@@ -104,7 +99,7 @@ mod tests {
     #[test]
     fn a_mistake_is_told_with_its_place() {
         let error = read("a: 1\nb: [1, 2\nc: 3\n").unwrap_err();
-        assert!(error.contains("at line 3, column"), "{error}");
+        assert!(error.contains("at line 3, column 2"), "{error}");
         let error = read("a: 1\n---\njust text\n").unwrap_err();
         assert_eq!(error, "document 2 of it is no object of Kubernetes");
     }
