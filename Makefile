@@ -16,7 +16,7 @@ HOST = $(shell rustc --print host-tuple)
 BINARY := target/deskd
 CLUSTER := .cache/cluster/run
 
-.PHONY: help run test check build images cluster cluster-down bench bench-cluster bench-peers clean
+.PHONY: help run test check build images cluster cluster-down bench bench-cluster bench-inject bench-peers clean
 
 help:
 	@echo 'make run          a desktop with deskd beside it, in the browser (installs what is missing)'
@@ -28,6 +28,7 @@ help:
 	@echo 'make cluster-down removes it whole'
 	@echo 'make bench        deskd measured against its floors and the installed peers'
 	@echo 'make bench-cluster  launches in a cluster, deskd beside the bare API call'
+	@echo 'make bench-inject  how much later a desktop starts with deskd in its pod'
 	@echo 'make bench-peers  installs the peers'
 	@echo 'make clean        removes what was built'
 
@@ -74,6 +75,9 @@ bench: build
 
 bench-cluster: build
 	@tests/bench/cluster
+
+bench-inject: build
+	@tests/bench/inject
 
 bench-peers:
 	@tests/bench/peers

@@ -3,6 +3,7 @@
 //! Makes the supervisor and the API from the configuration, runs them on one thread, and ends when
 //! it is asked to (SIGTERM) or the keeper is gone. It never stops an application by ending.
 
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::Arc;
@@ -26,7 +27,7 @@ const QUIET_AFTER_START: Duration = Duration::from_millis(500);
 
 /// Runs the daemon until it ends; the exit code tells the keeper whether starting it again helps.
 #[must_use]
-pub fn main(config: Config, env: &Env) -> Exit {
+pub fn main(config: Config, env: &Env, listener: Option<TcpListener>) -> Exit {
     crate::telemetry::init(config.log_filter.as_deref());
     // As the keeper does for itself: the program that it started has that to do again.
     if let Err(error) = nix::sys::prctl::set_dumpable(false) {
@@ -34,28 +35,28 @@ pub fn main(config: Config, env: &Env) -> Exit {
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let result = match runtime {
-        Ok(runtime) => runtime.block_on(run(config, env)),
+        Ok(runtime) => runtime.block_on(run(config, env, listener)),
         Err(error) => Err(anyhow::Error::new(error).context("cannot start the event loop")),
     };
     match result {
         Ok(exit) => exit,
         Err(error) => {
             tracing::error!("{error:#}");
-            // An address that cannot be bound or a token that cannot be read is for the operator.
+            // A socket that cannot be bound or a token that cannot be read is for the operator.
             let operator = error.is::<api::BuildError>() || error.is::<api::TokenError>();
             if operator { Exit::Config } else { Exit::Internal }
         }
     }
 }
 
-async fn run(config: Config, env: &Env) -> anyhow::Result<Exit> {
+async fn run(config: Config, env: &Env, listener: Option<TcpListener>) -> anyhow::Result<Exit> {
     let mut asked_to_end = signals()?;
     let supervisor = supervisor::daemon::start(settings(&config, env)).await?;
     if let Some(dir) = &config.apps_directory {
         watch_apps(dir.clone(), supervisor.handle.clone()).await;
     }
     let stop = CancellationToken::new();
-    let api = api::build(supervisor.handle.clone(), api_config(&config)?, stop.clone())?;
+    let api = api::build(supervisor.handle.clone(), api_config(&config, listener)?, stop.clone())?;
     if let Some(address) = api.tcp_address() {
         tracing::info!("the Tasks panel is at http://{address}/ (`deskd panel` prints a login)");
     }
@@ -114,10 +115,13 @@ fn signals() -> std::io::Result<tokio::net::UnixStream> {
     tokio::net::UnixStream::from_std(read)
 }
 
-fn api_config(config: &Config) -> Result<ApiConfig, api::TokenError> {
+fn api_config(
+    config: &Config,
+    listener: Option<TcpListener>,
+) -> Result<ApiConfig, api::TokenError> {
     Ok(ApiConfig {
         socket: config.socket.clone(),
-        listen: config.listen,
+        listener,
         token: Token::load_or_create(&config.token_file)?,
         panel_hosts: config.panel_hosts.clone(),
         identity: config.policy.identity.clone(),
@@ -163,6 +167,7 @@ fn settings(config: &Config, env: &Env) -> Settings {
         close_grace: config.stop.close_windows,
         term_grace: config.stop.term,
         tasks_max: config.tasks_max as usize,
+        configuration_errors: config.file_errors.clone(),
         remedy: config.remedy,
     }
 }

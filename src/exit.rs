@@ -7,7 +7,7 @@ pub enum Exit {
     /// The command did what was asked.
     Ok = 0,
     /// What was asked about is not well: `probe`, `health`, `check-config`, `collect`, `doctor` found
-    /// a problem, `diagnose` found no cause.
+    /// a problem, `diagnose` found no cause, `inject` no pod that it can change.
     Unhealthy = 1,
     /// The arguments do not fit (clap's own number).
     Usage = 2,
@@ -46,7 +46,7 @@ impl Exit {
         match self {
             Self::Ok => "the command did what was asked",
             Self::Unhealthy => {
-                "probe, health, check-config, collect or doctor found something wrong, diagnose no cause"
+                "probe, health, check-config, collect, doctor found something wrong, diagnose, inject nothing"
             }
             Self::Usage => "the arguments do not fit",
             Self::Config => "the configuration is invalid",

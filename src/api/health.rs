@@ -1,37 +1,52 @@
 //! The three questions of kubelet, answered from the newest snapshot in the words of
-//! kube-apiserver's health endpoints (`?verbose`, `?exclude=NAME`).
+//! kube-apiserver's health endpoints (`?verbose`, `?exclude=NAME`), on request when the answer is
+//! "yes" (`?wait=25s`).
 //!
 //! Deliberately not here: deciding what healthy means; that is `domain::health`.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use axum::extract::{RawQuery, State};
 use axum::http::StatusCode;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use axum::response::{IntoResponse, Response};
 
+use super::hold;
 use super::limits::STALL_MS_MAX;
 use super::state::ApiState;
 use crate::domain::health::Check;
+use crate::supervisor::Snapshot;
 
 /// What a health path was asked.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Ask {
     verbose: bool,
     exclude: Vec<String>,
+    wait: Duration,
 }
 
 impl Ask {
-    fn parse(query: Option<&str>) -> Self {
+    fn parse(query: Option<&str>) -> Result<Self, String> {
         let mut ask = Self::default();
         for pair in query.unwrap_or_default().split('&') {
             match pair.split_once('=').unwrap_or((pair, "")) {
                 ("verbose", value) => ask.verbose = !matches!(value, "false" | "0"),
+                ("wait", time) => ask.wait = hold::wait(time)?,
                 ("exclude", name) if !name.is_empty() => ask.exclude.push(name.to_owned()),
                 _ => {}
             }
         }
-        ask
+        Ok(ask)
+    }
+
+    /// Whether every required check passes that is not excluded.
+    fn passes(&self, checks: &[Check]) -> bool {
+        checks.iter().all(|check| check.ok || !check.required || self.excludes(check))
+    }
+
+    fn excludes(&self, check: &Check) -> bool {
+        self.exclude.contains(&check.name)
     }
 }
 
@@ -52,16 +67,26 @@ pub async fn livez(State(state): State<ApiState>, RawQuery(query): RawQuery) -> 
         detail: format!("its oldest input has waited {waited_ms} ms"),
         required: true,
     };
-    answer("livez", std::slice::from_ref(&check), &Ask::parse(query.as_deref()))
+    match Ask::parse(query.as_deref()) {
+        Ok(ask) => answer("livez", std::slice::from_ref(&check), &ask),
+        Err(complaint) => bad(complaint),
+    }
 }
 
 /// Whether the first full look is over.
 #[utoipa::path(get, path = "/startupz", tag = "health",
     params(("verbose" = Option<bool>, Query, description = "List every check"),
-           ("exclude" = Option<String>, Query, description = "Leave a check out; repeatable")),
+           ("exclude" = Option<String>, Query, description = "Leave a check out; repeatable"),
+           ("wait" = Option<String>, Query, description = "Until the answer is yes for the first time, at most this long, such as `25s`")),
     responses((status = 200, description = "Started", body = String, content_type = "text/plain"),
+              (status = 400, description = "`wait` is no time", body = String, content_type = "text/plain"),
               (status = 503, description = "Starting", body = String, content_type = "text/plain")))]
 pub async fn startupz(State(state): State<ApiState>, RawQuery(query): RawQuery) -> Response {
+    let ask = match Ask::parse(query.as_deref()) {
+        Ok(ask) => ask,
+        Err(complaint) => return bad(complaint),
+    };
+    state.held.started.until(&state, ask.wait, |snapshot| snapshot.desktop.started).await;
     let started = state.handle.snapshot().desktop.started;
     if query.is_none() && started {
         return ok();
@@ -73,25 +98,34 @@ pub async fn startupz(State(state): State<ApiState>, RawQuery(query): RawQuery) 
     };
     let check =
         Check { name: "first-look".into(), ok: started, detail: detail.into(), required: true };
-    answer("startupz", std::slice::from_ref(&check), &Ask::parse(query.as_deref()))
+    answer("startupz", std::slice::from_ref(&check), &ask)
 }
 
 /// Whether every required check passes.
 #[utoipa::path(get, path = "/readyz", tag = "health",
     params(("verbose" = Option<bool>, Query, description = "List every check"),
-           ("exclude" = Option<String>, Query, description = "Leave a check out; repeatable")),
+           ("exclude" = Option<String>, Query, description = "Leave a check out; repeatable"),
+           ("wait" = Option<String>, Query, description = "Until the answer is yes for the first time, at most this long, such as `25s`")),
     responses((status = 200, description = "Ready", body = String, content_type = "text/plain"),
+              (status = 400, description = "`wait` is no time", body = String, content_type = "text/plain"),
               (status = 503, description = "Not ready", body = String, content_type = "text/plain")))]
 pub async fn readyz(State(state): State<ApiState>, RawQuery(query): RawQuery) -> Response {
-    let snapshot = state.handle.snapshot();
-    if query.is_none() && snapshot.desktop.ready {
-        return ok();
-    }
-    answer("readyz", &snapshot.desktop.checks, &Ask::parse(query.as_deref()))
+    let ask = match Ask::parse(query.as_deref()) {
+        Ok(ask) => ask,
+        Err(complaint) => return bad(complaint),
+    };
+    let passes = |snapshot: &Snapshot| ask.passes(&snapshot.desktop.checks);
+    state.held.ready.until(&state, ask.wait, passes).await;
+    answer("readyz", &state.handle.snapshot().desktop.checks, &ask)
 }
 
 fn ok() -> Response {
     respond(StatusCode::OK, "ok".into())
+}
+
+/// kubelet shows the text of an answer that is no success.
+fn bad(complaint: String) -> Response {
+    respond(StatusCode::BAD_REQUEST, complaint.into())
 }
 
 fn respond(status: StatusCode, text: std::borrow::Cow<'static, str>) -> Response {
@@ -111,8 +145,7 @@ fn answer(path: &str, checks: &[Check], ask: &Ask) -> Response {
 
 /// Whether it passes, and the text. A failure always lists every check, as kube-apiserver does.
 fn report(path: &str, checks: &[Check], ask: &Ask) -> (bool, String) {
-    let excluded = |check: &Check| ask.exclude.contains(&check.name);
-    let pass = checks.iter().all(|check| check.ok || !check.required || excluded(check));
+    let pass = ask.passes(checks);
     let mut text = String::new();
     let unknown: Vec<_> = ask
         .exclude
@@ -131,7 +164,7 @@ fn report(path: &str, checks: &[Check], ask: &Ask) -> (bool, String) {
     }
     for check in checks {
         let Check { name, detail, .. } = check;
-        let _ = match (excluded(check), check.ok, check.required) {
+        let _ = match (ask.excludes(check), check.ok, check.required) {
             (true, _, _) => writeln!(text, "[+]{name} excluded: ok"),
             (_, true, _) => writeln!(text, "[+]{name} ok: {detail}"),
             (_, false, true) => writeln!(text, "[-]{name} failed: {detail}"),
@@ -152,7 +185,7 @@ mod tests {
     }
 
     fn text(checks: &[Check], query: &str) -> (bool, String) {
-        report("readyz", checks, &Ask::parse(Some(query)))
+        report("readyz", checks, &Ask::parse(Some(query)).unwrap())
     }
 
     #[test]

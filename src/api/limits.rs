@@ -20,6 +20,10 @@ pub const ARG_BYTES_MAX: usize = 128 << 10;
 pub const WAIT_MS_MAX: u64 = 60_000;
 /// Longest grace of a stop.
 pub const GRACE_MS_MAX: u64 = 600_000;
+/// Longest `?wait` of a health path.
+pub const PROBE_WAIT_MS_MAX: u64 = 60_000;
+/// Requests held at once on one health path; kubelet has one on its way.
+pub const HELD_PROBES_MAX: usize = 8;
 /// Largest icon file that is served.
 pub const ICON_BYTES_MAX: u64 = 512 << 10;
 /// Lifetime of a one-time login.

@@ -1,7 +1,6 @@
 //! The two doors: binding, accepting, serving connections, and closing.
 
 use std::io;
-use std::net::SocketAddr;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -26,8 +25,6 @@ use super::limits::{DRAIN_MS_MAX, HEAD_BYTES_MAX, Limits};
 
 /// Pause after accept(2) failed, for example because no file descriptor is left.
 const ACCEPT_PAUSE_MS: u64 = 100;
-/// Connections the kernel keeps waiting.
-const BACKLOG: u32 = 1024;
 
 /// Binds the unix socket in place of whatever is at `path`, mode 0600, without a moment at which
 /// others could connect or nobody can: under another name first, then renamed.
@@ -50,17 +47,6 @@ pub(super) fn bind_unix(path: &Path) -> io::Result<(UnixListener, SocketFile)> {
             Err(error)
         }
     }
-}
-
-/// Binds TCP; a daemon that was just killed does not keep its successor out (`SO_REUSEADDR`).
-pub(super) fn bind_tcp(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = match address {
-        SocketAddr::V4(_) => tokio::net::TcpSocket::new_v4()?,
-        SocketAddr::V6(_) => tokio::net::TcpSocket::new_v6()?,
-    };
-    socket.set_reuseaddr(true)?;
-    socket.bind(address)?;
-    socket.listen(BACKLOG)
 }
 
 /// The socket's file; removed at the end unless a successor replaced it.

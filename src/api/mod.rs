@@ -22,6 +22,7 @@ mod extract;
 mod feed;
 mod guard;
 mod health;
+mod hold;
 mod icons;
 pub mod limits;
 mod listen;
@@ -62,12 +63,12 @@ use crate::domain::access::Identity;
 use crate::supervisor::Handle;
 
 /// What the API needs to know.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct ApiConfig {
     /// Path of the unix socket.
     pub socket: PathBuf,
-    /// Address of the TCP door, if there is one; port 0 for any.
-    pub listen: Option<SocketAddr>,
+    /// The TCP door, if there is one: bound, listening, non-blocking.
+    pub listener: Option<std::net::TcpListener>,
     /// The bearer token.
     pub token: Token,
     /// Host names the panel may be reached by, besides loopback and the bound address.
@@ -89,14 +90,9 @@ pub enum BuildError {
         /// Why.
         source: io::Error,
     },
-    /// TCP.
-    #[error("cannot listen on {address}")]
-    Tcp {
-        /// Where.
-        address: SocketAddr,
-        /// Why.
-        source: io::Error,
-    },
+    /// What should be the TCP door is no listening socket.
+    #[error("cannot use the listening socket")]
+    Tcp(#[source] io::Error),
     /// The kernel gave no random bytes.
     #[error("no random bytes for request ids: {0}")]
     Random(getrandom::Error),
@@ -121,12 +117,10 @@ pub fn build(
     stop: CancellationToken,
 ) -> Result<Api, BuildError> {
     let tcp = config
-        .listen
-        .map(|address| {
-            let bound = listen::bind_tcp(address).and_then(|tcp| Ok((tcp.local_addr()?, tcp)));
-            bound.map_err(|source| BuildError::Tcp { address, source })
-        })
-        .transpose()?;
+        .listener
+        .map(|listener| Ok((listener.local_addr()?, TcpListener::from_std(listener)?)))
+        .transpose()
+        .map_err(BuildError::Tcp)?;
     let (tcp_address, tcp) = tcp.unzip();
     let (unix, socket_file) = listen::bind_unix(&config.socket)
         .map_err(|source| BuildError::Unix { path: config.socket.clone(), source })?;
@@ -141,6 +135,7 @@ pub fn build(
         counters: metrics::Counters::default(),
         feeds: feed::Feeds::default(),
         usage: usage::Usage::default(),
+        held: state::Held::default(),
         stop,
         own_uid: nix::unistd::geteuid().as_raw(),
         streams: Arc::new(Semaphore::new(config.limits.streams)),

@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::error::ApiError;
 use super::feed::Feeds;
+use super::hold::Hold;
 use super::limits::Limits;
 use super::metrics::Counters;
 use super::session::Sessions;
@@ -42,6 +43,8 @@ pub struct Shared {
     pub feeds: Feeds,
     /// CPU and memory of tasks, sampled while somebody watches.
     pub usage: Usage,
+    /// Probes that wait for their answer.
+    pub held: Held,
     /// Cancelled when open streams must end.
     pub stop: CancellationToken,
     /// deskd's own uid, which the unix socket admits.
@@ -52,6 +55,15 @@ pub struct Shared {
     pub request_prefix: String,
     /// Counts requests.
     pub request_number: AtomicU64,
+}
+
+/// Probes that wait for their answer, by path.
+#[derive(Debug, Default)]
+pub struct Held {
+    /// `/readyz`.
+    pub ready: Hold,
+    /// `/startupz`.
+    pub started: Hold,
 }
 
 impl Shared {

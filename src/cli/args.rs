@@ -40,19 +40,25 @@ pub enum Format {
 pub enum Command {
     /// Supervise the desktop: start the daemon and keep its applications
     Run {
-        /// Configuration file [default: DESKD_CONFIG; none is needed]
+        /// Configuration file [default: DESKD_CONFIG, else /etc/deskd/deskd.toml; none is needed]
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
+        /// Go on without a configuration file that has errors, and without remote engines
+        #[arg(long)]
+        lenient: bool,
     },
     /// Say whether deskd and the desktop are well
     Health {
         /// Wait until they are, at most this long, such as 30s
         #[arg(long, value_name = "TIME", value_parser = duration)]
         wait: Option<Duration>,
+        /// Only whether deskd itself is well, whatever the desktop does
+        #[arg(long)]
+        live: bool,
     },
     /// Look at the display and prove shared memory, without a daemon
     Probe {
-        /// Configuration file [default: DESKD_CONFIG; none is needed]
+        /// Configuration file [default: DESKD_CONFIG, else /etc/deskd/deskd.toml; none is needed]
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
     },
@@ -126,9 +132,11 @@ pub enum Command {
         #[arg(long, value_name = "FILE")]
         evidence: Option<PathBuf>,
     },
+    /// Print a Kubernetes manifest with deskd in its desktop pods
+    Inject(InjectArgs),
     /// Examine this pod or host: what works, what does not, what to change where
     Doctor {
-        /// Configuration file [default: DESKD_CONFIG; none is needed]
+        /// Configuration file [default: DESKD_CONFIG, else /etc/deskd/deskd.toml; none is needed]
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
     },
@@ -253,6 +261,23 @@ pub struct LogsArgs {
     /// Only one of the two streams
     #[arg(long, value_enum)]
     pub stream: Option<StreamName>,
+}
+
+/// `deskd inject`.
+#[derive(Debug, clap::Args)]
+pub struct InjectArgs {
+    /// YAML or JSON with a Pod, something with a pod template, or a List; `-` is standard input
+    #[arg(long = "filename", short = 'f', value_name = "FILE")]
+    pub file: PathBuf,
+    /// The container with the X server [default: the one that can be it]
+    #[arg(long, value_name = "NAME")]
+    pub container: Option<String>,
+    /// The image that has deskd
+    #[arg(long, value_name = "IMAGE", default_value = crate::domain::inject::IMAGE_DEFAULT)]
+    pub image: String,
+    /// Make deskd's container from that image, for clusters without image volumes (before 1.36)
+    #[arg(long)]
+    pub no_image_volume: bool,
 }
 
 /// Where an application runs, in the words of the API.

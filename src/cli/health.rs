@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use hyper::Method;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::client::{Ask, Client, ClientError};
@@ -50,6 +50,21 @@ pub async fn health(
                 let _ = timeout_at(deadline, until_ready(client)).await;
             }
             Err(_) => sleep(Duration::from_millis(RETRY_MS)).await,
+        }
+    }
+}
+
+/// Says that the daemon answers and its loop is alive.
+pub async fn live(client: &Client, wait: Option<Duration>, out: &mut Out) -> Result<Exit, Failure> {
+    let deadline = Instant::now() + wait.unwrap_or_default();
+    loop {
+        match client.send(&Ask::new(Method::GET, "/livez")).await {
+            Ok(_) if out.is_json() => return out.json(&json!({ "live": true })).map(|()| Exit::Ok),
+            Ok(_) => return out.text("deskd is well").map(|()| Exit::Ok),
+            Err(error) if Instant::now() < deadline && error.is_passing() => {
+                sleep(Duration::from_millis(RETRY_MS)).await;
+            }
+            Err(error) => return Err(error.failure("ask deskd whether it is well")),
         }
     }
 }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::args::Args;
 use super::client::{Ask, Client};
-use super::failure::Failure;
+use super::failure::{Failure, note};
 use super::output::{Out, Tone, printable};
 use crate::config::{self, Config, ConfigErrors, Env};
 use crate::daemon::display_config;
@@ -17,9 +17,14 @@ use crate::domain::display::{DisplayStatus, EndpointState};
 use crate::domain::plan::display_sentence;
 use crate::exit::Exit;
 
-/// Loads the configuration or tells everything that is wrong with it.
-pub fn load(file: Option<&Path>, env: &Env) -> Result<Config, Failure> {
-    Config::load(file, env).map_err(|errors| invalid(&errors, Exit::Config))
+/// Loads the configuration or tells everything that is wrong with it; if `lenient`, both.
+pub fn load(file: Option<&Path>, lenient: bool, env: &Env) -> Result<Config, Failure> {
+    let load = if lenient { Config::load_lenient } else { Config::load };
+    let config = load(file, env).map_err(|errors| invalid(&errors, Exit::Config))?;
+    if let Some(errors) = &config.file_errors {
+        note(&format!("the configuration file is not used, nor is any remote engine:\n{errors}"));
+    }
+    Ok(config)
 }
 
 fn invalid(errors: &ConfigErrors, exit: Exit) -> Failure {

@@ -1,7 +1,7 @@
 //! The command line: what a person or a script asks of deskd.
 //!
 //! `run` and `daemon` are the two processes of deskd; everything else is a client of the unix
-//! socket or works alone (`probe`, `check-config`, `collect`, `diagnose`, `openapi`, `completions`).
+//! socket or works alone (`probe`, `check-config`, `collect`, `diagnose`, `inject`, `openapi`, `completions`).
 //! Starting `run` must
 //! be fast, so nothing here does work before the command is known, and only client commands get an
 //! async runtime.
@@ -19,6 +19,7 @@ mod explain;
 mod failure;
 mod follow;
 mod health;
+mod inject;
 mod local;
 mod logs;
 mod output;
@@ -68,11 +69,14 @@ pub fn main() -> ExitCode {
 
 fn run(args: Args, env: &Env, out: &mut Out) -> Result<Exit, Failure> {
     match args.command {
-        Command::Run { config } => wiring::keeper(local::load(config.as_deref(), env)?),
-        Command::Daemon { config_fd } => Ok(wiring::daemon(local::config_from_fd(config_fd)?, env)),
+        Command::Run { config, lenient } => {
+            wiring::keeper(local::load(config.as_deref(), lenient, env)?)
+        }
+        Command::Daemon { config_fd } => wiring::daemon(local::config_from_fd(config_fd)?, env),
         Command::Probe { config } => local::probe(config.as_deref(), env, out),
         Command::CheckConfig { file } => local::check_config(&file, env, out),
         Command::Diagnose { files, evidence } => diagnose::run(&files, evidence.as_deref(), out),
+        Command::Inject(request) => inject::run(&request, out),
         Command::Openapi => out.text(&wiring::openapi()).map(|()| Exit::Ok),
         Command::Completions { shell } => local::completions(shell, out),
         Command::Collect { namespace, dry_run } => {
@@ -100,7 +104,8 @@ fn client_command(
 ) -> Result<Exit, Failure> {
     runtime()?.block_on(async {
         match command {
-            Command::Health { wait } => health::health(&client, wait, out).await,
+            Command::Health { wait, live: true } => health::live(&client, wait, out).await,
+            Command::Health { wait, live: false } => health::health(&client, wait, out).await,
             Command::App { command } => app::run(&client, command, env, out).await,
             Command::Explain { app, args, engine } => {
                 let spec =
@@ -122,6 +127,7 @@ fn client_command(
             | Command::Probe { .. }
             | Command::CheckConfig { .. }
             | Command::Diagnose { .. }
+            | Command::Inject(_)
             | Command::Openapi
             | Command::Completions { .. }
             | Command::Collect { .. } => unreachable!("handled without a client"),

@@ -3,13 +3,15 @@
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::Write as _;
+use std::net::TcpListener;
+use std::os::fd::AsFd as _;
 use std::sync::Arc;
 
 use nix::sys::memfd::{MFdFlags, memfd_create};
 
 use crate::config::{Config, Env};
 use crate::exit::Exit;
-use crate::keeper::{self, KeeperConfig};
+use crate::keeper::{self, KeeperConfig, KeeperError};
 use crate::logs::Limits;
 use crate::{api, daemon, telemetry};
 
@@ -32,27 +34,40 @@ pub fn keeper(config: Config) -> Result<Exit, Failure> {
         task_bytes: config.log_store.task_limit_bytes,
         total_bytes: config.log_store.total_limit_bytes,
     };
-    let arguments = ["daemon", "--config-fd", "0"].map(OsString::from);
+    let config_fd = keeper::DAEMON_FILE_FD.to_string();
+    let arguments = ["daemon", "--config-fd", &config_fd].map(OsString::from);
     let keeper = KeeperConfig {
         state_dir: config.state_dir.clone(),
         limits,
         grace: config.stop.shutdown_grace,
         daemon_argv: std::iter::once(program.into_os_string()).chain(arguments).collect(),
-        daemon_stdin: Some(Arc::new(memory.into())),
+        listen: config.listen,
+        daemon_file: Some(Arc::new(memory.into())),
         daemon_env: Vec::new(),
         tasks_max: config.tasks_max as usize,
     };
     telemetry::init(config.log_filter.as_deref());
     drop(config);
     keeper::run(keeper).map_err(|error| {
+        // An address that cannot be had is for the operator.
+        let operator = matches!(error, KeeperError::Listen { .. });
+        let exit = if operator { Exit::Config } else { Exit::Internal };
         let why = anyhow::Error::new(error);
-        Failure::new(Exit::Internal, doing, format!("{why:#}"))
+        Failure::new(exit, doing, format!("{why:#}"))
     })
 }
 
 /// `deskd daemon`: becomes the daemon and returns when it is over.
-pub fn daemon(config: Config, env: &Env) -> Exit {
-    daemon::main(config, env)
+pub fn daemon(config: Config, env: &Env) -> Result<Exit, Failure> {
+    let listener = config.listen.map(|_| listener_on_stdin()).transpose();
+    let listener = listener
+        .map_err(|error| Failure::io("take the listening socket from standard input", &error))?;
+    Ok(daemon::main(config, env, listener))
+}
+
+/// What the keeper bound. A duplicate: standard input itself stays as it is until the end.
+fn listener_on_stdin() -> std::io::Result<TcpListener> {
+    Ok(std::io::stdin().as_fd().try_clone_to_owned()?.into())
 }
 
 /// `deskd openapi`.

@@ -61,6 +61,7 @@ impl Draft {
         policy.run_as = self.kubernetes.run_as.unwrap_or_else(own_user);
         Config {
             file,
+            file_errors: None,
             listen: self.listen,
             socket: self.socket.unwrap_or_else(|| state_dir.join(super::SOCKET_NAME)),
             token_file: self.token_file.unwrap_or_else(|| state_dir.join(super::TOKEN_NAME)),

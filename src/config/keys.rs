@@ -117,6 +117,7 @@ pub const ENVIRONMENT: &[(&str, &str)] = &[
     ("DESKD_TASKS_MAX", "tasks_max"),
     ("DESKD_APPS_DIRECTORY", "apps_directory"),
     ("DESKD_REMEDY", "remedy"),
+    ("DESKD_ENGINES_DEFAULT", "kubernetes.engines"),
     ("DESKD_USER", "user.name"),
     ("DESKD_USER_GROUPS", "user.groups"),
     ("DISPLAY", "display.name"),

@@ -58,7 +58,7 @@ impl<'t> Reader<'t> {
             section.parsed(key, example, check).map(|found| found.value)
         };
         let policy = Policy {
-            engines: engines(&section),
+            engines: self.engines(&section),
             entrypoint: entrypoint(&section),
             local: local(&section),
             apps_namespace: name("apps_namespace", "desktop-apps", names::dns_label),
@@ -103,6 +103,25 @@ impl<'t> Reader<'t> {
             run_as: run_as(&section),
             kubeconfig: self.path("KUBECONFIG", &section, "kubeconfig", "/etc/deskd/kubeconfig"),
         }
+    }
+
+    /// What the file says; the variable is what an injected deskd has without a file.
+    fn engines(&self, section: &Section<'t>) -> Vec<EngineKind> {
+        const VARIABLE: &str = "DESKD_ENGINES_DEFAULT";
+        const REMEDY: &str = "write a list, such as [\"ephemeral_container\", \"pod_application\"]";
+        let (mut in_file, mut in_env) = (Vec::new(), Vec::new());
+        for item in section.strings("engines", REMEDY).into_iter().flat_map(|list| list.value) {
+            if let Err(complaint) = add_engine(&mut in_file, item.value) {
+                section.complain("engines", item.span, complaint);
+            }
+        }
+        let text = (self.env)(VARIABLE).unwrap_or_default();
+        for name in text.split(',').map(str::trim).filter(|name| !name.is_empty()) {
+            if let Err(complaint) = add_engine(&mut in_env, name) {
+                self.problems.env(VARIABLE, "kubernetes.engines", complaint);
+            }
+        }
+        if section.raw("engines").is_some() { in_file } else { in_env }
     }
 
     fn identity(&self, root: &Section<'t>) -> Identity {
@@ -151,23 +170,19 @@ fn default_class(
     })
 }
 
-fn engines(section: &Section<'_>) -> Vec<EngineKind> {
-    const REMEDY: &str = "write a list, such as [\"ephemeral_container\", \"pod_application\"]";
-    let mut engines = Vec::new();
-    for item in section.strings("engines", REMEDY).into_iter().flat_map(|list| list.value) {
-        match REMOTE_ENGINES.into_iter().find(|engine| engine.as_str() == item.value) {
-            Some(engine) if !engines.contains(&engine) => engines.push(engine),
-            Some(_) => {}
-            None => {
-                let complaint = Complaint::new(
-                    format!("has the unknown engine `{}`", item.value),
-                    format!("write one of {}", REMOTE_ENGINES.map(EngineKind::as_str).join(", ")),
-                );
-                section.complain("engines", item.span, complaint);
-            }
+/// Adds an engine by its name, once.
+fn add_engine(engines: &mut Vec<EngineKind>, name: &str) -> Result<(), Complaint> {
+    match REMOTE_ENGINES.into_iter().find(|engine| engine.as_str() == name) {
+        Some(engine) if !engines.contains(&engine) => engines.push(engine),
+        Some(_) => {}
+        None => {
+            return Err(Complaint::new(
+                format!("has the unknown engine `{name}`"),
+                format!("write one of {}", REMOTE_ENGINES.map(EngineKind::as_str).join(", ")),
+            ));
         }
     }
-    engines
+    Ok(())
 }
 
 /// `auto` leaves it to the documents.

@@ -74,6 +74,9 @@ pub const HANG_TIMEOUT_MS_DEFAULT: u64 = 5_000;
 pub const DURATION_S_MAX: u64 = 24 * 3600;
 /// Largest configuration file, in bytes.
 pub const CONFIG_FILE_BYTES_MAX: u64 = 4 << 20;
+/// The configuration file when none is named. It need not be there, also when `DESKD_CONFIG` names
+/// it: a pod mounts it from a ConfigMap that may not exist.
+pub const CONFIG_FILE_DEFAULT: &str = "/etc/deskd/deskd.toml";
 /// The X display when `DISPLAY` is not set.
 pub const DISPLAY_DEFAULT: &str = ":0";
 
@@ -82,6 +85,9 @@ pub const DISPLAY_DEFAULT: &str = ":0";
 pub struct Config {
     /// The file it came from.
     pub file: Option<PathBuf>,
+    /// What is wrong with that file, which is therefore not used: [`Config::load_lenient`].
+    #[serde(default)]
+    pub file_errors: Option<String>,
     /// TCP address of the API; absent: none.
     pub listen: Option<SocketAddr>,
     /// Where sockets, token, logs and task records live.
@@ -174,22 +180,56 @@ pub struct PodConfig {
 }
 
 impl Config {
-    /// Reads `path` (else the file named by `DESKD_CONFIG`, else none) and the environment.
+    /// Reads `path` (else the file named by `DESKD_CONFIG`, else [`CONFIG_FILE_DEFAULT`] if it is
+    /// there) and the environment.
     pub fn load(path: Option<&Path>, env: &Env) -> Result<Self, ConfigErrors> {
-        Ok(read(path, env)?.resolve(file(path, env), env))
+        let (draft, path) = draft(path, env)?;
+        Ok(draft.resolve(path, env))
+    }
+
+    /// Like [`Config::load`], but a file with errors is left out, and with it the remote engines: what
+    /// it would have said about them is not known. In somebody else's pod a deskd that does not start
+    /// keeps the pod's other containers from starting.
+    pub fn load_lenient(path: Option<&Path>, env: &Env) -> Result<Self, ConfigErrors> {
+        let errors = match Self::load(path, env) {
+            Ok(config) => return Ok(config),
+            Err(errors) => errors,
+        };
+        let path = match &errors {
+            ConfigErrors::Unreadable { path, .. } => Some(path.clone()),
+            ConfigErrors::Invalid { path, .. } => path.clone(),
+        };
+        let Ok(draft) = parse("", |name| env.get(name)) else { return Err(errors) };
+        let mut config = draft.resolve(path, env);
+        config.policy.engines.clear();
+        config.file_errors = Some(errors.report());
+        Ok(config)
     }
 }
 
 /// Like [`Config::load`], but looks nothing up and creates nothing.
 pub fn read(path: Option<&Path>, env: &Env) -> Result<Draft, ConfigErrors> {
-    let path = file(path, env);
-    let text = path.as_deref().map(read_file).transpose()?;
-    parse(text.as_deref().unwrap_or_default(), |name| env.get(name))
-        .map_err(|problems| ConfigErrors::Invalid { path, problems })
+    draft(path, env).map(|(draft, _)| draft)
 }
 
-fn file(path: Option<&Path>, env: &Env) -> Option<PathBuf> {
-    path.map(Path::to_owned).or_else(|| env.get("DESKD_CONFIG").map(PathBuf::from))
+/// With the file it was read from.
+fn draft(path: Option<&Path>, env: &Env) -> Result<(Draft, Option<PathBuf>), ConfigErrors> {
+    let (path, text) = match path {
+        Some(path) => (Some(path.to_owned()), read_file(path)?),
+        None => {
+            let named = env.get("DESKD_CONFIG").unwrap_or_else(|| CONFIG_FILE_DEFAULT.to_owned());
+            match read_file(Path::new(&named)) {
+                Err(error) if named == CONFIG_FILE_DEFAULT && error.is_not_found() => {
+                    (None, String::new())
+                }
+                text => (Some(named.into()), text?),
+            }
+        }
+    };
+    match parse(&text, |name| env.get(name)) {
+        Ok(draft) => Ok((draft, path)),
+        Err(problems) => Err(ConfigErrors::Invalid { path, problems }),
+    }
 }
 
 /// The unix socket a client should use: what the environment or the configuration file says, else

@@ -87,6 +87,12 @@ impl ConfigErrors {
         }
     }
 
+    /// Whether there is no such file.
+    #[must_use]
+    pub fn is_not_found(&self) -> bool {
+        matches!(self, Self::Unreadable { source, .. } if source.kind() == std::io::ErrorKind::NotFound)
+    }
+
     /// The problems; none when the file could not be read.
     #[must_use]
     pub fn problems(&self) -> &[Problem] {

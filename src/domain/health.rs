@@ -36,6 +36,8 @@ pub struct HealthFacts<'a> {
     pub log_trouble: Option<&'a str>,
     /// Why tasks cannot be recorded, if they cannot.
     pub journal_trouble: Option<&'a str>,
+    /// What is wrong with the configuration file, if it was left out.
+    pub configuration_errors: Option<&'a str>,
     /// deskd is shutting down.
     pub draining: bool,
 }
@@ -84,6 +86,18 @@ pub fn checks(facts: &HealthFacts<'_>) -> Vec<Check> {
             facts.journal_trouble.unwrap_or("tasks are being recorded").to_owned(),
         ),
         kubernetes(facts.kubernetes),
+        check(
+            "configuration",
+            facts.configuration_errors.is_none(),
+            false,
+            facts.configuration_errors.map_or_else(
+                || "the configuration is valid".to_owned(),
+                |errors| {
+                    let lines: Vec<_> = errors.lines().map(str::trim).collect();
+                    format!("the configuration file is not used: {}", lines.join("; "))
+                },
+            ),
+        ),
         check(
             "not-draining",
             !facts.draining,

@@ -12,6 +12,7 @@ pub mod env_var;
 pub mod expansion;
 pub mod health;
 pub mod id;
+pub mod inject;
 pub mod kubernetes;
 pub mod lifecycle;
 pub mod origin;

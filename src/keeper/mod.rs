@@ -6,7 +6,7 @@
 //! so that the daemon, which talks HTTP, X11 and Kubernetes and may crash, can die at any moment:
 //! no application notices, no byte of output and no exit status is lost, nothing is started twice.
 //! For that the keeper must never crash itself, so it is small: one thread, one epoll loop, no
-//! async, no network, no configuration file, and it decides nothing about tasks. It is told what to
+//! async, nothing read from a network, no configuration file, and it decides nothing about tasks. It is told what to
 //! start and when to stop; what it decides alone is what must work without a daemon: deadlines of
 //! stops, the end of the grace at a shutdown, and to start the daemon again.
 //!
@@ -25,7 +25,8 @@
 //!   them; [`stop`] says when. The keeper is PID 1 or a subreaper: everything orphaned comes to it.
 //! - [`reap`]: exit statuses and resource use; no zombies.
 //! - [`capture`]: pipes to the log store.
-//! - [`daemon`], [`shutdown`], [`notify`]: the daemon as a child, the end, systemd.
+//! - [`daemon`], [`shutdown`], [`notify`]: the daemon as a child, the end, systemd. [`tcp`] is the
+//!   socket on which the daemon answers.
 //! - [`crate::memory`]: gives back what is only needed now and then.
 //! - [`core`]: the loop, which carries out what the others decide.
 //!
@@ -48,10 +49,12 @@ mod signal;
 mod spawn;
 mod stop;
 mod table;
+mod tcp;
 mod tree;
 pub mod wire;
 
 use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -67,6 +70,9 @@ pub const LOCK_NAME: &str = "keeper.lock";
 /// Name of the directory of logs in the state directory.
 pub const LOGS_NAME: &str = "logs";
 
+/// The descriptor that [`KeeperConfig::daemon_file`] is in the daemon.
+pub const DAEMON_FILE_FD: i32 = 3;
+
 /// What a keeper is told at its start.
 #[derive(Debug, Clone)]
 pub struct KeeperConfig {
@@ -78,9 +84,12 @@ pub struct KeeperConfig {
     pub grace: Duration,
     /// The daemon's argv; looked up in PATH unless it has a `/`.
     pub daemon_argv: Vec<OsString>,
-    /// The daemon's standard input, such as a memory file with its configuration; absent:
-    /// `/dev/null`. Every daemon gets the same open file.
-    pub daemon_stdin: Option<std::sync::Arc<std::os::fd::OwnedFd>>,
+    /// Address of the TCP socket that the daemon gets as its standard input; absent: it gets
+    /// `/dev/null`. Every daemon gets the same socket.
+    pub listen: Option<SocketAddr>,
+    /// The daemon's descriptor [`DAEMON_FILE_FD`], such as a memory file with its configuration.
+    /// Every daemon gets the same open file.
+    pub daemon_file: Option<std::sync::Arc<std::os::fd::OwnedFd>>,
     /// Added to the daemon's environment, which is otherwise the keeper's.
     pub daemon_env: Vec<(OsString, OsString)>,
     /// Tasks kept, ended ones included.
@@ -106,6 +115,14 @@ pub enum KeeperError {
     Socket {
         /// Which.
         path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The daemon's TCP socket cannot be made.
+    #[error("cannot listen on {address}")]
+    Listen {
+        /// Where.
+        address: SocketAddr,
         /// Why.
         source: std::io::Error,
     },

@@ -38,6 +38,7 @@ impl Health {
             keeper_connected: self.keeper_connected,
             log_trouble: self.log_trouble.as_deref(),
             journal_trouble,
+            configuration_errors: settings.configuration_errors.as_deref(),
             draining: self.draining,
         };
         let checks = checks(&facts);

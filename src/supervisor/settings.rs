@@ -47,6 +47,8 @@ pub struct Settings {
     pub term_grace: Duration,
     /// Tasks kept at once, ended ones included.
     pub tasks_max: usize,
+    /// What is wrong with the configuration file, if it was left out.
+    pub configuration_errors: Option<String>,
     /// What is done with the remedies of diagnoses.
     pub remedy: RemedyMode,
 }

@@ -405,3 +405,50 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn only_the_default_file_may_be_absent() {
+    let named = |path: &str| {
+        let env = Env::from_pairs([("DESKD_CONFIG", path), ("DESKD_STATE_DIR", "/s")]);
+        Config::load(None, &env)
+    };
+    assert_eq!(named(deskd::config::CONFIG_FILE_DEFAULT).unwrap().file, None);
+    assert!(named("/no/such.toml").unwrap_err().report().contains("/no/such.toml"));
+}
+
+#[test]
+fn engines_come_from_the_file_and_where_it_has_none_from_the_variable() {
+    let engines = |text: &str, names: &str| {
+        let config = load(text, &[("DESKD_ENGINES_DEFAULT", names)]).unwrap();
+        config.policy.engines.iter().map(|engine| engine.as_str()).collect::<Vec<_>>()
+    };
+    let both = "ephemeral_container, pod_application";
+    assert_eq!(engines("", both), ["ephemeral_container", "pod_application"]);
+    assert_eq!(engines("", ""), [""; 0]);
+    assert_eq!(engines("[kubernetes]\nengines = []\n", both), [""; 0]);
+    assert_eq!(
+        engines("[kubernetes]\nengines = [\"pod_application\"]\n", "ephemeral_container"),
+        ["pod_application"]
+    );
+    let text = complaints("", &[("DESKD_ENGINES_DEFAULT", "docker")]);
+    assert!(text.contains("DESKD_ENGINES_DEFAULT") && text.contains("`docker`"), "{text}");
+}
+
+#[test]
+fn a_file_with_errors_is_left_out_when_asked_and_with_it_the_remote_engines() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("deskd.toml");
+    std::fs::write(&file, "listen = 7\n").unwrap();
+    let env = Env::from_pairs([
+        ("DESKD_ENGINES_DEFAULT", "ephemeral_container"),
+        ("DESKD_STATE_DIR", "/s"),
+        ("DESKD_TASKS_MAX", "7"),
+    ]);
+    let config = Config::load_lenient(Some(&file), &env).unwrap();
+    assert_eq!((config.tasks_max, config.policy.engines), (7, vec![]));
+    assert!(config.file_errors.unwrap().contains("deskd.toml:1:10: `listen`"));
+    // A variable with an error cannot be left out: nobody could do without it.
+    let env = Env::from_pairs([("DESKD_TASKS_MAX", "none"), ("DESKD_STATE_DIR", "/s")]);
+    assert!(Config::load_lenient(Some(&file), &env).is_err());
+    assert!(Config::load(Some(&file), &Env::from_pairs(NOTHING)).is_err());
+}

@@ -26,7 +26,7 @@ pub async fn run(
     env: &Env,
     out: &mut Out,
 ) -> Result<Exit, Failure> {
-    let config = load(file, env)?;
+    let config = load(file, false, env)?;
     let facts = collect::facts(client, &config, env).await;
     let findings = findings::findings(&facts);
     if out.is_json() {

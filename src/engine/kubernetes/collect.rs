@@ -20,7 +20,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{Api, DeleteParams, ListParams, PartialObjectMeta, Preconditions};
 use serde::Serialize;
 
-use super::identity::{chain, credentials};
+use super::credentials::{CredentialsError, credentials};
+use super::identity::chain;
 use crate::domain::kubernetes::{
     LABEL_DESKTOP, LABEL_DESKTOP_NAMESPACE, LABEL_DESKTOP_UID, LABEL_MANAGED_BY, MANAGED_BY,
 };
@@ -34,8 +35,8 @@ const DELETIONS_MAX: usize = 1000;
 #[derive(Debug, thiserror::Error)]
 pub enum CollectError {
     /// There is no way to the API server.
-    #[error("there are no credentials for the Kubernetes API: {0}")]
-    NoCredentials(String),
+    #[error(transparent)]
+    NoCredentials(#[from] CredentialsError),
     /// It does not answer.
     #[error("the API server does not answer: {0}")]
     Unreachable(String),
@@ -100,10 +101,10 @@ impl Collector {
         kubeconfig: Option<&Path>,
         namespace: Option<String>,
     ) -> Result<Self, CollectError> {
-        let config = credentials(kubeconfig).await.map_err(CollectError::NoCredentials)?;
+        let config = credentials(kubeconfig).await?;
         let namespace = namespace.unwrap_or_else(|| config.default_namespace.clone());
         let client = kube::Client::try_from(config)
-            .map_err(|error| CollectError::NoCredentials(chain(&error)))?;
+            .map_err(|error| CredentialsError::Missing(chain(&error)))?;
         Ok(Self { client, namespace })
     }
 

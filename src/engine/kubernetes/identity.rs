@@ -2,14 +2,13 @@
 //!
 //! Inside a pod: the service account's projected token. kube reads that file anew every minute, and
 //! kubelet replaces it long before it expires; an answer 401 makes deskd read everything anew at
-//! once. Outside, or for tests: a kubeconfig file.
+//! once. Outside, or for tests: a kubeconfig file. See `credentials`.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kube::config::{KubeConfigOptions, Kubeconfig};
-
+use super::credentials::{CredentialsError, credentials};
 use crate::domain::policy::Policy;
 
 /// Time in which the API server must accept a connection.
@@ -82,11 +81,8 @@ pub enum Off {
         value: String,
     },
     /// No credentials.
-    #[error(
-        "there are no credentials for the Kubernetes API: {0}. Mount the service account's token \
-         into deskd's container, as container/pod.yaml does, or set KUBECONFIG"
-    )]
-    NoCredentials(String),
+    #[error(transparent)]
+    NoCredentials(#[from] CredentialsError),
 }
 
 impl EngineConfig {
@@ -125,27 +121,13 @@ impl EngineConfig {
 
     /// A new connection with what the files say now.
     pub(super) async fn client(&self) -> Result<kube::Client, Off> {
-        let mut config =
-            credentials(self.kubeconfig.as_deref()).await.map_err(Off::NoCredentials)?;
+        let mut config = credentials(self.kubeconfig.as_deref()).await?;
         config.connect_timeout = Some(CONNECT_TIMEOUT);
         // The engine tries again itself, and says what it waits for.
         config.default_retry = false;
-        kube::Client::try_from(config).map_err(|error| Off::NoCredentials(chain(&error)))
+        kube::Client::try_from(config)
+            .map_err(|error| CredentialsError::Missing(chain(&error)).into())
     }
-}
-
-/// The way to the API server: a kubeconfig file, else what kubelet mounts into every pod with a
-/// token. The error says why there is none.
-pub(super) async fn credentials(kubeconfig: Option<&Path>) -> Result<kube::Config, String> {
-    match kubeconfig {
-        Some(path) => from_file(path).await.map_err(|error| chain(&error)),
-        None => kube::Config::incluster().map_err(|error| chain(&error)),
-    }
-}
-
-async fn from_file(path: &Path) -> Result<kube::Config, kube::config::KubeconfigError> {
-    let file = Kubeconfig::read_from(path)?;
-    kube::Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await
 }
 
 /// An error and what caused it, each once.

@@ -15,6 +15,7 @@ mod api;
 mod backoff;
 mod calls;
 pub mod collect;
+mod credentials;
 mod engine;
 mod events;
 mod evidence;

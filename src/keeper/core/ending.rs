@@ -22,8 +22,9 @@ impl Keeper {
         if !due || self.is_daemons_turn() {
             return Ok(());
         }
-        let stdin = self.config.daemon_stdin.as_deref().map(AsFd::as_fd);
-        match self.spawner.start_uncaptured(&self.daemon.command, stdin) {
+        let stdin = self.daemon_tcp.as_ref().map(AsFd::as_fd);
+        let file = self.config.daemon_file.as_deref().map(AsFd::as_fd);
+        match self.spawner.start_uncaptured(&self.daemon.command, stdin, file) {
             Ok(pid) => self.daemon.started(pid, now),
             Err(error) if !self.daemon.has_run() => {
                 return Err(KeeperError::Daemon(error));

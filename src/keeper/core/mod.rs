@@ -10,6 +10,7 @@ mod talk;
 
 use std::collections::{HashSet, VecDeque};
 use std::fs::File;
+use std::net::TcpListener;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use nix::errno::Errno;
@@ -98,6 +99,8 @@ pub(super) struct Keeper {
     reap_again: bool,
 
     daemon: Daemon,
+    /// Handed to each daemon; nothing is accepted here.
+    daemon_tcp: Option<TcpListener>,
     notify: Notify,
     shutdown: Option<Shutdown>,
     drained: bool,

@@ -25,7 +25,9 @@ use crate::keeper::link::Listener;
 use crate::keeper::notify::{self, Notify};
 use crate::keeper::spawn::{Command, Spawner};
 use crate::keeper::table::Table;
-use crate::keeper::{KeeperConfig, KeeperError, LOCK_NAME, LOGS_NAME, SOCKET_NAME, reap, tried};
+use crate::keeper::{
+    KeeperConfig, KeeperError, LOCK_NAME, LOGS_NAME, SOCKET_NAME, reap, tcp, tried,
+};
 use crate::logs::LogStore;
 use crate::procfs;
 
@@ -38,6 +40,7 @@ impl Keeper {
     /// Makes a keeper ready to run; the daemon is not started yet.
     pub(in crate::keeper) fn start(config: KeeperConfig) -> Result<Self, KeeperError> {
         let lock = lock_state_dir(&config.state_dir)?;
+        let daemon_tcp = config.listen.map(tcp::bind).transpose()?;
         let pid = std::process::id();
         // A /proc of another PID namespace would show the own pid as somebody else's.
         let own = std::fs::read_link("/proc/self").is_ok_and(|to| *to == *pid.to_string());
@@ -99,6 +102,7 @@ impl Keeper {
             survey_retry_at: None,
             reap_again: false,
             daemon,
+            daemon_tcp,
             notify,
             shutdown: None,
             drained: false,

@@ -62,7 +62,8 @@ struct Prepared<'a> {
     command: &'a Command,
     argv: Vec<*const c_char>,
     env: Vec<*const c_char>,
-    stdio: [RawFd; 3],
+    /// What becomes descriptors 0, 1, 2, ...
+    files: &'a [RawFd],
     inherited: Inherited,
 }
 
@@ -78,7 +79,7 @@ pub(super) struct Inherited {
 /// Starts `command`. When this returns a pid, its program runs (or was killed while loading).
 pub(super) fn start(
     command: &Command,
-    stdio: [RawFd; 3],
+    files: &[RawFd],
     inherited: Inherited,
     stack: &mut [u8],
 ) -> Result<u32, Failure> {
@@ -86,7 +87,7 @@ pub(super) fn start(
         command,
         argv: pointers(&command.argv),
         env: pointers(&command.env),
-        stdio,
+        files,
         inherited,
     };
     let note = Note::default();
@@ -130,7 +131,7 @@ fn run(prepared: &Prepared<'_>) -> (Step, usize) {
         if libc::setsid() < 0 {
             return (Step::Session, 0);
         }
-        for (target, fd) in (0..).zip(prepared.stdio) {
+        for (target, &fd) in (0..).zip(prepared.files) {
             // dup2 of a descriptor onto itself would leave it close-on-exec.
             let done = if fd == target {
                 libc::fcntl(fd, libc::F_SETFD, 0)
@@ -143,7 +144,8 @@ fn run(prepared: &Prepared<'_>) -> (Step, usize) {
         }
         // Everything of the keeper's is close-on-exec already; what it inherited may not be.
         // Kernels before 5.11 do not know the flag, and then there is nothing to do about it.
-        libc::syscall(libc::SYS_close_range, 3, u32::MAX, libc::CLOSE_RANGE_CLOEXEC);
+        let first = prepared.files.len() as u32;
+        libc::syscall(libc::SYS_close_range, first, u32::MAX, libc::CLOSE_RANGE_CLOEXEC);
         if let Some(cwd) = &command.cwd
             && libc::chdir(cwd.as_ptr()) < 0
         {

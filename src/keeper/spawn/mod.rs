@@ -86,25 +86,28 @@ impl Spawner {
         {
             return Err(setup("make a pipe for its output".to_owned(), Errno::EMFILE));
         }
-        let stdio = [self.null.as_raw_fd(), stdout_write.as_raw_fd(), stderr_write.as_raw_fd()];
-        Ok(Started { pid: self.start(command, stdio)?, stdout, stderr })
+        let files = [self.null.as_raw_fd(), stdout_write.as_raw_fd(), stderr_write.as_raw_fd()];
+        Ok(Started { pid: self.start(command, &files)?, stdout, stderr })
     }
 
-    /// Starts `command` with the keeper's own output, and `stdin` or nothing to read.
+    /// Starts `command` with the keeper's own output, with `stdin` or nothing to read, and with
+    /// `file` as descriptor 3.
     pub fn start_uncaptured(
         &mut self,
         command: &Command,
         stdin: Option<BorrowedFd<'_>>,
+        file: Option<BorrowedFd<'_>>,
     ) -> Result<u32, SpawnError> {
         let (stdout, stderr) = (std::io::stdout(), std::io::stderr());
         let stdin = stdin.unwrap_or(self.null.as_fd()).as_raw_fd();
-        let stdio = [stdin, stdout.as_fd().as_raw_fd(), stderr.as_fd().as_raw_fd()];
-        self.start(command, stdio)
+        let mut files = vec![stdin, stdout.as_fd().as_raw_fd(), stderr.as_fd().as_raw_fd()];
+        files.extend(file.map(|file| file.as_raw_fd()));
+        self.start(command, &files)
     }
 
-    fn start(&mut self, command: &Command, stdio: [RawFd; 3]) -> Result<u32, SpawnError> {
+    fn start(&mut self, command: &Command, files: &[RawFd]) -> Result<u32, SpawnError> {
         let stack = &mut self.stack;
-        let mut start = || child::start(command, stdio, self.inherited, stack);
+        let mut start = || child::start(command, files, self.inherited, stack);
         let started = match (command.oom_score_adj, &self.oom_score) {
             (None, _) => start(),
             (Some(score), Ok(own)) => {

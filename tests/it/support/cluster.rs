@@ -254,8 +254,13 @@ pub(crate) struct PodDesk<'a> {
 impl<'a> PodDesk<'a> {
     /// Waits until the pod is ready and the Kubernetes API is known to deskd.
     pub(crate) fn of(pod: Pod<'a>) -> Self {
+        Self::with_state(pod, "/run/deskd/state")
+    }
+
+    /// The same where deskd's state directory is another.
+    pub(crate) fn with_state(pod: Pod<'a>, state_dir: &str) -> Self {
         pod.wait_until_ready(true);
-        let token = pod.exec("deskd", &["cat", "/run/deskd/state/token"]).trim().to_owned();
+        let token = pod.exec("deskd", &["cat", &format!("{state_dir}/token")]).trim().to_owned();
         let desk = Self { door: pod.door(29791), pod, token };
         wait::within(CLUSTER_PATIENCE, "deskd knows the cluster", || {
             let cluster = &desk.get("/v1/desktop")["kubernetes"];

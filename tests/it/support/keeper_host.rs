@@ -36,7 +36,8 @@ extern "C" fn host() {
     let Ok(json) = std::env::var(VARIABLE) else { return };
     let told: HostConfig = serde_json::from_str(&json).expect("the test's own JSON");
     let config = KeeperConfig {
-        daemon_stdin: None,
+        listen: None,
+        daemon_file: None,
         state_dir: told.state_dir,
         limits: Limits { task_bytes: 8 << 20, total_bytes: 64 << 20 },
         grace: Duration::from_millis(told.grace_ms),

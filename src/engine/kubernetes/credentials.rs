@@ -1,0 +1,172 @@
+//! The way to the API server: a kubeconfig file, else what kubelet mounts into a pod with a token.
+//!
+//! Of the service account's files only the token and the certificate are needed. kube's own
+//! reader also wants the file `namespace`, which a token volume of one's own need not have.
+
+use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use kube::config::{
+    AuthInfo, Cluster, Context, KubeConfigOptions, Kubeconfig, KubeconfigError, NamedAuthInfo,
+    NamedCluster, NamedContext,
+};
+
+use super::identity::chain;
+
+/// Where kubelet mounts a service account's token, `ca.crt` and `namespace`.
+const SERVICE_ACCOUNT_DIR: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
+/// The one entry of each list in the kubeconfig that is made here.
+const NAME: &str = "pod";
+
+/// Why there is no way to the API server.
+#[derive(Debug, thiserror::Error)]
+pub enum CredentialsError {
+    /// None were given, or they are not valid.
+    #[error(
+        "there are no credentials for the Kubernetes API: {0}. Mount the service account's token \
+         into deskd's container, as container/pod.yaml does, or set KUBECONFIG"
+    )]
+    Missing(String),
+    /// They are there, for somebody else.
+    #[error(
+        "deskd may not read its credentials for the Kubernetes API: {file} {owner}, and deskd runs \
+         as {uid}:{gid}. Leave `defaultMode` out of the projected volume, or give the pod an fsGroup"
+    )]
+    Unreadable {
+        /// Which file.
+        file: PathBuf,
+        /// `has mode 0440 and belongs to 0:0`.
+        owner: String,
+        /// deskd's user.
+        uid: u32,
+        /// deskd's group.
+        gid: u32,
+    },
+}
+
+/// Reads the kubeconfig file, or what kubelet mounted.
+pub(super) async fn credentials(
+    kubeconfig: Option<&Path>,
+) -> Result<kube::Config, CredentialsError> {
+    let missing = |error: KubeconfigError| CredentialsError::Missing(chain(&error));
+    let kubeconfig = match kubeconfig {
+        Some(path) => Kubeconfig::read_from(path).map_err(missing)?,
+        None => in_pod(Path::new(SERVICE_ACCOUNT_DIR), variable)?,
+    };
+    kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
+        .await
+        .map_err(missing)
+}
+
+/// kubelet sets these in every container; no configuration stands between it and its API server.
+#[expect(clippy::disallowed_methods, reason = "kubelet's own variables, as kube reads them")]
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// A service account's files as a kubeconfig. It names the token's file instead of its content, so
+/// kube reads the token anew when kubelet has replaced it.
+fn in_pod(
+    dir: &Path,
+    variable: impl Fn(&str) -> Option<String>,
+) -> Result<Kubeconfig, CredentialsError> {
+    let wanted = |name: &str| {
+        variable(name).ok_or_else(|| CredentialsError::Missing(format!("{name} is not set")))
+    };
+    let (host, port) = (wanted("KUBERNETES_SERVICE_HOST")?, wanted("KUBERNETES_SERVICE_PORT")?);
+    let host = if host.contains(':') { format!("[{host}]") } else { host };
+    let [token, certificate] = ["token", "ca.crt"].map(|name| dir.join(name));
+    for file in [&token, &certificate] {
+        readable(file)?;
+    }
+    let namespace = std::fs::read_to_string(dir.join("namespace")).ok();
+    let namespace = namespace.or_else(|| variable("POD_NAMESPACE"));
+    let text = |path: &Path| Some(path.to_string_lossy().into_owned());
+    let cluster = Cluster {
+        server: Some(format!("https://{host}:{port}")),
+        certificate_authority: text(&certificate),
+        ..Cluster::default()
+    };
+    let user = AuthInfo { token_file: text(&token), ..AuthInfo::default() };
+    let context =
+        Context { cluster: NAME.into(), user: Some(NAME.into()), namespace, ..Context::default() };
+    Ok(Kubeconfig {
+        clusters: vec![NamedCluster {
+            name: NAME.into(),
+            cluster: Some(cluster),
+            ..NamedCluster::default()
+        }],
+        auth_infos: vec![NamedAuthInfo {
+            name: NAME.into(),
+            auth_info: Some(user),
+            ..NamedAuthInfo::default()
+        }],
+        contexts: vec![NamedContext {
+            name: NAME.into(),
+            context: Some(context),
+            ..NamedContext::default()
+        }],
+        current_context: Some(NAME.into()),
+        ..Kubeconfig::default()
+    })
+}
+
+fn readable(file: &Path) -> Result<(), CredentialsError> {
+    let Err(error) = std::fs::File::open(file) else { return Ok(()) };
+    if error.kind() != ErrorKind::PermissionDenied {
+        return Err(CredentialsError::Missing(format!("{}: {error}", file.display())));
+    }
+    let owner = match std::fs::metadata(file) {
+        Ok(it) => {
+            format!("has mode {:04o} and belongs to {}:{}", it.mode() & 0o7777, it.uid(), it.gid())
+        }
+        Err(_) => "is in a directory that it may not enter".to_owned(),
+    };
+    let (uid, gid) = (nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw());
+    Err(CredentialsError::Unreadable { file: file.to_owned(), owner, uid, gid })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kubelet(name: &str) -> Option<String> {
+        let value = match name {
+            "KUBERNETES_SERVICE_HOST" => "fd00::1",
+            "KUBERNETES_SERVICE_PORT" => "6443",
+            "POD_NAMESPACE" => "desktops",
+            _ => return None,
+        };
+        Some(value.to_owned())
+    }
+
+    #[test]
+    fn a_token_and_a_certificate_are_enough() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["token", "ca.crt"] {
+            std::fs::write(dir.path().join(name), "x").unwrap();
+        }
+        let found = in_pod(dir.path(), kubelet).unwrap();
+        let context = found.contexts[0].context.as_ref().unwrap();
+        assert_eq!(context.namespace.as_deref(), Some("desktops"));
+        let cluster = found.clusters[0].cluster.as_ref().unwrap();
+        assert_eq!(cluster.server.as_deref(), Some("https://[fd00::1]:6443"));
+        let user = found.auth_infos[0].auth_info.as_ref().unwrap();
+        assert!(user.token_file.as_deref().unwrap().ends_with("/token"));
+        std::fs::write(dir.path().join("namespace"), "elsewhere").unwrap();
+        let found = in_pod(dir.path(), kubelet).unwrap();
+        let context = found.contexts[0].context.as_ref().unwrap();
+        assert_eq!(context.namespace.as_deref(), Some("elsewhere"));
+    }
+
+    #[test]
+    fn what_is_missing_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let text = in_pod(dir.path(), kubelet).unwrap_err().to_string();
+        assert!(text.contains("token: No such file"), "{text}");
+        assert!(text.contains("Mount the service account's token"), "{text}");
+        let text = in_pod(dir.path(), |_| None).unwrap_err().to_string();
+        assert!(text.contains("KUBERNETES_SERVICE_HOST is not set"), "{text}");
+    }
+}
