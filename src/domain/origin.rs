@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::app::App;
 use super::env_var::EnvVar;
 use super::id::{AppId, TaskId};
-use super::kubernetes::{ObjectRef, fnv1a};
+use super::kubernetes::{ObjectRef, PROGRAM_VARIABLE, fnv1a};
 use super::plan::EngineKind;
 use super::task::{Task, TaskState, UnixMs};
 
@@ -20,8 +20,6 @@ pub const HIDDEN_MAX: usize = 4096;
 pub const ONLY_RUN: u32 = 1;
 /// Variable that pyos gives every application: how it runs it.
 const RUNTIME_VARIABLE: &str = "ABCDESKTOP_EXECUTE_RUNTIME";
-/// Variable of abcdesktop's entry point: the program (`oc.path`).
-const PROGRAM_VARIABLE: &str = "APP";
 /// What abcdesktop's published images are called behind the application's name.
 const IMAGE_SUFFIX: &str = ".d";
 

@@ -17,9 +17,8 @@ use super::UnplannableCode;
 use super::ask::{Ask, Blocker};
 use crate::domain::container_app::{ContainerApp, EntryPoint};
 use crate::domain::env_var::{EnvSource, EnvVar};
+use crate::domain::kubernetes::PROGRAM_VARIABLE;
 
-/// `oc.path`, for the image's own command.
-const APP: &str = "APP";
 /// `oc.args`, for the image's own command.
 const ARGS: &str = "ARGS";
 /// What the user opens, for the image's own command.
@@ -81,7 +80,7 @@ pub(super) fn of(ask: &Ask<'_>, container: &ContainerApp) -> Result<Command, Blo
 /// For the image's own command.
 fn variables(ask: &Ask<'_>, program: &str, args: String, opened: Option<String>) -> Vec<EnvVar> {
     let label = |name: &str| EnvSource::DocumentLabel(name.to_owned());
-    let mut variables = vec![EnvVar::new(APP, program, label("oc.path"))];
+    let mut variables = vec![EnvVar::new(PROGRAM_VARIABLE, program, label("oc.path"))];
     variables.extend(opened.map(|opened| EnvVar::new(APPARGS, opened, EnvSource::Launch)));
     if !args.is_empty() {
         let from = match (ask.launch.change.args.is_empty(), ask.launch.args.len()) {
