@@ -230,7 +230,7 @@ fn stranger(name: &str, container: &Container) -> Stranger {
 fn variable(var: &objects::EnvVar) -> Option<EnvVar> {
     let field = || var.value_from.as_ref()?.field_ref.as_ref();
     match (&var.value, field()) {
-        (Some(value), _) => Some(EnvVar::new(&var.name, value, EnvSource::Launch)),
+        (Some(value), _) => Some(EnvVar::new(&var.name, value, EnvSource::Specification)),
         (None, Some(field)) => Some(EnvVar::field(&var.name, &field.field_path)),
         (None, None) => None,
     }
