@@ -1,7 +1,7 @@
 //! The command line: what a person or a script asks of deskd.
 //!
 //! `run` and `daemon` are the two processes of deskd; everything else is a client of the unix
-//! socket or works alone (`probe`, `check-config`, `collect`, `diagnose`, `openapi`, `completions`).
+//! socket or works alone (`probe`, `check-config`, `xauthority`, `collect`, `diagnose`, `openapi`, `completions`).
 //! Starting `run` must
 //! be fast, so nothing here does work before the command is known, and only client commands get an
 //! async runtime.
@@ -72,6 +72,9 @@ fn run(args: Args, env: &Env, out: &mut Out) -> Result<Exit, Failure> {
         Command::Daemon { config_fd } => Ok(wiring::daemon(local::config_from_fd(config_fd)?, env)),
         Command::Probe { config } => local::probe(config.as_deref(), env, out),
         Command::CheckConfig { file } => local::check_config(&file, env, out),
+        Command::Xauthority { file, display, address } => {
+            local::xauthority(&file, &display, address, env)
+        }
         Command::Diagnose { files, evidence } => diagnose::run(&files, evidence.as_deref(), out),
         Command::Openapi => out.text(&wiring::openapi()).map(|()| Exit::Ok),
         Command::Completions { shell } => local::completions(shell, out),
@@ -121,6 +124,7 @@ fn client_command(
             | Command::Daemon { .. }
             | Command::Probe { .. }
             | Command::CheckConfig { .. }
+            | Command::Xauthority { .. }
             | Command::Diagnose { .. }
             | Command::Openapi
             | Command::Completions { .. }
