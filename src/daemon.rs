@@ -203,6 +203,7 @@ fn kubernetes(config: &Config) -> EngineConfig {
         port: config.listen.map_or(crate::config::LISTEN_PORT_DEFAULT, |address| address.port()),
         policy: Arc::new(config.policy.clone()),
         kubeconfig: config.kubeconfig.clone(),
+        program: std::env::current_exe().ok(),
         private,
     }
 }

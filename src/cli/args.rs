@@ -109,6 +109,17 @@ pub enum Command {
     },
     /// Print a one-time login URL of the Tasks panel
     Panel,
+    /// Write the cookie file of a display from XAUTH_KEY, for applications that find none
+    Xauthority {
+        /// Which file; a new one takes the place of an old one
+        file: PathBuf,
+        /// The display
+        #[arg(long, default_value = ":0", value_name = "DISPLAY")]
+        display: String,
+        /// The address at which other pods reach it
+        #[arg(long, value_name = "ADDRESS")]
+        address: Option<std::net::IpAddr>,
+    },
     /// Check a configuration file and report everything that is wrong with it
     CheckConfig {
         /// Which file

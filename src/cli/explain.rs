@@ -11,7 +11,7 @@ use crate::domain::container_app::AppProbe;
 use crate::domain::env_var::{EnvSource, EnvVar};
 use crate::domain::id::AppId;
 use crate::domain::plan::facts::VolumeMount;
-use crate::domain::plan::remote::ContainerPlan;
+use crate::domain::plan::remote::{ContainerPlan, CookieCopy};
 use crate::domain::plan::{EphemeralPlan, LaunchSpec, LocalPlan, Plan, PodPlan, Rejected, Work};
 use crate::domain::policy::Toleration;
 use crate::exit::Exit;
@@ -86,7 +86,11 @@ fn of_ephemeral(plan: &EphemeralPlan) -> Fields {
         let root = made.root.trim_end_matches('/');
         format!("{root}/{}, of user {} alone ({})", made.path, made.uid, made.variable)
     });
-    fields.push(("made before", lines(made)));
+    let copied = plan.cookie.iter().map(|CookieCopy { from, directory }| {
+        let root = directory.root.trim_end_matches('/');
+        format!("{root}/{}/{}, a copy of {from}", directory.path, CookieCopy::NAME)
+    });
+    fields.push(("made before", lines(made.chain(copied))));
     fields
 }
 
@@ -95,7 +99,10 @@ fn of_pod(plan: &PodPlan) -> Fields {
     let mut fields =
         vec![("namespace", plan.namespace.clone()), ("belongs to", owner.unwrap_or_default())];
     fields.extend(of_container(&plan.container));
+    let maker = plan.cookie.as_ref();
+    let maker = maker.map(|maker| format!("{} ({})", shell_words::join(&maker.argv), maker.image));
     fields.extend([
+        ("runs before", maker.unwrap_or_default()),
         ("requests", pairs(&plan.requests)),
         ("limits", pairs(&plan.limits)),
         ("node", pairs(&plan.node_selector)),

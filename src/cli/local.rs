@@ -1,6 +1,7 @@
 //! Commands that need no daemon (or, `panel`, hardly anything of it).
 
 use std::io::Read as _;
+use std::net::IpAddr;
 use std::path::Path;
 
 use clap::CommandFactory as _;
@@ -13,6 +14,7 @@ use super::failure::{Failure, note};
 use super::output::{Out, Tone, printable};
 use crate::config::{self, Config, ConfigErrors, Env};
 use crate::daemon::display_config;
+use crate::display::{self, Cookie, Servers};
 use crate::domain::display::{DisplayStatus, EndpointState};
 use crate::domain::plan::display_sentence;
 use crate::exit::Exit;
@@ -149,6 +151,27 @@ fn problems(errors: &ConfigErrors) -> Value {
         ConfigErrors::Unreadable { .. } => json!({ "valid": false, "error": errors.report() }),
         ConfigErrors::Invalid { .. } => json!({ "valid": false, "problems": problems }),
     }
+}
+
+/// `deskd xauthority`.
+pub fn xauthority(
+    file: &Path,
+    name: &str,
+    address: Option<IpAddr>,
+    env: &Env,
+) -> Result<Exit, Failure> {
+    let doing = format!("write {}", file.display());
+    let wrong = |why: &dyn std::fmt::Display| Failure::new(Exit::Usage, &doing, why);
+    let number = display::name::parse(name).map_err(|error| wrong(&error))?;
+    let remedy = "set XAUTH_KEY to the hexadecimal digits that `xauth list` shows";
+    let key = env.get("XAUTH_KEY").unwrap_or_default();
+    let cookie = Cookie::from_hex(&key)
+        .map_err(|why| wrong(&format_args!("XAUTH_KEY is no cookie: {why}")).remedy(remedy))?;
+    let host = nix::unistd::gethostname().ok().and_then(|host| host.into_string().ok());
+    let servers = Servers { host: host.as_deref(), address };
+    display::write_xauthority(file, &cookie, number, servers)
+        .map_err(|error| Failure::io(&doing, &error))?;
+    Ok(Exit::Ok)
 }
 
 /// `deskd completions`.

@@ -1,10 +1,9 @@
 //! The command line: what a person or a script asks of deskd.
 //!
 //! `run` and `daemon` are the two processes of deskd; everything else is a client of the unix
-//! socket or works alone (`probe`, `check-config`, `collect`, `diagnose`, `inject`, `openapi`, `completions`).
-//! Starting `run` must
-//! be fast, so nothing here does work before the command is known, and only client commands get an
-//! async runtime.
+//! socket or works alone (`probe`, `check-config`, `xauthority`, `collect`, `diagnose`, `inject`, `openapi`,
+//! `completions`). Starting `run` must be fast, so nothing here does work before the command is known, and
+//! only client commands get an async runtime.
 //!
 //! Deliberately not here: any decision about tasks. Commands print what the daemon says.
 
@@ -75,6 +74,9 @@ fn run(args: Args, env: &Env, out: &mut Out) -> Result<Exit, Failure> {
         Command::Daemon { config_fd } => wiring::daemon(local::config_from_fd(config_fd)?, env),
         Command::Probe { config } => local::probe(config.as_deref(), env, out),
         Command::CheckConfig { file } => local::check_config(&file, env, out),
+        Command::Xauthority { file, display, address } => {
+            local::xauthority(&file, &display, address, env)
+        }
         Command::Diagnose { files, evidence } => diagnose::run(&files, evidence.as_deref(), out),
         Command::Inject(request) => inject::run(&request, out),
         Command::Openapi => out.text(&wiring::openapi()).map(|()| Exit::Ok),
@@ -126,6 +128,7 @@ fn client_command(
             | Command::Daemon { .. }
             | Command::Probe { .. }
             | Command::CheckConfig { .. }
+            | Command::Xauthority { .. }
             | Command::Diagnose { .. }
             | Command::Inject(_)
             | Command::Openapi

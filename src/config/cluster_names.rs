@@ -53,6 +53,15 @@ fn checked(
     Err(Complaint::new(format!("{what}: `{}`", text.escape_debug()), remedy()))
 }
 
+/// Reference of an image: `k8s.gcr.io/pause:3.10`, `deskd@sha256:...`. The runtime has the last word.
+pub fn image(text: &str) -> Result<String, Complaint> {
+    let inner = |b: u8| b.is_ascii_alphanumeric() || b"._-:/@".contains(&b);
+    let holds = text.starts_with(|c: char| c.is_ascii_alphanumeric()) && text.bytes().all(inner);
+    checked(text, holds, "is no name of an image", || {
+        "write it as for `docker pull`, such as registry.example/deskd:1".into()
+    })
+}
+
 /// Name of a namespace, a container or a volume.
 pub fn dns_label(text: &str) -> Result<String, Complaint> {
     checked(text, is_dns_label(text), "is no DNS label", || {

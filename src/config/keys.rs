@@ -75,6 +75,7 @@ pub const KUBERNETES: &[&str] = &[
     "pull_on_add",
     "gpu_resource",
     "xauthority_secret",
+    "image",
     "pod_volumes",
     "volumes",
     "graphical_container",

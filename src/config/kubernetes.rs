@@ -15,7 +15,7 @@ use crate::domain::container_app::EntryPoint;
 use crate::domain::id::AppId;
 use crate::domain::plan::EngineKind;
 use crate::domain::policy::{
-    ExecuteClass, GPU_RESOURCE_DEFAULT, LocalApps, Policy, PullPolicy, RunAs,
+    DeskdImage, ExecuteClass, GPU_RESOURCE_DEFAULT, LocalApps, Policy, PullPolicy, RunAs,
 };
 
 /// Engines that `[kubernetes]` can turn on.
@@ -68,6 +68,7 @@ impl<'t> Reader<'t> {
             pull_secrets: list(&section, "pull_secrets", "registry", names::subdomain),
             pull_on_add: section.boolean("pull_on_add").unwrap_or(defaults.pull_on_add),
             xauthority_secret: name("xauthority_secret", "desktop-xauthority", names::subdomain),
+            deskd_image: deskd_image(&section),
             pod_volumes: list(&section, "pod_volumes", "home", names::dns_label),
             volumes: list_or(&section, "volumes", "home*", names::pattern, defaults.volumes),
             graphical_container: name("graphical_container", "x-graphical", names::dns_label),
@@ -218,6 +219,15 @@ fn pull_policy(section: &Section<'_>) -> PullPolicy {
         Some("Never") => PullPolicy::Never,
         _ => PullPolicy::IfNotPresent,
     }
+}
+
+/// `image`: empty for none.
+fn deskd_image(section: &Section<'_>) -> DeskdImage {
+    let found = section.parsed("image", "registry.example/deskd:1", |text| match text {
+        "" => Ok(DeskdImage::None),
+        _ => names::image(text).map(DeskdImage::Named),
+    });
+    found.map_or(DeskdImage::default(), |found| found.value)
 }
 
 /// A list of checked names, each once.

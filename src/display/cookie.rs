@@ -37,6 +37,13 @@ pub fn find(config: &DisplayConfig, number: u16) -> (Option<Cookie>, Option<Stri
     (cookie, (!notes.is_empty()).then(|| notes.join("; ")))
 }
 
+/// The cookie file, if the cookie that is used is in it.
+pub(super) fn file(config: &DisplayConfig, number: u16, cookie: Option<&Cookie>) -> Option<String> {
+    let path = config.xauthority.as_deref()?;
+    let found = from_file(path, number).ok()?;
+    (Some(&found) == cookie).then(|| path.to_string_lossy().into_owned())
+}
+
 fn from_file(path: &Path, number: u16) -> Result<Cookie, String> {
     let mut bytes = Vec::new();
     File::open(path)

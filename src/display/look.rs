@@ -28,6 +28,7 @@ pub(super) fn look(config: &DisplayConfig, number: u16) -> Looked {
     let (cookie, note) = cookie::find(config, number);
     let mut status = DisplayStatus::unknown(&config.display, number);
     status.notes.extend(note);
+    status.cookie_file = cookie::file(config, number, cookie.as_ref());
     let mut connection = None;
     for _ in 0..ATTEMPTS_MAX {
         let (endpoint, answering) = unix(config, number, cookie.as_ref());

@@ -81,6 +81,10 @@ pub struct DisplayStatus {
     pub tcp: TcpEndpoint,
     /// The MIT-SHM proofs.
     pub shm: ShmVerdicts,
+    /// The file with the display's cookie: `XAUTHORITY`, else `~/.Xauthority`; absent: it has none, or
+    /// another one than `XAUTH_KEY` says.
+    #[serde(default)]
+    pub cookie_file: Option<String>,
     /// The answering server.
     pub server: Option<ServerInfo>,
     /// Counts servers seen: 1 for the first, one more each time a new server process answers.
@@ -107,6 +111,7 @@ impl DisplayStatus {
                 state: EndpointState::Unchecked,
             },
             shm: ShmVerdicts::unreachable(),
+            cookie_file: None,
             server: None,
             server_epoch: 0,
             notes: Vec::new(),

@@ -54,6 +54,8 @@ pub enum EnvSource {
     Configuration(String),
     /// A remedy for an earlier failure.
     Remedy,
+    /// The specification of its container, which others wrote.
+    Specification,
     /// This field of the pod that the container is in, filled in by kubelet.
     Field(String),
 }
@@ -68,6 +70,7 @@ impl std::fmt::Display for EnvSource {
             Self::Application => f.write_str("application"),
             Self::DocumentLabel(label) => write!(f, "label {label}"),
             Self::Display => f.write_str("display"),
+            Self::Specification => f.write_str("its container's specification"),
             Self::Launch => f.write_str("launch"),
             Self::Plan => f.write_str("plan"),
             Self::Configuration(key) => write!(f, "configuration {key}"),

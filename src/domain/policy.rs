@@ -116,6 +116,18 @@ pub enum PullPolicy {
     Never,
 }
 
+/// Which image has deskd, for the init container that makes the cookie file of an application pod.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum DeskdImage {
+    /// The one that deskd's own container has it from.
+    #[default]
+    Own,
+    /// This one.
+    Named(String),
+    /// Pods get no such container.
+    None,
+}
+
 /// Applications in images that may run outside of their image, as programs of deskd's container:
 /// beside its token and its files. Only the operator says so, no document does.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -171,6 +183,8 @@ pub struct Policy {
     /// Secret with key `Xauthority` in the namespace of application pods; absent: the cookie is
     /// given in the variable `XAUTH_KEY`, as abcdesktop does.
     pub xauthority_secret: Option<String>,
+    /// The image that has deskd.
+    pub deskd_image: DeskdImage,
     /// Volumes of the desktop pod that application pods get too, mounted at the same place.
     pub pod_volumes: Vec<String>,
     /// Volumes of the desktop pod that ephemeral containers get, where the graphical container mounts
@@ -255,6 +269,7 @@ impl Default for Policy {
             pull_on_add: false,
             gpu_resource: GPU_RESOURCE_DEFAULT.to_owned(),
             xauthority_secret: None,
+            deskd_image: DeskdImage::default(),
             pod_volumes: Vec::new(),
             volumes: VOLUMES_DEFAULT.map(str::to_owned).to_vec(),
             graphical_container: None,

@@ -100,6 +100,7 @@ fn an_ephemeral_container_is_told_with_its_pod_and_image() {
             path: "4096".into(),
             uid: 4096,
         }],
+        cookie: None,
         container: container(),
     }));
     let told = ask(&fake(&plan(EngineKind::EphemeralContainer, work)), &["explain", "2048"]);
@@ -129,6 +130,7 @@ fn a_pod_is_told_with_everything_that_it_asks_for() {
         labels: map(&[("type", "pod_application")]),
         annotations: map(&[("net", "data")]),
         container: ContainerPlan { argv: vec![], ..container() },
+        cookie: None,
         volumes: vec![],
         requests: map(&[("cpu", "500m"), ("nvidia.com/gpu", "1")]),
         limits: map(&[("memory", "4Gi")]),

@@ -8,7 +8,7 @@ use std::time::Duration;
 use deskd::config::{Config, ConfigErrors, Env, keys, parse};
 use deskd::domain::container_app::EntryPoint;
 use deskd::domain::plan::EngineKind;
-use deskd::domain::policy::{LocalApps, PullPolicy};
+use deskd::domain::policy::{DeskdImage, LocalApps, PullPolicy};
 use deskd::domain::restart::RestartPolicy;
 use proptest::prelude::*;
 
@@ -203,6 +203,16 @@ grace = "1500ms"
 }
 
 #[test]
+fn the_image_of_deskd_is_found_named_or_none() {
+    let image =
+        |line: &str| load(&format!("[kubernetes]\n{line}"), &[]).unwrap().policy.deskd_image;
+    assert_eq!(image(""), DeskdImage::Own);
+    let named = "registry.example:5000/deskd@sha256:0a";
+    assert_eq!(image(&format!("image = \"{named}\"")), DeskdImage::Named(named.into()));
+    assert_eq!(image("image = \"\""), DeskdImage::None);
+}
+
+#[test]
 fn what_the_operator_decides_about_remote_engines_is_one_policy() {
     let text = r#"
         apps_directory = "/etc/deskd/apps.d"
@@ -283,6 +293,7 @@ fn names_of_volumes_and_variables_that_cannot_be_are_told_with_their_place() {
         volumes = ["home*", "*", "h*me"]
         inherit_env = ["LANG", "A B"]
         graphical_container = "X"
+        image = "-a b"
         [kubernetes.env]
         "1A" = "x"
         GOOD = "x"
@@ -294,6 +305,7 @@ fn names_of_volumes_and_variables_that_cannot_be_are_told_with_their_place() {
         "`kubernetes.volumes` is no name of a volume: `h*me`",
         "`kubernetes.inherit_env` is no name of a variable: `A B`",
         "`kubernetes.graphical_container` is no DNS label: `X`",
+        "`kubernetes.image` is no name of an image: `-a b`",
         "`kubernetes.env.1A` is no name of a variable: `1A`",
         "`kubernetes.env.PORT` must be a string",
     ] {

@@ -1,11 +1,13 @@
 //! Each way to the server and each thing that can be wrong with it, told apart.
 
 use std::io::{Read, Write};
-use std::net::TcpListener;
+use std::net::{IpAddr, TcpListener, UdpSocket};
 use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
-use deskd::display::{COOKIE_BYTES_MAX, DisplayConfig, probe};
+use deskd::display::{COOKIE_BYTES_MAX, DisplayConfig, Secret, probe};
 use deskd::domain::display::EndpointState;
 use nix::sys::signal::Signal;
 
@@ -144,6 +146,80 @@ fn the_cookie_is_found_in_the_xauthority_file_that_xauth_wrote() {
     let status = probe(&config);
     assert!(status.answers(), "{status:?}");
     assert_eq!(status.notes, [""; 0]);
+}
+
+#[test]
+fn the_file_with_the_cookie_is_told_and_one_with_another_is_not() {
+    if !available() {
+        return;
+    }
+    let server = Xvnc::start();
+    let authority = server.authority();
+    let by_key = config(&server.display(), &server.key, true);
+    let look = |xauthority: Option<PathBuf>, xauth_key: Option<Secret>| {
+        let config = DisplayConfig { xauthority, xauth_key, ..by_key.clone() };
+        probe(&config).cookie_file.map(PathBuf::from)
+    };
+    assert_eq!(look(Some(authority.clone()), None), Some(authority.clone()));
+    assert_eq!(look(Some(authority.clone()), by_key.xauth_key.clone()), Some(authority.clone()));
+    assert_eq!(look(Some(authority), Some(Secret(fresh_key()))), None);
+    assert_eq!(look(Some("/nonexistent".into()), by_key.xauth_key.clone()), None);
+    assert_eq!(look(None, by_key.xauth_key.clone()), None);
+}
+
+/// An address of this machine that is not its own alone, if it has one. Nothing is sent.
+fn outer_address() -> Option<IpAddr> {
+    let socket = UdpSocket::bind("0.0.0.0:0").ok()?;
+    socket.connect("192.0.2.1:9").ok()?;
+    socket.local_addr().ok().map(|address| address.ip()).filter(|ip| !ip.is_unspecified())
+}
+
+#[test]
+fn clients_find_the_cookie_in_the_file_that_deskd_makes_of_the_variable() {
+    if !available() {
+        return;
+    }
+    let server = Xvnc::start_with(Place::pod(), &["-listen", "tcp"], "6c".repeat(15));
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("Xauthority");
+    let address = outer_address();
+    let named = address.map(|address| address.to_string());
+    let mut args = vec!["--display".to_owned(), server.display()];
+    args.extend(named.iter().flat_map(|address| ["--address".to_owned(), address.clone()]));
+    let run = |key: &str, display: &str| {
+        let mut args = args.clone();
+        args[1] = display.to_owned();
+        let mut command = Command::new(assert_cmd::cargo::cargo_bin("deskd"));
+        command.arg("xauthority").args(args).arg(&file).env("XAUTH_KEY", key).output().unwrap()
+    };
+    for wrong in [run("abc", ":0"), run("", ":0"), run(&server.key, "elsewhere:0")] {
+        assert_eq!(wrong.status.code(), Some(2), "{wrong:?}");
+        assert!(!file.exists());
+    }
+    assert!(String::from_utf8_lossy(&run("abc", ":0").stderr).contains("XAUTH_KEY is no cookie"));
+    let made = run(&server.key, &server.display());
+    assert!(made.status.success(), "{made:?}");
+    let list = Command::new("xauth").arg("-f").arg(&file).arg("list").output().unwrap();
+    let list = String::from_utf8(list.stdout).unwrap();
+    let host = nix::unistd::gethostname().unwrap().into_string().unwrap();
+    assert!(list.contains(&format!("{host}/unix:{} ", server.number)), "{list}");
+    let mut displays = vec![server.display()];
+    if let Some(address) = &named {
+        assert!(list.contains(&format!("{address}:{} ", server.number)), "{list}");
+        displays.push(format!("{address}:{}", server.number));
+    }
+    for display in displays {
+        let client = |file: &Path| {
+            let mut command = Command::new("xdpyinfo");
+            command.env("DISPLAY", &display).env("XAUTHORITY", file).output().unwrap()
+        };
+        let drawn = client(&file);
+        assert!(drawn.status.success(), "{display}: {drawn:?}");
+        assert!(
+            !client(Path::new("/nonexistent")).status.success(),
+            "{display}: the cookie counts"
+        );
+    }
 }
 
 #[test]

@@ -66,6 +66,10 @@ fn a_pod_is_followed_from_its_creation_to_its_exit_code() {
     let shown = desk.task(&task);
     assert_eq!((&shown["state"], &shown["engine"]), (&json!("starting"), &json!(POD_ENGINE)));
     assert_eq!(shown["object"]["pod"], name);
+    // Without a secret the file is made of the variable, by deskd itself.
+    let cookie = &pod["spec"]["initContainers"][0];
+    assert_eq!((&cookie["name"], &cookie["command"][1]), (&json!("cookie"), &json!("xauthority")));
+    assert_eq!(of("XAUTHORITY"), Some(&json!("/run/deskd-x11/Xauthority")));
     let labels = pod["metadata"]["labels"].to_string();
     assert!(!labels.contains(&display.key), "a cookie in labels: {labels}");
 

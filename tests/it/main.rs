@@ -13,6 +13,7 @@ mod cli_fake;
 mod cli_inject;
 mod cli_remedy;
 mod cluster;
+mod cluster_cookie;
 mod cluster_desktop;
 mod cluster_doctor;
 mod cluster_failures;

@@ -25,10 +25,6 @@ pub const SHM_OFF: [(&str, &str); 4] = [
     ("J2D_USE_MITSHM", "false"),
     ("NO_AWT_MITSHM", "1"),
 ];
-/// Where application pods find the cookie, if it comes from a secret.
-pub(super) const XAUTHORITY_DIR: &str = "/run/deskd-x11";
-/// Key of that secret, and the file's name.
-pub(super) const XAUTHORITY_FILE: &str = "Xauthority";
 /// Variables of the graphical container that `home` decides about.
 const DECIDED_ELSEWHERE: [&str; 2] = ["HOME", "XDG_RUNTIME_DIR"];
 
@@ -186,23 +182,24 @@ fn display(
     }
     let conventions = abcdesktop::hold(container, pod);
     let mut env = Vec::new();
-    let (name, file) = if around.engine == EngineKind::PodApplication {
+    let name = if around.engine == EngineKind::PodApplication {
         env.extend(SHM_OFF.map(|(name, value)| EnvVar::new(name, value, EnvSource::Plan)));
         let number = facts.display.tcp.port.saturating_sub(X11_TCP_PORT_BASE);
-        let name = format!("{}:{number}", pod.ip.as_deref().map(host).unwrap_or_default());
-        let secret = facts.policy.xauthority_secret.as_ref();
-        (name, secret.map(|_| format!("{XAUTHORITY_DIR}/{XAUTHORITY_FILE}")))
+        format!("{}:{number}", pod.ip.as_deref().map(host).unwrap_or_default())
     } else {
         let name = &facts.display.display;
         // abcdesktop names the screen too.
         let screen = if conventions && !name.contains('.') { ".0" } else { "" };
-        (format!("{name}{screen}"), mounted_xauthority(ask, around).map(str::to_owned))
+        format!("{name}{screen}")
     };
     env.push(EnvVar::new("DISPLAY", name, EnvSource::Display));
     // An entry point of abcdesktop makes a file of its own from the variable. Who keeps the cookie in a
     // secret does not want it in the pod's specification.
-    let variable = file.is_none() || conventions && facts.policy.xauthority_secret.is_none();
-    env.extend(file.map(|file| EnvVar::new("XAUTHORITY", file, EnvSource::Display)));
+    let of_secret = around.engine == EngineKind::PodApplication && around.cookie.is_the_desktops();
+    let variable = !around.cookie.is_the_desktops() || conventions && !of_secret;
+    env.extend(
+        around.cookie.path.as_ref().map(|file| EnvVar::new("XAUTHORITY", file, EnvSource::Display)),
+    );
     if variable {
         let proved = facts.cookie.as_ref();
         let proved = proved.map(|cookie| EnvVar::new("XAUTH_KEY", cookie, EnvSource::Display));
@@ -228,31 +225,6 @@ fn remedy(ask: &Ask<'_>) -> Vec<EnvVar> {
 /// IPv6 address in brackets.
 pub(super) fn host(ip: &str) -> String {
     if ip.contains(':') { format!("[{ip}]") } else { ip.to_owned() }
-}
-
-/// The cookie file, if the application can read it in a volume that it gets.
-fn mounted_xauthority<'a>(ask: &Ask<'a>, around: &Surroundings) -> Option<&'a str> {
-    let file = ask.facts.xauthority.as_deref()?;
-    holds(&around.mounts, file).then_some(file)
-}
-
-/// What is doubtful about the cookie of an ephemeral container.
-pub(super) fn cookie_note(ask: &Ask<'_>, around: &Surroundings) -> Option<String> {
-    let file = ask.facts.xauthority.as_deref()?;
-    if !ask.app.needs_display || mounted_xauthority(ask, around).is_some() {
-        return None;
-    }
-    let lacks = format!("the cookie file {file} is in no volume that the container gets");
-    Some(match ask.facts.cookie {
-        Some(_) => format!(
-            "{lacks}: it has the cookie in XAUTH_KEY, of which its image has to make a file; \
-             otherwise give deskd XAUTHORITY, a file in a volume of the pod, instead of XAUTH_KEY"
-        ),
-        None => format!(
-            "{lacks}: the display may refuse it; keep it in a volume of the pod, or give deskd \
-             XAUTH_KEY"
-        ),
-    })
 }
 
 /// The image's variables that turn shared memory off where it would work.

@@ -44,7 +44,6 @@ pub(super) fn check(ask: &Ask<'_>) -> Result<Fit, Blocker> {
     reasons.push(cluster::image_note(container, ask));
     reasons.extend(shm::ephemeral_note(container, pod));
     reasons.extend(env::shm_off_note(ask));
-    reasons.extend(env::cookie_note(ask, &around));
     reasons.extend(around.notes);
     reasons.extend(env.notes);
     if !pod.shares_processes {
@@ -150,6 +149,7 @@ fn work(
         namespace: pod.namespace.clone(),
         target_container: Some(target.to_owned()),
         prepare: around.prepare.clone(),
+        cookie: around.cookie.copy.clone(),
         container: cluster::container(ask, container, command, env, around),
     }
 }

@@ -147,6 +147,9 @@ pub struct OwnPod {
     /// Kubernetes API, the password of the desktop's VNC server.
     #[serde(default)]
     pub withheld: Vec<String>,
+    /// Where deskd itself comes from, if an image has it.
+    #[serde(default)]
+    pub deskd: Option<DeskdProgram>,
     /// The container that draws the desktop, if it is known.
     #[serde(default)]
     pub graphical: Option<Graphical>,
@@ -165,6 +168,15 @@ pub struct OwnPod {
     pub terminating: bool,
     /// `shareProcessNamespace`: ephemeral containers outlive a restart of their target.
     pub shares_processes: bool,
+}
+
+/// deskd's program in an image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct DeskdProgram {
+    /// The image.
+    pub image: String,
+    /// Where in it.
+    pub path: String,
 }
 
 /// What the container that draws the desktop has: applications are given what it has.

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::EngineKind;
 use super::abcdesktop;
 use super::ask::Ask;
+use super::cookie::CookieFile;
 use super::facts::{OwnPod, VolumeMount};
 use super::remote::PrivateDirectory;
 use super::volumes::{Shared, holds};
@@ -35,10 +36,12 @@ pub(super) struct Surroundings {
     pub(super) prepare: Vec<PrivateDirectory>,
     /// What is missing and why, in sentences.
     pub(super) notes: Vec<String>,
+    /// How it finds the display's cookie.
+    pub(super) cookie: CookieFile,
     /// `HOME` and where it is said; absent: the image's.
     home: Option<(String, EnvSource)>,
     /// `XDG_RUNTIME_DIR` and where it is said.
-    runtime_dir: Option<(String, EnvSource)>,
+    pub(super) runtime_dir: Option<(String, EnvSource)>,
 }
 
 impl Surroundings {
@@ -58,6 +61,7 @@ impl Surroundings {
             cwd: container.cwd.clone(),
             prepare: Vec::new(),
             notes,
+            cookie: CookieFile::default(),
             home: None,
             runtime_dir: None,
         };
@@ -66,6 +70,7 @@ impl Surroundings {
         }
         around.set_home(ask, container, pod);
         around.set_runtime_dir(ask, pod);
+        around.set_cookie(ask, container, pod);
         around.identity_note(ask);
         around
     }
@@ -183,7 +188,7 @@ impl Surroundings {
             let usual = usual.into_iter().map(|path| (path, EnvSource::Plan));
             let told = desktop.map(|(path, from)| (path.to_owned(), from));
             for (path, from) in told.into_iter().chain(usual) {
-                if let Some(directory) = self.private_directory(pod, &path, uid) {
+                if let Some(directory) = self.private_directory(pod, &path, uid, RUNTIME_DIR) {
                     self.prepare.push(directory);
                     self.runtime_dir = Some((path, from));
                     break;
@@ -199,7 +204,13 @@ impl Surroundings {
     }
 
     /// The same volume, in memory or on this node's disk, is mounted writable here and there.
-    fn private_directory(&self, pod: &OwnPod, path: &str, uid: u32) -> Option<PrivateDirectory> {
+    pub(super) fn private_directory(
+        &self,
+        pod: &OwnPod,
+        path: &str,
+        uid: u32,
+        variable: &str,
+    ) -> Option<PrivateDirectory> {
         let there = innermost(&self.mounts, path)?;
         let below = below(&there.path, path).filter(|below| !below.is_empty())?;
         let plain = below.split('/').all(|part| !matches!(part, "" | "." | ".."));
@@ -210,7 +221,7 @@ impl Surroundings {
         let seen = format!("{}/{below}", here.path.trim_end_matches('/'));
         let same = innermost(&pod.own_mounts, &seen).is_some_and(|mount| mount.name == there.name);
         (plain && on_this_node && same && !there.read_only).then(|| PrivateDirectory {
-            variable: RUNTIME_DIR.to_owned(),
+            variable: variable.to_owned(),
             root: here.path.clone(),
             path: below.to_owned(),
             uid,
@@ -230,7 +241,7 @@ impl Surroundings {
         ));
     }
 
-    fn note(&mut self, note: impl Into<String>) {
+    pub(super) fn note(&mut self, note: impl Into<String>) {
         self.notes.push(note.into());
     }
 }
@@ -265,7 +276,7 @@ fn missing_container(ask: &Ask<'_>, pod: &OwnPod) -> Option<String> {
 }
 
 /// The mount that holds `path`.
-fn innermost<'a>(mounts: &'a [VolumeMount], path: &str) -> Option<&'a VolumeMount> {
+pub(super) fn innermost<'a>(mounts: &'a [VolumeMount], path: &str) -> Option<&'a VolumeMount> {
     let holding = mounts.iter().filter(|mount| below(&mount.path, path).is_some());
     holding.max_by_key(|mount| mount.path.trim_end_matches('/').len())
 }

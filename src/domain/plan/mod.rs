@@ -18,6 +18,7 @@ mod choose;
 mod class;
 mod cluster;
 mod command;
+mod cookie;
 mod env;
 mod ephemeral;
 pub mod facts;

@@ -137,6 +137,7 @@ fn work(
         labels: labels(ask, pod),
         annotations: ask.needs.annotations.clone(),
         container: cluster::container(ask, container, command, env, &around),
+        cookie: around.cookie.maker,
         volumes: around.volumes,
         requests: ask.needs.requests.clone(),
         limits: ask.needs.limits.clone(),

@@ -61,6 +61,9 @@ pub struct EphemeralPlan {
     /// Directories that are made before it starts.
     #[serde(default)]
     pub prepare: Vec<PrivateDirectory>,
+    /// The copy of the display's cookie file that is made before it starts.
+    #[serde(default)]
+    pub cookie: Option<CookieCopy>,
     /// What runs.
     pub container: ContainerPlan,
 }
@@ -77,6 +80,33 @@ pub struct PrivateDirectory {
     pub path: String,
     /// The user that it must belong to. Its mode is 0700.
     pub uid: u32,
+}
+
+/// A copy of the display's cookie file, of mode 0600, in a directory that is its user's alone. Where it
+/// cannot be made, the application is started without the variable that names it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct CookieCopy {
+    /// The file as deskd's container has it.
+    pub from: String,
+    /// Where the copy is; the copy's own name is [`CookieCopy::NAME`].
+    pub directory: PrivateDirectory,
+}
+
+impl CookieCopy {
+    /// The copy's name.
+    pub const NAME: &str = "Xauthority";
+}
+
+/// The init container of an application pod that makes the cookie file from the application's variable
+/// `XAUTH_KEY`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct CookieMaker {
+    /// An image with deskd in it.
+    pub image: String,
+    /// deskd and its arguments.
+    pub argv: Vec<String>,
+    /// The volume for the file, which the application mounts in the same place.
+    pub mount: VolumeMount,
 }
 
 /// A pod that owns another: `metadata.ownerReferences`.
@@ -102,6 +132,9 @@ pub struct PodPlan {
     pub annotations: BTreeMap<String, String>,
     /// What runs.
     pub container: ContainerPlan,
+    /// What makes the display's cookie file before that.
+    #[serde(default)]
+    pub cookie: Option<CookieMaker>,
     /// Volumes, as in a pod's spec.
     #[schema(value_type = Vec<Object>)]
     pub volumes: Vec<serde_json::Value>,

@@ -5,13 +5,11 @@ use serde_json::{Value, json};
 use super::UnplannableCode;
 use super::abcdesktop;
 use super::ask::{Ask, Blocker};
-use super::env::{XAUTHORITY_DIR, XAUTHORITY_FILE};
+use super::cookie;
 use super::facts::{OwnPod, VolumeMount};
 use super::home::{below, desktop_home, shares_home};
 use crate::domain::container_app::ContainerApp;
 
-/// Name of the volume with the cookie in application pods.
-const XAUTHORITY_VOLUME: &str = "deskd-x11";
 /// The cookie file's mode: a projected file belongs to root, and only the application is in the pod.
 const XAUTHORITY_MODE: u32 = 0o444;
 
@@ -258,17 +256,17 @@ impl Shared {
     }
 
     fn cookie(&mut self, secret: &str) {
-        let items = json!([{ "key": XAUTHORITY_FILE, "path": XAUTHORITY_FILE }]);
+        let items = json!([{ "key": cookie::FILE, "path": cookie::FILE }]);
         self.volumes.push(json!({
-            "name": XAUTHORITY_VOLUME,
+            "name": cookie::VOLUME,
             "projected": {
                 "defaultMode": XAUTHORITY_MODE,
                 "sources": [{ "secret": { "name": secret, "items": items } }],
             },
         }));
         self.mounts.push(VolumeMount {
-            name: XAUTHORITY_VOLUME.into(),
-            path: XAUTHORITY_DIR.into(),
+            name: cookie::VOLUME.into(),
+            path: cookie::DIRECTORY.into(),
             read_only: true,
         });
     }

@@ -42,6 +42,8 @@ pub struct EngineConfig {
     pub policy: Arc<Policy>,
     /// `KUBECONFIG`; absent: what kubelet mounts into every pod with a token.
     pub kubeconfig: Option<PathBuf>,
+    /// deskd's own program, as its container has it.
+    pub program: Option<PathBuf>,
     /// deskd's own files that applications are not to reach: state directory, socket, token,
     /// configuration, credentials, application documents.
     pub private: Vec<PathBuf>,
@@ -159,7 +161,7 @@ mod tests {
         };
         let engines = vec![EngineKind::PodApplication];
         let policy = Arc::new(Policy { engines, ..Policy::default() });
-        EngineConfig { pod, port: 29791, policy, kubeconfig: None, private: vec![] }
+        EngineConfig { pod, port: 29791, policy, kubeconfig: None, program: None, private: vec![] }
     }
 
     #[test]

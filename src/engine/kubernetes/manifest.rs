@@ -11,7 +11,7 @@ use crate::domain::kubernetes::{
     LABEL_APP, LABEL_MANAGED_BY, LABEL_NETWORK, LABEL_RUN, LABEL_TASK, LABEL_TYPE, MANAGED_BY,
     ObjectRef, RUN_VARIABLE, TASK_VARIABLE, TYPE_APPLICATION, TYPE_PULL,
 };
-use crate::domain::plan::remote::{ContainerPlan, EphemeralPlan, PodPlan};
+use crate::domain::plan::remote::{ContainerPlan, CookieMaker, EphemeralPlan, PodPlan};
 use crate::domain::policy::PullPolicy;
 use crate::keeper::wire::RunId;
 
@@ -20,6 +20,10 @@ const NODE_WEIGHT: u32 = 100;
 /// Nothing of the image is executed by a pull pod: the node has pulled the image once it finds that
 /// this program is not in it. That works for images without a shell and runs no foreign code.
 pub const NO_PROGRAM: &str = "/deskd.io/the-image-is-here";
+/// Name of the init container that makes the cookie file of an application pod.
+pub const COOKIE_CONTAINER: &str = "cookie";
+/// The variable that it makes it from.
+const COOKIE_VARIABLE: &str = "XAUTH_KEY";
 /// Seconds after which kubelet gives a pull up.
 pub const PULL_SECONDS_MAX: u64 = 1800;
 
@@ -98,6 +102,9 @@ fn spec(run: &RunId, object: &ObjectRef, plan: &PodPlan) -> Value {
         "securityContext": pod_security(&plan.container),
         "terminationGracePeriodSeconds": plan.grace_s,
     });
+    if let Some(cookie) = &plan.cookie {
+        spec["initContainers"] = json!([cookie_maker(cookie, plan)]);
+    }
     if !plan.volumes.is_empty() {
         spec["volumes"] = json!(plan.volumes);
     }
@@ -120,6 +127,32 @@ fn spec(run: &RunId, object: &ObjectRef, plan: &PodPlan) -> Value {
         spec["activeDeadlineSeconds"] = json!(seconds);
     }
     spec
+}
+
+/// The init container that makes the cookie file, of the application's own user and amounts: a quota
+/// may want some of every container, and a pod needs the most that one of these does.
+fn cookie_maker(cookie: &CookieMaker, plan: &PodPlan) -> Value {
+    let key = plan.container.env.iter().filter(|var| var.name == COOKIE_VARIABLE).map(variable);
+    let run_as = &plan.container.run_as;
+    let argv: Vec<_> = cookie.argv.iter().map(|word| quoted(word)).collect();
+    let mut value = json!({
+        "name": COOKIE_CONTAINER,
+        "image": cookie.image,
+        "imagePullPolicy": plan.container.pull_policy,
+        "command": argv,
+        "env": key.collect::<Vec<_>>(),
+        "securityContext": security(run_as.uid, run_as.gid),
+        "volumeMounts": [{ "name": cookie.mount.name, "mountPath": cookie.mount.path }],
+    });
+    for (name, amounts) in [("requests", &plan.requests), ("limits", &plan.limits)] {
+        let ordinary = amounts.iter().filter(|(name, _)| matches!(name.as_str(), "cpu" | "memory"));
+        let ordinary: Map<_, _> =
+            ordinary.map(|(name, value)| (name.clone(), json!(value))).collect();
+        if !ordinary.is_empty() {
+            value["resources"][name] = ordinary.into();
+        }
+    }
+    value
 }
 
 /// What a pull pod is made from.
@@ -315,6 +348,7 @@ mod tests {
                 EnvVar::new("DESKD_TASK_ID", "forged", EnvSource::Application),
                 EnvVar::new("DISPLAY", "10.1.2.3:0", EnvSource::Display),
                 EnvVar::field("POD_IP", "status.podIP"),
+                EnvVar::new("XAUTH_KEY", "0a", EnvSource::Display),
                 EnvVar::new("PRICE", "$(5) $$", EnvSource::Application),
             ],
             cwd: Some("/home/balloon".into()),
@@ -333,6 +367,7 @@ mod tests {
             namespace: "apps".into(),
             target_container: Some("deskd".into()),
             prepare: vec![],
+            cookie: None,
             container: container_plan(),
         };
         let container = ephemeral_container(&run(), &object("anna", "2048-0a1b2"), &plan);
@@ -347,6 +382,11 @@ mod tests {
             labels: map(&[("deskd.io/desktop", "anna"), ("deskd.io/desktop-uid", "u-1")]),
             annotations: map(&[("k8s.v1.cni.cncf.io/networks", "data")]),
             container: container_plan(),
+            cookie: Some(CookieMaker {
+                image: "registry.example/deskd:1".into(),
+                argv: vec!["/usr/local/bin/deskd".into(), "xauthority".into(), "/x/$(A)".into()],
+                mount: VolumeMount { name: "x".into(), path: "/x".into(), read_only: false },
+            }),
             volumes: vec![json!({ "name": "home", "persistentVolumeClaim": { "claimName": "h" } })],
             requests: map(&[("cpu", "500m")]),
             limits: map(&[("memory", "1Gi"), ("nvidia.com/gpu", "1")]),
@@ -381,6 +421,7 @@ mod tests {
             labels: map(&[]),
             annotations: map(&[]),
             container,
+            cookie: None,
             volumes: vec![],
             requests: map(&[]),
             limits: map(&[]),

@@ -174,6 +174,8 @@ pub struct Status {
     /// Address.
     #[serde(rename = "podIP")]
     pub pod_ip: Option<String>,
+    /// States of init containers.
+    pub init_container_statuses: Vec<ContainerStatus>,
     /// States of containers.
     pub container_statuses: Vec<ContainerStatus>,
     /// States of ephemeral containers.

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::identity::EngineConfig;
 use super::objects::{Container, Mount, Pod};
 use crate::domain::expansion::expand;
-use crate::domain::plan::facts::{Graphical, OwnPod, VolumeMount};
+use crate::domain::plan::facts::{DeskdProgram, Graphical, OwnPod, VolumeMount};
 
 /// Where kubelet mounts a service account's token.
 const TOKEN_PATH: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
@@ -58,6 +58,7 @@ pub fn facts(pod: &Pod, config: &EngineConfig, bytes: u64) -> OwnPod {
         mounts: mounts_of(named(&target)),
         own_mounts: mounts_of(named(&own)),
         withheld: withheld.iter().cloned().collect(),
+        deskd: named(&own).and_then(|container| deskd(pod, container, config)),
         graphical,
         labels: pod.metadata.labels.clone(),
         target_container: target,
@@ -67,6 +68,25 @@ pub fn facts(pod: &Pod, config: &EngineConfig, bytes: u64) -> OwnPod {
         shares_processes: pod.spec.share_process_namespace,
         volumes,
     }
+}
+
+/// Which image deskd's program is in: that of a volume (an image volume), else its container's.
+fn deskd(pod: &Pod, own: &Container, config: &EngineConfig) -> Option<DeskdProgram> {
+    let program = config.program.as_deref().filter(|program| program.is_absolute())?;
+    let holds = |mount: &&Mount| program.starts_with(&mount.mount_path);
+    let innermost = own.volume_mounts.iter().filter(holds).max_by_key(|m| m.mount_path.len());
+    let (image, path) = match innermost {
+        None => (own.image.as_str(), program.to_owned()),
+        Some(mount) => {
+            let volumes = &pod.spec.volumes;
+            let volume = volumes.iter().find(|volume| volume["name"] == mount.name.as_str())?;
+            let below = program.strip_prefix(&mount.mount_path).ok()?;
+            let part = mount.sub_path.as_deref().unwrap_or_default().trim_matches('/');
+            (volume["image"]["reference"].as_str()?, Path::new("/").join(part).join(below))
+        }
+    };
+    let path = path.to_str()?.to_owned();
+    (!image.is_empty()).then(|| DeskdProgram { image: image.to_owned(), path })
 }
 
 /// The container that draws the desktop: as configured, else by its name, else the target.
@@ -227,6 +247,7 @@ mod tests {
             port: 29791,
             policy: std::sync::Arc::default(),
             kubeconfig: None,
+            program: None,
             private: vec!["/run/deskd/state".into(), "/run/deskd/state/deskd.sock".into()],
         }
     }
@@ -356,5 +377,40 @@ mod tests {
         pod.spec.share_process_namespace = true;
         assert!(sees_processes(&pod, &config));
         assert!(sees_processes_of(&pod, &other, &config));
+    }
+
+    #[test]
+    fn the_image_of_deskd_is_that_of_its_container_or_of_an_image_volume() {
+        let deskd = |program: Option<&str>, change: fn(&mut Pod)| {
+            let mut pod = desktop();
+            pod.spec.init_containers[1].image = "desktop:2".into();
+            change(&mut pod);
+            let config = EngineConfig { program: program.map(PathBuf::from), ..config() };
+            let found = facts(&pod, &config, 0).deskd;
+            found.map(|found| format!("{} {}", found.image, found.path))
+        };
+        let own = deskd(Some("/usr/local/bin/deskd"), |_| {});
+        assert_eq!(own.as_deref(), Some("desktop:2 /usr/local/bin/deskd"));
+        let mounted = |pod: &mut Pod| {
+            pod.spec.init_containers[1].volume_mounts.push(Mount {
+                name: "deskd-bin".into(),
+                mount_path: "/opt/deskd/".into(),
+                ..Mount::default()
+            });
+        };
+        let found = deskd(Some("/opt/deskd/usr/local/bin/deskd"), mounted);
+        assert_eq!(found.as_deref(), Some("deskd /usr/local/bin/deskd"));
+        let found = deskd(Some("/opt/deskd/deskd"), |pod| {
+            pod.spec.init_containers[1].volume_mounts.push(Mount {
+                name: "deskd-bin".into(),
+                mount_path: "/opt/deskd".into(),
+                sub_path: Some("usr/local/bin".into()),
+                ..Mount::default()
+            });
+        });
+        assert_eq!(found.as_deref(), Some("deskd /usr/local/bin/deskd"));
+        assert_eq!(deskd(Some("/home/balloon/bin/deskd"), |_| {}), None, "in no image");
+        assert_eq!(deskd(None, |_| {}), None);
+        assert_eq!(deskd(Some("deskd"), |_| {}), None);
     }
 }

@@ -221,9 +221,28 @@ fn pod_cause(pod: &Pod) -> Option<String> {
             let resource = &word["OutOf".len()..];
             format!("the node {node} has not enough {resource} for its pod: {said}")
         }
-        _ => disruption(pod)?,
+        _ => disruption(pod).or_else(|| init_failed(pod))?,
     };
     Some(cause.trim_end_matches([' ', ':']).to_owned())
+}
+
+/// An init container ended otherwise than well: nothing after it is started.
+fn init_failed(pod: &Pod) -> Option<String> {
+    let of = |status: &ContainerStatus| {
+        let end = status.state.terminated.as_ref().filter(|end| end.exit_code != 0)?;
+        let how = match never_started(end) {
+            true => start_error(end),
+            false => format!("it ended with exit code {}", end.exit_code),
+        };
+        let name = &status.name;
+        Some(format!(
+            "it was not started, since the container `{name}` that prepares it failed: {how}; see \
+             `kubectl logs {} -c {name}`{}",
+            pod.metadata.name,
+            waiting::hint(name)
+        ))
+    };
+    pod.status.init_container_statuses.iter().find_map(of)
 }
 
 /// The condition `DisruptionTarget`: somebody other than deskd wants the pod gone.

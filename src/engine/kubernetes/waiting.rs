@@ -1,6 +1,7 @@
 //! Why a container does not run yet, in one sentence that names the thing and the remedy. Pure.
 
-use super::objects::{Container, Pod, Waiting};
+use super::manifest::COOKIE_CONTAINER;
+use super::objects::{Container, ContainerStatus, Pod, Waiting};
 use super::status::{condition, node_name};
 
 /// The runtime's word for an image that it cannot mount.
@@ -14,6 +15,9 @@ pub fn sentence(
     waiting: Option<&Waiting>,
 ) -> Option<(String, bool)> {
     let containers = if ephemeral { &pod.spec.ephemeral_containers } else { &pod.spec.containers };
+    if !ephemeral && let Some(found) = of_init(pod) {
+        return Some(found);
+    }
     let container = containers.iter().find(|container| container.name == name);
     if let Some(waiting) = waiting {
         let said = waiting.message.as_deref().unwrap_or("no reason was given").trim();
@@ -25,6 +29,34 @@ pub fn sentence(
     }
     // Bound to a node, and kubelet has not said anything yet.
     Some((format!("waiting for the node {} to start it", node_name(pod)), false))
+}
+
+/// What keeps an init container from being started, and with it everything after it.
+fn of_init(pod: &Pod) -> Option<(String, bool)> {
+    let held = |status: &&ContainerStatus| {
+        let waiting = status.state.waiting.as_ref();
+        waiting.is_some_and(|waiting| !is_prepared(&waiting.reason))
+    };
+    let status = pod.status.init_container_statuses.iter().find(held)?;
+    let waiting = status.state.waiting.as_ref()?;
+    let container = pod.spec.init_containers.iter().find(|it| it.name == status.name)?;
+    let said = waiting.message.as_deref().unwrap_or("no reason was given").trim();
+    let image = Image::meant(said, container, pod);
+    let (sentence, stuck) = of_container(pod, &image, &waiting.reason, said);
+    Some((format!("{sentence}{}", hint(&status.name)), stuck))
+}
+
+/// What deskd's own init container is for.
+pub(super) fn hint(container: &str) -> &'static str {
+    match container {
+        COOKIE_CONTAINER => " (it makes the display's cookie file: check `image` in [kubernetes])",
+        _ => "",
+    }
+}
+
+/// A reason that says nothing but that it takes its time.
+fn is_prepared(reason: &str) -> bool {
+    matches!(reason, "" | "ContainerCreating" | "PodInitializing")
 }
 
 /// An image that a container needs.
@@ -69,7 +101,7 @@ fn of_container(pod: &Pod, image: &Image<'_>, reason: &str, said: &str) -> (Stri
     let node = node_name(pod);
     let Image { name: image, of_volume } = image;
     match reason {
-        "" | "ContainerCreating" | "PodInitializing" => {
+        _ if is_prepared(reason) => {
             (format!("the node {node} prepares it: the image {image} is pulled if need be"), false)
         }
         "ErrImagePull" => {

@@ -79,6 +79,7 @@ impl KubeEngine {
             port: 29791,
             policy: Arc::new(policy),
             kubeconfig,
+            program: None,
             private: vec![],
         };
         Self::with(config, namespace, uid)
@@ -151,8 +152,14 @@ impl KubeEngine {
         let object = ObjectRef { namespace: namespace.clone(), pod: pod.clone(), container };
         let target_container = Some("deskd".to_owned());
         let container = container_plan();
-        let mut plan =
-            EphemeralPlan { pod, namespace, target_container, prepare: vec![], container };
+        let mut plan = EphemeralPlan {
+            pod,
+            namespace,
+            target_container,
+            prepare: vec![],
+            cookie: None,
+            container,
+        };
         change(&mut plan);
         let work = RemoteWork::Ephemeral(Box::new(plan));
         self.tell(Command::Launch { run: run.clone(), app, object: object.clone(), work });
@@ -187,6 +194,7 @@ impl KubeEngine {
             labels: labels.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
             annotations: [].into(),
             container: container_plan(),
+            cookie: None,
             volumes: vec![],
             requests: [].into(),
             limits: [].into(),

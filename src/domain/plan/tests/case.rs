@@ -160,6 +160,7 @@ fn own_pod() -> OwnPod {
         object_bytes: 40 << 10,
         own_mounts: vec![mount("tmp", "/tmp")],
         withheld: vec![],
+        deskd: None,
         graphical: None,
         labels: BTreeMap::new(),
         shares_processes: false,

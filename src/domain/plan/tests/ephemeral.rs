@@ -117,11 +117,9 @@ const ROOM: &[Row] = &[
     ),
     (
         "the cookie as a variable alone",
-        |_| {},
+        |c| c.pod.own_mounts.clear(),
         Ok(EphemeralContainer),
-        &[
-            "/run/deskd/Xauthority is in no volume that the container gets: it has the cookie in XAUTH_KEY",
-        ],
+        &["its image has to make a file of the variable XAUTH_KEY"],
     ),
     (
         "a volume with deskd's own files",
@@ -242,9 +240,13 @@ const DRAWING: &[Row] = &[
     ),
     (
         "the cookie is nowhere to be had",
-        |c| c.facts.cookie = None,
+        |c| {
+            c.facts.cookie = None;
+            c.facts.display.cookie_file = Some("/run/x/Xauthority".into());
+            c.pod.own_mounts.clear();
+        },
         Ok(EphemeralContainer),
-        &["the cookie file /run/deskd/Xauthority is in no volume"],
+        &["the cookie file /run/x/Xauthority is in no volume that it gets", "may refuse it"],
     ),
 ];
 

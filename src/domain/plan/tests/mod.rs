@@ -3,6 +3,7 @@
 mod case;
 mod change;
 mod command;
+mod cookie;
 mod desktop;
 mod ephemeral;
 mod isolation;

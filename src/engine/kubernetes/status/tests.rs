@@ -286,3 +286,38 @@ fn a_container_nobody_spoke_of_yet_waits_for_its_node() {
     let seen = look(&pod, "e", true, NOW);
     assert!(matches!(seen.what, Some(Observation::Waiting { stuck: false, .. })), "{seen:?}");
 }
+
+#[test]
+fn what_keeps_an_init_container_from_its_work_is_told() {
+    let with = |phase: &str, state: &serde_json::Value| {
+        let waiting = json!({ "waiting": { "reason": "PodInitializing" } });
+        let mut pod = app(phase, &waiting);
+        pod.spec.init_containers = serde_json::from_value(json!([
+            { "name": "cookie", "image": "registry/deskd:1" },
+        ]))
+        .unwrap();
+        pod.status.init_container_statuses =
+            serde_json::from_value(json!([{ "name": "cookie", "state": state }])).unwrap();
+        pod
+    };
+    let waiting = |reason: &str| with("Pending", &json!({ "waiting": { "reason": reason } }));
+    waits(&waiting("PodInitializing"), "the node n1 prepares it: the image registry/2048:1", false);
+    let none = waiting("ImagePullBackOff");
+    waits(&none, "the image registry/deskd:1 cannot be pulled", true);
+    waits(&none, "check `image` in [kubernetes]", true);
+    waits(&with("Pending", &json!({ "running": {} })), "the node n1 prepares it", false);
+    let failed = with("Failed", &json!({ "terminated": { "exitCode": 2 } }));
+    let Some(Observation::Ended { cause: Some(cause), .. }) = look(&failed, "app", false, NOW).what
+    else {
+        panic!()
+    };
+    assert!(cause.contains("the container `cookie` that prepares it failed"), "{cause}");
+    assert!(cause.contains("it ended with exit code 2; see `kubectl logs"), "{cause}");
+    let absent = with(
+        "Failed",
+        &json!({ "terminated": { "exitCode": 128, "reason": "StartError",
+            "message": "exec: \"/deskd\": stat /deskd: no such file or directory: unknown" } }),
+    );
+    let what = look(&absent, "app", false, NOW).what;
+    assert!(format!("{what:?}").contains("stat /deskd: no such file"), "{what:?}");
+}

@@ -18,7 +18,7 @@ use crate::engine::kubernetes::{EngineConfig, PodIdentity, manifest, own_pod};
 use crate::keeper::wire::RunId;
 
 /// Variables that an application of deskd has and one of pyos has not.
-const MORE: [&str; 3] = ["DESKD_RUN", "DESKD_TASK_ID", "XDG_RUNTIME_DIR"];
+const MORE: [&str; 4] = ["DESKD_RUN", "DESKD_TASK_ID", "XAUTHORITY", "XDG_RUNTIME_DIR"];
 
 fn fixture(name: &str) -> Value {
     let file = format!("{}/tests/fixtures/{name}.json", env!("CARGO_MANIFEST_DIR"));
@@ -37,6 +37,7 @@ fn desktop(pod: &Value, policy: &Policy) -> Facts {
         port: 29791,
         policy: Arc::new(policy.clone()),
         kubeconfig: None,
+        program: Some("/opt/deskd/usr/local/bin/deskd".into()),
         private: vec!["/var/lib/deskd/state".into()],
     };
     let pod: Pod = serde_json::from_value(pod.clone()).unwrap();
@@ -111,6 +112,22 @@ fn an_application_of_deskd_has_what_one_of_pyos_has() {
     assert_eq!((made.root.as_str(), made.path.as_str(), made.uid), ("/run/user/", "4096", 4096));
     let runtime = plan.container.env.iter().find(|var| var.name == "XDG_RUNTIME_DIR").unwrap();
     assert_eq!(runtime.value, "/run/user/4096");
+    let copy = plan.cookie.unwrap();
+    assert_eq!(copy.from, "/var/lib/deskd/state/Xauthority");
+    assert_eq!(copy.directory.path, "4096");
+}
+
+#[test]
+fn the_cookie_file_of_the_home_is_the_applications_too() {
+    let pod = fixture("abcdesktop/desktop-pod");
+    let mut facts = desktop(&pod, &policy());
+    facts.display.cookie_file = Some("/home/robin/.Xauthority".into());
+    let plan = plan(&game(), &LaunchSpec::default(), &facts).unwrap();
+    let variables = variables(&container(&plan));
+    assert_eq!(variables["XAUTHORITY"], "/home/robin/.Xauthority");
+    assert!(variables.contains_key("XAUTH_KEY"), "its entry point reads it");
+    let Work::EphemeralContainer(plan) = plan.work else { panic!() };
+    assert_eq!(plan.cookie, None);
 }
 
 #[test]
@@ -181,9 +198,19 @@ fn an_application_pod_reaches_the_desktop_over_the_network() {
     let own = json!([
         { "name": "shm", "mountPath": "/dev/shm" },
         { "name": "deskd-home", "mountPath": "/home/robin" },
+        { "name": "deskd-x11", "mountPath": "/run/deskd-x11" },
     ]);
     assert_eq!(container["volumeMounts"], own, "an emptyDir of the desktop cannot be shared");
     assert!(said(&plan).contains("a home directory of its own"), "{}", said(&plan));
+    let Work::PodApplication(plan) = plan.work else { panic!() };
+    let maker = plan.cookie.unwrap();
+    assert_eq!(maker.argv[0], "/usr/local/bin/deskd");
+    let image = pod["spec"]["volumes"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find_map(|v| v["image"]["reference"].as_str());
+    assert_eq!(Some(maker.image.as_str()), image, "where its own program is mounted from");
 }
 
 #[test]

@@ -101,6 +101,7 @@ impl Rig {
             port: 0,
             policy: Arc::new(Policy::default()),
             kubeconfig: Some(file),
+            program: None,
             private: vec![],
         };
         let (fate, fate_there) = watch::channel(fate);
