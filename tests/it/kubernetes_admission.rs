@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use deskd::domain::kubernetes::ACCESS_LABELS;
 
-use crate::kubernetes_admission_rows::{ephemeral_rows, pod_rows};
+use crate::kubernetes_admission_rows::{ACCOUNT, ephemeral_rows, pod_rows};
 use crate::support::control_plane::ControlPlane;
 use crate::support::rights::{Answer, Caller, DESKTOP, Desk, desktop_pod};
 use crate::support::{control_plane, needs, wait};
@@ -270,6 +270,8 @@ fn what_the_file_marks_to_be_changed_is_what_counts() {
     for source in [
         json!({ "name": "home", "persistentVolumeClaim": { "claimName": "home" } }),
         json!({ "name": "cookie", "projected": { "sources": [{ "secret": { "name": "cookie" } }] } }),
+        json!({ "name": "account", "secret": { "secretName": ACCOUNT, "items": [
+            { "key": "passwd", "path": "passwd" }, { "key": "group", "path": "group" }] } }),
     ] {
         put(&mut pod, "/spec/volumes/-", source);
     }

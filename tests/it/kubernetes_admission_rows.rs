@@ -8,6 +8,8 @@ pub(crate) type Row = (String, Value, &'static str);
 
 const IMAGE: &str = "is not allowed: localhost/ is";
 const SECRET: &str = "reads a secret that is not for applications";
+/// A secret of abcdesktop's that has its user's entry, and password, in the databases of users.
+pub(crate) const ACCOUNT: &str = "auth-localaccount-robin";
 const USER: &str = "does not run as the desktop's user";
 
 fn row(pointer: &str, value: Value, says: &'static str) -> Row {
@@ -44,12 +46,16 @@ fn volume_rows() -> Vec<Row> {
     };
     let refused = "the volume data is none that applications may have";
     let projected = |source: Value| json!({ "projected": { "sources": [source] } });
+    let key = |key: &str| json!({ "key": key, "path": key });
     vec![
         row(json!({ "hostPath": { "path": "/" } }), refused),
         row(json!({ "nfs": { "server": "s", "path": "/" } }), refused),
         row(json!({ "persistentVolumeClaim": { "claimName": "home" } }), refused),
         row(projected(json!({ "serviceAccountToken": { "path": "token" } })), refused),
         row(json!({ "secret": { "secretName": "k" } }), SECRET),
+        row(json!({ "secret": { "secretName": ACCOUNT } }), SECRET),
+        row(json!({ "secret": { "secretName": ACCOUNT, "items": [key("shadow")] } }), SECRET),
+        row(json!({ "secret": { "secretName": "k", "items": [key("passwd")] } }), SECRET),
         row(projected(json!({ "secret": { "name": "k" } })), SECRET),
     ]
 }

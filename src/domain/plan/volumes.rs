@@ -16,6 +16,11 @@ const XAUTHORITY_MODE: u32 = 0o444;
 /// Volumes of abcdesktop 4 with parts of the home directory. Their names are so plain that they count
 /// only where they are mounted in it.
 const HOME_PARTS: [&str; 3] = ["cache", "config", "local"];
+/// Secrets with the user's entry in the databases of users and groups, as abcdesktop names their
+/// volumes; its images link `/etc/passwd` and `/etc/group` there.
+const ACCOUNT: [&str; 2] = ["localaccount", "auth-localaccount-*"];
+/// Their keys that another pod gets: no passwords.
+const ACCOUNT_KEYS: [&str; 2] = ["passwd", "group"];
 /// In `oc.secrets_requirement`: every secret of the user.
 const ALL_SECRETS: &str = "all";
 
@@ -232,6 +237,9 @@ pub(super) fn of_pod(ask: &Ask<'_>, pod: &OwnPod, namespace: &str) -> Result<Sha
         };
         shared.notes.push(format!("it does not get the volume `{name}` (pod_volumes): {why}"));
     }
+    if same_namespace {
+        shared.account(pod);
+    }
     if let Some(secret) = ask.facts.policy.xauthority_secret.as_deref()
         && ask.app.needs_display
     {
@@ -253,6 +261,25 @@ impl Shared {
             self.volumes.push(volume);
         }
         self.mounts.push(mount.clone());
+    }
+
+    /// Who its user is, unless that is mounted already. A key may be missing.
+    fn account(&mut self, pod: &OwnPod) {
+        let named = |name: &str| ACCOUNT.iter().any(|pattern| matches(pattern, name));
+        let found = places(pod).filter(|mount| named(&mount.name)).find_map(|mount| {
+            let secret = pod.volumes.get(&mount.name)?.pointer("/secret/secretName")?;
+            Some((mount, secret))
+        });
+        let Some((mount, secret)) = found else { return };
+        if self.mounts.iter().any(|known| known.path == mount.path) {
+            return;
+        }
+        let items = ACCOUNT_KEYS.map(|key| json!({ "key": key, "path": key }));
+        self.volumes.push(json!({
+            "name": mount.name,
+            "secret": { "secretName": secret, "items": items, "optional": true },
+        }));
+        self.mounts.push(VolumeMount { read_only: true, ..mount.clone() });
     }
 
     fn cookie(&mut self, secret: &str) {

@@ -226,6 +226,11 @@ fn unprivileged() -> Value {
 
 /// A manifest as it would be edited for these namespaces. Cluster-wide names get a suffix, so that
 /// tests do not meet.
+/// Both files for a namespace that has desktops and their application pods.
+pub(crate) fn files(namespace: &str) -> String {
+    [RBAC, ADMISSION].map(|file| rendered(file, namespace, namespace)).join("\n---\n")
+}
+
 fn rendered(manifest: &str, desktops: &str, apps: &str) -> String {
     let text = manifest
         .replace("name: deskd-apps, namespace: desktops", "name: deskd-apps, namespace: APPS")

@@ -245,3 +245,27 @@ fn a_graphical_container_that_is_not_there_is_told() {
     case.policy.graphical_container = Some("screen".into());
     says(&case, &["has no container `screen` (graphical_container)", "it has xvnc, deskd"]);
 }
+
+#[test]
+fn a_pod_of_its_own_knows_its_user_by_the_names_of_the_account_secret_and_not_by_its_passwords() {
+    let mut case = desktop(PodApplication, &[]);
+    mount(&mut case, "auth-localaccount-robin", "/etc/localaccount", false);
+    let volume = json!({ "name": "auth-localaccount-robin", "secret": {
+        "secretName": "account", "defaultMode": 420, "items": [{ "key": "shadow", "path": "shadow" }] } });
+    case.pod.volumes.insert("auth-localaccount-robin".into(), volume);
+    let plan = |case: &Case| match case.plan().unwrap().work {
+        Work::PodApplication(plan) => *plan,
+        other => panic!("{other:?}"),
+    };
+    let found = plan(&case);
+    let items = json!([{ "key": "passwd", "path": "passwd" }, { "key": "group", "path": "group" }]);
+    let expected = json!({ "name": "auth-localaccount-robin",
+        "secret": { "secretName": "account", "items": items, "optional": true } });
+    assert!(found.volumes.contains(&expected), "{:?}", found.volumes);
+    let at = |mount: &&VolumeMount| mount.path == "/etc/localaccount";
+    let mounted = found.container.mounts.iter().find(at).expect("a mount");
+    assert!(mounted.read_only && mounted.name == "auth-localaccount-robin", "{mounted:?}");
+    // A secret is of one namespace.
+    case.policy.apps_namespace = Some("elsewhere".into());
+    assert!(!plan(&case).container.mounts.iter().any(|mount| at(&mount)));
+}
