@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use crate::support::cluster::{Cluster, PodDesk};
 use crate::support::kube_desk::document_of;
 use crate::support::proc;
+use crate::support::task::{has_ended, has_window, is_running, stop};
 
 const LINES: usize = 200;
 
@@ -22,23 +23,6 @@ fn script(name: &str, engine: &str, script: &str) -> Value {
     labels["oc.path"] = json!("/bin/sh");
     labels["oc.args"] = json!(shell_words::join(["-c", script]));
     document
-}
-
-fn is_running(task: &Value) -> Option<Value> {
-    (task["state"] == "running").then(|| task.clone())
-}
-
-fn has_window(task: &Value) -> Option<Value> {
-    (task["windows"].as_u64() > Some(0)).then(|| task.clone())
-}
-
-fn has_ended(task: &Value) -> Option<Value> {
-    (task["state"] == "ended" && task["leftovers"] == false).then(|| task.clone())
-}
-
-fn stop(desk: &PodDesk<'_>, task: &str, how: &Value) -> Value {
-    desk.ask("POST", &format!("/v1/tasks/{task}/stop")).json(how).send();
-    desk.until("it has ended", task, has_ended)
 }
 
 #[test]

@@ -1,5 +1,10 @@
 //! The one integration binary.
 
+mod abcdesktop_apps;
+mod abcdesktop_bad_input;
+mod abcdesktop_planes;
+mod abcdesktop_start;
+mod abcdesktop_world;
 mod api;
 mod api_icons;
 mod api_probes;

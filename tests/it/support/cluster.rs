@@ -42,6 +42,7 @@ pub(crate) struct Cluster {
     /// Its network namespace, as a path under `/proc`.
     network: PathBuf,
     namespaces: AtomicU32,
+    api: OnceLock<Door>,
     _session: Child,
 }
 
@@ -66,7 +67,13 @@ impl Cluster {
         let network = format!("/proc/{}/ns/net", first.trim()).into();
         // Past the capture of the test harness: how long is worth knowing in every run.
         let _ = writeln!(std::io::stderr(), "cluster: ready in {:.1?}", started.elapsed());
-        Self { dir, network, namespaces: AtomicU32::new(0), _session: session }
+        Self {
+            dir,
+            network,
+            namespaces: AtomicU32::new(0),
+            api: OnceLock::new(),
+            _session: session,
+        }
     }
 
     /// A fresh namespace, deleted with the value.
@@ -108,6 +115,32 @@ impl Cluster {
             super::http::Ask::new(&door, "GET", "/v2/").try_send().ok()
         });
         running
+    }
+
+    /// The API server, as the administrator sees it, without TLS: much faster to ask than by a
+    /// program for each request. It ends with the cluster.
+    pub(crate) fn api(&self) -> Door {
+        self.api.get_or_init(|| self.start_proxy()).clone()
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "tests start servers")]
+    fn start_proxy(&self) -> Door {
+        const PORT: u16 = 8001;
+        let first = self.network.parent().unwrap().parent().unwrap().file_name().unwrap();
+        let bin = std::fs::read_to_string(self.dir.join("bin")).unwrap();
+        let mut command = Command::new("setsid");
+        command
+            .args(["nsenter", "--mount", "--net", "--pid", "--target"])
+            .arg(first)
+            .arg(Path::new(bin.trim()).join("kubectl"))
+            .args(["--kubeconfig=/run/cluster/admin.kubeconfig", "proxy"])
+            .arg(format!("--port={PORT}"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null());
+        command.spawn().unwrap();
+        let door = self.door(IpAddr::from([127, 0, 0, 1]), PORT);
+        wait::until("the proxy answers", || Ask::new(&door, "GET", "/version").try_send().ok());
+        door
     }
 
     /// A TCP address inside: of a pod, of the node.
@@ -287,8 +320,12 @@ impl<'a> PodDesk<'a> {
 
     /// The task's id.
     pub(crate) fn launch(&self, app: &str) -> String {
-        let launch = serde_json::json!({ "app": app });
-        let task = self.ask("POST", "/v1/tasks").json(&launch).send().expect(201);
+        self.launch_with(&serde_json::json!({ "app": app }))
+    }
+
+    /// The same with arguments or an engine.
+    pub(crate) fn launch_with(&self, launch: &Value) -> String {
+        let task = self.ask("POST", "/v1/tasks").json(launch).send().expect(201);
         task["id"].as_str().unwrap().to_owned()
     }
 

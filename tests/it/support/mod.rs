@@ -1,5 +1,6 @@
 //! Helpers shared by the integration tests.
 
+pub(crate) mod abcdesktop;
 pub mod browser;
 pub(crate) mod cluster;
 pub(crate) mod control_plane;
@@ -13,7 +14,9 @@ pub(crate) mod kube_desk;
 pub(crate) mod kube_engine;
 pub(crate) mod needs;
 pub(crate) mod proc;
+pub(crate) mod pyos;
 pub(crate) mod rights;
 pub(crate) mod swallow;
+pub(crate) mod task;
 pub(crate) mod wait;
 pub mod xvnc;
