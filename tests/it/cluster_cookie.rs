@@ -6,14 +6,15 @@ use serde_json::{Value, json};
 use crate::support::cluster::{Cluster, Namespace, PodDesk};
 use crate::support::kube_desk::document_of;
 
-/// deskd reads the cookie of the X server's file into `XAUTH_KEY`, and knows no file and no secret.
-const START: &str = "command: [sh, -c, 'XAUTH_KEY=$(xauth -f /run/xauthority/Xauthority list | \
-    sed \"s/.* //\") && export XAUTH_KEY && unset XAUTHORITY && \
+/// deskd gets the cookie of the X server's file (its last 16 bytes, see `container/xauthority`) in
+/// `XAUTH_KEY`, and knows no file and no secret.
+const START: &str = "command: [sh, -c, 'XAUTH_KEY=$(tail -c 16 /run/xauthority/Xauthority | \
+    od -An -tx1 | tr -d \"[:space:]\") && export XAUTH_KEY && unset XAUTHORITY && \
     sed /xauthority_secret/d /etc/deskd/deskd.toml >/tmp/deskd.toml && \
     DESKD_CONFIG=/tmp/deskd.toml exec deskd run']";
 
 /// Draws with what the file says, and adds to it as an entry point of abcdesktop does.
-const DRAW: &str = "unset XAUTH_KEY; xdpyinfo >/dev/null && echo drawn; xauth list | cut -d' ' -f1 >&2; \
+const DRAW: &str = "unset XAUTH_KEY; xdpyinfo >/dev/null && echo drawn; xauth -n list | cut -d' ' -f1 >&2; \
     xauth add :5 . aabb && xauth list | grep -c unix:5; \
     stat -c '%a %u' \"$XAUTHORITY\"; XAUTHORITY=/nowhere xdpyinfo >/dev/null 2>&1 || echo guarded";
 
