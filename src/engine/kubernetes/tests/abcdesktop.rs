@@ -196,10 +196,12 @@ fn an_application_pod_reaches_the_desktop_over_the_network() {
     assert!(!variables.contains_key("XDG_RUNTIME_DIR"));
     assert_eq!(container["workingDir"], "/home/robin");
     let own = json!([
+        { "name": "auth-localaccount-robin", "mountPath": "/etc/localaccount", "readOnly": true },
         { "name": "shm", "mountPath": "/dev/shm" },
         { "name": "deskd-home", "mountPath": "/home/robin" },
         { "name": "deskd-x11", "mountPath": "/run/deskd-x11" },
     ]);
+    // Who the user is comes with it.
     assert_eq!(container["volumeMounts"], own, "an emptyDir of the desktop cannot be shared");
     assert!(said(&plan).contains("a home directory of its own"), "{}", said(&plan));
     let Work::PodApplication(plan) = plan.work else { panic!() };
