@@ -63,7 +63,8 @@ pub fn look(pod: &Pod, name: &str, ephemeral: bool, now: UnixMs) -> Seen {
     let program = program.and_then(Container::program).map(str::to_owned);
     if let Some(end) = status.and_then(terminated) {
         let made = !status.is_some_and(never_made);
-        let what = if made { ended(pod, end, now) } else { ended_before_it_ran(pod, end, now) };
+        let at = end_of(end, now);
+        let what = if made { ended(pod, end, now) } else { before_it_ran(pod, at) };
         let has_log = made && !never_started(end);
         return Seen {
             what: Some(what),
@@ -83,7 +84,9 @@ pub fn look(pod: &Pod, name: &str, ephemeral: bool, now: UnixMs) -> Seen {
         let at = running.started_at.as_deref().and_then(unix_ms).unwrap_or(now);
         Some(Observation::Running { at, pid: None, node: pod.spec.node_name.clone() })
     } else if matches!(pod.status.phase.as_str(), "Failed" | "Succeeded") {
-        Some(pod_ended(pod, now))
+        let made = status.is_some_and(|status| !status.container_id.is_empty());
+        let deleted = pod.metadata.deletion_timestamp.is_some();
+        Some(if deleted && !made { before_it_ran(pod, now) } else { pod_ended(pod, now) })
     } else {
         let waiting = status.and_then(|status| status.state.waiting.as_ref());
         waiting::sentence(pod, name, ephemeral, waiting)
@@ -129,9 +132,9 @@ pub(super) fn never_made(status: &ContainerStatus) -> bool {
     unknown && status.container_id.is_empty()
 }
 
-fn ended_before_it_ran(pod: &Pod, end: &Terminated, now: UnixMs) -> Observation {
+fn before_it_ran(pod: &Pod, at: UnixMs) -> Observation {
     let exit = Exit::Reason(BEFORE_IT_RAN.to_owned());
-    Observation::Ended { exit, cause: pod_cause(pod), at: end_of(end, now) }
+    Observation::Ended { exit, cause: pod_cause(pod), at }
 }
 
 fn end_of(end: &Terminated, now: UnixMs) -> UnixMs {
@@ -226,8 +229,12 @@ fn pod_cause(pod: &Pod) -> Option<String> {
     Some(cause.trim_end_matches([' ', ':']).to_owned())
 }
 
-/// An init container ended otherwise than well: nothing after it is started.
+/// An init container ended otherwise than well: nothing after it is started. One that was ended with
+/// its pod has not failed.
 fn init_failed(pod: &Pod) -> Option<String> {
+    if pod.metadata.deletion_timestamp.is_some() {
+        return None;
+    }
     let of = |status: &ContainerStatus| {
         let end = status.state.terminated.as_ref().filter(|end| end.exit_code != 0)?;
         let how = match never_started(end) {

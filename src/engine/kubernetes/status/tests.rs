@@ -166,6 +166,17 @@ fn a_container_that_never_was_did_not_get_lost() {
 }
 
 #[test]
+fn what_is_stopped_while_an_init_container_prepares_it_was_stopped_before_it_ran() {
+    let mut pod = app("Failed", &json!({ "waiting": { "reason": "PodInitializing" } }));
+    let ended = json!([{ "name": "cookie", "state": { "terminated": { "exitCode": 143 } } }]);
+    pod.status.init_container_statuses = serde_json::from_value(ended).unwrap();
+    pod.metadata.deletion_timestamp = Some("2026-11-24T06:00:00Z".into());
+    let exit = Exit::Reason("it was stopped before it ran".into());
+    let what = look(&pod, "app", false, NOW).what;
+    assert_eq!(what, Some(Observation::Ended { exit, cause: None, at: NOW }));
+}
+
+#[test]
 fn an_image_that_is_missing_is_named_also_when_it_is_that_of_a_volume() {
     let waiting = |reason: &str, message: &str| {
         let state = json!({ "waiting": { "reason": reason, "message": message } });
