@@ -48,16 +48,15 @@ impl std::fmt::Debug for Token {
 }
 
 impl Token {
-    /// Reads `path`; makes it (mode 0600) when there is none. A crash in the middle leaves either
-    /// no file or a whole one.
+    /// Reads `path`; makes it (mode 0600) when there is none. deskd's own death leaves either no file
+    /// or a whole one; that of the machine may leave an empty one, which counts as none. (It is not
+    /// waited for on the disk: on a busy one that can take longer than kubelet waits for deskd.)
     pub fn load_or_create(path: &Path) -> Result<Self, TokenError> {
-        match read(path) {
-            Err(TokenError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {
-                create(path)?;
-                read(path)
-            }
-            other => other,
+        if let Some(token) = read(path)? {
+            return Ok(token);
         }
+        create(path)?;
+        read(path)?.ok_or_else(|| TokenError::Invalid(path.to_owned()))
     }
 
     /// Whether `given` is the token; takes the same time wherever they differ.
@@ -104,17 +103,24 @@ pub fn hex(bytes: &[u8]) -> String {
     })
 }
 
-fn read(path: &Path) -> Result<Token, TokenError> {
+/// Nothing when there is no file, or an empty one.
+fn read(path: &Path) -> Result<Option<Token>, TokenError> {
     let io = |source| TokenError::Io { what: "read", path: path.to_owned(), source };
     let mut text = String::new();
-    let file = std::fs::File::open(path).map_err(io)?;
+    let file = match std::fs::File::open(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        other => other.map_err(io)?,
+    };
     file.take(TOKEN_BYTES_MAX as u64 + 2).read_to_string(&mut text).map_err(io)?;
+    if text.is_empty() {
+        return Ok(None);
+    }
     let token = text.trim();
     let fits = (TOKEN_CHARS_MIN..=TOKEN_BYTES_MAX).contains(&token.len());
     if !fits || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err(TokenError::Invalid(path.to_owned()));
     }
-    Ok(Token(token.to_owned()))
+    Ok(Some(Token(token.to_owned())))
 }
 
 fn create(path: &Path) -> Result<(), TokenError> {
@@ -125,10 +131,12 @@ fn create(path: &Path) -> Result<(), TokenError> {
         let mut options = std::fs::OpenOptions::new();
         let mut file = options.write(true).create_new(true).mode(0o600).open(&part)?;
         writeln!(file, "{token}")?;
-        file.sync_all()?;
         // A link fails where somebody else was faster: then theirs is the token.
         match std::fs::hard_link(&part, path) {
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                let empty = std::fs::metadata(path)?.len() == 0;
+                if empty { std::fs::rename(&part, path) } else { Ok(()) }
+            }
             other => other,
         }
     })();
@@ -149,6 +157,16 @@ mod tests {
         let mode = std::fs::metadata(&path).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         assert_eq!(made.0.len(), TOKEN_BYTES * 2);
+        assert!(Token::load_or_create(&path).unwrap().is(&made.0));
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "a part file stayed");
+    }
+
+    #[test]
+    fn an_empty_file_is_no_token_yet() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("token");
+        std::fs::write(&path, "").unwrap();
+        let made = Token::load_or_create(&path).unwrap();
         assert!(Token::load_or_create(&path).unwrap().is(&made.0));
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "a part file stayed");
     }

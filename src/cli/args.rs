@@ -119,6 +119,9 @@ pub enum Command {
         /// The address at which other pods reach it
         #[arg(long, value_name = "ADDRESS")]
         address: Option<std::net::IpAddr>,
+        /// Also make this directory, for this user alone: an XDG_RUNTIME_DIR
+        #[arg(long, value_name = "DIRECTORY")]
+        runtime_dir: Option<PathBuf>,
     },
     /// Check a configuration file and report everything that is wrong with it
     CheckConfig {

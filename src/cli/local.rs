@@ -1,7 +1,9 @@
 //! Commands that need no daemon (or, `panel`, hardly anything of it).
 
-use std::io::Read as _;
+use std::fs::Permissions;
+use std::io::{ErrorKind, Read as _};
 use std::net::IpAddr;
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::Path;
 
 use clap::CommandFactory as _;
@@ -18,6 +20,9 @@ use crate::display::{self, Cookie, Servers};
 use crate::domain::display::{DisplayStatus, EndpointState};
 use crate::domain::plan::display_sentence;
 use crate::exit::Exit;
+
+/// Mode of a directory that is for its owner alone.
+const PRIVATE: u32 = 0o700;
 
 /// Loads the configuration or tells everything that is wrong with it; if `lenient`, both.
 pub fn load(file: Option<&Path>, lenient: bool, env: &Env) -> Result<Config, Failure> {
@@ -171,6 +176,18 @@ pub fn xauthority(
     let servers = Servers { host: host.as_deref(), address };
     display::write_xauthority(file, &cookie, number, servers)
         .map_err(|error| Failure::io(&doing, &error))?;
+    Ok(Exit::Ok)
+}
+
+/// `deskd xauthority --runtime-dir`: one that is there already is made private.
+pub fn runtime_dir(dir: &Path) -> Result<Exit, Failure> {
+    let made = match std::fs::DirBuilder::new().mode(PRIVATE).create(dir) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            std::fs::set_permissions(dir, Permissions::from_mode(PRIVATE))
+        }
+        other => other,
+    };
+    made.map_err(|error| Failure::io(&format!("make {}", dir.display()), &error))?;
     Ok(Exit::Ok)
 }
 

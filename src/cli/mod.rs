@@ -74,8 +74,9 @@ fn run(args: Args, env: &Env, out: &mut Out) -> Result<Exit, Failure> {
         Command::Daemon { config_fd } => wiring::daemon(local::config_from_fd(config_fd)?, env),
         Command::Probe { config } => local::probe(config.as_deref(), env, out),
         Command::CheckConfig { file } => local::check_config(&file, env, out),
-        Command::Xauthority { file, display, address } => {
-            local::xauthority(&file, &display, address, env)
+        Command::Xauthority { file, display, address, runtime_dir } => {
+            local::xauthority(&file, &display, address, env)?;
+            runtime_dir.map_or(Ok(Exit::Ok), |dir| local::runtime_dir(&dir))
         }
         Command::Diagnose { files, evidence } => diagnose::run(&files, evidence.as_deref(), out),
         Command::Inject(request) => inject::run(&request, out),

@@ -15,13 +15,15 @@ const LAST_WORDS_CHARS_MAX: usize = 200;
 
 impl Driver {
     /// Finds out why a task ended as it did, unless it ended well: with 0, after it had shown a
-    /// window or without having one to show.
+    /// window or without having one to show. What an entry point's 0 says of its program is nothing.
     pub(super) fn explain_end(&mut self, id: &TaskId) {
         let Some(entry) = self.table.get(id) else { return };
         let task = &entry.task;
         let failed = task.exit.as_ref().is_some_and(Exit::is_failure);
-        let silent = !task.stop_asked && task.first_window_ms.is_none() && self.draws(task);
-        if task.state != TaskState::Ended || !(failed || silent) {
+        let silent = task.first_window_ms.is_none() && self.draws(task);
+        let hidden = matches!(task.exit, Some(Exit::EntryPoint(_)));
+        let doubtful = !task.stop_asked && (silent || hidden);
+        if task.state != TaskState::Ended || !(failed || doubtful) {
             return;
         }
         let evidence = self.evidence(entry);
@@ -32,7 +34,7 @@ impl Driver {
             return;
         }
         self.table.change(id, |task| {
-            if failed && !task.stop_asked || diagnosis.cause.is_some() && silent {
+            if failed && !task.stop_asked || diagnosis.cause.is_some() && doubtful {
                 task.cause = row(task, &diagnosis);
             }
             task.diagnosis = Some(Box::new(diagnosis));

@@ -16,7 +16,7 @@ const START: &str = "command: [sh, -c, 'XAUTH_KEY=$(tail -c 16 /run/xauthority/X
 /// Draws with what the file says, and adds to it as an entry point of abcdesktop does.
 const DRAW: &str = "unset XAUTH_KEY; xdpyinfo >/dev/null && echo drawn; xauth -n list | cut -d' ' -f1 >&2; \
     xauth add :5 . aabb && xauth list | grep -c unix:5; \
-    stat -c '%a %u' \"$XAUTHORITY\"; XAUTHORITY=/nowhere xdpyinfo >/dev/null 2>&1 || echo guarded";
+    stat -c '%a %u' \"$XAUTHORITY\" \"$XDG_RUNTIME_DIR\"; XAUTHORITY=/nowhere xdpyinfo >/dev/null 2>&1 || echo guarded";
 
 fn key_alone(manifest: String) -> String {
     let edited = manifest.replace("args: [\"deskd\", \"run\"]", START);
@@ -38,7 +38,7 @@ fn drew(desk: &PodDesk<'_>, task: &str) -> String {
     let task_shown = desk.until("it has ended", task, ended);
     let log = desk.log(task);
     let said: Vec<_> = log.lines().filter(|line| !line.contains(":0")).collect();
-    assert_eq!(said, ["drawn", "1", "600 4096", "guarded"], "{log}\n{task_shown:#}");
+    assert_eq!(said, ["drawn", "1", "600 4096", "700 4096", "guarded"], "{log}\n{task_shown:#}");
     log
 }
 

@@ -11,6 +11,7 @@ use super::home::{Surroundings, below, innermost};
 use super::remote::{CookieCopy, CookieMaker};
 use crate::domain::container_app::ContainerApp;
 use crate::domain::display::X11_TCP_PORT_BASE;
+use crate::domain::env_var::EnvSource;
 use crate::domain::policy::DeskdImage;
 
 /// The variable that names the file.
@@ -21,9 +22,11 @@ pub(super) const DIRECTORY: &str = "/run/deskd-x11";
 pub(super) const FILE: &str = CookieCopy::NAME;
 /// Name of its volume in application pods.
 pub(super) const VOLUME: &str = "deskd-x11";
-/// Size of that volume where an init container writes the file: cookie files have some 100 bytes, and
-/// `xauth` makes one beside the other.
-const VOLUME_SIZE: &str = "1Mi";
+/// Size of that volume where an init container writes the file, which has some 100 bytes: the rest is
+/// for what programs keep in their runtime directory.
+const VOLUME_SIZE: &str = "8Mi";
+/// The `XDG_RUNTIME_DIR` that this init container makes.
+const RUNTIME: &str = "/run/deskd-x11/runtime";
 /// Where deskd is in its own image (`container/Containerfile`).
 const PROGRAM: &str = "/usr/local/bin/deskd";
 
@@ -146,7 +149,10 @@ impl Surroundings {
         let number = ask.facts.display.tcp.port.saturating_sub(X11_TCP_PORT_BASE);
         let display = ["--display".to_owned(), format!(":{number}")];
         let address = pod.ip.iter().flat_map(|ip| ["--address".to_owned(), ip.clone()]);
-        let argv = [program, "xauthority".to_owned()].into_iter().chain(display).chain(address);
+        let runtime = self.runtime_dir.is_none().then(|| RUNTIME.to_owned());
+        let option = runtime.iter().flat_map(|dir| ["--runtime-dir".to_owned(), dir.clone()]);
+        let argv = [program, "xauthority".to_owned()].into_iter().chain(display);
+        let argv = argv.chain(address).chain(option);
         let mount = VolumeMount { name: VOLUME.into(), path: DIRECTORY.into(), read_only: false };
         self.volumes.push(json!({
             "name": VOLUME, "emptyDir": { "medium": "Memory", "sizeLimit": VOLUME_SIZE },
@@ -155,6 +161,9 @@ impl Surroundings {
         self.cookie.maker =
             Some(CookieMaker { image, argv: argv.chain([path.clone()]).collect(), mount });
         self.cookie.path = Some(path);
+        if let Some(dir) = runtime {
+            self.runtime_dir = Some((dir, EnvSource::Plan));
+        }
     }
 
     /// A file of deskd's container as the application has it: the mount, and the path there.

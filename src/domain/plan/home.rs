@@ -70,7 +70,9 @@ impl Surroundings {
         }
         around.set_home(ask, container, pod);
         around.set_runtime_dir(ask, pod);
+        // Whoever makes a pod's cookie file makes its runtime directory too.
         around.set_cookie(ask, container, pod);
+        around.runtime_dir_note();
         around.identity_note(ask);
         around
     }
@@ -195,6 +197,9 @@ impl Surroundings {
                 }
             }
         }
+    }
+
+    fn runtime_dir_note(&mut self) {
         if self.runtime_dir.is_none() {
             self.note(
                 "it gets no XDG_RUNTIME_DIR, since no directory that is its user's alone can be made \

@@ -141,7 +141,7 @@ fn an_init_container_makes_the_file_of_a_pod() {
     let argv = maker.argv.join(" ");
     assert_eq!(
         argv,
-        "/usr/bin/deskd xauthority --display :7 --address 10.1.2.3 /run/deskd-x11/Xauthority"
+        "/usr/bin/deskd xauthority --display :7 --address 10.1.2.3 --runtime-dir /run/deskd-x11/runtime /run/deskd-x11/Xauthority"
     );
     assert!(plan.container.mounts.contains(&maker.mount) && !maker.mount.read_only);
     let volume = json!({

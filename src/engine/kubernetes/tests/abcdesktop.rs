@@ -193,7 +193,7 @@ fn an_application_pod_reaches_the_desktop_over_the_network() {
     ] {
         assert_eq!(variables.get(name), Some(&value), "{name}");
     }
-    assert!(!variables.contains_key("XDG_RUNTIME_DIR"));
+    assert_eq!(variables.get("XDG_RUNTIME_DIR"), Some(&json!("/run/deskd-x11/runtime")));
     assert_eq!(container["workingDir"], "/home/robin");
     let own = json!([
         { "name": "auth-localaccount-robin", "mountPath": "/etc/localaccount", "readOnly": true },
