@@ -145,7 +145,7 @@ fn an_init_container_makes_the_file_of_a_pod() {
     );
     assert!(plan.container.mounts.contains(&maker.mount) && !maker.mount.read_only);
     let volume = json!({
-        "name": "deskd-x11", "emptyDir": { "medium": "Memory", "sizeLimit": "1Mi" },
+        "name": "deskd-x11", "emptyDir": { "medium": "Memory", "sizeLimit": "8Mi" },
     });
     assert_eq!(plan.volumes, [volume]);
     let env = &plan.container.env;
