@@ -41,18 +41,29 @@ struct PidfdInfo {
 #[derive(Debug)]
 pub struct ExitWatch(AsyncFd<OwnedFd>);
 
+/// A descriptor of a process that exists; nothing when it does not any more.
+#[must_use]
+pub fn pidfd(pid: u32) -> Option<OwnedFd> {
+    let pid = Pid::from_raw(i32::try_from(pid).ok()?)?;
+    pidfd_open(pid, PidfdFlags::empty()).ok()
+}
+
 impl ExitWatch {
     /// Of a process that exists; nothing when it does not any more.
+    #[must_use]
+    pub fn open(pid: u32) -> Option<Self> {
+        pidfd(pid).and_then(Self::of)
+    }
+
+    /// Of the process that a pidfd is for.
     #[must_use]
     #[expect(
         deprecated,
         reason = "unsound only for descriptors that are closed or replaced while registered: this \
                   one is owned by the AsyncFd"
     )]
-    pub fn open(pid: u32) -> Option<Self> {
-        let pid = Pid::from_raw(i32::try_from(pid).ok()?)?;
-        let fd = pidfd_open(pid, PidfdFlags::empty()).ok()?;
-        AsyncFd::with_interest(fd, Interest::READABLE).ok().map(Self)
+    pub fn of(pidfd: OwnedFd) -> Option<Self> {
+        AsyncFd::with_interest(pidfd, Interest::READABLE).ok().map(Self)
     }
 
     /// Waits for its end. How it ended is unknown to kernels before 6.15.

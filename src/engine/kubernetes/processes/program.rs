@@ -1,12 +1,11 @@
 //! The program that an image's entry point starts: images of abcdesktop end in `PROGRAM | tee LOG`,
 //! so the exit code of the container is that of `tee`, and a crash looks like success.
 
+use std::os::fd::OwnedFd;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use tokio::time::Instant;
-
-use super::exit::ExitWatch;
+use super::exit::{self, ExitWatch};
 use crate::procfs;
 
 /// How long a program is looked for: an entry point may have a lot to do before.
@@ -22,8 +21,19 @@ const INTERPRETERS: [&str; 9] =
     ["sh", "bash", "dash", "ash", "busybox", "python", "perl", "ruby", "node"];
 
 /// Waits until the container with the first process `first` runs `program`; nothing when it never
-/// does.
+/// does. On a thread of its own: the kernel lets whoever reads the arguments of a process wait for
+/// what that process waits for, such as a slow disk.
 pub async fn find(first: u32, program: &str) -> Option<ExitWatch> {
+    let program = program.to_owned();
+    let search = tokio::task::spawn_blocking(move || search(first, &program));
+    search.await.ok().flatten().and_then(ExitWatch::of)
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "nothing tells of another process's children: they are looked for, for a bounded time"
+)]
+fn search(first: u32, program: &str) -> Option<OwnedFd> {
     let began = Instant::now();
     while began.elapsed() < LOOK_MAX && procfs::read_stat(first).is_some_and(|stat| stat.is_alive())
     {
@@ -31,11 +41,11 @@ pub async fn find(first: u32, program: &str) -> Option<ExitWatch> {
             let exe = procfs::read_exe(*pid);
             is_program(exe.as_deref(), &procfs::read_arguments(*pid), program)
         });
-        if let Some(watch) = found.and_then(ExitWatch::open) {
-            return Some(watch);
+        if let Some(pidfd) = found.and_then(exit::pidfd) {
+            return Some(pidfd);
         }
         let often = began.elapsed() < LOOK_OFTEN;
-        tokio::time::sleep(LOOK_PAUSES[usize::from(!often)]).await;
+        std::thread::sleep(LOOK_PAUSES[usize::from(!often)]);
     }
     None
 }
