@@ -95,7 +95,7 @@ fn same(names: &[String], theirs: &Told, ours: &Told, differ: &[&str]) {
     println!("deskd gives besides: {more:?}");
     let marks = ["DESKD_RUN", "DESKD_TASK_ID"];
     let own = |name: &&&str| name.starts_with("DESKD_") && !marks.contains(*name);
-    assert!(!more.iter().any(|name| own(&name)), "{more:?}");
+    assert!(!more.iter().any(own), "{more:?}");
 }
 
 #[test]

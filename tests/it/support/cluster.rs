@@ -42,7 +42,7 @@ pub(crate) struct Cluster {
     /// Its network namespace, as a path under `/proc`.
     network: PathBuf,
     namespaces: AtomicU32,
-    api: OnceLock<Door>,
+    api: OnceLock<(Door, Running)>,
     _session: Child,
 }
 
@@ -120,11 +120,10 @@ impl Cluster {
     /// The API server, as the administrator sees it, without TLS: much faster to ask than by a
     /// program for each request. It ends with the cluster.
     pub(crate) fn api(&self) -> Door {
-        self.api.get_or_init(|| self.start_proxy()).clone()
+        self.api.get_or_init(|| self.start_proxy()).0.clone()
     }
 
-    #[expect(clippy::disallowed_methods, reason = "tests start servers")]
-    fn start_proxy(&self) -> Door {
+    fn start_proxy(&self) -> (Door, Running) {
         const PORT: u16 = 8001;
         let first = self.network.parent().unwrap().parent().unwrap().file_name().unwrap();
         let bin = std::fs::read_to_string(self.dir.join("bin")).unwrap();
@@ -137,10 +136,10 @@ impl Cluster {
             .arg(format!("--port={PORT}"))
             .stdin(Stdio::null())
             .stdout(Stdio::null());
-        command.spawn().unwrap();
+        let proxy = Running::start(&mut command);
         let door = self.door(IpAddr::from([127, 0, 0, 1]), PORT);
         wait::until("the proxy answers", || Ask::new(&door, "GET", "/version").try_send().ok());
-        door
+        (door, proxy)
     }
 
     /// A TCP address inside: of a pod, of the node.
