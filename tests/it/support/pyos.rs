@@ -101,10 +101,12 @@ impl<'a> FakePyos<'a> {
             .is_some_and(|status| status["state"]["running"].is_object())
     }
 
-    /// The sentences of the warnings about the desktop pod.
+    /// The sentences of the warnings about the desktop pod. (Not about one that was there before:
+    /// pyos gives each a name of its own.)
     pub(crate) fn warnings(&self) -> Vec<String> {
-        let about = "fieldSelector=type=Warning,involvedObject.name=";
-        let events = self.get(&format!("events?{about}{DESKTOP}"));
+        let about = "fieldSelector=type=Warning,involvedObject.uid=";
+        let uid = self.desktop_object()["metadata"]["uid"].clone();
+        let events = self.get(&format!("events?{about}{}", uid.as_str().expect("a uid")));
         let sentence = |event: &Value| format!("{}: {}", event["reason"], event["message"]);
         events["items"].as_array().into_iter().flatten().map(sentence).collect()
     }
