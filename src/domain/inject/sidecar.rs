@@ -86,7 +86,7 @@ pub(super) fn container(pod: &Pod<'_>, options: &Options) -> Value {
         },
         "livenessProbe": {
             "httpGet": { "path": "/livez", "port": "deskd" },
-            "periodSeconds": 10, "timeoutSeconds": 5, "failureThreshold": 3,
+            "periodSeconds": 10, "timeoutSeconds": 10, "failureThreshold": 6,
         },
         "securityContext": security(pod),
         "resources": resources(graphical),
@@ -201,7 +201,7 @@ fn security(pod: &Pod<'_>) -> Value {
 /// deskd needs little; what it starts beside itself is of the graphical container's kind, so its
 /// limits of memory and processors are too. No devices: they would be taken twice.
 fn resources(graphical: &Value) -> Value {
-    let mut resources = json!({ "requests": { "cpu": "10m", "memory": "32Mi" } });
+    let mut resources = json!({ "requests": { "cpu": "50m", "memory": "32Mi" } });
     let theirs = &graphical["resources"]["limits"];
     let limits: Map<String, Value> = ["cpu", "memory"]
         .into_iter()
