@@ -95,6 +95,11 @@ fn works(namespace: &Namespace, manifest: &str) {
             delete(&pod);
         }
     }
+    // As pyos waits: a window that is mapped while the window manager starts may be missed.
+    let manages = ["exec", POD, "-c", "x-anonymous-robin", "--", "pidof", "openbox"];
+    eventually("the window manager runs", || {
+        namespace.kubectl(&manages, "").status.success().then_some(())
+    });
     let pod = Pod { namespace, name: POD.into() };
     let desk = PodDesk::with_state(pod, STATE_DIR);
     let desktop = desk.get("/v1/desktop");
