@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use crate::support::cluster::{Cluster, Namespace, PodDesk};
 use crate::support::kube_desk::document_of;
+use crate::support::task::has_ended;
 
 /// deskd gets the cookie of the X server's file (its last 16 bytes, see `container/xauthority`) in
 /// `XAUTH_KEY`, and knows no file and no secret.
@@ -35,8 +36,7 @@ fn drawing(name: &str, engine: &str) -> Value {
 
 /// `runtime`: its runtime directory is made beside the file.
 fn drew(desk: &PodDesk<'_>, task: &str, runtime: bool) -> String {
-    let ended = |task: &Value| (task["state"] == "ended").then(|| task.clone());
-    let task_shown = desk.until("it has ended", task, ended);
+    let task_shown = desk.until("it has ended", task, has_ended);
     let log = desk.log(task);
     let said: Vec<_> = log.lines().filter(|line| !line.contains(":0")).collect();
     let runtime = if runtime { &["700 4096"][..] } else { &[] };
