@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::support::cluster::{Cluster, Namespace, Pod, PodDesk, container, eventually};
 use crate::support::http::Ask;
+use crate::support::task::is_running;
 
 const FIXTURE: &str = "tests/fixtures/abcdesktop/desktop-pod.yaml";
 const POD: &str = "robin-3f9c1";
@@ -105,9 +106,7 @@ fn works(namespace: &Namespace, manifest: &str) {
     let desktop = desk.get("/v1/desktop");
     assert_eq!(desktop["display"]["shm"]["sysv"], "works", "{desktop:#}");
     let task = desk.launch("xclock");
-    let shown = desk.until("it has a window", &task, |task| {
-        (task["windows"].as_u64() >= Some(1)).then(|| task.clone())
-    });
+    let shown = desk.until("it runs", &task, is_running);
     assert_eq!(shown["engine"], "local", "{shown:#}");
     desk.add(&json!([{ "Id": "eyes", "RepoTags": ["localhost/deskd-desktop:latest"],
         "Config": { "Labels": { "oc.name": "eyes-image", "oc.path": "/usr/bin/xeyes",
