@@ -13,8 +13,8 @@ use std::path::{Path, PathBuf};
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use nix::unistd::geteuid;
 
-use super::frame::{self, Decoder, FrameError};
-use super::wire::{FromKeeper, MESSAGE_BYTES_MAX, ToKeeper};
+use deskd_core::wire::frame::{self, Decoder, FrameError};
+use deskd_core::wire::{FromKeeper, MESSAGE_BYTES_MAX, ToKeeper};
 
 /// Bytes that wait to be written; Welcome and one answer of the largest size fit.
 const QUEUE_BYTES_MAX: usize = 4 * MESSAGE_BYTES_MAX;

@@ -8,8 +8,8 @@
 use nix::libc;
 use nix::sys::signal::{SigHandler, Signal, signal};
 
-use crate::domain::task::{Exit, Rusage};
 use crate::procfs::exit_of;
+use deskd_core::task::{Exit, Rusage};
 
 /// A child that ended.
 #[derive(Debug, Clone, PartialEq, Eq)]

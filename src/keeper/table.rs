@@ -5,10 +5,10 @@ use std::time::Instant;
 
 use super::stop::Stop;
 use super::tree::Mark;
-use super::wire::{RunEnd, RunId, STOP_ROUNDS_MAX, StopRound, TaskRecord};
-use crate::domain::id::TaskId;
-use crate::domain::task::UnixMs;
 use crate::logs::TaskLog;
+use deskd_core::id::TaskId;
+use deskd_core::task::UnixMs;
+use deskd_core::wire::{RunEnd, RunId, STOP_ROUNDS_MAX, StopRound, TaskRecord};
 
 /// Numbers tasks in order of their first spawn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

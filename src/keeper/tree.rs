@@ -18,9 +18,9 @@ use std::collections::HashMap;
 use std::io;
 
 use super::table::TaskKey;
-use super::wire::TASK_VARIABLE;
-use crate::domain::id::TaskId;
 use crate::procfs;
+use deskd_core::id::TaskId;
+use deskd_core::wire::TASK_VARIABLE;
 
 /// The limit's name in `/proc/PID/limits`.
 const TAG_LIMIT: &str = "Max realtime timeout";

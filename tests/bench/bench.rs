@@ -46,7 +46,7 @@ const BARE: [&str; 7] =
 /// Compiles the probe; its path.
 fn compile(dir: &Path, name: &str, flags: &[&str]) -> Result<String> {
     let probe = dir.join(name);
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/bench/probe.c");
+    let source = Path::new(env!("DESKD_ROOT")).join("tests/bench/probe.c");
     let mut command = Command::new("cc");
     command.args(flags).arg("-o").args([&probe, &source]);
     if !command.status().context("cannot run cc")?.success() {

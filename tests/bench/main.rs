@@ -96,7 +96,7 @@ fn run() -> Result<()> {
     nix::sys::prctl::set_child_subreaper(true)?;
     let rows = measure(&arguments)?;
     if arguments.write {
-        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/performance.md");
+        let file = Path::new(env!("DESKD_ROOT")).join("docs/performance.md");
         report::write(&file, &rows, &heading())?;
         println!("written to {}", file.display());
     }

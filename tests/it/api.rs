@@ -25,7 +25,7 @@ command = ["/nope"]
 
 #[test]
 fn the_committed_document_is_what_the_code_says() {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/openapi.json");
+    let path = concat!(env!("DESKD_ROOT"), "/docs/openapi.json");
     let committed = std::fs::read_to_string(path).unwrap_or_default();
     assert!(
         committed == deskd::api::openapi_json(),

@@ -8,7 +8,7 @@ use std::io::Read as _;
 use std::process::{Command, Output, Stdio};
 
 use assert_cmd::cargo::cargo_bin;
-use deskd::exit::Exit;
+use deskd_core::exit::Exit;
 use serde_json::{Value, json};
 
 use crate::cli_fake::{Answer, Fake, Request};
@@ -71,7 +71,7 @@ fn help_lists_every_exit_code_and_wrong_arguments_have_their_own() {
 
 #[test]
 fn every_command_and_exit_code_is_documented() {
-    let docs = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/cli.md");
+    let docs = concat!(env!("DESKD_ROOT"), "/docs/cli.md");
     let docs = std::fs::read_to_string(docs).unwrap();
     for command in [
         "run",
@@ -377,7 +377,7 @@ fn desktop(ready: bool) -> Value {
     json!({
         "name": "d", "version": "0", "ready": ready, "started": true, "draining": false,
         "sentence": "Display :0", "generation": 1, "checks": [check],
-        "display": deskd::domain::display::DisplayStatus::unknown(":0", 0),
+        "display": deskd_core::display::DisplayStatus::unknown(":0", 0),
     })
 }
 

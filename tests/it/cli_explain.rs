@@ -7,12 +7,12 @@ use std::collections::BTreeMap;
 use std::process::Command;
 
 use assert_cmd::cargo::cargo_bin;
-use deskd::domain::container_app::{AppPort, AppProbe};
-use deskd::domain::env_var::{EnvSource, EnvVar};
-use deskd::domain::plan::facts::VolumeMount;
-use deskd::domain::plan::remote::{ContainerPlan, Owner, PrivateDirectory};
-use deskd::domain::plan::{EngineKind, EphemeralPlan, Plan, PodPlan, Rejected, Work};
-use deskd::domain::policy::{PullPolicy, RunAs, Toleration};
+use deskd_core::app::container::{AppPort, AppProbe};
+use deskd_core::env_var::{EnvSource, EnvVar};
+use deskd_core::plan::facts::VolumeMount;
+use deskd_core::plan::remote::{ContainerPlan, Owner, PrivateDirectory};
+use deskd_core::plan::{EngineKind, EphemeralPlan, Plan, PodPlan, Rejected, Work};
+use deskd_core::policy::{PullPolicy, RunAs, Toleration};
 use serde_json::{Value, json};
 
 use crate::cli_fake::Fake;

@@ -1,10 +1,9 @@
 //! `deskd inject` as a program: what goes to which stream, and how bad input ends.
 
 use assert_cmd::Command;
-use deskd::exit::Exit;
+use deskd_core::exit::Exit;
 
-const FIXTURE: &str =
-    concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/abcdesktop/desktop-pod.yaml");
+const FIXTURE: &str = concat!(env!("DESKD_ROOT"), "/tests/fixtures/abcdesktop/desktop-pod.yaml");
 
 /// Exit code, standard output, standard error.
 fn inject(arguments: &[&str], input: &str) -> (i32, String, String) {

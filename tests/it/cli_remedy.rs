@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
-use deskd::exit::Exit;
+use deskd_core::exit::Exit;
 use serde_json::{Value, json};
 
 use crate::cli::{ask, check, error, task};

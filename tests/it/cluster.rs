@@ -40,7 +40,7 @@ impl Traces {
         let inode = |file: &File| file.metadata().expect("an open file").ino();
         let own: Vec<u64> = self.namespaces.iter().map(inode).collect();
         let gone = || {
-            let pids = deskd::procfs::pids().expect("processes");
+            let pids = deskd_keeper::procfs::pids().expect("processes");
             let inside = |pid: &u32| {
                 let in_it = |kind| {
                     std::fs::metadata(namespace(&pid.to_string(), kind)).ok().map(|it| it.ino())

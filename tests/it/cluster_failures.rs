@@ -261,7 +261,7 @@ fn an_eviction_is_told(desk: &PodDesk<'_>, namespace: &Namespace) {
 fn what_a_quota_or_a_policy_refuses_is_told_at_once() {
     let Some(cluster) = Cluster::shared() else { return };
     let namespace = cluster.namespace("refusals");
-    let policy = concat!(env!("CARGO_MANIFEST_DIR"), "/container/admission.yaml");
+    let policy = concat!(env!("DESKD_ROOT"), "/container/admission.yaml");
     let policy = std::fs::read_to_string(policy).expect("container/admission.yaml");
     namespace.apply(&policy.replace("desktops", &namespace.name));
     let desk = PodDesk::of(namespace.desktop(|manifest| manifest));

@@ -19,7 +19,7 @@ const PORT: u16 = 29791;
 const STARTS: usize = 3;
 
 fn repository(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+    Path::new(env!("DESKD_ROOT")).join(path)
 }
 
 /// What deskd is allowed, and the applications that the tests start.

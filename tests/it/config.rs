@@ -6,10 +6,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use deskd::config::{Config, ConfigErrors, Env, keys, parse};
-use deskd::domain::container_app::EntryPoint;
-use deskd::domain::plan::EngineKind;
-use deskd::domain::policy::{DeskdImage, LocalApps, PullPolicy};
-use deskd::domain::restart::RestartPolicy;
+use deskd_core::app::container::EntryPoint;
+use deskd_core::plan::EngineKind;
+use deskd_core::policy::{DeskdImage, LocalApps, PullPolicy};
+use deskd_core::restart::RestartPolicy;
 use proptest::prelude::*;
 
 const NOTHING: [(&str, &str); 0] = [];
@@ -347,7 +347,7 @@ fn the_daemon_gets_the_configuration_as_json_without_a_secret() {
 
 #[test]
 fn every_key_and_variable_of_the_parser_is_documented() {
-    let docs = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/configuration.md");
+    let docs = concat!(env!("DESKD_ROOT"), "/docs/configuration.md");
     let docs = std::fs::read_to_string(docs).unwrap();
     for (section, keys) in keys::SECTIONS {
         let heading = if section.is_empty() {

@@ -118,7 +118,7 @@ fn nothing_is_left_of_a_dropped_control_plane() {
     let plane = ControlPlane::start();
     let directory = plane.directory().to_owned();
     let of_plane = || {
-        let mut all = deskd::procfs::pids().unwrap().into_iter();
+        let mut all = deskd_keeper::procfs::pids().unwrap().into_iter();
         all.any(|pid| {
             let command = std::fs::read_to_string(format!("/proc/{pid}/cmdline"));
             command.is_ok_and(|command| command.contains(directory.to_str().unwrap()))

@@ -85,7 +85,7 @@ fn pid(task: &Value) -> u32 {
 
 /// Processes whose command line holds `needle`.
 fn processes_with(needle: &str) -> Vec<u32> {
-    let pids = deskd::procfs::pids().expect("/proc");
+    let pids = deskd_keeper::procfs::pids().expect("/proc");
     let holds = |pid: &u32| {
         let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
         String::from_utf8_lossy(&line).contains(needle)

@@ -1,7 +1,7 @@
 //! An application that writes as fast as it can: bounded memory, every byte accounted for, and
 //! nobody else waits.
 
-use deskd::procfs;
+use deskd_keeper::procfs;
 
 use crate::support::desk::Desk;
 use crate::support::http::Ask;

@@ -10,8 +10,8 @@ use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use assert_cmd::cargo::cargo_bin;
-use deskd::domain::diagnosis::{Cause, Evidence, Log, diagnose, rules};
-use deskd::exit::Exit;
+use deskd_core::exit::Exit;
+use deskd_core::why::{Cause, Evidence, Log, diagnose, rules};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -122,8 +122,7 @@ fn ten_megabytes_are_diagnosed_at_once() {
     let line = b"[1234:5678:0101/000000.000:INFO:CONSOLE(1)] \"cannot find the error of a failed thing\", source: x\n";
     let mut log = line.repeat(10_000_000 / line.len());
     log.extend_from_slice(b"terminate called after throwing an instance of 'std::bad_alloc'\n");
-    let failed =
-        Evidence { exit: Some(deskd::domain::task::Exit::Code(134)), ..Evidence::default() };
+    let failed = Evidence { exit: Some(deskd_core::task::Exit::Code(134)), ..Evidence::default() };
     let mut best = Duration::MAX;
     for _ in 0..3 {
         let start = Instant::now();
@@ -147,7 +146,7 @@ fn ten_megabytes_of_varied_noise_are_diagnosed_at_once() {
     }
     let log = noise.repeat(10_000_000 / noise.len());
     let closed = Evidence {
-        exit: Some(deskd::domain::task::Exit::Code(0)),
+        exit: Some(deskd_core::task::Exit::Code(0)),
         had_window: Some(true),
         ran_ms: Some(9_000),
         ..Evidence::default()
@@ -166,7 +165,7 @@ fn ten_megabytes_of_varied_noise_are_diagnosed_at_once() {
 
 #[test]
 fn the_documentation_has_every_cause_and_every_rule() {
-    let docs = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/diagnosis.md");
+    let docs = concat!(env!("DESKD_ROOT"), "/docs/diagnosis.md");
     let docs = std::fs::read_to_string(docs).unwrap();
     for cause in Cause::ROOTS_FIRST {
         let names: Vec<_> = rules::all()

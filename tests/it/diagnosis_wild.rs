@@ -3,9 +3,9 @@
 //! catalogue is right. Only totals are printed of `held-out/`. The floors are what was measured
 //! last: whoever does better raises them.
 
-use deskd::domain::diagnosis::rule::Confidence;
-use deskd::domain::diagnosis::{Cause, Diagnosis, Evidence};
-use deskd::domain::task::Exit;
+use deskd_core::task::Exit;
+use deskd_core::why::rule::Confidence;
+use deskd_core::why::{Cause, Diagnosis, Evidence};
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 

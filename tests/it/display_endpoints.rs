@@ -8,7 +8,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use deskd::display::{COOKIE_BYTES_MAX, DisplayConfig, Secret, probe};
-use deskd::domain::display::EndpointState;
+use deskd_core::display::EndpointState;
 use nix::sys::signal::Signal;
 
 use crate::display_helper::config;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use deskd::display::handshake::{Address, Handshake, connect};
 use deskd::display::{Cookie, DisplayConfig, DisplayEvent, DisplayHandle, Secret, probe, proof};
-use deskd::domain::window::WindowEvent;
+use deskd_core::window::WindowEvent;
 use serde::{Deserialize, Serialize};
 
 use crate::support::xvnc::HELPER_MARK;

@@ -17,7 +17,7 @@ const CONFIG: &str = "[user]\nname = \"anna\"\ngroups = [\"interns\"]\n\
     [app.gedit]\nneeds_display = false\ncommand = [\"true\"]\n";
 
 fn fixture(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/fixtures/apps/docs-{name}.json"))
+    Path::new(env!("DESKD_ROOT")).join(format!("tests/fixtures/apps/docs-{name}.json"))
 }
 
 fn document(name: &str) -> Value {

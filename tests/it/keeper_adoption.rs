@@ -1,7 +1,7 @@
 //! The daemon dies at any moment and comes back: nothing is lost, nothing happens twice.
 
-use deskd::domain::task::{Exit, StopStepKind};
-use deskd::keeper::wire::{FromKeeper, ToKeeper, VERSION};
+use deskd_core::task::{Exit, StopStepKind};
+use deskd_core::wire::{FromKeeper, ToKeeper, VERSION};
 
 use crate::support::keeper::{Client, Keeper, Setup, request, run};
 use crate::support::{proc, wait};

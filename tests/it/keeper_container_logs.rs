@@ -1,7 +1,7 @@
 //! The keeper stores what the daemon brings of containers' output.
 
-use deskd::domain::id::TaskId;
-use deskd::keeper::wire::{FromKeeper, LogLine, ToKeeper};
+use deskd_core::id::TaskId;
+use deskd_core::wire::{FromKeeper, LogLine, ToKeeper};
 
 use crate::support::keeper::{Client, Keeper};
 

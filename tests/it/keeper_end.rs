@@ -4,8 +4,8 @@
 
 use std::time::{Duration, Instant};
 
-use deskd::domain::task::Exit;
-use deskd::keeper::wire::{Drain, FromKeeper, SpawnError, ToKeeper};
+use deskd_core::task::Exit;
+use deskd_core::wire::{Drain, FromKeeper, SpawnError, ToKeeper};
 use nix::sys::signal::Signal;
 
 use crate::support::keeper::{Client, Keeper, Setup, request, unix_ms};

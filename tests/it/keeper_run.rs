@@ -1,8 +1,8 @@
 //! A process's way through the keeper: how it ended, what it used, what it wrote.
 
-use deskd::domain::task::Exit;
-use deskd::keeper::wire::{FromKeeper, SpawnError, ToKeeper};
-use deskd::logs::Stream;
+use deskd_core::task::Exit;
+use deskd_core::wire::{FromKeeper, SpawnError, ToKeeper};
+use deskd_keeper::logs::Stream;
 
 use crate::support::keeper::{Keeper, Setup, request, run, unix_ms};
 use crate::support::{proc, wait};
@@ -71,7 +71,7 @@ fn a_watch_is_answered_once_when_the_log_grows() {
         nix::unistd::mkfifo(fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
     }
     client.sh("app-00001", &format!("cat {}; cat {}", fifos[0].display(), fifos[1].display()));
-    let task: deskd::domain::id::TaskId = "app-00001".parse().unwrap();
+    let task: deskd_core::id::TaskId = "app-00001".parse().unwrap();
     client.send(&ToKeeper::WatchLog { task: task.clone(), seen: 0 });
     std::fs::write(&fifos[0], "one\n").unwrap();
     let advanced = |message: &FromKeeper| match message {

@@ -6,7 +6,7 @@ use std::fs::{self, File};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
-use deskd::keeper::wire::{META_BYTES_MAX, SpawnError, SpawnRequest};
+use deskd_core::wire::{META_BYTES_MAX, SpawnError, SpawnRequest};
 
 use crate::support::keeper::{Client, Keeper, request};
 use crate::support::{proc, wait};
@@ -225,7 +225,7 @@ fn a_process_starts_in_a_session_of_its_own_with_nothing_inherited_but_its_outpu
     assert_eq!(fds[0].1, Path::new("/dev/null"));
     assert!(fds[1..].iter().all(|(_, to)| to.to_str().unwrap().starts_with("pipe:")), "{fds:?}");
     assert_ne!(fds[1].1, fds[2].1);
-    assert_eq!(deskd::procfs::read_stat(pid).unwrap().session, pid);
+    assert_eq!(deskd_keeper::procfs::read_stat(pid).unwrap().session, pid);
     let status = proc::file(pid, "status");
     for signals in ["SigBlk", "SigIgn"] {
         assert!(status.contains(&format!("{signals}:\t0000000000000000")), "{status}");
@@ -234,6 +234,6 @@ fn a_process_starts_in_a_session_of_its_own_with_nothing_inherited_but_its_outpu
     assert_eq!(environ, "PATH=/usr/bin:/bin\0LANG=C.UTF-8\0DESKD_TASK_ID=app-00001\0");
     assert_eq!(fs::read_link(format!("/proc/{pid}/cwd")).unwrap(), Path::new("/"));
     // The keeper raised its own limit; applications that use select(2) must not see that.
-    let soft = |pid| deskd::procfs::read_soft_limit(pid, "Max open files").unwrap();
+    let soft = |pid| deskd_keeper::procfs::read_soft_limit(pid, "Max open files").unwrap();
     assert_eq!(soft(pid), soft(std::process::id()));
 }

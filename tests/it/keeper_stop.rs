@@ -2,8 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, also in its helpers")]
 
-use deskd::domain::task::{Exit, StopStepKind};
-use deskd::keeper::wire::{FromKeeper, ToKeeper};
+use deskd_core::task::{Exit, StopStepKind};
+use deskd_core::wire::{FromKeeper, ToKeeper};
 
 use crate::support::keeper::{Client, Keeper, request, unix_ms};
 use crate::support::{proc, wait};
@@ -73,7 +73,9 @@ fn a_stopped_process_is_continued_so_that_it_takes_its_sigterm() {
     let keeper = Keeper::start();
     let (mut client, _) = keeper.connect();
     let pid = client.sh("app-00001", "kill -STOP $$; sleep 1000");
-    wait::until("it is stopped", || (deskd::procfs::read_stat(pid)?.state == 'T').then_some(()));
+    wait::until("it is stopped", || {
+        (deskd_keeper::procfs::read_stat(pid)?.state == 'T').then_some(())
+    });
     client.stop("app-00001", 0, 15_000);
     assert_eq!(signal_name(&client.exited("app-00001").exit), "SIGTERM");
 }
@@ -228,7 +230,7 @@ fn bomb_loses(bomb: &str, kill_after_ms: u64) {
 
 fn bomb_processes() -> usize {
     use std::os::unix::fs::MetadataExt;
-    let pids = deskd::procfs::pids().unwrap().into_iter();
+    let pids = deskd_keeper::procfs::pids().unwrap().into_iter();
     pids.filter(|pid| {
         std::fs::metadata(format!("/proc/{pid}")).is_ok_and(|metadata| metadata.uid() == 4097)
     })

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use deskd::domain::kubernetes::ACCESS_LABELS;
+use deskd_core::kubernetes::ACCESS_LABELS;
 
 use crate::kubernetes_admission_rows::{ACCOUNT, ephemeral_rows, pod_rows};
 use crate::support::control_plane::ControlPlane;

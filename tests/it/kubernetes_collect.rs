@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
 use assert_cmd::cargo::cargo_bin;
-use deskd::exit::Exit;
+use deskd_core::exit::Exit;
 use serde_json::{Value, json};
 
 use crate::support::control_plane::{ControlPlane, Namespace};

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use deskd::domain::expansion::expand;
+use deskd_core::expansion::expand;
 use serde_json::{Value, json};
 
 use crate::support::control_plane::{self, ControlPlane};

@@ -3,13 +3,13 @@
 
 use std::time::Duration;
 
-use deskd::domain::id::AppId;
-use deskd::domain::origin::Origin;
-use deskd::domain::plan::EngineKind;
-use deskd::domain::plan::facts::ApiState;
-use deskd::domain::task::{Exit, StopStepKind};
 use deskd::engine::kubernetes::{Command, Event, LogMark, Observation, RefusalCode, Verb};
-use deskd::keeper::wire::ToKeeper;
+use deskd_core::id::AppId;
+use deskd_core::origin::Origin;
+use deskd_core::plan::EngineKind;
+use deskd_core::plan::facts::ApiState;
+use deskd_core::task::{Exit, StopStepKind};
+use deskd_core::wire::ToKeeper;
 use serde_json::{Value, json};
 
 use crate::support::control_plane::{ControlPlane, Namespace, available};
@@ -469,7 +469,7 @@ fn a_pull_pod_is_followed_and_removed() {
     if !available() {
         return;
     }
-    use deskd::domain::pull::PullState;
+    use deskd_core::pull::PullState;
     let plane = ControlPlane::start();
     let namespace = plane.namespace("pull");
     let engine =

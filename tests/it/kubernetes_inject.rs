@@ -6,14 +6,14 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use assert_cmd::Command;
-use deskd::domain::inject::{Binary, IMAGE_DEFAULT, Options, inject};
+use deskd_core::inject::{Binary, IMAGE_DEFAULT, Options, inject};
 use serde_json::{Value, json};
 
 use crate::support::control_plane::{self, ControlPlane, Namespace, Version};
 use crate::support::wait;
 
 fn repository(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+    Path::new(env!("DESKD_ROOT")).join(path)
 }
 
 fn policy() -> String {

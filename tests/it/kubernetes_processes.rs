@@ -65,9 +65,9 @@ fn set_state(namespace: &Namespace<'_>, state: &Value) {
 fn others(engine: u32) -> Vec<u32> {
     let namespace = |pid: &str| std::fs::read_link(format!("/proc/{pid}/ns/pid")).ok();
     let own = namespace(&engine.to_string());
-    let alive = |pid: u32| deskd::procfs::read_stat(pid).is_some_and(|stat| stat.is_alive());
+    let alive = |pid: u32| deskd_keeper::procfs::read_stat(pid).is_some_and(|stat| stat.is_alive());
     let other = |pid: &u32| *pid != engine && alive(*pid) && namespace(&pid.to_string()) == own;
-    deskd::procfs::pids().expect("/proc").into_iter().filter(other).collect()
+    deskd_keeper::procfs::pids().expect("/proc").into_iter().filter(other).collect()
 }
 
 /// Processes whose end the engine waits for.

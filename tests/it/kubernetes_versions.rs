@@ -2,8 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
-use deskd::domain::plan::EngineKind;
 use deskd::engine::kubernetes::RefusalCode;
+use deskd_core::plan::EngineKind;
 use serde_json::{Value, json};
 
 use crate::kubernetes_engine::{adopt, follow_a_pod, launch_ten, stop};

@@ -10,7 +10,6 @@ mod api_icons;
 mod api_probes;
 mod api_streams;
 mod architecture;
-mod architecture_source;
 mod cli;
 mod cli_daemon;
 mod cli_explain;

@@ -7,7 +7,7 @@ use super::support::xvnc::Running;
 #[test]
 #[expect(clippy::disallowed_methods, reason = "CI and PATH are in the environment")]
 fn the_modules_of_the_panel_pass_their_tests() {
-    let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/panel");
+    let dir = concat!(env!("DESKD_ROOT"), "/tests/panel");
     let files =
         std::fs::read_dir(dir).expect("the tests").map(|entry| entry.expect("a file").path());
     let files: Vec<_> =

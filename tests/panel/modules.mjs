@@ -3,7 +3,7 @@
 
 import { readFileSync } from "node:fs";
 
-const DIRECTORY = new URL("../../src/api/panel/", import.meta.url);
+const DIRECTORY = new URL("../../src/deskd/api/panel/", import.meta.url);
 const urls = new Map();
 
 function url(name) {

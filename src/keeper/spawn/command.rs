@@ -6,8 +6,8 @@ use std::os::unix::ffi::OsStringExt;
 use nix::sys::resource::Resource;
 
 use super::path;
-use crate::domain::app::Rlimits;
-use crate::keeper::wire::{SpawnError, SpawnRequest, TASK_VARIABLE};
+use deskd_core::app::Rlimits;
+use deskd_core::wire::{SpawnError, SpawnRequest, TASK_VARIABLE};
 
 /// A resource limit of the new process, soft and hard alike.
 #[derive(Debug, Clone, PartialEq, Eq)]

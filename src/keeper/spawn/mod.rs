@@ -30,9 +30,9 @@ use nix::unistd::pipe2;
 
 pub use command::Command;
 
-use super::wire::SpawnError;
 use crate::procfs;
 use child::{Failure, Inherited, Step};
+use deskd_core::wire::SpawnError;
 use oom_score::OomScore;
 
 /// Stack of a child between clone and exec, in bytes.

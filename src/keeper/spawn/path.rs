@@ -3,7 +3,7 @@
 use std::ffi::{CStr, CString};
 
 use super::command::c_string;
-use crate::keeper::wire::SpawnError;
+use deskd_core::wire::SpawnError;
 
 /// PATH when the environment has none (glibc's and musl's execvp use the like).
 pub(super) const DEFAULT: &str = "/usr/local/bin:/usr/bin:/bin";

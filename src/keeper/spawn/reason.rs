@@ -12,7 +12,7 @@ use nix::sys::statvfs::{FsFlags, statvfs};
 
 use super::command::Command;
 use super::elf;
-use crate::keeper::wire::SpawnError;
+use deskd_core::wire::SpawnError;
 
 /// Bytes of a file that are looked at; the kernel itself looks at 256, a loader's name comes soon
 /// after an ELF file's header.

@@ -1,3 +1,5 @@
+//! Trees of real processes.
+
 use super::*;
 use proptest::prelude::*;
 

@@ -40,7 +40,7 @@ fn log(pieces: &[Vec<u8>]) -> Vec<u8> {
 
 /// What real programs that were well wrote: Chromium, Qt, GTK, games, players.
 fn noise() -> Result<Vec<Vec<u8>>> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/failures/read");
+    let root = Path::new(env!("DESKD_ROOT")).join("tests/fixtures/failures/read");
     let mut logs = Vec::new();
     for entry in std::fs::read_dir(root)? {
         let case = entry?;

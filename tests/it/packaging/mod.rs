@@ -24,7 +24,7 @@ const HTTP_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The root of the repository.
 fn repository() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
+    Path::new(env!("DESKD_ROOT"))
 }
 
 /// A variable of the environment these tests were started in.

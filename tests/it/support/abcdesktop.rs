@@ -108,7 +108,7 @@ pub(crate) fn shared(way: Way) -> Option<&'static Shared> {
 /// A document of the tests.
 pub(crate) fn document(name: &str) -> Value {
     let file = |directory: &str| {
-        Path::new(env!("CARGO_MANIFEST_DIR")).join(directory).join(format!("{name}.json"))
+        Path::new(env!("DESKD_ROOT")).join(directory).join(format!("{name}.json"))
     };
     let text = DOCUMENTS.iter().find_map(|directory| std::fs::read_to_string(file(directory)).ok());
     serde_json::from_str(&text.unwrap_or_else(|| panic!("no document {name}"))).expect("JSON")
@@ -129,7 +129,7 @@ fn install(namespace: &Namespace, toml: &str) {
     namespace.apply(&super::rights::files(name));
     let mut documents = json!({});
     for directory in DOCUMENTS {
-        let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join(directory);
+        let directory = Path::new(env!("DESKD_ROOT")).join(directory);
         for entry in std::fs::read_dir(directory).expect("a directory").flatten() {
             let file = entry.file_name().to_string_lossy().into_owned();
             // The others are of documentation, without images.
@@ -153,7 +153,7 @@ fn install(namespace: &Namespace, toml: &str) {
 fn policy(cluster: &'static Cluster) {
     static INSTALLED: OnceLock<()> = OnceLock::new();
     INSTALLED.get_or_init(|| {
-        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/container/inject/policy.yaml");
+        let file = concat!(env!("DESKD_ROOT"), "/container/inject/policy.yaml");
         cluster.must(&["apply", "--filename", file], "");
         let trial = cluster.namespace("policy");
         trial.apply(&super::rights::files(&trial.name));
@@ -179,5 +179,5 @@ pub(crate) fn injected(manifest: &str) -> String {
 
 /// deskd as it is in the images.
 fn binary() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("target/deskd")
+    Path::new(env!("DESKD_ROOT")).join("target/deskd")
 }

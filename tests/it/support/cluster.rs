@@ -101,7 +101,7 @@ impl Cluster {
     /// its name says. It ends with the value.
     pub(crate) fn fake_registry(&self, address: &str) -> Running {
         let (_, port) = address.rsplit_once(':').unwrap();
-        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let root = Path::new(env!("DESKD_ROOT"));
         let registry = root.join("tests/fixtures/failures/make/fake_registry.py");
         let mut command = Command::new("nsenter");
         command
@@ -201,7 +201,7 @@ impl Namespace {
     pub(crate) fn desktop_with(&self, edit: impl Fn(String) -> String, toml: &str) -> Pod<'_> {
         let mut more = tempfile::NamedTempFile::new().unwrap();
         more.write_all(toml.as_bytes()).unwrap();
-        let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("container/pod.yaml");
+        let manifest = Path::new(env!("DESKD_ROOT")).join("container/pod.yaml");
         let manifest = edit(std::fs::read_to_string(manifest).unwrap());
         let mut command = Command::new(script("desktop"));
         command.arg(&self.cluster.dir).arg(&self.name).arg(more.path());
@@ -272,7 +272,7 @@ impl Pod<'_> {
             };
             text("comm").trim() == name && text("cgroup").contains(uid)
         };
-        deskd::procfs::pids().unwrap().into_iter().filter(of_pod).collect()
+        deskd_keeper::procfs::pids().unwrap().into_iter().filter(of_pod).collect()
     }
 }
 
@@ -371,7 +371,7 @@ pub(crate) fn container<'a>(pod: &'a Value, name: &str) -> Option<&'a Value> {
 
 /// Whether a cluster can run here; under CI what is missing is a failure.
 pub(crate) fn available() -> bool {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let root = Path::new(env!("DESKD_ROOT"));
     let mut missing = Vec::new();
     if !root.join("target/deskd").exists() {
         missing.push("target/deskd (make build)");
@@ -387,13 +387,13 @@ pub(crate) fn available() -> bool {
 
 /// A script of `tests/cluster/`.
 pub(crate) fn script(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cluster").join(name)
+    Path::new(env!("DESKD_ROOT")).join("tests/cluster").join(name)
 }
 
 /// A directory for a cluster of this process, beside the images (so that they can be linked), named
 /// as `tests/cluster/session` expects it.
 pub(crate) fn directory(purpose: &str) -> PathBuf {
-    let cache = Path::new(env!("CARGO_MANIFEST_DIR")).join(".cache/cluster");
+    let cache = Path::new(env!("DESKD_ROOT")).join(".cache/cluster");
     cache.join(format!("{purpose}-{}", std::process::id()))
 }
 

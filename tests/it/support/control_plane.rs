@@ -59,7 +59,7 @@ impl Version {
         static PROGRAMS: [OnceLock<Result<PathBuf, String>>; 2] =
             [OnceLock::new(), OnceLock::new()];
         PROGRAMS[self as usize].get_or_init(|| {
-            let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cluster/build");
+            let script = Path::new(env!("DESKD_ROOT")).join("tests/cluster/build");
             let mut command = Command::new(script);
             let output = command.args(self.argument()).stderr(Stdio::inherit()).output();
             let output = output.map_err(|error| error.to_string())?;

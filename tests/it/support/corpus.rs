@@ -5,14 +5,14 @@
 
 use std::path::{Path, PathBuf};
 
-use deskd::domain::diagnosis::evidence::{LOG_END_BYTES_MAX, LOG_START_BYTES_MAX};
-use deskd::domain::diagnosis::{Cause, Diagnosis, Evidence, Log, diagnose};
+use deskd_core::why::evidence::{LOG_END_BYTES_MAX, LOG_START_BYTES_MAX};
+use deskd_core::why::{Cause, Diagnosis, Evidence, Log, diagnose};
 use serde::de::DeserializeOwned;
 
 /// The cases of a half of `tests/fixtures/{corpus}`, in the order of their names: directories with
 /// a `case.json`.
 pub(crate) fn cases(corpus: &str, half: &str) -> Vec<PathBuf> {
-    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+    let fixtures = Path::new(env!("DESKD_ROOT")).join("tests/fixtures");
     let mut found = Vec::new();
     let mut left = vec![fixtures.join(corpus).join(half)];
     while let Some(directory) = left.pop() {

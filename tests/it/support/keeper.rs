@@ -10,14 +10,14 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use deskd::domain::app::Rlimits;
-use deskd::domain::task::UnixMs;
-use deskd::keeper::frame::{self, Decoder};
-use deskd::keeper::wire::{
+use deskd_core::app::Rlimits;
+use deskd_core::task::UnixMs;
+use deskd_core::wire::frame::{self, Decoder};
+use deskd_core::wire::{
     Drain, FromKeeper, RunEnd, RunId, SpawnError, SpawnRequest, StopRound, TaskRecord, ToKeeper,
     VERSION,
 };
-use deskd::logs::{LogReader, Records, Stream, Tag};
+use deskd_keeper::logs::{LogReader, Records, Stream, Tag};
 use nix::sys::signal::Signal;
 
 use super::keeper_host::{HostConfig, VARIABLE};

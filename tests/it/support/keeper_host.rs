@@ -9,9 +9,9 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use deskd::exit::Exit;
-use deskd::keeper::{self, KeeperConfig};
-use deskd::logs::Limits;
+use deskd_core::exit::Exit;
+use deskd_keeper::logs::Limits;
+use deskd_keeper::{self, KeeperConfig};
 
 /// Set to a [`HostConfig`] as JSON.
 pub(crate) const VARIABLE: &str = "DESKD_TEST_KEEPER";
@@ -46,7 +46,7 @@ extern "C" fn host() {
         tasks_max: told.tasks_max,
     };
     tracing_subscriber::fmt().with_writer(std::io::stderr).init();
-    let exit = keeper::run(config).unwrap_or_else(|error| {
+    let exit = deskd_keeper::run(config).unwrap_or_else(|error| {
         tracing::error!(error = &error as &dyn std::error::Error, "the keeper failed");
         Exit::Internal
     });

@@ -153,7 +153,7 @@ pub(crate) fn add_ephemeral_to(namespace: &Namespace<'_>, desktop: &str, contain
 
 /// One of `tests/fixtures/apps`, without the list around it.
 pub(crate) fn fixture(name: &str) -> Value {
-    let file = format!("{}/tests/fixtures/apps/{name}.json", env!("CARGO_MANIFEST_DIR"));
+    let file = format!("{}/tests/fixtures/apps/{name}.json", env!("DESKD_ROOT"));
     let text = std::fs::read_to_string(file).expect("a fixture");
     serde_json::from_str::<Value>(&text).expect("JSON")[0].take()
 }

@@ -7,20 +7,20 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use deskd::domain::env_var::{EnvSource, EnvVar};
-use deskd::domain::kubernetes::{APP_CONTAINER, ObjectRef};
-use deskd::domain::origin::Origin;
-use deskd::domain::plan::EngineKind;
-use deskd::domain::plan::facts::KubernetesFacts;
-use deskd::domain::plan::remote::{ContainerPlan, EphemeralPlan, PodPlan};
-use deskd::domain::policy::{Policy, PullPolicy, RunAs};
 use deskd::engine::kubernetes::{
     Calls, Command, CommandSender, EngineConfig, Event, Observation, PodIdentity, Refusal,
     RemoteWork, start,
 };
 use deskd::engine::local::{self, LocalEngine};
-use deskd::keeper::frame::Decoder;
-use deskd::keeper::wire::{FromKeeper, RunId, ToKeeper};
+use deskd_core::env_var::{EnvSource, EnvVar};
+use deskd_core::kubernetes::{APP_CONTAINER, ObjectRef};
+use deskd_core::origin::Origin;
+use deskd_core::plan::EngineKind;
+use deskd_core::plan::facts::KubernetesFacts;
+use deskd_core::plan::remote::{ContainerPlan, EphemeralPlan, PodPlan};
+use deskd_core::policy::{Policy, PullPolicy, RunAs};
+use deskd_core::wire::frame::Decoder;
+use deskd_core::wire::{FromKeeper, RunId, ToKeeper};
 use serde_json::{Value, json};
 use tokio::io::AsyncReadExt;
 
@@ -129,7 +129,7 @@ impl KubeEngine {
         let mut plan = self.pod_plan();
         change(&mut plan);
         let app = "game".parse().unwrap();
-        let pod = deskd::domain::kubernetes::pod_name(DESKTOP, &app, &run.task, run.run);
+        let pod = deskd_core::kubernetes::pod_name(DESKTOP, &app, &run.task, run.run);
         let namespace = self.namespace.clone();
         let object = ObjectRef { namespace, pod, container: APP_CONTAINER.into() };
         let work = RemoteWork::Pod(Box::new(plan));
@@ -147,7 +147,7 @@ impl KubeEngine {
         change: impl FnOnce(&mut EphemeralPlan),
     ) -> ObjectRef {
         let app = "game".parse().unwrap();
-        let container = deskd::domain::kubernetes::container_name("Game", &app, &run.task, run.run);
+        let container = deskd_core::kubernetes::container_name("Game", &app, &run.task, run.run);
         let (namespace, pod) = (self.namespace.clone(), DESKTOP.to_owned());
         let object = ObjectRef { namespace: namespace.clone(), pod: pod.clone(), container };
         let target_container = Some("deskd".to_owned());

@@ -5,7 +5,7 @@
 use std::fs;
 use std::time::Duration;
 
-use deskd::procfs;
+use deskd_keeper::procfs;
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 

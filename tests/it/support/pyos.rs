@@ -11,7 +11,7 @@ use super::http::Ask;
 
 /// The desktop pod as pyos makes it, with its secrets.
 pub(crate) const MANIFEST: &str =
-    concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/abcdesktop/desktop-pod.yaml");
+    concat!(env!("DESKD_ROOT"), "/tests/fixtures/abcdesktop/desktop-pod.yaml");
 /// The user whose desktop it is.
 pub(crate) const USER: &str = "robin";
 pub(crate) const DESKTOP: &str = "robin-3f9c1";

@@ -1,0 +1,115 @@
+//! What both remote engines need of the app, of deskd and of the cluster.
+
+use super::ask::{Ask, Blocker};
+use super::command::Command;
+use super::facts::{ApiState, OwnPod};
+use super::home::Surroundings;
+use super::remote::ContainerPlan;
+use super::{EngineKind, UnplannableCode};
+use crate::app::container::ContainerApp;
+use crate::env_var::EnvVar;
+use crate::policy::PullPolicy;
+
+/// An image, and the operator's leave.
+pub(super) fn allowed<'a>(engine: EngineKind, ask: &Ask<'a>) -> Result<&'a ContainerApp, Blocker> {
+    let Some(container) = ask.container().filter(|container| !container.image.is_empty()) else {
+        return Err(Blocker::never("the app has no image, only a command"));
+    };
+    if !ask.facts.policy.engines.contains(&engine) {
+        return Err(Blocker::never(format!(
+            "it is not enabled: add `{}` to `engines` in [kubernetes]",
+            engine.as_str()
+        )));
+    }
+    Ok(container)
+}
+
+/// The API server answers, the own pod was read, nothing that the engine needs is denied, and there
+/// is room for one more task.
+pub(super) fn usable<'a>(engine: EngineKind, ask: &Ask<'a>) -> Result<&'a OwnPod, Blocker> {
+    let facts = ask.facts;
+    let unavailable = |why: String| Blocker::now(UnplannableCode::KubernetesUnavailable, why);
+    match &facts.kubernetes.api {
+        ApiState::Answers => {}
+        ApiState::Off(why) => {
+            return Err(unavailable(format!("the Kubernetes API is not used: {why}")));
+        }
+        ApiState::Unknown => {
+            return Err(unavailable("the Kubernetes API has not answered yet: ask again".into()));
+        }
+        ApiState::Away(why) => {
+            return Err(unavailable(format!("the Kubernetes API does not answer: {why}")));
+        }
+    }
+    let Some(pod) = &facts.kubernetes.own_pod else {
+        return Err(unavailable(
+            "the desktop's own pod is not known: give deskd's container POD_NAME and \
+             POD_NAMESPACE (downward API)"
+                .into(),
+        ));
+    };
+    let missing: Vec<&str> = facts
+        .kubernetes
+        .rights
+        .iter()
+        .filter(|right| right.engine == Some(engine) && !right.allowed)
+        .map(|right| right.sentence.as_str())
+        .collect();
+    if !missing.is_empty() {
+        return Err(Blocker::now(UnplannableCode::RightMissing, missing.join("; ")));
+    }
+    let most = facts.policy.remote_tasks_max;
+    if facts.remote_tasks >= most {
+        return Err(Blocker::now(
+            UnplannableCode::TooManyRemoteTasks,
+            format!(
+                "{} tasks run in containers and {most} may (remote_tasks_max in [kubernetes]): \
+                 stop one",
+                facts.remote_tasks
+            ),
+        ));
+    }
+    Ok(pod)
+}
+
+/// What runs, in either engine.
+pub(super) fn container(
+    ask: &Ask<'_>,
+    container: &ContainerApp,
+    command: Command,
+    env: Vec<EnvVar>,
+    around: &Surroundings,
+) -> ContainerPlan {
+    ContainerPlan {
+        image: container.image.clone(),
+        pull_policy: ask.facts.policy.pull_policy,
+        argv: command.argv,
+        entry_point: command.entry_point,
+        program: command.program,
+        arguments: command.arguments,
+        env,
+        cwd: around.cwd.clone(),
+        run_as: ask.facts.policy.run_as.clone(),
+        mounts: around.mounts.clone(),
+    }
+}
+
+/// Whether somebody will wait for the image.
+pub(super) fn image_note(container: &ContainerApp, ask: &Ask<'_>) -> String {
+    let known = |image: &str| ask.facts.kubernetes.images.iter().any(|known| known == image);
+    let here = known(&container.image) || container.image_id.as_deref().is_some_and(known);
+    let policy = ask.facts.policy.pull_policy;
+    match (here, policy) {
+        (_, PullPolicy::Always) => "its image is pulled at each start".to_owned(),
+        (true, _) => "its image is on this node".to_owned(),
+        (false, PullPolicy::IfNotPresent) => {
+            let size = container.size_bytes.map(|bytes| format!(" ({} MiB)", bytes >> 20));
+            let size = size.unwrap_or_default();
+            format!("its image{size} is not known to be on this node: it may have to be pulled")
+        }
+        (false, PullPolicy::Never) => {
+            "its image is not known to be on this node, and pulling is turned off (pull_policy)"
+                .to_owned()
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! What deskd can do about a cause by itself: a value that says what the next launch has more.
+
+use serde::{Deserialize, Serialize};
+
+use super::diagnose::Diagnosis;
+use super::evidence::Evidence;
+use super::fact::Fact;
+use super::rule::Offer;
+use crate::app::container::EntryPoint;
+use crate::plan::facts::{Change, ClassChange};
+use crate::plan::{EngineKind, SHM_OFF};
+
+/// The switch of Chromium, Electron and QtWebEngine that puts shared memory into files of `/tmp`
+/// (`base/base_switches.cc`).
+pub const DISABLE_DEV_SHM: &str = "--disable-dev-shm-usage";
+
+/// What to launch otherwise. At most one is proposed; applying it is somebody else's.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum Remedy {
+    /// On another engine.
+    OtherEngine {
+        /// Which.
+        engine: EngineKind,
+    },
+    /// With the switches that make toolkits do without MIT-SHM.
+    ShmSwitches,
+    /// With Chromium's switch that does without `/dev/shm`.
+    DisableDevShm,
+    /// With another class of resources.
+    OtherClass {
+        /// The resource it is about, as Kubernetes names it (`memory`, `nvidia.com/gpu`).
+        resource: String,
+        /// More of it; otherwise less, or none.
+        more: bool,
+    },
+    /// With its program run directly, without the image's own command.
+    RunProgram,
+}
+
+/// A remedy that deskd can apply, in words too.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Proposal {
+    /// What it is.
+    #[serde(flatten)]
+    pub remedy: Remedy,
+    /// What it does, as a button or a line says it: `start it again as an ephemeral container`.
+    pub sentence: String,
+}
+
+/// What deskd does with remedies (`remedy` of the configuration).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RemedyMode {
+    /// None is proposed.
+    Off,
+    /// They are proposed: somebody has to ask for them.
+    #[default]
+    Suggest,
+    /// Applied to a run that ended by itself, once per task; otherwise proposed.
+    Auto,
+}
+
+impl Applied {
+    /// What it did, in one line.
+    #[must_use]
+    pub fn sentence(&self) -> String {
+        let Self { proposal, before, after, .. } = self;
+        format!("{}; before: {before}, after: {after}", proposal.sentence)
+    }
+}
+
+impl RemedyMode {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Off, Self::Suggest, Self::Auto];
+
+    /// The word in the configuration and in `/v1`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Suggest => "suggest",
+            Self::Auto => "auto",
+        }
+    }
+}
+
+/// A remedy that was applied: at most one per task.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Applied {
+    /// When, in milliseconds since the Unix epoch.
+    pub at: i64,
+    /// By whom: `deskd`, `a user`.
+    pub by: String,
+    /// The first run that has it.
+    pub run: u32,
+    /// What was done.
+    #[serde(flatten)]
+    pub proposal: Proposal,
+    /// How it ran before, as after `it failed`: `as a pod of its own`, `without shared memory`.
+    pub before: String,
+    /// How it runs since, as after `it runs`.
+    pub after: String,
+    /// Why the run before it failed.
+    pub diagnosis: Box<Diagnosis>,
+}
+
+impl Remedy {
+    /// What it changes of the next launch.
+    #[must_use]
+    pub fn change(&self) -> Change {
+        let mut change = Change::default();
+        match self {
+            Self::OtherEngine { engine } => change.engine = Some(*engine),
+            Self::ShmSwitches => {
+                change.env = SHM_OFF.map(|(name, value)| (name.into(), value.into())).into();
+            }
+            Self::DisableDevShm => change.args = vec![DISABLE_DEV_SHM.into()],
+            Self::OtherClass { resource, more } => {
+                change.class = Some(ClassChange { resource: resource.clone(), more: *more });
+            }
+            Self::RunProgram => change.entrypoint = Some(EntryPoint::Program),
+        }
+        change
+    }
+
+    /// With its words.
+    #[must_use]
+    pub fn proposal(self) -> Proposal {
+        let sentence = self.sentence();
+        Proposal { remedy: self, sentence }
+    }
+
+    fn sentence(&self) -> String {
+        match self {
+            Self::OtherEngine { engine } => format!("start it again as {}", engine.phrase()),
+            Self::ShmSwitches => "start it again without shared memory (MIT-SHM)".into(),
+            Self::DisableDevShm => format!("start it again with {DISABLE_DEV_SHM}"),
+            Self::OtherClass { resource, more: true } => {
+                format!("start it again with a class that has more {resource}")
+            }
+            Self::OtherClass { resource, more: false } => {
+                format!("start it again with a class that asks for less {resource}")
+            }
+            Self::RunProgram => "start it again with its program run directly".into(),
+        }
+    }
+}
+
+/// What can be done here: nothing where it was done already, or where deskd is not the one who
+/// launched it (the engine is not known).
+pub(super) fn propose(offer: Offer, captures: &[String], e: &Evidence) -> Option<Remedy> {
+    let engine = e.engine?;
+    let remote = engine == EngineKind::PodApplication;
+    match offer {
+        Offer::Nothing => None,
+        Offer::SharedMemory => remote.then_some(in_the_pod()),
+        Offer::ShmSwitch if switches_help(e) => Some(Remedy::ShmSwitches),
+        Offer::ShmSwitch => remote.then_some(in_the_pod()),
+        Offer::DisableDevShm => {
+            let given = e.command.iter().any(|arg| arg == DISABLE_DEV_SHM);
+            (!given).then_some(Remedy::DisableDevShm)
+        }
+        // Local programs and ephemeral containers share a container's or the pod's memory: a class
+        // means something for pods alone.
+        Offer::MoreMemory => {
+            remote.then(|| Remedy::OtherClass { resource: "memory".into(), more: true })
+        }
+        // An image's own command is all there is where no program is named.
+        Offer::RunProgram => (e.entry_point && !e.command.is_empty()).then_some(Remedy::RunProgram),
+        Offer::LessOf => {
+            let resource = captures.last().filter(|_| remote)?.split([' ', ',']).next()?;
+            let resource = resource.trim_end_matches('.').to_owned();
+            Some(Remedy::OtherClass { resource, more: false })
+        }
+    }
+}
+
+fn in_the_pod() -> Remedy {
+    Remedy::OtherEngine { engine: EngineKind::EphemeralContainer }
+}
+
+/// On the unix socket of the own pod the switches would only hide what is wrong.
+fn switches_help(e: &Evidence) -> bool {
+    let given = |name: &str| e.env.iter().any(|(given, _)| given == name);
+    Fact::DisplayOverTcp.holds(e) == Some(true) && !SHM_OFF.iter().all(|(name, _)| given(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_remedy_says_what_it_changes() {
+        assert_eq!(in_the_pod().change().engine, Some(EngineKind::EphemeralContainer));
+        assert_eq!(Remedy::DisableDevShm.change().args, [DISABLE_DEV_SHM]);
+        assert_eq!(Remedy::ShmSwitches.change().env.len(), SHM_OFF.len());
+        let class = Remedy::OtherClass { resource: "memory".into(), more: true };
+        let more = ClassChange { resource: "memory".into(), more: true };
+        assert_eq!(class.change().class, Some(more));
+        assert_eq!(Remedy::RunProgram.change().entrypoint, Some(EntryPoint::Program));
+    }
+
+    #[test]
+    fn nothing_is_proposed_for_a_log_of_nobody_knows_where() {
+        let offers = [Offer::SharedMemory, Offer::ShmSwitch, Offer::DisableDevShm];
+        for offer in offers {
+            assert_eq!(propose(offer, &[], &Evidence::default()), None);
+        }
+    }
+
+    #[test]
+    fn switches_are_proposed_once_and_then_another_engine() {
+        let mut e = Evidence {
+            engine: Some(EngineKind::PodApplication),
+            env: vec![("DISPLAY".into(), "10.0.0.5:0".into())],
+            ..Evidence::default()
+        };
+        let ask = |e: &Evidence| propose(Offer::ShmSwitch, &[], e);
+        assert_eq!(ask(&e), Some(Remedy::ShmSwitches));
+        e.env.extend(Remedy::ShmSwitches.change().env);
+        assert_eq!(ask(&e), Some(in_the_pod()));
+    }
+}

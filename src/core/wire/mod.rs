@@ -1,0 +1,369 @@
+//! Messages between the keeper and the daemon.
+//!
+//! Over the stream socket `<state>/keeper.sock`; each message is a 4-byte little-endian length and
+//! that many bytes of JSON, at most [`MESSAGE_BYTES_MAX`]. The daemon connects, sends
+//! [`ToKeeper::Hello`] and is answered with [`FromKeeper::Welcome`], which lists everything the
+//! keeper knows; from then on changes arrive as they happen. Re-adoption is therefore the normal
+//! way of starting. One daemon at a time: a new connection replaces the old one.
+//!
+//! Every request names its run, so a repeated request is answered with what is already the case
+//! ("nothing is started twice").
+
+pub mod frame;
+
+use serde::{Deserialize, Serialize};
+
+use crate::app::Rlimits;
+use crate::id::TaskId;
+use crate::task::{Exit, Rusage, StopStepKind, UnixMs};
+
+/// Version of these messages; a keeper refuses a daemon that speaks another.
+pub const VERSION: u32 = 1;
+/// Largest message, in bytes (an argv and environment of Linux's ARG_MAX fit).
+pub const MESSAGE_BYTES_MAX: usize = 4 << 20;
+/// Largest opaque [`SpawnRequest::meta`], in bytes: the keeper holds one per task.
+pub const META_BYTES_MAX: usize = 256 << 10;
+
+pub use crate::kubernetes::TASK_VARIABLE;
+
+/// Pids named in one [`StopRound`].
+pub const STOP_PIDS_MAX: usize = 64;
+/// Rounds of a stop that are reported; further ones (a fork bomb) are carried out silently.
+pub const STOP_ROUNDS_MAX: usize = 16;
+/// Bytes of meta in one Welcome or MoreTasks; JSON may make six of one (control characters).
+pub const WELCOME_BYTES: usize = 512 << 10;
+
+/// Bytes of lines in one [`ToKeeper::AppendLog`].
+pub const APPEND_BYTES_MAX: usize = 256 << 10;
+
+/// One run of a task; runs of a task count from 1.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct RunId {
+    /// The task.
+    pub task: TaskId,
+    /// Which run of it.
+    pub run: u32,
+}
+
+/// From the daemon.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ToKeeper {
+    /// First message on a connection.
+    Hello {
+        /// [`VERSION`].
+        version: u32,
+    },
+    /// Start a process. Answered with Spawned or SpawnRefused, always.
+    Spawn(Box<SpawnRequest>),
+    /// Stop a run's whole tree: SIGTERM after `term_after_ms`, SIGKILL after `kill_after_ms`, both
+    /// counted from now. Sent again it may only make the stop come sooner. Each signal round is
+    /// reported as StopStep; the end as Exited and TreeGone.
+    Stop {
+        /// Which run.
+        id: RunId,
+        /// Milliseconds from now to SIGTERM.
+        term_after_ms: u64,
+        /// Milliseconds from now to SIGKILL.
+        kill_after_ms: u64,
+    },
+    /// Forget an ended task: its record and its log. Ignored while its main process lives; with
+    /// other processes of it left it is no longer told of, and goes when they are gone.
+    Forget {
+        /// Which task.
+        task: TaskId,
+    },
+    /// Send one LogAdvanced as soon as the task's log ends beyond `seen` (at once if it does
+    /// already). One watch per task; a new one replaces it.
+    WatchLog {
+        /// Which task.
+        task: TaskId,
+        /// Cursor the daemon has seen.
+        seen: u64,
+    },
+    /// The daemon is ready (forwarded to systemd) or stops being so; the text is a status line.
+    Status {
+        /// Ready to serve.
+        ready: bool,
+        /// For `systemctl status`.
+        status: String,
+    },
+    /// The log of a task that is no process of this keeper: what its containers write arrives as
+    /// AppendLog. Repeating it changes nothing.
+    OpenLog {
+        /// Which task.
+        task: TaskId,
+    },
+    /// Lines of such a log, in order. Ignored unless it was opened: the task was forgotten.
+    AppendLog {
+        /// Which task.
+        task: TaskId,
+        /// At most [`APPEND_BYTES_MAX`] together.
+        lines: Vec<LogLine>,
+    },
+    /// Nothing more comes. Answered with LogClosed; until the task is opened again its file is
+    /// closed.
+    CloseLog {
+        /// Which task.
+        task: TaskId,
+    },
+    /// Answer to Ping.
+    Pong {
+        /// The ping's number.
+        number: u64,
+    },
+    /// All tasks were stopped politely; the keeper may finish.
+    Drained,
+}
+
+/// Everything needed to start one process; nothing is decided by the keeper.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SpawnRequest {
+    /// Which run. A run the keeper already knows is not started again.
+    pub id: RunId,
+    /// argv; `argv[0]` with a `/` is a path, else it is looked up in the PATH of `env`.
+    pub argv: Vec<String>,
+    /// The whole environment, in order. The keeper adds `DESKD_TASK_ID`.
+    pub env: Vec<(String, String)>,
+    /// Working directory; absent: `/`.
+    pub cwd: Option<String>,
+    /// umask; absent: inherited.
+    pub umask: Option<u32>,
+    /// Resource limits.
+    pub rlimits: Rlimits,
+    /// Nice value.
+    pub nice: Option<i32>,
+    /// oom_score_adj.
+    pub oom_score_adj: Option<i32>,
+    /// What the daemon needs to re-adopt the task: opaque to the keeper, kept until Forget,
+    /// at most [`META_BYTES_MAX`] bytes. Every run's request replaces it.
+    pub meta: String,
+}
+
+/// From the keeper.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FromKeeper {
+    /// Answer to Hello.
+    Welcome {
+        /// [`VERSION`].
+        version: u32,
+        /// The keeper's pid.
+        keeper_pid: u32,
+        /// When the keeper started.
+        started_at: UnixMs,
+        /// The tasks it knows, each with its last run, in order of first spawn.
+        tasks: Vec<TaskRecord>,
+        /// They did not all fit into one message: MoreTasks follows. No other message is about a
+        /// task whose record has not been sent yet.
+        more: bool,
+        /// A shutdown is under way.
+        draining: Option<Drain>,
+        /// What is wrong with the log store, if anything.
+        log_trouble: Option<String>,
+    },
+    /// Continues Welcome.
+    MoreTasks {
+        /// The next tasks.
+        tasks: Vec<TaskRecord>,
+        /// Yet another MoreTasks follows.
+        more: bool,
+    },
+    /// The process runs its program (exec succeeded).
+    Spawned {
+        /// Which run.
+        id: RunId,
+        /// Its pid; also its session and process group.
+        pid: u32,
+        /// When.
+        at: UnixMs,
+    },
+    /// It was not started; the task is not remembered unless it had an earlier run.
+    SpawnRefused {
+        /// Which run.
+        id: RunId,
+        /// Why.
+        error: SpawnError,
+    },
+    /// The main process ended.
+    Exited {
+        /// Which run.
+        id: RunId,
+        /// How, what it used, when.
+        end: RunEnd,
+    },
+    /// No process of the run is left (also those that left its session).
+    TreeGone {
+        /// Which run.
+        id: RunId,
+    },
+    /// A stop went one step further.
+    StopStep {
+        /// Which run.
+        id: RunId,
+        /// What was done.
+        round: StopRound,
+    },
+    /// Answer to WatchLog.
+    LogAdvanced {
+        /// Which task.
+        task: TaskId,
+        /// Where its log ends now.
+        end: u64,
+    },
+    /// Answer to CloseLog: everything sent before is stored.
+    LogClosed {
+        /// Which task.
+        task: TaskId,
+        /// Where its log ends.
+        end: u64,
+    },
+    /// The log store has a problem (disk full, read-only), or no longer has one.
+    LogTrouble {
+        /// One sentence; absent: over.
+        trouble: Option<String>,
+    },
+    /// SIGTERM arrived: no new launches; everything must be gone within the grace.
+    Draining(Drain),
+    /// Liveness question, only under a watchdog; answer with Pong.
+    Ping {
+        /// To be repeated in the answer.
+        number: u64,
+    },
+    /// The daemon's Hello was not understood: it must exit.
+    VersionRefused {
+        /// The keeper's [`VERSION`].
+        version: u32,
+    },
+}
+
+/// A line, or a piece of a long one, of a container's output.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogLine {
+    /// When it was written, RFC 3339 with nanoseconds in UTC (`2026-11-24T05:30:26.123456789Z`), as
+    /// kubelet says; it becomes the record's time, from which the stream is resumed.
+    pub time: String,
+    /// A newline follows.
+    pub ends_line: bool,
+    /// Without the newline. In JSON one character per byte (ISO 8859-1), since it need not be UTF-8.
+    #[serde(with = "latin1")]
+    pub bytes: Vec<u8>,
+}
+
+mod latin1 {
+    use serde::de::Error as _;
+    use serde::{Deserialize as _, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+        let text: String = bytes.iter().map(|byte| char::from(*byte)).collect();
+        serializer.serialize_str(&text)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<u8>, D::Error> {
+        let text = std::borrow::Cow::<str>::deserialize(from)?;
+        let bytes: Result<Vec<u8>, _> = text.chars().map(u8::try_from).collect();
+        bytes.map_err(|_| D::Error::custom("a character that stands for no byte"))
+    }
+}
+
+/// A shutdown under way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Drain {
+    /// When the keeper will have killed everything.
+    pub deadline: UnixMs,
+    /// A second SIGTERM arrived: no politeness.
+    pub hurry: bool,
+}
+
+/// A task as the keeper knows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskRecord {
+    /// Its last run.
+    pub id: RunId,
+    /// The last run's meta.
+    pub meta: String,
+    /// Main pid of the last run.
+    pub pid: u32,
+    /// When the last run was spawned.
+    pub spawned_at: UnixMs,
+    /// How the last run ended, if it has.
+    pub end: Option<RunEnd>,
+    /// No process of the run is left.
+    pub tree_gone: bool,
+    /// A stop was asked for.
+    pub stopping: bool,
+    /// The stop's rounds so far, at most [`STOP_ROUNDS_MAX`].
+    pub stop_steps: Vec<StopRound>,
+}
+
+/// One signal round of a stop.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StopRound {
+    /// When.
+    pub at: UnixMs,
+    /// Which step (`term` or `kill`).
+    pub step: StopStepKind,
+    /// How many processes were signalled.
+    pub count: u32,
+    /// Their pids, at most the first [`STOP_PIDS_MAX`].
+    pub pids: Vec<u32>,
+    /// Pids that may not be signalled (EPERM: they run as another user), likewise bounded.
+    pub refused: Vec<u32>,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunEnd {
+    /// Exit code or signal.
+    pub exit: Exit,
+    /// What it used.
+    pub rusage: Rusage,
+    /// When the keeper reaped it.
+    pub at: UnixMs,
+}
+
+/// Why a process was not started.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[serde(rename_all = "snake_case")]
+pub enum SpawnError {
+    /// The name is in no directory of PATH.
+    #[error("`{program}` was not found in PATH ({path})")]
+    NotInPath {
+        /// As in `argv[0]`.
+        program: String,
+        /// The PATH searched.
+        path: String,
+    },
+    /// The file cannot be executed.
+    #[error("`{file}` cannot be executed: {reason} (errno {errno})")]
+    Exec {
+        /// The file tried.
+        file: String,
+        /// errno of execve(2).
+        errno: i32,
+        /// What it means for this file, in words.
+        reason: String,
+    },
+    /// A step between fork and exec failed.
+    #[error("cannot {step}: {reason} (errno {errno})")]
+    Setup {
+        /// What was being done, with its value: `change to directory /nope`.
+        step: String,
+        /// errno.
+        errno: i32,
+        /// In words.
+        reason: String,
+    },
+    /// The request cannot be carried out by anyone.
+    #[error("{0}")]
+    Invalid(String),
+    /// deskd is shutting down.
+    #[error("deskd is shutting down and starts nothing new")]
+    Draining,
+    /// A limit of the keeper.
+    #[error("deskd already keeps {limit} tasks, its limit: remove ended ones")]
+    TooManyTasks {
+        /// The limit.
+        limit: usize,
+    },
+}

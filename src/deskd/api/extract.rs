@@ -1,0 +1,94 @@
+//! Extractors whose refusals are [`ApiError`]s, and ids in paths.
+
+use axum::body::Bytes;
+use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::http::HeaderMap;
+use axum::http::header::CONTENT_TYPE;
+use axum::http::request::Parts;
+use serde::de::DeserializeOwned;
+
+use super::error::ApiError;
+use deskd_core::id::{AppId, TaskId};
+
+/// A JSON body.
+#[derive(Debug)]
+pub struct Json<T>(pub T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
+    type Rejection = ApiError;
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        let axum::Json(value) = axum::Json::from_request(request, state).await?;
+        Ok(Self(value))
+    }
+}
+
+/// A JSON body that may be left out.
+#[derive(Debug)]
+pub struct OptionalJson<T>(pub T);
+
+impl<S: Send + Sync, T: DeserializeOwned + Default> FromRequest<S> for OptionalJson<T> {
+    type Rejection = ApiError;
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        let json = is_json(request.headers());
+        let bytes = Bytes::from_request(request, state).await?;
+        if bytes.is_empty() {
+            return Ok(Self(T::default()));
+        }
+        if !json {
+            return Err(ApiError::MediaType);
+        }
+        let axum::Json(value) = axum::Json::from_bytes(&bytes)?;
+        Ok(Self(value))
+    }
+}
+
+/// A JSON body whose form decides what it is.
+#[derive(Debug)]
+pub struct JsonText(Bytes);
+
+impl<S: Send + Sync> FromRequest<S> for JsonText {
+    type Rejection = ApiError;
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        if !is_json(request.headers()) {
+            return Err(ApiError::MediaType);
+        }
+        Ok(Self(Bytes::from_request(request, state).await?))
+    }
+}
+
+impl JsonText {
+    /// As a value; the error of one that does not fit names the field.
+    pub fn parse<T: DeserializeOwned>(&self) -> Result<T, ApiError> {
+        let axum::Json(value) = axum::Json::from_bytes(&self.0)?;
+        Ok(value)
+    }
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let value = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    value.is_some_and(|value| value.starts_with("application/json"))
+}
+
+/// Query parameters.
+#[derive(Debug)]
+pub struct Query<T>(pub T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
+    type Rejection = ApiError;
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        match axum::extract::Query::from_request_parts(parts, state).await {
+            Ok(axum::extract::Query(value)) => Ok(Self(value)),
+            Err(rejection) => Err(ApiError::Query(rejection.body_text())),
+        }
+    }
+}
+
+/// A task id from a path. What is no id names no task.
+pub fn task_id(text: &str) -> Result<TaskId, ApiError> {
+    text.parse().map_err(|_| ApiError::UnknownTask(text.to_owned()))
+}
+
+/// An application id from a path.
+pub fn app_id(text: &str) -> Result<AppId, ApiError> {
+    text.parse().map_err(|_| ApiError::UnknownApp(text.to_owned()))
+}

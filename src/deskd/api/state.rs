@@ -1,0 +1,86 @@
+//! What all handlers share.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+
+use super::error::ApiError;
+use super::feed::Feeds;
+use super::hold::Hold;
+use super::limits::Limits;
+use super::metrics::Counters;
+use super::session::Sessions;
+use super::token::Token;
+use super::usage::Usage;
+use crate::supervisor::Handle;
+use deskd_core::app::access::Identity;
+
+/// Cheap to clone.
+pub type ApiState = Arc<Shared>;
+
+/// See the module.
+#[derive(Debug)]
+pub struct Shared {
+    /// The only door to the supervisor.
+    pub handle: Handle,
+    /// The bearer token.
+    pub token: Token,
+    /// Panel sessions.
+    pub sessions: Sessions,
+    /// Host names the panel may be reached by, besides loopback and the bound address.
+    pub panel_hosts: Vec<String>,
+    /// Who uses this desktop.
+    pub identity: Identity,
+    /// Where the panel is: `http://127.0.0.1:29791`.
+    pub panel_url: Option<String>,
+    /// Limits.
+    pub limits: Limits,
+    /// Counters of this door.
+    pub counters: Counters,
+    /// Shared reads of followed logs.
+    pub feeds: Feeds,
+    /// CPU and memory of tasks, sampled while somebody watches.
+    pub usage: Usage,
+    /// Probes that wait for their answer.
+    pub held: Held,
+    /// Cancelled when open streams must end.
+    pub stop: CancellationToken,
+    /// deskd's own uid, which the unix socket admits.
+    pub own_uid: u32,
+    /// Room for streams.
+    pub streams: Arc<Semaphore>,
+    /// Makes request ids of this daemon unlike those of one before it.
+    pub request_prefix: String,
+    /// Counts requests.
+    pub request_number: AtomicU64,
+}
+
+/// Probes that wait for their answer, by path.
+#[derive(Debug, Default)]
+pub struct Held {
+    /// `/readyz`.
+    pub ready: Hold,
+    /// `/startupz`.
+    pub started: Hold,
+}
+
+impl Shared {
+    /// The id of the next request: `<daemon>-<number>`.
+    pub fn next_request_id(&self) -> String {
+        let number = self.request_number.fetch_add(1, Ordering::Relaxed);
+        format!("{}-{number}", self.request_prefix)
+    }
+
+    /// Room for one more stream, held while it is open.
+    pub fn stream_permit(&self) -> Result<OwnedSemaphorePermit, ApiError> {
+        if self.stop.is_cancelled() {
+            return Err(ApiError::ShuttingDown);
+        }
+        self.streams
+            .clone()
+            .try_acquire_owned()
+            .map_err(|_| ApiError::TooManyStreams(self.limits.streams))
+    }
+}

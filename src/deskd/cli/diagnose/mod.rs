@@ -1,0 +1,100 @@
+//! `deskd diagnose`: why a program failed, from its log, without a daemon.
+//!
+//! Deliberately not here: any knowledge of failures. That is `deskd_core::why`.
+
+mod read;
+
+use std::path::Path;
+
+use serde::Serialize;
+
+use super::failure::Failure;
+use super::output::{Out, Tone, printable};
+use deskd_core::exit::Exit;
+use deskd_core::why::{Diagnosis, Evidence, Place, diagnose};
+
+/// Largest file of evidence, in bytes.
+const EVIDENCE_BYTES_MAX: u64 = 4 << 20;
+
+/// A log and what it shows.
+#[derive(Debug, Serialize)]
+struct Diagnosed {
+    file: String,
+    #[serde(flatten)]
+    diagnosis: Diagnosis,
+}
+
+/// Diagnoses each log by itself.
+pub fn run(
+    files: &[impl AsRef<Path>],
+    evidence: Option<&Path>,
+    out: &mut Out,
+) -> Result<Exit, Failure> {
+    let evidence = evidence.map_or_else(|| Ok(Evidence::default()), read_evidence)?;
+    let mut all = Vec::new();
+    for file in files {
+        let file = file.as_ref();
+        let log = read::log(file)?;
+        let diagnosis = diagnose(&log.view(), &evidence);
+        all.push(Diagnosed { file: file.display().to_string(), diagnosis });
+    }
+    if out.is_json() {
+        out.json(&all)?;
+    } else {
+        for (number, one) in all.iter().enumerate() {
+            if number > 0 {
+                out.text("\n")?;
+            }
+            show(one, all.len() > 1, out)?;
+        }
+    }
+    let explained = all.iter().all(|one| one.diagnosis.cause.is_some());
+    Ok(if explained { Exit::Ok } else { Exit::Unhealthy })
+}
+
+fn read_evidence(file: &Path) -> Result<Evidence, Failure> {
+    use std::io::Read as _;
+    let doing = format!("read the evidence in {}", file.display());
+    let mut text = String::new();
+    std::fs::File::open(file)
+        .and_then(|file| file.take(EVIDENCE_BYTES_MAX).read_to_string(&mut text))
+        .map_err(|error| read::unreadable(&doing, &error))?;
+    serde_json::from_str(&text).map_err(|error| {
+        Failure::new(Exit::Usage, &doing, error)
+            .remedy("docs/diagnosis.md has its fields; what is not known is left out")
+    })
+}
+
+fn show(one: &Diagnosed, named: bool, out: &mut Out) -> Result<(), Failure> {
+    let diagnosis = &one.diagnosis;
+    if named {
+        out.text(&out.toned(&printable(&one.file), Tone::Dim))?;
+    }
+    let tone = if diagnosis.cause.is_some() { Tone::Bad } else { Tone::Plain };
+    out.text(&out.toned(&printable(&diagnosis.sentence), tone))?;
+    for proof in &diagnosis.proof {
+        let place = match &proof.place {
+            Place::Line(number) => format!("line {number}"),
+            Place::LineFromEnd(1) => "last line".into(),
+            Place::LineFromEnd(number) => format!("line {number} from the end"),
+            Place::Evidence(field) => field.clone(),
+        };
+        out.text(&format!(
+            "  {}: {}",
+            out.toned(&printable(&place), Tone::Dim),
+            printable(&proof.text)
+        ))?;
+    }
+    let cause = diagnosis.cause.map(|cause| {
+        let rule = diagnosis.rule.as_deref().unwrap_or_default();
+        format!("{} ({}, rule {rule})", cause.as_str(), diagnosis.confidence.as_str())
+    });
+    let others: Vec<_> =
+        diagnosis.others.iter().map(|o| format!("{}: {}", o.cause.as_str(), o.sentence)).collect();
+    out.fields(&[
+        ("cause", cause.unwrap_or_default()),
+        ("what to do", diagnosis.advice.clone()),
+        ("deskd can", diagnosis.remedy.as_ref().map(|r| r.sentence.clone()).unwrap_or_default()),
+        ("also seen", others.join("\n")),
+    ])
+}

@@ -1,0 +1,236 @@
+//! Commands that need no daemon (or, `panel`, hardly anything of it).
+
+use std::fs::Permissions;
+use std::io::{ErrorKind, Read as _};
+use std::net::IpAddr;
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::path::Path;
+
+use clap::CommandFactory as _;
+use hyper::Method;
+use serde_json::{Value, json};
+
+use super::args::Args;
+use super::client::{Ask, Client};
+use super::failure::{Failure, note};
+use super::output::{Out, Tone, printable};
+use crate::config::{self, Config, ConfigErrors, Env};
+use crate::daemon::display_config;
+use crate::display::{self, Cookie, Servers};
+use deskd_core::display::{DisplayStatus, EndpointState};
+use deskd_core::exit::Exit;
+use deskd_core::plan::display_sentence;
+
+/// Mode of a directory that is for its owner alone.
+const PRIVATE: u32 = 0o700;
+
+/// Loads the configuration or tells everything that is wrong with it; if `lenient`, both.
+pub fn load(file: Option<&Path>, lenient: bool, env: &Env) -> Result<Config, Failure> {
+    let load = if lenient { Config::load_lenient } else { Config::load };
+    let config = load(file, env).map_err(|errors| invalid(&errors, Exit::Config))?;
+    if let Some(errors) = &config.file_errors {
+        note(&format!("the configuration file is not used, nor is any remote engine:\n{errors}"));
+    }
+    Ok(config)
+}
+
+fn invalid(errors: &ConfigErrors, exit: Exit) -> Failure {
+    Failure::report(exit, format!("{}deskd: cannot start: {errors}", errors.report()))
+}
+
+/// Reads what `run` wrote for the daemon.
+pub fn config_from_fd(fd: i32) -> Result<Config, Failure> {
+    let doing = format!("read the configuration from file descriptor {fd}");
+    let failed = |why: &dyn std::fmt::Display| {
+        Failure::new(Exit::Internal, &doing, why).remedy("`daemon` is started by `deskd run` alone")
+    };
+    let mut text = String::new();
+    // Opened by its name: the new descriptor is ours to own, and a memory file is read from its
+    // start however often it was read before.
+    std::fs::File::open(format!("/proc/self/fd/{fd}"))
+        .and_then(|file| file.take(CONFIG_JSON_BYTES_MAX).read_to_string(&mut text))
+        .map_err(|error| failed(&error))?;
+    serde_json::from_str(&text).map_err(|error| failed(&error))
+}
+
+/// Largest configuration handed to a daemon, in bytes.
+const CONFIG_JSON_BYTES_MAX: u64 = 64 << 20;
+
+/// `deskd probe`.
+pub fn probe(file: Option<&Path>, env: &Env, out: &mut Out) -> Result<Exit, Failure> {
+    let draft = config::read(file, env).map_err(|errors| invalid(&errors, Exit::Config))?;
+    let status = crate::display::probe(&display_config(draft.display(), env));
+    if out.is_json() {
+        out.json(&status)?
+    } else {
+        show(&status, out)?
+    }
+    let well = status.answers() && status.shm.sysv.works();
+    Ok(if well { Exit::Ok } else { Exit::Unhealthy })
+}
+
+fn show(status: &DisplayStatus, out: &mut Out) -> Result<(), Failure> {
+    let state = |state: &EndpointState| match state {
+        EndpointState::Unchecked => "not checked".to_owned(),
+        EndpointState::NotListening => "nothing listens".to_owned(),
+        EndpointState::Refused(why) => format!("refused: {why}"),
+        EndpointState::Hanging => "accepts connections but does not answer".to_owned(),
+        EndpointState::Answering => "answers".to_owned(),
+    };
+    let tone = if status.answers() { Tone::Good } else { Tone::Bad };
+    out.text(&out.toned(&printable(&display_sentence(status)), tone))?;
+    let server = status.server.as_ref().map(|server| {
+        format!("{} {}, {}x{}", server.vendor, server.release, server.width_px, server.height_px)
+    });
+    out.fields(&[
+        ("  unix socket", state(&status.unix.state)),
+        ("  TCP", format!("port {}: {}", status.tcp.port, state(&status.tcp.state))),
+        ("  server", server.unwrap_or_default()),
+        ("  SysV shared memory", status.shm.sysv.sentence()),
+        ("  memfd shared memory", status.shm.fd.sentence()),
+        ("  notes", status.notes.join("\n")),
+    ])
+}
+
+/// `deskd check-config`.
+pub fn check_config(file: &Path, env: &Env, out: &mut Out) -> Result<Exit, Failure> {
+    let draft = match config::read(Some(file), env) {
+        Ok(draft) => draft,
+        Err(errors) if out.is_json() => {
+            out.json(&problems(&errors))?;
+            return Ok(Exit::Unhealthy);
+        }
+        Err(errors) => {
+            let text = format!("{}{errors}\n", errors.report());
+            out.text(&text)?;
+            return Ok(Exit::Unhealthy);
+        }
+    };
+    let key = display_config(draft.display(), env).key().and_then(Result::err);
+    let apps = draft.apps(env);
+    if out.is_json() {
+        let of_apps = apps
+            .iter()
+            .filter(|app| !app.problems.is_empty())
+            .map(|app| json!({ "app": app.id, "problems": app.problems }));
+        let of_key =
+            key.map(|why| json!({ "variable": "XAUTH_KEY", "problems": [why.to_string()] }));
+        let warnings: Vec<_> = of_key.into_iter().chain(of_apps).collect();
+        out.json(&json!({ "valid": true, "apps": apps.len(), "warnings": warnings }))?;
+        return Ok(Exit::Ok);
+    }
+    if let Some(why) = key {
+        let warning = out.toned("warning", Tone::Busy);
+        out.text(&format!("{warning}: the cookie in XAUTH_KEY is not used: {why}"))?;
+    }
+    for app in &apps {
+        for problem in &app.problems {
+            let warning = out.toned("warning", Tone::Busy);
+            out.text(&format!(
+                "{}: {warning}: app.{}: {}",
+                file.display(),
+                app.id,
+                printable(problem)
+            ))?;
+        }
+    }
+    out.text(&format!("{}: valid, {} applications", file.display(), apps.len()))?;
+    Ok(Exit::Ok)
+}
+
+fn problems(errors: &ConfigErrors) -> Value {
+    let problem = |problem: &config::Problem| {
+        let mut value =
+            json!({ "key": problem.key, "what": problem.what, "remedy": problem.remedy });
+        match &problem.origin {
+            config::Origin::File(at) => {
+                value["line"] = at.line.into();
+                value["column"] = at.column.into();
+            }
+            config::Origin::Env(name) => value["env"] = name.as_str().into(),
+        }
+        value
+    };
+    let problems: Vec<_> = errors.problems().iter().map(problem).collect();
+    match errors {
+        ConfigErrors::Unreadable { .. } => json!({ "valid": false, "error": errors.report() }),
+        ConfigErrors::Invalid { .. } => json!({ "valid": false, "problems": problems }),
+    }
+}
+
+/// `deskd xauthority`.
+pub fn xauthority(
+    file: &Path,
+    name: &str,
+    address: Option<IpAddr>,
+    env: &Env,
+) -> Result<Exit, Failure> {
+    let doing = format!("write {}", file.display());
+    let wrong = |why: &dyn std::fmt::Display| Failure::new(Exit::Usage, &doing, why);
+    let number = display::name::parse(name).map_err(|error| wrong(&error))?;
+    let remedy = "set XAUTH_KEY to the hexadecimal digits that `xauth list` shows";
+    let key = env.get("XAUTH_KEY").unwrap_or_default();
+    let cookie = Cookie::from_hex(&key)
+        .map_err(|why| wrong(&format_args!("XAUTH_KEY is no cookie: {why}")).remedy(remedy))?;
+    let host = nix::unistd::gethostname().ok().and_then(|host| host.into_string().ok());
+    let servers = Servers { host: host.as_deref(), address };
+    display::write_xauthority(file, &cookie, number, servers)
+        .map_err(|error| Failure::io(&doing, &error))?;
+    Ok(Exit::Ok)
+}
+
+/// `deskd xauthority --runtime-dir`: one that is there already is made private.
+pub fn runtime_dir(dir: &Path) -> Result<Exit, Failure> {
+    let made = match std::fs::DirBuilder::new().mode(PRIVATE).create(dir) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            std::fs::set_permissions(dir, Permissions::from_mode(PRIVATE))
+        }
+        other => other,
+    };
+    made.map_err(|error| Failure::io(&format!("make {}", dir.display()), &error))?;
+    Ok(Exit::Ok)
+}
+
+/// `deskd completions`.
+pub fn completions(shell: clap_complete::Shell, out: &mut Out) -> Result<Exit, Failure> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Args::command(), "deskd", &mut script);
+    out.bytes(&script)?;
+    Ok(Exit::Ok)
+}
+
+/// `deskd panel`: the one-time login alone on stdout.
+pub async fn panel(client: &Client, out: &mut Out) -> Result<Exit, Failure> {
+    let doing = "make a login of the panel";
+    let ask = Ask::new(Method::POST, "/v1/panel/login");
+    let answer: Value = client.json(&ask).await.map_err(|error| error.failure(doing))?;
+    match answer.get("url").and_then(Value::as_str) {
+        _ if out.is_json() => out.json(&answer)?,
+        Some(url) => out.text(&printable(url))?,
+        None => return Err(Failure::new(Exit::Internal, doing, "the daemon sent no URL")),
+    }
+    Ok(Exit::Ok)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+    use std::os::fd::AsRawFd as _;
+
+    use nix::sys::memfd::{MFdFlags, memfd_create};
+
+    use super::*;
+
+    #[test]
+    fn every_daemon_reads_the_same_memory_file_from_its_start() {
+        let env = Env::from_pairs([("DESKD_STATE_DIR", "/nowhere")]);
+        let config = Config::load(None, &env).unwrap();
+        let memory = memfd_create(c"deskd-config", MFdFlags::MFD_CLOEXEC).unwrap();
+        let mut memory = std::fs::File::from(memory);
+        memory.write_all(&serde_json::to_vec(&config).unwrap()).unwrap();
+        for _ in 0..2 {
+            assert_eq!(config_from_fd(memory.as_raw_fd()).unwrap(), config);
+        }
+        assert!(config_from_fd(i32::MAX).is_err());
+    }
+}

@@ -1,0 +1,140 @@
+//! The command line: what a person or a script asks of deskd.
+//!
+//! `run` and `daemon` are the two processes of deskd; everything else is a client of the unix
+//! socket or works alone (`probe`, `check-config`, `xauthority`, `collect`, `diagnose`, `inject`, `openapi`,
+//! `completions`). Starting `run` must be fast, so nothing here does work before the command is known, and
+//! only client commands get an async runtime.
+//!
+//! Deliberately not here: any decision about tasks. Commands print what the daemon says.
+
+mod app;
+mod args;
+mod client;
+mod collect;
+mod diagnose;
+mod doctor;
+mod events;
+mod explain;
+mod failure;
+mod follow;
+mod health;
+mod inject;
+mod local;
+mod logs;
+mod output;
+mod pull;
+mod sse;
+mod task;
+mod view;
+mod wiring;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::config::{self, Env};
+use args::{Args, Command};
+use client::Client;
+use deskd_core::exit::Exit;
+use deskd_core::plan::LaunchSpec;
+use failure::Failure;
+use output::Out;
+
+/// Runs the command line and returns its exit code.
+pub fn main() -> ExitCode {
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => {
+            // clap decides between stdout (--help, --version) and stderr.
+            let quiet = error.print();
+            let usage = error.exit_code() != 0;
+            return if usage || quiet.is_err() { Exit::Usage } else { Exit::Ok }.into();
+        }
+    };
+    let env = Env::of_this_process();
+    let mut out = Out::stdout(args.output, &env);
+    let result = run(args, &env, &mut out).and_then(|exit| out.finish().map(|()| exit));
+    match result {
+        Ok(exit) => exit,
+        // Nobody reads any more: `deskd logs ... | head` has what it wanted.
+        Err(failure) if failure.is_broken_pipe() => Exit::Ok,
+        Err(failure) => {
+            failure.print();
+            failure.exit()
+        }
+    }
+    .into()
+}
+
+fn run(args: Args, env: &Env, out: &mut Out) -> Result<Exit, Failure> {
+    match args.command {
+        Command::Run { config, lenient } => {
+            wiring::keeper(local::load(config.as_deref(), lenient, env)?)
+        }
+        Command::Daemon { config_fd } => wiring::daemon(local::config_from_fd(config_fd)?, env),
+        Command::Probe { config } => local::probe(config.as_deref(), env, out),
+        Command::CheckConfig { file } => local::check_config(&file, env, out),
+        Command::Xauthority { file, display, address, runtime_dir } => {
+            local::xauthority(&file, &display, address, env)?;
+            runtime_dir.map_or(Ok(Exit::Ok), |dir| local::runtime_dir(&dir))
+        }
+        Command::Diagnose { files, evidence } => diagnose::run(&files, evidence.as_deref(), out),
+        Command::Inject(request) => inject::run(&request, out),
+        Command::Openapi => out.text(&wiring::openapi()).map(|()| Exit::Ok),
+        Command::Completions { shell } => local::completions(shell, out),
+        Command::Collect { namespace, dry_run } => {
+            runtime()?.block_on(collect::collect(namespace, dry_run, env, out))
+        }
+        command => {
+            let socket = args.socket.unwrap_or_else(|| config::client_socket(None, env));
+            client_command(command, Client::new(socket), env, out)
+        }
+    }
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::io("start the runtime", &error))
+}
+
+fn client_command(
+    command: Command,
+    client: Client,
+    env: &Env,
+    out: &mut Out,
+) -> Result<Exit, Failure> {
+    runtime()?.block_on(async {
+        match command {
+            Command::Health { wait, live: true } => health::live(&client, wait, out).await,
+            Command::Health { wait, live: false } => health::health(&client, wait, out).await,
+            Command::App { command } => app::run(&client, command, env, out).await,
+            Command::Explain { app, args, engine } => {
+                let spec =
+                    LaunchSpec { args, engine: engine.map(Into::into), ..LaunchSpec::default() };
+                explain::explain(&client, &app, &spec, out).await
+            }
+            Command::Launch { app, args, engine, key } => {
+                let spec =
+                    LaunchSpec { args, engine: engine.map(Into::into), ..LaunchSpec::default() };
+                task::launch(&client, &app, &spec, key, out).await
+            }
+            Command::Task { command } => task::run(&client, command, out).await,
+            Command::Logs(request) => logs::logs(&client, &request, out).await,
+            Command::Events { follow } => events::events(&client, follow, out).await,
+            Command::Doctor { config } => doctor::run(&client, config.as_deref(), env, out).await,
+            Command::Panel => local::panel(&client, out).await,
+            Command::Run { .. }
+            | Command::Daemon { .. }
+            | Command::Probe { .. }
+            | Command::CheckConfig { .. }
+            | Command::Xauthority { .. }
+            | Command::Diagnose { .. }
+            | Command::Inject(_)
+            | Command::Openapi
+            | Command::Completions { .. }
+            | Command::Collect { .. } => unreachable!("handled without a client"),
+        }
+    })
+}

@@ -1,0 +1,89 @@
+//! A configuration that is valid but not yet complete: what depends on the machine is open.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use super::apps::AppDraft;
+use super::kubernetes::PolicyDraft;
+use super::{Config, DisplaySettings, Env, LogStoreConfig, PodConfig, StopConfig};
+use deskd_core::app::App;
+use deskd_core::policy::RunAs;
+use deskd_core::why::RemedyMode;
+
+/// A valid configuration whose defaults and references that depend on the machine (state
+/// directory, `.desktop` files, icons) are still open.
+#[derive(Debug, Clone)]
+pub struct Draft {
+    pub(super) listen: Option<SocketAddr>,
+    pub(super) state_dir: Option<PathBuf>,
+    pub(super) socket: Option<PathBuf>,
+    pub(super) token_file: Option<PathBuf>,
+    pub(super) panel_hosts: Vec<String>,
+    pub(super) log_filter: Option<String>,
+    pub(super) tasks_max: u32,
+    pub(super) apps_directory: Option<PathBuf>,
+    pub(super) remedy: RemedyMode,
+    pub(super) log_store: LogStoreConfig,
+    pub(super) stop: StopConfig,
+    pub(super) display: DisplaySettings,
+    pub(super) pod: PodConfig,
+    pub(super) kubernetes: PolicyDraft,
+    pub(super) apps: Vec<AppDraft>,
+}
+
+impl Draft {
+    /// The unix socket, if it or the state directory is said.
+    #[must_use]
+    pub fn socket(&self) -> Option<PathBuf> {
+        let in_state_dir = || self.state_dir.as_ref().map(|dir| dir.join(super::SOCKET_NAME));
+        self.socket.clone().or_else(in_state_dir)
+    }
+
+    /// The display.
+    #[must_use]
+    pub fn display(&self) -> &DisplaySettings {
+        &self.display
+    }
+
+    /// The applications alone, resolved; creates no directory.
+    #[must_use]
+    pub fn apps(self, env: &Env) -> Vec<App> {
+        let lookup = super::desktop_files::Lookup::of_system(env);
+        self.apps.into_iter().map(|app| app.resolve(&lookup)).collect()
+    }
+
+    /// Looks up what depends on the machine. Never fails: see [`deskd_core::app::App::problems`].
+    #[must_use]
+    pub fn resolve(self, file: Option<PathBuf>, env: &Env) -> Config {
+        let state_dir = self.state_dir.unwrap_or_else(|| super::default_state_dir(env));
+        let lookup = super::desktop_files::Lookup::of_system(env);
+        let mut policy = self.kubernetes.policy;
+        policy.run_as = self.kubernetes.run_as.unwrap_or_else(own_user);
+        Config {
+            file,
+            file_errors: None,
+            listen: self.listen,
+            socket: self.socket.unwrap_or_else(|| state_dir.join(super::SOCKET_NAME)),
+            token_file: self.token_file.unwrap_or_else(|| state_dir.join(super::TOKEN_NAME)),
+            state_dir,
+            panel_hosts: self.panel_hosts,
+            log_filter: self.log_filter,
+            tasks_max: self.tasks_max,
+            apps_directory: self.apps_directory,
+            remedy: self.remedy,
+            log_store: self.log_store,
+            stop: self.stop,
+            display: self.display,
+            pod: self.pod,
+            policy,
+            kubeconfig: self.kubernetes.kubeconfig,
+            apps: self.apps.into_iter().map(|app| app.resolve(&lookup)).collect(),
+        }
+    }
+}
+
+/// The X server runs as deskd's user, and only a process of the same user may share memory with it.
+fn own_user() -> RunAs {
+    let (uid, gid) = (nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw());
+    RunAs { uid, gid, groups: Vec::new() }
+}

@@ -1,0 +1,232 @@
+//! The daemon: what the keeper starts, and starts again when it dies.
+//!
+//! Makes the supervisor and the API from the configuration, runs them on one thread, and ends when
+//! it is asked to (SIGTERM) or the keeper is gone. It never stops an application by ending.
+
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use signal_hook::consts::{SIGINT, SIGTERM};
+use tokio::io::AsyncReadExt as _;
+use tokio_util::sync::CancellationToken;
+
+use crate::api::{self, ApiConfig, Limits, Token};
+use crate::catalog::Catalog;
+use crate::config::{Config, DisplaySettings, Env, inherited_env};
+use crate::display::{self, DisplayConfig, Secret, Servers};
+use crate::engine::kubernetes::{EngineConfig, PodIdentity};
+use crate::supervisor::{self, Handle, Settings, Snapshot};
+use deskd_core::exit::Exit;
+use deskd_keeper::memory;
+
+/// Time after the start in which its last work (answers to those who waited for it) is done.
+const QUIET_AFTER_START: Duration = Duration::from_millis(500);
+
+/// Runs the daemon until it ends; the exit code tells the keeper whether starting it again helps.
+#[must_use]
+pub fn main(config: Config, env: &Env, listener: Option<TcpListener>) -> Exit {
+    crate::telemetry::init(config.log_filter.as_deref());
+    // As the keeper does for itself: the program that it started has that to do again.
+    if let Err(error) = nix::sys::prctl::set_dumpable(false) {
+        tracing::warn!("applications of the same user can read deskd's memory: {error}");
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let result = match runtime {
+        Ok(runtime) => runtime.block_on(run(config, env, listener)),
+        Err(error) => Err(anyhow::Error::new(error).context("cannot start the event loop")),
+    };
+    match result {
+        Ok(exit) => exit,
+        Err(error) => {
+            tracing::error!("{error:#}");
+            // A socket that cannot be bound or a token that cannot be read is for the operator.
+            let operator = error.is::<api::BuildError>() || error.is::<api::TokenError>();
+            if operator { Exit::Config } else { Exit::Internal }
+        }
+    }
+}
+
+async fn run(config: Config, env: &Env, listener: Option<TcpListener>) -> anyhow::Result<Exit> {
+    let mut asked_to_end = signals()?;
+    let supervisor = supervisor::daemon::start(settings(&config, env)).await?;
+    if let Some(dir) = &config.apps_directory {
+        watch_apps(dir.clone(), supervisor.handle.clone()).await;
+    }
+    let stop = CancellationToken::new();
+    let api = api::build(supervisor.handle.clone(), api_config(&config, listener)?, stop.clone())?;
+    if let Some(address) = api.tcp_address() {
+        tracing::info!("the Tasks panel is at http://{address}/ (`deskd panel` prints a login)");
+    }
+    tokio::spawn(give_back_what_the_start_needed(supervisor.handle.clone()));
+    let mut serving = pin!(api.run());
+    let exit = tokio::select! {
+        _ = asked_to_end.read_u8() => Exit::Ok,
+        link = supervisor.link => {
+            let why = link.map_or_else(|panic| panic.to_string(), |error| error.to_string());
+            tracing::error!("the daemon ends: {why}");
+            Exit::Internal
+        }
+        () = &mut serving => Exit::Internal,
+    };
+    if !stop.is_cancelled() && exit == Exit::Ok {
+        stop.cancel();
+        serving.await;
+    }
+    Ok(exit)
+}
+
+/// Arguments, configuration and the first look are over: what only they needed is given back.
+async fn give_back_what_the_start_needed(handle: Handle) {
+    let started = |snapshot: &Arc<Snapshot>| snapshot.desktop.started;
+    if handle.watch().wait_for(started).await.is_ok() {
+        tokio::time::sleep(QUIET_AFTER_START).await;
+        memory::release();
+    }
+}
+
+/// Reads the directory of applications before anybody asks, and follows it. Without inotify they
+/// stay what they are now: no reason for the daemon to end.
+async fn watch_apps(dir: PathBuf, handle: Handle) {
+    let mut catalog = match Catalog::open(dir) {
+        Ok(catalog) => catalog,
+        Err(error) => {
+            tracing::error!("cannot watch the directory of applications: {error}");
+            return;
+        }
+    };
+    handle.set_directory_apps(catalog.read()).await;
+    let runtime = tokio::runtime::Handle::current();
+    let followed = catalog.follow(move |apps| runtime.block_on(handle.set_directory_apps(apps)));
+    if let Err(error) = followed {
+        tracing::error!("cannot follow the directory of applications: {error}");
+    }
+}
+
+/// Becomes readable at SIGTERM or SIGINT.
+fn signals() -> std::io::Result<tokio::net::UnixStream> {
+    let (read, write) = std::os::unix::net::UnixStream::pair()?;
+    for signal in [SIGTERM, SIGINT] {
+        signal_hook::low_level::pipe::register(signal, write.try_clone()?)?;
+    }
+    read.set_nonblocking(true)?;
+    tokio::net::UnixStream::from_std(read)
+}
+
+fn api_config(
+    config: &Config,
+    listener: Option<TcpListener>,
+) -> Result<ApiConfig, api::TokenError> {
+    Ok(ApiConfig {
+        socket: config.socket.clone(),
+        listener,
+        token: Token::load_or_create(&config.token_file)?,
+        panel_hosts: config.panel_hosts.clone(),
+        identity: config.policy.identity.clone(),
+        limits: Limits::default(),
+    })
+}
+
+/// The display as the configuration and the environment describe it.
+#[must_use]
+pub fn display_config(display: &DisplaySettings, env: &Env) -> DisplayConfig {
+    DisplayConfig {
+        display: display.name.clone(),
+        xauthority: display.xauthority.clone(),
+        xauth_key: env.get("XAUTH_KEY").map(Secret),
+        tcp: display.check_tcp,
+        handshake_timeout: display.handshake_timeout,
+        hang_timeout: display.hang_timeout,
+    }
+}
+
+fn settings(config: &Config, env: &Env) -> Settings {
+    let display = display_config(&config.display, env);
+    // Config checked the name; a display that is not ours is reported by the display thread.
+    let number = display::name::parse(&display.display).unwrap_or(0);
+    let host = nix::unistd::gethostname().ok().and_then(|host| host.into_string().ok());
+    let host = host.unwrap_or_else(|| "desktop".into());
+    let home = env.get("HOME").filter(|home| Path::new(home).is_dir());
+    Settings {
+        name: config.pod.name.clone().unwrap_or_else(|| host.clone()),
+        xauthority: app_xauthority(&display, number, &host, config),
+        host,
+        state_dir: config.state_dir.clone(),
+        display,
+        display_number: number,
+        home_is_writable: home.as_deref().is_some_and(is_writable),
+        home,
+        time_zone: env.get("TZ").or_else(zone_of_this_machine),
+        inherited_env: inherited_env(env).into(),
+        tcp_wanted: config.display.require_tcp,
+        shm_wanted: config.display.require_shm,
+        kubernetes: kubernetes(config),
+        apps: config.apps.clone(),
+        close_grace: config.stop.close_windows,
+        term_grace: config.stop.term,
+        tasks_max: config.tasks_max as usize,
+        configuration_errors: config.file_errors.clone(),
+        remedy: config.remedy,
+    }
+}
+
+/// Whether deskd's user can make files in a directory.
+fn is_writable(directory: &str) -> bool {
+    use nix::unistd::{AccessFlags, access};
+    access(directory, AccessFlags::W_OK | AccessFlags::X_OK).is_ok()
+}
+
+/// What /etc/localtime is a link to, as `localtime(5)` says it has to be.
+fn zone_of_this_machine() -> Option<String> {
+    let link = std::fs::read_link("/etc/localtime").ok()?;
+    let (_, zone) = link.to_str()?.split_once("/zoneinfo/")?;
+    Some(zone.to_owned())
+}
+
+fn kubernetes(config: &Config) -> EngineConfig {
+    let pod = config.pod.clone();
+    let files = [&config.file, &config.kubeconfig, &config.apps_directory];
+    let mut private =
+        vec![config.state_dir.clone(), config.socket.clone(), config.token_file.clone()];
+    private.extend(files.into_iter().flatten().cloned());
+    EngineConfig {
+        pod: PodIdentity {
+            name: pod.name,
+            namespace: pod.namespace,
+            uid: pod.uid,
+            ip: pod.ip,
+            node: pod.node,
+            container: pod.container,
+        },
+        port: config.listen.map_or(crate::config::LISTEN_PORT_DEFAULT, |address| address.port()),
+        policy: Arc::new(config.policy.clone()),
+        kubeconfig: config.kubeconfig.clone(),
+        program: std::env::current_exe().ok(),
+        private,
+    }
+}
+
+/// The Xauthority file for local applications: the given one, or one made from `XAUTH_KEY`.
+fn app_xauthority(
+    display: &DisplayConfig,
+    number: u16,
+    host: &str,
+    config: &Config,
+) -> Option<String> {
+    match display.key() {
+        Some(Ok(cookie)) => {
+            let path = config.state_dir.join("Xauthority");
+            let address = config.pod.ip.as_deref().and_then(|ip| ip.parse().ok());
+            let servers = Servers { host: Some(host), address };
+            match display::write_xauthority(&path, &cookie, number, servers) {
+                Ok(()) => return Some(path.to_string_lossy().into_owned()),
+                Err(error) => tracing::warn!("cannot write {}: {error}", path.display()),
+            }
+        }
+        Some(Err(why)) => tracing::warn!("the cookie in XAUTH_KEY is not used: {why}"),
+        None => {}
+    }
+    display.xauthority.as_ref().map(|path| path.to_string_lossy().into_owned())
+}

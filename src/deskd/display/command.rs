@@ -1,0 +1,90 @@
+//! What the thread can be asked, and the channel that wakes it from `poll`.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, TryRecvError};
+
+use rustix::event::{EventfdFlags, eventfd};
+
+use deskd_core::display::DisplayStatus;
+use deskd_core::window::{CloseOutcome, WindowId};
+
+type CloseDone = Box<dyn FnOnce(Vec<(WindowId, CloseOutcome)>) + Send>;
+type LookDone = Box<dyn FnOnce(DisplayStatus) + Send>;
+
+/// What the thread can be asked.
+pub(super) enum Command {
+    Close { windows: Vec<WindowId>, done: CloseDone },
+    Look { done: LookDone },
+}
+
+/// The asking side; dropping it ends the thread.
+#[derive(Debug)]
+pub(super) struct CommandSender {
+    /// Nothing only while it is being dropped: the channel must close before the wake-up.
+    commands: Option<Sender<Command>>,
+    wake: Arc<OwnedFd>,
+}
+
+/// The thread's side.
+pub(super) struct CommandReceiver {
+    commands: Receiver<Command>,
+    wake: Arc<OwnedFd>,
+}
+
+/// Both sides.
+pub(super) fn channel() -> std::io::Result<(CommandSender, CommandReceiver)> {
+    let (sender, commands) = std::sync::mpsc::channel();
+    let wake = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
+    let sender = CommandSender { commands: Some(sender), wake: Arc::clone(&wake) };
+    Ok((sender, CommandReceiver { commands, wake }))
+}
+
+impl CommandSender {
+    pub(super) fn send(&self, command: Command) {
+        if let Some(commands) = &self.commands {
+            // It fails only when the thread is gone, and then `done` is dropped uncalled.
+            let _ = commands.send(command);
+        }
+        self.wake();
+    }
+
+    fn wake(&self) {
+        // It fails only when the counter is full, and then the thread is awake anyway.
+        let _ = rustix::io::write(&*self.wake, &1_u64.to_ne_bytes());
+    }
+}
+
+impl Drop for CommandSender {
+    fn drop(&mut self) {
+        self.commands = None;
+        self.wake();
+    }
+}
+
+impl CommandReceiver {
+    /// The next command without waiting; `Err` when the asking side is gone.
+    pub(super) fn next(&self) -> Result<Option<Command>, Gone> {
+        match self.commands.try_recv() {
+            Ok(command) => Ok(Some(command)),
+            Err(TryRecvError::Empty) => Ok(None),
+            Err(TryRecvError::Disconnected) => Err(Gone),
+        }
+    }
+
+    /// Resets the wake-up; to be called before [`Self::next`].
+    pub(super) fn awake(&self) {
+        // It fails only when there was no wake-up.
+        let _ = rustix::io::read(&*self.wake, &mut [0_u8; 8]);
+    }
+}
+
+impl AsFd for CommandReceiver {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.wake.as_fd()
+    }
+}
+
+/// The asking side was dropped.
+#[derive(Debug)]
+pub(super) struct Gone;

@@ -1,0 +1,337 @@
+//! The display thread: owns every connection to the server and follows it through its lives.
+//!
+//! ```text
+//!           look answers: epoch + 1, adopt windows
+//!   Away ------------------------------------------> Here
+//!    ^  retry: socket created, or backoff              |  hang check every 10 s
+//!    |                                                 |  silent: Hanging (same connection,
+//!    +-------------------------------------------------+    its next answer ends it)
+//!           end of file: lost
+//! ```
+//!
+//! It sleeps in `poll` and wakes for the server, a command, a file created beside the X sockets
+//! while the server is away, and its few timers. It decides nothing about tasks.
+
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
+use rustix::event::{PollFd, PollFlags, Timespec};
+
+use super::command::{Command, CommandReceiver, Gone};
+use super::look::{self, Looked};
+use super::windows::{Session, SessionError};
+use super::{DisplayConfig, DisplayEvent, SOCKET_DIR};
+use deskd_core::display::{DisplayStatus, EndpointState};
+use deskd_core::shm::ShmVerdicts;
+use deskd_core::window::{CloseOutcome, WindowId};
+
+/// While the server answers, one round trip this often finds out when it stops doing so.
+const HANG_CHECK_S: u64 = 10;
+/// First and longest pause between attempts while the server is away. A new socket file ends a
+/// pause; the longest one is for servers that have only an abstract socket.
+const RETRY_FIRST_MS: u64 = 50;
+const RETRY_LONGEST_MS: u64 = 2_000;
+
+const PID_NAMESPACE_NOTE: &str = "the X server is in another PID namespace: which process owns a window is the application's \
+     own claim (_NET_WM_PID)";
+
+type Sink = Box<dyn Fn(DisplayEvent) + Send>;
+
+/// Everything the thread owns.
+pub(super) struct Worker {
+    config: DisplayConfig,
+    number: u16,
+    commands: CommandReceiver,
+    sink: Sink,
+    /// As published last; before the first look nothing was.
+    status: DisplayStatus,
+    published: bool,
+    server: Server,
+}
+
+enum Server {
+    Away(Away),
+    Here(Box<Here>),
+}
+
+struct Away {
+    watch: Option<Inotify>,
+    pause: Duration,
+    retry_at: Instant,
+}
+
+struct Here {
+    session: Session,
+    hanging: bool,
+    check_at: Instant,
+    /// Events are left to take: do not sleep.
+    busy: bool,
+}
+
+impl Away {
+    fn new() -> Self {
+        Self { watch: watch(), pause: Duration::ZERO, retry_at: Instant::now() }
+    }
+
+    fn put_off(&mut self) {
+        let next = (self.pause * 2).max(Duration::from_millis(RETRY_FIRST_MS));
+        self.pause = next.min(Duration::from_millis(RETRY_LONGEST_MS));
+        self.retry_at = Instant::now() + self.pause;
+    }
+
+    /// Something happened beside the sockets: start over with short pauses.
+    fn stirred(&mut self) {
+        let read = self.watch.as_ref().map(Inotify::read_events);
+        match read {
+            Some(Err(nix::errno::Errno::EAGAIN)) | None => return,
+            // The directory itself may be gone.
+            Some(Ok(events))
+                if events.iter().all(|e| !e.mask.contains(AddWatchFlags::IN_IGNORED)) => {}
+            Some(_) => self.watch = None,
+        }
+        self.pause = Duration::ZERO;
+        self.retry_at = Instant::now();
+    }
+}
+
+/// Nothing when the directory does not exist yet.
+fn watch() -> Option<Inotify> {
+    let watch = Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC).ok()?;
+    let kinds = AddWatchFlags::IN_CREATE | AddWatchFlags::IN_MOVED_TO;
+    watch.add_watch(Path::new(SOCKET_DIR), kinds).ok()?;
+    Some(watch)
+}
+
+impl Worker {
+    pub(super) fn new(
+        config: DisplayConfig,
+        number: u16,
+        commands: CommandReceiver,
+        sink: Sink,
+    ) -> Self {
+        let status = DisplayStatus::unknown(&config.display, number);
+        let server = Server::Away(Away::new());
+        Self { config, number, commands, sink, status, published: false, server }
+    }
+
+    /// Runs until the handle is dropped.
+    pub(super) fn run(mut self) {
+        loop {
+            self.advance();
+            if !self.wait() {
+                return;
+            }
+            self.commands.awake();
+            loop {
+                match self.commands.next() {
+                    Ok(Some(command)) => self.command(command),
+                    Ok(None) => break,
+                    Err(Gone) => return,
+                }
+            }
+        }
+    }
+
+    /// Does what is due.
+    fn advance(&mut self) {
+        let now = Instant::now();
+        match &mut self.server {
+            Server::Away(away) => {
+                away.stirred();
+                if away.retry_at <= now {
+                    away.watch = away.watch.take().or_else(watch);
+                    self.look();
+                }
+            }
+            Server::Here(here) if here.hanging => self.resume(),
+            Server::Here(here) => {
+                let sink = &self.sink;
+                let due = here.check_at <= now;
+                let mut outcome = match due {
+                    true => here.session.check(),
+                    false => Ok(()),
+                };
+                if due {
+                    here.check_at = now + Duration::from_secs(HANG_CHECK_S);
+                }
+                outcome = outcome.and_then(|()| {
+                    here.busy =
+                        here.session.drain(&mut |event| sink(DisplayEvent::Window(event)))?;
+                    Ok(())
+                });
+                match outcome {
+                    // New clients were turned away at the last look: has that changed?
+                    Ok(()) if due && !self.status.answers() => self.look(),
+                    Ok(()) => {}
+                    Err(error) => self.failed(error),
+                }
+            }
+        }
+    }
+
+    /// Sleeps until something happens; false when `poll` itself is broken.
+    fn wait(&self) -> bool {
+        let (server, until) = match &self.server {
+            Server::Away(away) => (away.watch.as_ref().map(AsFd::as_fd), away.retry_at),
+            Server::Here(here) if here.hanging => (Some(here.session.as_fd()), here.check_at),
+            Server::Here(here) => {
+                let until = match (here.busy, here.session.refresh_at()) {
+                    (true, _) => Instant::now(),
+                    (false, Some(refresh)) => refresh.min(here.check_at),
+                    (false, None) => here.check_at,
+                };
+                (Some(here.session.as_fd()), until)
+            }
+        };
+        let fds: Vec<BorrowedFd<'_>> =
+            std::iter::once(self.commands.as_fd()).chain(server).collect();
+        let mut fds: Vec<_> = fds.iter().map(|fd| PollFd::new(fd, PollFlags::IN)).collect();
+        let left = until.saturating_duration_since(Instant::now());
+        let timeout = Timespec::try_from(left).ok();
+        !matches!(
+            rustix::event::poll(&mut fds, timeout.as_ref()),
+            Err(errno) if errno != rustix::io::Errno::INTR
+        )
+    }
+
+    fn command(&mut self, command: Command) {
+        match command {
+            Command::Look { done } => {
+                self.look();
+                done(self.status.clone());
+            }
+            Command::Close { windows, done } => {
+                let outcomes = windows.into_iter().map(|id| (id, self.close(id))).collect();
+                done(outcomes);
+            }
+        }
+    }
+
+    fn close(&mut self, window: WindowId) -> CloseOutcome {
+        let outcome = match &self.server {
+            Server::Away(_) => return CloseOutcome::Gone,
+            Server::Here(here) if here.hanging => return CloseOutcome::Unsupported,
+            Server::Here(here) => here.session.close(window),
+        };
+        match outcome {
+            Ok(outcome) => outcome,
+            Err(error) => {
+                self.failed(error);
+                match error {
+                    SessionError::Hanging => CloseOutcome::Unsupported,
+                    SessionError::Lost => CloseOutcome::Gone,
+                }
+            }
+        }
+    }
+
+    /// One full look; a server that was away and answers becomes the server that is here.
+    fn look(&mut self) {
+        let Looked { mut status, connection } = look::look(&self.config, self.number);
+        status.server_epoch = self.status.server_epoch;
+        match (&mut self.server, connection) {
+            (Server::Away(_), Some(connection)) => {
+                match Session::new(*connection, self.config.hang_timeout) {
+                    Ok(session) => self.arrived(session, status),
+                    // It answered a moment ago: say so only when it can be used.
+                    Err(_) => self.still_away(look::lost(&status, self.number)),
+                }
+            }
+            (Server::Away(_), None) => self.still_away(status),
+            (Server::Here(here), _) => {
+                // New clients are kept waiting; are we, too?
+                let silent = status.unix.state == EndpointState::Hanging && !here.hanging;
+                let check = if silent { here.session.check() } else { Ok(()) };
+                status.notes.extend(pid_note(&here.session));
+                self.publish(status);
+                if let Err(error) = check {
+                    self.failed(error);
+                }
+            }
+        }
+    }
+
+    fn still_away(&mut self, status: DisplayStatus) {
+        if let Server::Away(away) = &mut self.server {
+            away.put_off();
+        }
+        self.publish(status);
+    }
+
+    fn arrived(&mut self, session: Session, mut status: DisplayStatus) {
+        status.server_epoch += 1;
+        status.notes.extend(pid_note(&session));
+        let check_at = Instant::now() + Duration::from_secs(HANG_CHECK_S);
+        self.server =
+            Server::Here(Box::new(Here { session, hanging: false, check_at, busy: false }));
+        // Before its windows: a new epoch voids the old ones.
+        self.publish(status);
+        self.adopt();
+    }
+
+    fn adopt(&mut self) {
+        let sink = &self.sink;
+        let Server::Here(here) = &mut self.server else { return };
+        here.busy = true;
+        if let Err(error) = here.session.adopt(&mut |event| sink(DisplayEvent::Window(event))) {
+            self.failed(error);
+        }
+    }
+
+    /// The connection was lost or fell silent.
+    fn failed(&mut self, error: SessionError) {
+        let Server::Here(here) = &mut self.server else { return };
+        if error == SessionError::Hanging {
+            here.hanging = true;
+            here.check_at = Instant::now() + Duration::from_secs(HANG_CHECK_S);
+            // The answer to this is what wakes us when the server goes on.
+            if here.session.ask() != Err(SessionError::Lost) {
+                let mut status = self.status.clone();
+                status.unix.state = EndpointState::Hanging;
+                status.shm = ShmVerdicts::unreachable();
+                self.publish(status);
+                return;
+            }
+        }
+        self.server = Server::Away(Away::new());
+        self.publish(look::lost(&self.status, self.number));
+    }
+
+    /// The hanging server sent something, or it is time to ask again, or only a command woke us.
+    fn resume(&mut self) {
+        let Server::Here(here) = &mut self.server else { return };
+        if here.check_at > Instant::now() && !readable(here.session.as_fd()) {
+            return;
+        }
+        here.check_at = Instant::now() + Duration::from_secs(HANG_CHECK_S);
+        match here.session.check() {
+            Ok(()) => {
+                here.hanging = false;
+                self.look();
+                self.adopt();
+            }
+            Err(SessionError::Hanging) => {}
+            Err(SessionError::Lost) => self.failed(SessionError::Lost),
+        }
+    }
+
+    fn publish(&mut self, status: DisplayStatus) {
+        if self.published && self.status == status {
+            return;
+        }
+        self.published = true;
+        self.status = status;
+        (self.sink)(DisplayEvent::Status(Box::new(self.status.clone())));
+    }
+}
+
+fn pid_note(session: &Session) -> Option<String> {
+    (!session.pids_are_ours()).then(|| PID_NAMESPACE_NOTE.to_owned())
+}
+
+fn readable(fd: BorrowedFd<'_>) -> bool {
+    let mut fds = [PollFd::new(&fd, PollFlags::IN)];
+    matches!(rustix::event::poll(&mut fds, Some(&Timespec::default())), Ok(ready) if ready > 0)
+}

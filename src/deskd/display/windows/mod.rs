@@ -1,0 +1,347 @@
+//! The windows of one server: follows them over one connection and reports what changes.
+//!
+//! The decisions are in [`tracker`]; this module carries them out. It knows no tasks.
+
+mod owner;
+mod query;
+mod text;
+mod tracker;
+
+use std::collections::{BTreeSet, HashSet};
+use std::io::ErrorKind;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::{Duration, Instant};
+
+use x11rb::CURRENT_TIME;
+use x11rb::connection::Connection;
+use x11rb::errors::{ConnectionError, ReplyError};
+use x11rb::protocol::Event;
+use x11rb::protocol::xproto::{
+    AtomEnum, ChangeWindowAttributesAux, ClientMessageEvent, ConnectionExt as _, EventMask,
+};
+
+use self::query::Asker;
+use self::tracker::{Placement, Step, Tracker, XEvent};
+use super::handshake::ServerConnection;
+use deskd_core::window::{CloseOutcome, WindowEvent, WindowId};
+
+/// A title that changes faster than this is reported at this pace.
+const CHANGES_COALESCE_MS: u64 = 50;
+/// Events taken before commands get their turn.
+const EVENTS_PER_TURN_MAX: usize = 1024;
+/// Window managers put clients two or three windows deep.
+const FRAME_DEPTH_MAX: usize = 8;
+/// Windows looked into below one child of the root when adopting.
+const FRAME_WINDOWS_MAX: usize = 512;
+
+/// Why a connection cannot be used now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(super) enum SessionError {
+    /// The server did not answer in time; the connection still exists.
+    #[error("the X server does not answer")]
+    Hanging,
+    /// The connection is gone or broken.
+    #[error("the connection to the X server is lost")]
+    Lost,
+}
+
+impl From<ConnectionError> for SessionError {
+    fn from(error: ConnectionError) -> Self {
+        match error {
+            ConnectionError::IoError(error) if error.kind() == ErrorKind::TimedOut => Self::Hanging,
+            _ => Self::Lost,
+        }
+    }
+}
+
+impl SessionError {
+    fn from_reply(error: ReplyError) -> Self {
+        match error {
+            ReplyError::ConnectionError(error) => error.into(),
+            ReplyError::X11Error(_) => Self::Lost,
+        }
+    }
+}
+
+/// An X error means that the window has vanished meanwhile, which is normal.
+fn present<T>(reply: Result<T, ReplyError>) -> Result<Option<T>, SessionError> {
+    match reply {
+        Ok(reply) => Ok(Some(reply)),
+        Err(ReplyError::X11Error(_)) => Ok(None),
+        Err(ReplyError::ConnectionError(error)) => Err(error.into()),
+    }
+}
+
+/// The long-lived connection and what is known of the windows.
+pub(super) struct Session {
+    asker: Asker,
+    root: WindowId,
+    tracker: Tracker,
+    /// Windows whose properties changed.
+    stale: BTreeSet<WindowId>,
+    /// When they were read last.
+    refreshed_at: Option<Instant>,
+    /// Limit of one operation.
+    limit: Duration,
+}
+
+impl AsFd for Session {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.asker.connection.stream().as_fd()
+    }
+}
+
+impl Session {
+    /// Takes the connection over and asks for the root's events.
+    pub(super) fn new(connection: ServerConnection, limit: Duration) -> Result<Self, SessionError> {
+        connection.stream().begin(limit);
+        let root = connection.setup().roots.first().map_or(0, |screen| screen.root);
+        let asker = Asker::new(connection)?;
+        let (tracker, stale) = (Tracker::default(), BTreeSet::new());
+        let mut session = Self { asker, root, tracker, stale, refreshed_at: None, limit };
+        session.select(root, EventMask::SUBSTRUCTURE_NOTIFY)?;
+        Ok(session)
+    }
+
+    /// Whether the server's pids are of our PID namespace.
+    pub(super) fn pids_are_ours(&self) -> bool {
+        self.asker.trusted_pids
+    }
+
+    /// One round trip.
+    pub(super) fn check(&self) -> Result<(), SessionError> {
+        self.begin();
+        self.asker.connection.get_input_focus()?.reply().map_err(SessionError::from_reply)?;
+        Ok(())
+    }
+
+    /// Asks for an answer without waiting: its arrival makes the connection readable.
+    pub(super) fn ask(&self) -> Result<(), SessionError> {
+        self.begin();
+        // Dropping the cookie discards the answer but not the bytes that wake us.
+        drop(self.asker.connection.get_input_focus()?);
+        Ok(self.asker.connection.flush()?)
+    }
+
+    fn begin(&self) {
+        self.asker.connection.stream().begin(self.limit);
+    }
+
+    /// Takes the windows that exist: at the start, and after events may have been missed.
+    pub(super) fn adopt(&mut self, emit: &mut dyn FnMut(WindowEvent)) -> Result<(), SessionError> {
+        self.begin();
+        let Some((children, _)) = self.asker.family(self.root)? else { return Ok(()) };
+        let mut existing: HashSet<WindowId> = children.iter().copied().collect();
+        for child in children {
+            self.begin();
+            let created = self.tracker.event(XEvent::Created(child));
+            self.carry_out(created, emit)?;
+            if let Some(client) = self.framed_client(child)? {
+                existing.insert(client);
+                let steps = self.tracker.is_frame(child);
+                self.carry_out(steps, emit)?;
+                let created = self.tracker.event(XEvent::Created(client));
+                self.carry_out(created, emit)?;
+                self.carry_out(vec![Step::Read(client)], emit)?;
+            } else {
+                self.carry_out(vec![Step::Read(child)], emit)?;
+            }
+        }
+        // Framed clients that were known before and not found again may still exist.
+        for id in self.tracker.ids().collect::<Vec<_>>() {
+            if !existing.contains(&id) && self.asker.family(id)?.is_some() {
+                existing.insert(id);
+                self.carry_out(vec![Step::Read(id)], emit)?;
+            }
+        }
+        let steps = self.tracker.retain(|id| existing.contains(&id));
+        self.carry_out(steps, emit)
+    }
+
+    /// The client inside a window manager's frame: the nearest descendant that carries WM_STATE
+    /// (ICCCM 4.1.3.1, as `XmuClientWindow` finds it) or was made by another client and is no
+    /// XEmbed plug (WM_STATE comes after the frame). Nothing when `window` is a client itself.
+    fn framed_client(&self, window: WindowId) -> Result<Option<WindowId>, SessionError> {
+        let mut level = vec![window];
+        let mut looked_at = 0;
+        for _ in 0..FRAME_DEPTH_MAX {
+            let mut below = Vec::new();
+            for id in level {
+                looked_at += 1;
+                if self.asker.has(id, self.asker.atoms.WM_STATE)? {
+                    return Ok((id != window).then_some(id));
+                }
+                if looked_at >= FRAME_WINDOWS_MAX {
+                    return Ok(None);
+                }
+                if !self.asker.same_client(id, window) {
+                    if !self.asker.has(id, self.asker.atoms._XEMBED_INFO)? {
+                        return Ok(Some(id));
+                    }
+                    // What is inside a plug is the plug's.
+                    continue;
+                }
+                below.extend(
+                    self.asker.family(id)?.map(|(children, _)| children).unwrap_or_default(),
+                );
+            }
+            level = below;
+        }
+        Ok(None)
+    }
+
+    /// Takes events that have arrived, without waiting for more; true when some are left.
+    ///
+    /// Must be called before every wait: events also arrive while an answer is awaited.
+    pub(super) fn drain(
+        &mut self,
+        emit: &mut dyn FnMut(WindowEvent),
+    ) -> Result<bool, SessionError> {
+        for _ in 0..EVENTS_PER_TURN_MAX {
+            self.begin();
+            // Subscriptions have no answer that would have sent them off.
+            self.asker.connection.flush()?;
+            let Some(event) = self.asker.connection.poll_for_event()? else {
+                if self.refresh(emit)? {
+                    continue;
+                }
+                return Ok(false);
+            };
+            match event {
+                Event::ReparentNotify(event) if event.parent != self.root => {
+                    self.reparented(event.window, event.parent, emit)?;
+                }
+                event => {
+                    let steps = self.decode(&event).map(|event| self.tracker.event(event));
+                    self.carry_out(steps.unwrap_or_default(), emit)?;
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    /// When [`Self::refresh`] has something to do.
+    pub(super) fn refresh_at(&self) -> Option<Instant> {
+        let pause = Duration::from_millis(CHANGES_COALESCE_MS);
+        let now = Instant::now();
+        (!self.stale.is_empty()).then(|| self.refreshed_at.map_or(now, |last| last + pause))
+    }
+
+    /// Reads the windows whose properties changed, at most once per [`CHANGES_COALESCE_MS`]; false
+    /// when there was nothing to do.
+    fn refresh(&mut self, emit: &mut dyn FnMut(WindowEvent)) -> Result<bool, SessionError> {
+        if self.refresh_at().is_none_or(|at| at > Instant::now()) {
+            return Ok(false);
+        }
+        self.begin();
+        self.refreshed_at = Some(Instant::now());
+        let stale = std::mem::take(&mut self.stale);
+        self.carry_out(stale.into_iter().map(Step::Read).collect(), emit)?;
+        Ok(true)
+    }
+
+    /// Asks one window to close.
+    pub(super) fn close(&self, id: WindowId) -> Result<CloseOutcome, SessionError> {
+        self.begin();
+        match self.asker.closable(id)? {
+            None => return Ok(CloseOutcome::Gone),
+            Some(false) => return Ok(CloseOutcome::Unsupported),
+            Some(true) => {}
+        }
+        let atoms = &self.asker.atoms;
+        let data = [atoms.WM_DELETE_WINDOW, CURRENT_TIME, 0, 0, 0];
+        let message = ClientMessageEvent::new(32, id, atoms.WM_PROTOCOLS, data);
+        let sent = self.asker.connection.send_event(false, id, EventMask::NO_EVENT, message)?;
+        Ok(present(sent.check())?.map_or(CloseOutcome::Gone, |()| CloseOutcome::Asked))
+    }
+
+    fn carry_out(
+        &mut self,
+        steps: Vec<Step>,
+        emit: &mut dyn FnMut(WindowEvent),
+    ) -> Result<(), SessionError> {
+        for step in steps {
+            match step {
+                Step::Subscribe(id) => {
+                    let own = EventMask::STRUCTURE_NOTIFY | EventMask::PROPERTY_CHANGE;
+                    self.select(id, own)?;
+                }
+                Step::Read(id) => {
+                    let window = self.asker.window(id)?;
+                    self.tracker.read(id, window).into_iter().for_each(&mut *emit);
+                }
+                Step::Stale(id) => {
+                    self.stale.insert(id);
+                }
+                Step::Emit(event) => emit(event),
+            }
+        }
+        Ok(())
+    }
+
+    fn select(&mut self, window: WindowId, mask: EventMask) -> Result<(), SessionError> {
+        let events = ChangeWindowAttributesAux::new().event_mask(mask);
+        self.asker.connection.change_window_attributes(window, &events)?.ignore_error();
+        Ok(())
+    }
+
+    fn decode(&self, event: &Event) -> Option<XEvent> {
+        match event {
+            Event::CreateNotify(event) if event.parent == self.root => {
+                Some(XEvent::Created(event.window))
+            }
+            Event::MapNotify(event) => Some(XEvent::Mapped(event.window)),
+            Event::UnmapNotify(event) => Some(XEvent::Unmapped(event.window)),
+            Event::DestroyNotify(event) => Some(XEvent::Destroyed(event.window)),
+            Event::ReparentNotify(event) => Some(XEvent::ToRoot(event.window)),
+            Event::PropertyNotify(event) if self.is_reported(event.atom) => {
+                Some(XEvent::Property(event.window))
+            }
+            _ => None,
+        }
+    }
+
+    /// A window was put into another one: by a window manager, whose frames are marked, or by its
+    /// own application (some toolkits create every window on the root first), or as an XEmbed plug.
+    fn reparented(
+        &mut self,
+        window: WindowId,
+        parent: WindowId,
+        emit: &mut dyn FnMut(WindowEvent),
+    ) -> Result<(), SessionError> {
+        if self.is_inner(window, parent)? {
+            let steps = self.tracker.event(XEvent::Into(window, Placement::Inner));
+            return self.carry_out(steps, emit);
+        }
+        let mut frame = parent;
+        for _ in 0..FRAME_DEPTH_MAX {
+            let steps = self.tracker.is_frame(frame);
+            self.carry_out(steps, emit)?;
+            match self.asker.family(frame)? {
+                Some((_, above)) if above != self.root && above != x11rb::NONE => frame = above,
+                _ => break,
+            }
+        }
+        let steps = self.tracker.event(XEvent::Into(window, Placement::Frame));
+        self.carry_out(steps, emit)
+    }
+
+    /// Whether it is a part of something, and not a client in a frame. `_XEMBED_INFO` alone does not
+    /// tell: Qt sets it on every window, so that each could be embedded.
+    fn is_inner(&self, window: WindowId, parent: WindowId) -> Result<bool, SessionError> {
+        if self.asker.same_client(window, parent) {
+            return Ok(true);
+        }
+        if !self.asker.has(window, self.asker.atoms._XEMBED_INFO)? {
+            return Ok(false);
+        }
+        let manager = self.asker.window_manager(self.root)?;
+        Ok(!manager.is_some_and(|manager| self.asker.same_client(manager, parent)))
+    }
+
+    fn is_reported(&self, atom: u32) -> bool {
+        let atoms = &self.asker.atoms;
+        [atoms._NET_WM_NAME, atoms._NET_WM_PID, atoms.WM_PROTOCOLS].contains(&atom)
+            || [AtomEnum::WM_NAME, AtomEnum::WM_CLASS].iter().any(|known| u32::from(*known) == atom)
+    }
+}

@@ -1,0 +1,201 @@
+//! Asks the server about one window. A window that has vanished meanwhile is an answer, not an
+//! error.
+
+use x11rb::connection::{Connection, RequestConnection};
+use x11rb::cookie::Cookie;
+use x11rb::protocol::res::{self, ClientIdMask, ClientIdSpec, ConnectionExt as _};
+use x11rb::protocol::xproto::{
+    Atom, AtomEnum, ConnectionExt as _, GetPropertyReply, MapState, WindowClass,
+};
+
+use super::owner::{self, Evidence};
+use super::text::{self, TEXT_BYTES_MAX};
+use super::{SessionError, present};
+use crate::display::handshake::ServerConnection;
+use deskd_core::window::{Window, WindowId};
+
+x11rb::atom_manager! {
+    /// The atoms this module reads.
+    pub(super) Atoms: AtomCookies {
+        UTF8_STRING,
+        WM_STATE,
+        WM_PROTOCOLS,
+        WM_DELETE_WINDOW,
+        WM_CLIENT_MACHINE,
+        _NET_WM_NAME,
+        _NET_WM_PID,
+        _NET_SUPPORTING_WM_CHECK,
+        _XEMBED_INFO,
+    }
+}
+
+/// LocalClientPID came with version 1.2 of X-Resource.
+const CLIENT_IDS_VERSION: (u16, u16) = (1, 2);
+/// WM_PROTOCOLS lists a handful of atoms.
+const PROTOCOLS_MAX: u32 = 64;
+/// A host name has at most 64 bytes on Linux (`HOST_NAME_MAX`).
+const MACHINE_BYTES_MAX: u32 = 256;
+
+type PropertyCookie<'c> = Cookie<'c, ServerConnection, GetPropertyReply>;
+
+/// What all questions need.
+#[derive(Debug)]
+pub(super) struct Asker {
+    pub(super) connection: ServerConnection,
+    pub(super) atoms: Atoms,
+    host: String,
+    /// The server's pids are of our PID namespace.
+    pub(super) trusted_pids: bool,
+}
+
+impl Asker {
+    pub(super) fn new(connection: ServerConnection) -> Result<Self, SessionError> {
+        let atoms = Atoms::new(&connection)?.reply().map_err(SessionError::from_reply)?;
+        let host = nix::unistd::gethostname().unwrap_or_default().to_string_lossy().into_owned();
+        let mut asker = Self { connection, atoms, host, trusted_pids: false };
+        asker.trusted_pids = asker.sees_our_pid()?;
+        Ok(asker)
+    }
+
+    /// Whether the server knows this very connection by our pid: only then are its pids ours. It
+    /// may live in another PID namespace, as it does in a pod without shareProcessNamespace.
+    fn sees_our_pid(&self) -> Result<bool, SessionError> {
+        if self.connection.extension_information(res::X11_EXTENSION_NAME)?.is_none() {
+            return Ok(false);
+        }
+        let Some(version) = present(self.connection.res_query_version(1, 2)?.reply())? else {
+            return Ok(false);
+        };
+        if (version.server_major, version.server_minor) < CLIENT_IDS_VERSION {
+            return Ok(false);
+        }
+        let own = self.connection.setup().resource_id_base;
+        let pid = self.pid_cookie(own)?.reply();
+        Ok(present(pid)?.and_then(|reply| client_pid(&reply)) == Some(std::process::id()))
+    }
+
+    fn pid_cookie(
+        &self,
+        window: WindowId,
+    ) -> Result<Cookie<'_, ServerConnection, res::QueryClientIdsReply>, SessionError> {
+        let spec = ClientIdSpec { client: window, mask: ClientIdMask::LOCAL_CLIENT_PID };
+        Ok(self.connection.res_query_client_ids(&[spec])?)
+    }
+
+    fn property(
+        &self,
+        window: WindowId,
+        name: impl Into<Atom>,
+        bytes_max: u32,
+    ) -> Result<PropertyCookie<'_>, SessionError> {
+        let any = u32::from(AtomEnum::ANY);
+        let units = bytes_max.div_ceil(4);
+        Ok(self.connection.get_property(false, window, name.into(), any, 0, units)?)
+    }
+
+    /// The window as it is now; nothing when it is gone, unmapped or can show nothing.
+    pub(super) fn window(&self, id: WindowId) -> Result<Option<Window>, SessionError> {
+        // All questions are sent before the first answer is awaited: one round trip.
+        let attributes = self.connection.get_window_attributes(id)?;
+        let name = self.property(id, self.atoms._NET_WM_NAME, TEXT_BYTES_MAX)?;
+        let old_name = self.property(id, AtomEnum::WM_NAME, TEXT_BYTES_MAX)?;
+        let class = self.property(id, AtomEnum::WM_CLASS, TEXT_BYTES_MAX)?;
+        let claim = self.property(id, self.atoms._NET_WM_PID, 4)?;
+        let machine = self.property(id, self.atoms.WM_CLIENT_MACHINE, MACHINE_BYTES_MAX)?;
+        let protocols = self.protocols_cookie(id)?;
+        let server_pid = match self.trusted_pids {
+            true => Some(self.pid_cookie(id)?),
+            false => None,
+        };
+        let Some(attributes) = present(attributes.reply())? else { return Ok(None) };
+        if attributes.class == WindowClass::INPUT_ONLY || attributes.map_state == MapState::UNMAPPED
+        {
+            return Ok(None);
+        }
+        let title = match present(name.reply())?.filter(|name| !name.value.is_empty()) {
+            Some(name) => text::utf8(&name.value),
+            None => present(old_name.reply())?.map_or_else(String::new, |name| {
+                match name.type_ == self.atoms.UTF8_STRING {
+                    true => text::utf8(&name.value),
+                    false => text::latin1(&name.value),
+                }
+            }),
+        };
+        let class = present(class.reply())?.map(|class| text::wm_class(&class.value));
+        let (instance, class) = class.unwrap_or_default();
+        let machine = present(machine.reply())?.map(|machine| text::latin1(&machine.value));
+        let server = match server_pid {
+            Some(cookie) => present(cookie.reply())?.and_then(|reply| client_pid(&reply)),
+            None => None,
+        };
+        let evidence = Evidence {
+            server,
+            claim: present(claim.reply())?.and_then(|claim| claim.value32()?.next()),
+            machine: machine.as_deref().filter(|machine| !machine.is_empty()),
+        };
+        let (pid, pid_disputed) = owner::pid(evidence, &self.host);
+        let can_close = self.can_close(present(protocols.reply())?);
+        let override_redirect = attributes.override_redirect;
+        Ok(Some(Window {
+            id,
+            title,
+            instance,
+            class,
+            pid,
+            pid_disputed,
+            machine: machine.filter(|machine| !machine.is_empty()),
+            can_close,
+            override_redirect,
+        }))
+    }
+
+    fn protocols_cookie(&self, id: WindowId) -> Result<PropertyCookie<'_>, SessionError> {
+        self.property(id, self.atoms.WM_PROTOCOLS, 4 * PROTOCOLS_MAX)
+    }
+
+    fn can_close(&self, protocols: Option<GetPropertyReply>) -> bool {
+        protocols
+            .as_ref()
+            .and_then(GetPropertyReply::value32)
+            .is_some_and(|mut atoms| atoms.any(|atom| atom == self.atoms.WM_DELETE_WINDOW))
+    }
+
+    /// Whether the client supports WM_DELETE_WINDOW; nothing when the window is gone.
+    pub(super) fn closable(&self, id: WindowId) -> Result<Option<bool>, SessionError> {
+        let protocols = present(self.protocols_cookie(id)?.reply())?;
+        Ok(protocols.map(|protocols| self.can_close(Some(protocols))))
+    }
+
+    /// Whether it carries a property.
+    pub(super) fn has(&self, id: WindowId, property: Atom) -> Result<bool, SessionError> {
+        let reply = present(self.property(id, property, 0)?.reply())?;
+        Ok(reply.is_some_and(|reply| reply.type_ != u32::from(AtomEnum::NONE)))
+    }
+
+    /// A window of the window manager (`_NET_SUPPORTING_WM_CHECK`, EWMH); nothing without one.
+    pub(super) fn window_manager(&self, root: WindowId) -> Result<Option<WindowId>, SessionError> {
+        let check = self.property(root, self.atoms._NET_SUPPORTING_WM_CHECK, 4)?;
+        Ok(present(check.reply())?.and_then(|check| check.value32()?.next()))
+    }
+
+    /// Its children and its parent (0: it is a root); nothing when it is gone.
+    pub(super) fn family(
+        &self,
+        id: WindowId,
+    ) -> Result<Option<(Vec<WindowId>, WindowId)>, SessionError> {
+        let tree = present(self.connection.query_tree(id)?.reply())?;
+        Ok(tree.map(|tree| (tree.children, tree.parent)))
+    }
+
+    /// Whether two windows were created by one client.
+    pub(super) fn same_client(&self, one: WindowId, other: WindowId) -> bool {
+        let client = |id: WindowId| id & !self.connection.setup().resource_id_mask;
+        client(one) == client(other)
+    }
+}
+
+/// The pid in a QueryClientIds answer. A client over TCP has none.
+fn client_pid(reply: &res::QueryClientIdsReply) -> Option<u32> {
+    let pid = |id: &&res::ClientIdValue| id.spec.mask == ClientIdMask::LOCAL_CLIENT_PID;
+    reply.ids.iter().find(pid)?.value.first().copied()
+}

@@ -1,0 +1,137 @@
+//! Stopping runs: a pod is deleted with a grace period; the processes of an ephemeral container are
+//! signalled.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::processes::WITH_ITS_POD;
+use super::{Engine, Input, now_ms};
+use crate::engine::kubernetes::processes::StopWork;
+use crate::engine::kubernetes::runs::{Creation, Stopping};
+use crate::engine::kubernetes::{Event, Observation, pods};
+use deskd_core::plan::EngineKind;
+use deskd_core::task::{Exit, StopStep, StopStepKind};
+use deskd_core::wire::RunId;
+
+impl<T: From<Event> + Send + 'static> Engine<T> {
+    pub(super) fn stop(&mut self, run: &RunId, term_after: Duration, kill_after: Duration) {
+        let Some(known) = self.runs.get_mut(run) else { return };
+        let now = Instant::now();
+        let (mut term_at, mut kill_at) = (now + term_after, now + kill_after);
+        if let Some(before) = &known.stop {
+            // Asked for again it may only come sooner.
+            if term_at >= before.term_at && kill_at >= before.kill_at {
+                return;
+            }
+            (term_at, kill_at) = (term_at.min(before.term_at), kill_at.min(before.kill_at));
+            before.worker.iter().for_each(tokio::task::AbortHandle::abort);
+        }
+        known.stop = Some(Stopping { term_at, kill_at, worker: None });
+        match &known.creation {
+            Creation::Pending(cancel) => cancel.cancel(),
+            Creation::Done => self.carry_out_stop(run),
+        }
+    }
+
+    /// Begins what was asked for, once there is something to stop.
+    pub(super) fn carry_out_stop(&mut self, run: &RunId) {
+        let Some(known) = self.runs.get_mut(run) else { return };
+        let is_pod = known.engine == EngineKind::PodApplication;
+        let is_over = known.is_over();
+        let Some(stop) = &mut known.stop else { return };
+        if is_pod && is_over {
+            return;
+        }
+        let (term_at, kill_at, inputs) = (stop.term_at, stop.kill_at, self.inputs.clone());
+        let worker = if is_pod {
+            let (api, object, run) = (self.api.clone(), known.object.clone(), run.clone());
+            self.workers.spawn(async move {
+                tokio::time::sleep_until(term_at).await;
+                let grace = kill_at.saturating_duration_since(Instant::now());
+                let tell = |kind, detail| {
+                    let step = StopStep { at: now_ms(), step: kind, detail };
+                    // News that do not fit now are told with the next attempt.
+                    let _ = inputs.try_send(Input::Step(run.clone(), step));
+                };
+                let waits = |why| tell(StopStepKind::Term, why);
+                let kind = if grace.is_zero() { StopStepKind::Kill } else { StopStepKind::Term };
+                let detail = match pods::delete(&api, &object, grace, &waits).await {
+                    Ok(()) => deleted(&object.pod, grace),
+                    Err(refusal) => refusal.sentence,
+                };
+                tell(kind, detail);
+                if kind == StopStepKind::Term {
+                    tokio::time::sleep_until(kill_at).await;
+                    tell(StopStepKind::Kill, "its grace is over: the node sends SIGKILL".into());
+                }
+            })
+        } else {
+            let work = StopWork {
+                run: run.clone(),
+                pid: known.pid,
+                term_at,
+                kill_at,
+                over: known.over.clone(),
+                sees: self.sees_processes,
+                pod_ends: self.known.terminating(),
+                told: inputs,
+            };
+            self.workers.spawn(work.carry_out())
+        };
+        stop.worker = Some(worker);
+    }
+
+    /// No process of it is there when its stop has come to an end. An ephemeral container that does
+    /// not start cannot be removed either.
+    pub(super) fn no_process(&mut self, run: &RunId) {
+        let terminating = self.known.terminating();
+        let Some(known) = self.runs.get_mut(run) else { return };
+        if known.ran() {
+            // kubelet ends it with its pod, and does not always say so any more.
+            if terminating {
+                let exit = Exit::Reason(WITH_ITS_POD.to_owned());
+                self.observe(run, Observation::Ended { exit, cause: None, at: now_ms() });
+            }
+            return;
+        }
+        known.may_start_late = true;
+        let exit = Exit::Reason("it was stopped before it started".to_owned());
+        let cause = "it was stopped before it started; Kubernetes keeps its entry in the \
+                     desktop's pod, and should the node still start it, deskd ends it at once";
+        let cause = Some(cause.to_owned());
+        self.observe(run, Observation::Ended { exit, cause, at: now_ms() });
+    }
+
+    /// One that was stopped and is started after all.
+    pub(super) fn ends_late_starter(&mut self, run: &RunId) {
+        let grace = Duration::from_secs(u64::from(self.config.policy.grace_s));
+        let Some(known) = self.runs.get_mut(run) else { return };
+        if std::mem::take(&mut known.may_start_late) {
+            let term_at = Instant::now();
+            known.stop = Some(Stopping { term_at, kill_at: term_at + grace, worker: None });
+            self.carry_out_stop(run);
+        }
+    }
+
+    /// A pod that ended needs no stop any more. What is left of an ephemeral container does.
+    pub(super) fn stop_is_over(&mut self, run: &RunId) {
+        let Some(known) = self.runs.get_mut(run) else { return };
+        if known.engine == EngineKind::PodApplication
+            && let Some(worker) = known.stop.as_mut().and_then(|stop| stop.worker.take())
+        {
+            worker.abort();
+        }
+    }
+
+    pub(super) fn step(&mut self, run: RunId, step: StopStep) {
+        if self.runs.get(&run).is_some_and(|known| !known.forgotten) {
+            self.out.push(Event::StopStep { run, step });
+        }
+    }
+}
+
+fn deleted(pod: &str, grace: Duration) -> String {
+    let seconds = pods::grace_s(grace);
+    format!("asked the API server to delete the pod {pod}: SIGTERM now, SIGKILL after {seconds} s")
+}

@@ -1,0 +1,202 @@
+//! Creating and deleting pods: each until it is done or refused, however long the API server is
+//! away. A name belongs to one run, so a request that is repeated after a lost answer finds its own
+//! pod and makes no second one.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use super::api::{Api, ApiError, Ask};
+use super::backoff::Pauses;
+use super::calls::Verb;
+use super::objects::Pod;
+use super::refusal::{Verdict, verdict};
+use super::{Refusal, RefusalCode};
+use deskd_core::kubernetes::{LABEL_RUN, LABEL_TASK, ObjectRef};
+use deskd_core::wire::RunId;
+
+/// Grace of a pod that is to be killed at once. Zero would remove it from the API without waiting
+/// for kubelet: its processes might live on with nobody knowing, and its exit code and last lines
+/// would be lost. With 1 kubelet sends SIGKILL after a second.
+const GRACE_S_MIN: u64 = 1;
+
+/// What a launch says while it waits.
+pub type Waits<'a> = &'a (dyn Fn(String) + Send + Sync);
+
+/// The answer to a launch that was given up before it was sent.
+#[must_use]
+pub fn stopped() -> Refusal {
+    Refusal {
+        code: RefusalCode::Stopped,
+        sentence: "it was stopped before the API server was asked for it".to_owned(),
+        message: String::new(),
+    }
+}
+
+/// Labels by which an existing pod is recognised as the one that was to be created.
+pub type Labels<'a> = &'a [(&'static str, String)];
+
+/// The labels of a run's pod.
+#[must_use]
+pub fn labels_of(run: &RunId) -> [(&'static str, String); 2] {
+    [(LABEL_TASK, run.task.as_str().to_owned()), (LABEL_RUN, run.run.to_string())]
+}
+
+/// Creates a pod. `turns` bounds how many are asked for at once.
+pub async fn create(
+    api: &Api,
+    turns: &Semaphore,
+    labels: Labels<'_>,
+    object: &ObjectRef,
+    manifest: Value,
+    cancel: &CancellationToken,
+    waits: Waits<'_>,
+) -> Result<(), Refusal> {
+    let ObjectRef { namespace, pod, .. } = object;
+    let what = format!("create the pod {pod} in {namespace}");
+    let mut pauses = Pauses::default();
+    let mut may_exist = false;
+    loop {
+        let answer = {
+            let turn = tokio::select! {
+                () = cancel.cancelled() => break,
+                turn = turns.acquire() => turn,
+            };
+            let path = format!("/api/v1/namespaces/{namespace}/pods");
+            let body = Some(manifest.clone());
+            let answer = api.text(Ask { verb: Verb::Create, resource: "pods", path, body }).await;
+            drop(turn);
+            answer
+        };
+        let why = match answer {
+            Ok(_) => return Ok(()),
+            Err(ApiError::Answer(status)) => match verdict(&status, &what) {
+                Verdict::Refused(refusal) => return Err(refusal),
+                Verdict::Later(why) => why,
+                Verdict::Exists => match is_own(api, labels, object).await {
+                    Ok(true) => return Ok(()),
+                    Ok(false) => return Err(taken(object)),
+                    Err(error) => error.to_string(),
+                },
+            },
+            Err(error) => {
+                may_exist |= matches!(error, ApiError::Lost(_));
+                error.to_string()
+            }
+        };
+        waits(format!("cannot {what} yet: {why}"));
+        tokio::select! {
+            () = cancel.cancelled() => break,
+            () = pauses.pause() => {}
+        }
+    }
+    if may_exist {
+        delete(api, object, Duration::ZERO, &|_| {}).await?;
+    }
+    Err(stopped())
+}
+
+/// Whether the pod of that name is the one that was to be created.
+async fn is_own(api: &Api, labels: Labels<'_>, object: &ObjectRef) -> Result<bool, ApiError> {
+    let path = path(object);
+    let pod: Pod = api.json(Ask { verb: Verb::Get, resource: "pods", path, body: None }).await?;
+    Ok(labels.iter().all(|(name, value)| pod.metadata.labels.get(*name) == Some(value)))
+}
+
+fn taken(object: &ObjectRef) -> Refusal {
+    let ObjectRef { namespace, pod, .. } = object;
+    Refusal {
+        code: RefusalCode::Invalid,
+        sentence: format!(
+            "a pod {pod} that belongs to something else is in {namespace}: delete it, or launch \
+             again under another name"
+        ),
+        message: format!("pods \"{pod}\" already exists"),
+    }
+}
+
+/// The grace that a pod is deleted with.
+#[must_use]
+pub fn grace_s(grace: Duration) -> u64 {
+    let whole = grace.as_secs() + u64::from(grace.subsec_nanos() > 0);
+    whole.max(GRACE_S_MIN)
+}
+
+/// Deletes a pod; one that is gone is deleted already. Asked again with a shorter grace, the grace
+/// becomes shorter.
+pub async fn delete(
+    api: &Api,
+    object: &ObjectRef,
+    grace: Duration,
+    waits: Waits<'_>,
+) -> Result<(), Refusal> {
+    let what = format!("delete the pod {} in {}", object.pod, object.namespace);
+    let mut pauses = Pauses::default();
+    loop {
+        let body = json!({
+            "apiVersion": "v1",
+            "kind": "DeleteOptions",
+            "gracePeriodSeconds": grace_s(grace),
+            "propagationPolicy": "Background",
+        });
+        let (path, body) = (path(object), Some(body));
+        let answer = api.text(Ask { verb: Verb::Delete, resource: "pods", path, body }).await;
+        let why = match answer {
+            Ok(_) => return Ok(()),
+            Err(ApiError::Answer(status)) => match verdict(&status, &what) {
+                Verdict::Refused(Refusal { code: RefusalCode::NotFound, .. }) => return Ok(()),
+                Verdict::Refused(refusal) => return Err(refusal),
+                Verdict::Later(why) => why,
+                Verdict::Exists => status.message.clone(),
+            },
+            Err(error) => error.to_string(),
+        };
+        waits(format!("cannot {what} yet: {why}"));
+        pauses.pause().await;
+    }
+}
+
+/// Whether the API server would delete a pod for deskd: its rights and the admission policies are asked,
+/// and nothing is done (`dryRun`). Without an answer it is asked again.
+pub async fn may_delete(api: &Api, object: &ObjectRef) -> bool {
+    let what = format!("delete the pod {} in {}", object.pod, object.namespace);
+    let mut pauses = Pauses::default();
+    loop {
+        let body = json!({
+            "apiVersion": "v1",
+            "kind": "DeleteOptions",
+            "gracePeriodSeconds": GRACE_S_MIN,
+            "dryRun": ["All"],
+        });
+        let (path, body) = (path(object), Some(body));
+        match api.text(Ask { verb: Verb::Delete, resource: "pods", path, body }).await {
+            Ok(_) => return true,
+            Err(ApiError::Answer(status)) => match verdict(&status, &what) {
+                // It ended meanwhile.
+                Verdict::Refused(Refusal { code: RefusalCode::NotFound, .. }) => return true,
+                Verdict::Refused(_) => return false,
+                Verdict::Later(_) | Verdict::Exists => {}
+            },
+            Err(_) => {}
+        }
+        pauses.pause().await;
+    }
+}
+
+fn path(object: &ObjectRef) -> String {
+    format!("/api/v1/namespaces/{}/pods/{}", object.namespace, object.pod)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_grace_is_whole_seconds_and_never_zero() {
+        for (ms, seconds) in [(0, 1), (1, 1), (1000, 1), (1001, 2), (30_000, 30)] {
+            assert_eq!(grace_s(Duration::from_millis(ms)), seconds, "{ms} ms");
+        }
+    }
+}

@@ -1,0 +1,360 @@
+//! The only door to the driver.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::busy::Busy;
+use super::input::Input;
+use super::snapshot::Snapshot;
+use crate::engine::kubernetes::{Calls, Refusal};
+use deskd_core::app::{App, DirectoryApp};
+use deskd_core::id::{AppId, TaskId};
+use deskd_core::plan::{LaunchSpec, Plan, Unplannable};
+use deskd_core::redact::EnvVar;
+use deskd_core::task::Task;
+use deskd_core::wire::SpawnError;
+use deskd_keeper::logs::LogReader;
+
+/// A launch as asked for.
+#[derive(Debug, Clone)]
+pub struct LaunchRequest {
+    /// What.
+    pub app: AppId,
+    /// Its arguments, and the engine if somebody insists on one.
+    pub spec: LaunchSpec,
+    /// Repeating a request with the same key gives the same task (at most 128 bytes).
+    pub idempotency_key: Option<String>,
+}
+
+/// What became of a launch.
+#[derive(Debug, Clone)]
+pub enum LaunchAdmission {
+    /// A new task, and its process exists; a remote one's object does, or will as soon as the
+    /// Kubernetes API takes it.
+    Started(Arc<Task>),
+    /// The key was seen before: this is its task.
+    AlreadyLaunched(Arc<Task>),
+}
+
+/// Why nothing was launched.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum LaunchError {
+    /// No such app.
+    #[error("there is no application `{0}`")]
+    UnknownApp(AppId),
+    /// No engine can run it now.
+    #[error(transparent)]
+    Unplannable(#[from] Unplannable),
+    /// The process could not be started.
+    #[error("{app} cannot be started: {error}")]
+    Spawn {
+        /// Which app.
+        app: AppId,
+        /// Why.
+        error: SpawnError,
+    },
+    /// The Kubernetes API refused its object.
+    #[error("{app} cannot be started: {refusal}")]
+    Refused {
+        /// Which app.
+        app: AppId,
+        /// Why.
+        refusal: Refusal,
+    },
+    /// deskd is shutting down.
+    #[error("deskd is shutting down and starts nothing new")]
+    Draining,
+    /// The limit on tasks.
+    #[error("there are already {limit} tasks, the limit: remove ended ones")]
+    TooManyTasks {
+        /// The limit.
+        limit: usize,
+    },
+    /// The keeper is away; nothing is known about the launch.
+    #[error("the keeper does not answer; ask again with the same idempotency key")]
+    KeeperAway,
+    /// The same key was used for another app or other arguments.
+    #[error("the idempotency key was used for another launch ({0})")]
+    KeyReused(TaskId),
+}
+
+/// A stop as asked for.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct StopRequest {
+    /// Time from now until SIGKILL; absent: the configured grace.
+    pub grace: Option<Duration>,
+    /// SIGKILL at once.
+    pub force: bool,
+}
+
+/// What became of a stop.
+#[derive(Debug, Clone)]
+pub enum StopAdmission {
+    /// It is being stopped; the task's steps say how far that is.
+    Stopping(Arc<Task>),
+    /// It had ended already.
+    AlreadyEnded(Arc<Task>),
+}
+
+/// Why nothing was stopped.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum StopError {
+    /// Others started it, and deskd has no way to stop it.
+    #[error("task `{task}` cannot be stopped here: {why}")]
+    NotPossible {
+        /// Which.
+        task: TaskId,
+        /// One sentence.
+        why: String,
+    },
+    /// No such task.
+    #[error("there is no task `{0}`")]
+    UnknownTask(TaskId),
+    /// The keeper is away.
+    #[error("the keeper does not answer")]
+    KeeperAway,
+}
+
+/// Why a remedy was not applied.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum RemedyError {
+    /// No such task.
+    #[error("there is no task `{0}`")]
+    UnknownTask(TaskId),
+    /// Nothing to apply, or not any more.
+    #[error("task `{task}` has no remedy that can be applied: {why}")]
+    None {
+        /// Which task.
+        task: TaskId,
+        /// Why not.
+        why: &'static str,
+    },
+    /// The run with the remedy cannot be planned.
+    #[error(transparent)]
+    Launch(#[from] LaunchError),
+    /// The driver is gone.
+    #[error("deskd is shutting down and starts nothing new")]
+    Ending,
+}
+
+/// Why nothing was removed.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum RemoveError {
+    /// No such task.
+    #[error("there is no task `{0}`")]
+    UnknownTask(TaskId),
+    /// It still runs.
+    #[error("task `{0}` has not ended: stop it first")]
+    NotEnded(TaskId),
+}
+
+/// Why no image is pulled.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum PullError {
+    /// No such app.
+    #[error("there is no application `{0}`")]
+    UnknownApp(AppId),
+    /// A program of this container.
+    #[error("application `{0}` comes in no image: it is a program of deskd's container")]
+    NoImage(AppId),
+    /// The API cannot be asked.
+    #[error("no image can be pulled: the Kubernetes API cannot be used: {0}")]
+    Kubernetes(String),
+    /// The daemon is ending.
+    #[error("deskd is ending; ask again")]
+    Ending,
+}
+
+/// What became of an application that was put.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum AppChange {
+    /// It is new.
+    Added,
+    /// It replaced an older description (or was equal to it).
+    Updated,
+}
+
+/// Why applications were not changed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AppError {
+    /// There is none.
+    #[error("there is no application `{0}`")]
+    Unknown(AppId),
+    /// It belongs to the configuration file.
+    #[error("application `{0}` comes from the configuration file and can only be changed there")]
+    FromConfig(AppId),
+    /// It belongs to a file of the watched directory.
+    #[error(
+        "application `{app}` comes from the file {} and can only be changed there: change or remove \
+         the file", file.display()
+    )]
+    FromDirectory {
+        /// Which.
+        app: AppId,
+        /// The file.
+        file: PathBuf,
+    },
+    /// The driver is gone.
+    #[error("deskd is shutting down and changes nothing any more")]
+    Ending,
+}
+
+/// Why a log could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum LogOpenError {
+    /// No such task.
+    #[error("there is no task `{0}`")]
+    UnknownTask(TaskId),
+    /// The store said no.
+    #[error(transparent)]
+    Read(#[from] deskd_keeper::logs::ReadError),
+}
+
+/// The end of a task's log as it grows. `changed().await` wakes when `borrow()` moves on; the
+/// channel closes when the task is removed. All followers of a task share one watch.
+pub type LogFollow = watch::Receiver<u64>;
+
+/// Cheap to clone; everything the API may do.
+#[derive(Debug, Clone)]
+pub struct Handle {
+    snapshots: watch::Receiver<Arc<Snapshot>>,
+    inputs: mpsc::Sender<Input>,
+    busy: Arc<Busy>,
+    logs_dir: Arc<Path>,
+    calls: Calls,
+}
+
+impl Handle {
+    pub(super) fn new(
+        snapshots: watch::Receiver<Arc<Snapshot>>,
+        inputs: mpsc::Sender<Input>,
+        busy: Arc<Busy>,
+        logs_dir: Arc<Path>,
+        calls: Calls,
+    ) -> Self {
+        Self { snapshots, inputs, busy, logs_dir, calls }
+    }
+
+    /// The newest snapshot; microseconds, never waits for the driver.
+    #[must_use]
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.snapshots.borrow().clone()
+    }
+
+    /// Snapshots as they come; a slow reader skips to the newest.
+    #[must_use]
+    pub fn watch(&self) -> watch::Receiver<Arc<Snapshot>> {
+        self.snapshots.clone()
+    }
+
+    /// Whether the driver is stuck: for how long it has been busy with one batch of inputs.
+    #[must_use]
+    pub fn stalled_for(&self) -> Duration {
+        self.busy.busy_for()
+    }
+
+    /// Launches; waits for the keeper's answer.
+    pub async fn launch(&self, request: LaunchRequest) -> Result<LaunchAdmission, LaunchError> {
+        self.ask(|reply| Input::Launch(request, reply))
+            .await
+            .unwrap_or(Err(LaunchError::KeeperAway))
+    }
+
+    /// The plan a launch would have now.
+    pub async fn explain(&self, app: AppId, spec: LaunchSpec) -> Result<Plan, LaunchError> {
+        self.ask(|reply| Input::Explain(app, spec, reply))
+            .await
+            .unwrap_or(Err(LaunchError::KeeperAway))
+    }
+
+    /// Begins to stop a task; does not wait for its end.
+    pub async fn stop(
+        &self,
+        task: TaskId,
+        request: StopRequest,
+    ) -> Result<StopAdmission, StopError> {
+        self.ask(|reply| Input::Stop(task, request, reply))
+            .await
+            .unwrap_or(Err(StopError::KeeperAway))
+    }
+
+    /// Applies the remedy that the task's diagnosis proposes; does not wait for its run.
+    pub async fn remedy(&self, task: TaskId) -> Result<Arc<Task>, RemedyError> {
+        self.ask(|reply| Input::Remedy(task, reply)).await.unwrap_or(Err(RemedyError::Ending))
+    }
+
+    /// Removes an ended task and its log.
+    pub async fn remove(&self, task: TaskId) -> Result<(), RemoveError> {
+        let unknown = RemoveError::UnknownTask(task.clone());
+        self.ask(|reply| Input::Remove(task, reply)).await.unwrap_or(Err(unknown))
+    }
+
+    /// The environment a task was given, redacted.
+    pub async fn env(&self, task: TaskId) -> Option<Vec<EnvVar>> {
+        self.ask(|reply| Input::Env(task, reply)).await.flatten()
+    }
+
+    /// Adds or replaces applications: all of them, or on an error none.
+    pub async fn put_apps(&self, apps: Vec<App>) -> Result<Vec<AppChange>, AppError> {
+        self.ask(|reply| Input::PutApps(apps, reply)).await.unwrap_or(Err(AppError::Ending))
+    }
+
+    /// Removes an application that was added over the API.
+    pub async fn remove_app(&self, app: AppId) -> Result<(), AppError> {
+        self.ask(|reply| Input::RemoveApp(app, reply)).await.unwrap_or(Err(AppError::Ending))
+    }
+
+    /// Replaces all applications of the watched directory; false when the driver is gone.
+    pub async fn set_directory_apps(&self, apps: Vec<DirectoryApp>) -> bool {
+        self.ask(|reply| Input::DirectoryApps(apps, reply)).await.is_some()
+    }
+
+    /// Pulls an app's image on the nodes; the image. How far it is, is in the snapshots.
+    pub async fn pull(&self, app: AppId) -> Result<String, PullError> {
+        self.ask(|reply| Input::Pull(app, reply)).await.unwrap_or(Err(PullError::Ending))
+    }
+
+    /// A reader of a task's log.
+    pub fn log_reader(&self, task: &TaskId) -> Result<LogReader, LogOpenError> {
+        if self.snapshot().task(task).is_none() {
+            return Err(LogOpenError::UnknownTask(task.clone()));
+        }
+        Ok(LogReader::open(&self.logs_dir, task)?)
+    }
+
+    /// Wakes when a task's log grows beyond what was seen.
+    pub async fn follow_log(&self, task: TaskId) -> Result<LogFollow, LogOpenError> {
+        let unknown = LogOpenError::UnknownTask(task.clone());
+        self.ask(|reply| Input::FollowLog(task, reply)).await.unwrap_or(Err(unknown))
+    }
+
+    /// Requests to the Kubernetes API so far.
+    #[must_use]
+    pub fn kubernetes_calls(&self) -> &Calls {
+        &self.calls
+    }
+
+    /// Where the logs are (`<state>/logs`).
+    #[must_use]
+    pub fn logs_dir(&self) -> &Path {
+        &self.logs_dir
+    }
+
+    /// Looks at the display again now and returns when that is done.
+    pub async fn probe(&self) -> Arc<Snapshot> {
+        self.ask(Input::Probe).await;
+        self.snapshot()
+    }
+
+    /// Nothing when the driver is gone: the daemon is ending.
+    async fn ask<T>(&self, input: impl FnOnce(oneshot::Sender<T>) -> Input) -> Option<T> {
+        let (reply, answer) = oneshot::channel();
+        self.inputs.send(input(reply)).await.ok()?;
+        answer.await.ok()
+    }
+}

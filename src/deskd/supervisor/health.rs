@@ -1,0 +1,73 @@
+//! What the driver knows about health beside the display, and the desktop made from both.
+
+use std::sync::Arc;
+
+use super::settings::Settings;
+use super::snapshot::Desktop;
+use deskd_core::display::DisplayStatus;
+use deskd_core::health::{Check, HealthFacts, checks};
+use deskd_core::plan::KubernetesFacts;
+
+/// Health beside the display.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Health {
+    /// The keeper answers.
+    pub(super) keeper_connected: bool,
+    /// The display was looked at once and the keeper said what exists.
+    pub(super) looked: bool,
+    /// What is wrong with the log store.
+    pub(super) log_trouble: Option<String>,
+    /// A shutdown is under way.
+    pub(super) draining: bool,
+}
+
+impl Health {
+    pub(super) fn desktop(
+        &self,
+        settings: &Settings,
+        display: &DisplayStatus,
+        kubernetes: &Arc<KubernetesFacts>,
+        journal_trouble: Option<&str>,
+        generation: u64,
+    ) -> Desktop {
+        let facts = HealthFacts {
+            display,
+            kubernetes: &kubernetes.api,
+            tcp_wanted: settings.tcp_wanted,
+            shm_wanted: settings.shm_wanted,
+            keeper_connected: self.keeper_connected,
+            log_trouble: self.log_trouble.as_deref(),
+            journal_trouble,
+            configuration_errors: settings.configuration_errors.as_deref(),
+            draining: self.draining,
+        };
+        let checks = checks(&facts);
+        let ready = checks.iter().all(|check| check.ok || !check.required);
+        Desktop {
+            name: settings.name.clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            display: display.clone(),
+            kubernetes: kubernetes.clone(),
+            sentence: sentence(&checks, display),
+            checks,
+            ready,
+            started: self.looked && self.keeper_connected,
+            draining: self.draining,
+            generation,
+        }
+    }
+}
+
+fn sentence(checks: &[Check], display: &DisplayStatus) -> String {
+    let failing =
+        |required: bool| checks.iter().find(move |check| !check.ok && check.required == required);
+    match failing(true).or_else(|| failing(false)) {
+        Some(check) => capitalized(&check.detail),
+        None => format!("Display {} works, shared memory proved", display.display),
+    }
+}
+
+fn capitalized(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
+}

@@ -1,0 +1,79 @@
+//! Everything that can change the task table. Closed: nothing else does.
+
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+
+use super::handle::{
+    AppChange, AppError, LaunchAdmission, LaunchError, LaunchRequest, LogFollow, LogOpenError,
+    PullError, RemedyError, RemoveError, StopAdmission, StopError, StopRequest,
+};
+use crate::display::DisplayEvent;
+use crate::engine::kubernetes::Event;
+use deskd_core::app::{App, DirectoryApp};
+use deskd_core::display::DisplayStatus;
+use deskd_core::id::{AppId, TaskId};
+use deskd_core::plan::{LaunchSpec, Plan};
+use deskd_core::redact::EnvVar;
+use deskd_core::task::Task;
+use deskd_core::window::{CloseOutcome, WindowId};
+use deskd_core::wire::FromKeeper;
+
+/// Inputs waiting for the driver; the API and the keeper's socket wait when it is full.
+pub const INPUTS_MAX: usize = 1024;
+
+/// Where an answer goes. It is sent after the snapshot that shows it.
+pub type Reply<T> = oneshot::Sender<T>;
+
+/// One thing that happened or is asked for.
+#[derive(Debug)]
+pub enum Input {
+    /// Launch an app.
+    Launch(LaunchRequest, Reply<Result<LaunchAdmission, LaunchError>>),
+    /// Make the plan a launch would have.
+    Explain(AppId, LaunchSpec, Reply<Result<Plan, LaunchError>>),
+    /// Stop a task.
+    Stop(TaskId, StopRequest, Reply<Result<StopAdmission, StopError>>),
+    /// Apply the remedy of a task's diagnosis.
+    Remedy(TaskId, Reply<Result<Arc<Task>, RemedyError>>),
+    /// Remove an ended task.
+    Remove(TaskId, Reply<Result<(), RemoveError>>),
+    /// Show a task's environment.
+    Env(TaskId, Reply<Option<Vec<EnvVar>>>),
+    /// Add or replace apps, all or none.
+    PutApps(Vec<App>, Reply<Result<Vec<AppChange>, AppError>>),
+    /// Remove an app.
+    RemoveApp(AppId, Reply<Result<(), AppError>>),
+    /// The apps of the watched directory, all of them.
+    DirectoryApps(Vec<DirectoryApp>, Reply<()>),
+    /// Follow a log.
+    FollowLog(TaskId, Reply<Result<LogFollow, LogOpenError>>),
+    /// Look at the display again.
+    Probe(Reply<()>),
+    /// The keeper said something.
+    Keeper(FromKeeper),
+    /// The Kubernetes engine said something.
+    Kubernetes(Event),
+    /// Pull an app's image on the nodes.
+    Pull(AppId, Reply<Result<String, PullError>>),
+    /// The connection to the keeper ended.
+    KeeperLost,
+    /// The display said something.
+    Display(DisplayEvent),
+    /// A look that was asked for is over.
+    Looked(Box<DisplayStatus>, Reply<()>),
+    /// Windows were asked to close.
+    WindowsAsked(TaskId, Vec<(WindowId, CloseOutcome)>),
+}
+
+impl From<Event> for Input {
+    fn from(event: Event) -> Self {
+        Self::Kubernetes(event)
+    }
+}
+
+impl From<FromKeeper> for Input {
+    fn from(message: FromKeeper) -> Self {
+        Self::Keeper(message)
+    }
+}

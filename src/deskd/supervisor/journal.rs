@@ -1,0 +1,383 @@
+//! The journal: what the daemon must not forget when it is killed, as JSON lines appended to
+//! `<state>/tasks.jsonl`. The last line of a task wins.
+//!
+//! One `write(2)` per batch of inputs, before the batch's effects are carried out: a launch is on
+//! record before the keeper hears of it. No fsync: the daemon's death loses nothing that was
+//! written, and a node that loses power has lost the applications too. A torn last line is
+//! ignored on open. Failing writes are reported as trouble and stop nothing.
+
+use std::collections::BTreeMap;
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::table::Entry;
+use deskd_core::app::App;
+use deskd_core::id::{AppId, TaskId};
+use deskd_core::plan::EngineKind;
+
+/// The file is rewritten when it has grown by this and by what it had after the last rewrite: the
+/// work of rewriting stays in proportion to what was written, however much is live.
+const REWRITE_BYTES_MIN: u64 = 4 << 20;
+/// At most this much is read back; a journal never gets there (see [`REWRITE_BYTES_MIN`]).
+const READ_BYTES_MAX: u64 = 256 << 20;
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Line<'a> {
+    Task(Box<std::borrow::Cow<'a, Entry>>),
+    Removed(TaskId),
+    App(Box<std::borrow::Cow<'a, App>>),
+    AppRemoved(AppId),
+    /// A task of others that somebody removed: not to be shown again.
+    Hidden(TaskId, EngineKind),
+    /// And whose object is gone.
+    Shown(TaskId),
+    /// The keeper the lines after this one belong to, by its start time.
+    Keeper(i64),
+}
+
+/// What was remembered.
+#[derive(Debug, Default)]
+pub struct Remembered {
+    /// Tasks, oldest first.
+    pub tasks: Vec<Entry>,
+    /// Apps added over the API.
+    pub apps: Vec<App>,
+    /// Start time of the keeper that was connected last.
+    pub keeper: Option<i64>,
+    /// Tasks of others that are not shown again.
+    pub hidden: BTreeMap<TaskId, EngineKind>,
+}
+
+/// The open journal.
+#[derive(Debug)]
+pub struct Journal {
+    path: PathBuf,
+    file: Option<File>,
+    pending: Vec<u8>,
+    bytes: u64,
+    /// Size after the last rewrite.
+    rewritten_bytes: u64,
+    trouble: Option<String>,
+}
+
+impl Journal {
+    /// Opens the journal in `state_dir` and reads it back.
+    #[must_use]
+    pub fn open(state_dir: &Path) -> (Self, Remembered) {
+        let path = state_dir.join("tasks.jsonl");
+        let opened =
+            OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(&path);
+        let mut journal = Self {
+            path,
+            file: None,
+            pending: Vec::new(),
+            bytes: 0,
+            rewritten_bytes: 0,
+            trouble: None,
+        };
+        let mut text = Vec::new();
+        match opened {
+            Ok(file) => {
+                if let Err(error) = (&file).take(READ_BYTES_MAX).read_to_end(&mut text) {
+                    journal.fail(&error);
+                }
+                journal.bytes = text.len() as u64;
+                if text.last().is_some_and(|&last| last != b'\n') {
+                    journal.pending.push(b'\n');
+                }
+                journal.file = Some(file);
+            }
+            Err(error) => journal.fail(&error),
+        }
+        (journal, replay(&text))
+    }
+
+    /// Records a task as it is now.
+    pub fn task(&mut self, entry: &Entry) {
+        self.push(&Line::Task(Box::new(std::borrow::Cow::Borrowed(entry))));
+    }
+
+    /// Records that a task is gone.
+    pub fn removed(&mut self, id: &TaskId) {
+        self.push(&Line::Removed(id.clone()));
+    }
+
+    /// Records an app added over the API.
+    pub fn app(&mut self, app: &App) {
+        self.push(&Line::App(Box::new(std::borrow::Cow::Borrowed(app))));
+    }
+
+    /// Records that such an app is gone.
+    pub fn app_removed(&mut self, id: &AppId) {
+        self.push(&Line::AppRemoved(id.clone()));
+    }
+
+    /// Records that a task of others is not to be shown again.
+    pub fn hidden(&mut self, id: &TaskId, engine: EngineKind) {
+        self.push(&Line::Hidden(id.clone(), engine));
+    }
+
+    /// Records that its object is gone.
+    pub fn shown(&mut self, id: &TaskId) {
+        self.push(&Line::Shown(id.clone()));
+    }
+
+    /// Records which keeper is connected.
+    pub fn keeper(&mut self, started_at: i64) {
+        self.push(&Line::Keeper(started_at));
+    }
+
+    /// Writes what was recorded since the last flush.
+    pub fn flush(&mut self) {
+        if self.pending.is_empty() {
+            return;
+        }
+        let Some(file) = &mut self.file else {
+            self.pending.clear();
+            return;
+        };
+        match file.write_all(&self.pending) {
+            Ok(()) => {
+                self.bytes += self.pending.len() as u64;
+                self.trouble = None;
+            }
+            Err(error) => self.fail(&error),
+        }
+        self.pending.clear();
+        self.pending.shrink_to(64 << 10);
+    }
+
+    /// Whether enough of the file is superseded.
+    #[must_use]
+    pub fn wants_rewrite(&self) -> bool {
+        self.bytes > REWRITE_BYTES_MIN + 2 * self.rewritten_bytes
+    }
+
+    /// Replaces the file by what is live now.
+    pub fn rewrite<'a>(
+        &mut self,
+        keeper: Option<i64>,
+        tasks: impl Iterator<Item = &'a Entry>,
+        apps: impl Iterator<Item = &'a App>,
+        hidden: impl Iterator<Item = (&'a TaskId, &'a EngineKind)>,
+    ) {
+        self.flush();
+        let lines = keeper
+            .map(Line::Keeper)
+            .into_iter()
+            .chain(apps.map(|app| Line::App(Box::new(std::borrow::Cow::Borrowed(app)))))
+            .chain(hidden.map(|(id, engine)| Line::Hidden(id.clone(), *engine)))
+            .chain(tasks.map(|entry| Line::Task(Box::new(std::borrow::Cow::Borrowed(entry)))));
+        match self.replace(lines) {
+            Ok((file, bytes)) => {
+                self.file = Some(file);
+                self.bytes = bytes;
+            }
+            Err(error) => self.fail(&error),
+        }
+        // After a failure too: it is not tried again with every change.
+        self.rewritten_bytes = self.bytes;
+    }
+
+    fn replace<'a>(&self, lines: impl Iterator<Item = Line<'a>>) -> std::io::Result<(File, u64)> {
+        let fresh = self.path.with_extension("new");
+        let file = OpenOptions::new().append(true).create(true).mode(0o600).open(&fresh)?;
+        file.set_len(0)?;
+        let mut out = std::io::BufWriter::new(file);
+        for line in lines {
+            serde_json::to_writer(&mut out, &line)?;
+            out.write_all(b"\n")?;
+        }
+        let file = out.into_inner().map_err(std::io::IntoInnerError::into_error)?;
+        std::fs::rename(&fresh, &self.path)?;
+        let bytes = file.metadata()?.len();
+        Ok((file, bytes))
+    }
+
+    /// What is wrong, in one sentence.
+    #[must_use]
+    pub fn trouble(&self) -> Option<&str> {
+        self.trouble.as_deref()
+    }
+
+    fn push(&mut self, line: &Line<'_>) {
+        if serde_json::to_writer(&mut self.pending, line).is_ok() {
+            self.pending.push(b'\n');
+        }
+    }
+
+    fn fail(&mut self, error: &std::io::Error) {
+        self.trouble = Some(format!(
+            "tasks cannot be recorded in {} ({error}): a restart of deskd would lose their history",
+            self.path.display()
+        ));
+    }
+}
+
+/// What the lines say; a line that cannot be read (torn, or from another version) is skipped.
+fn replay(text: &[u8]) -> Remembered {
+    let mut order = 0u64;
+    let mut tasks: BTreeMap<TaskId, (u64, Entry)> = BTreeMap::new();
+    let mut apps: BTreeMap<AppId, App> = BTreeMap::new();
+    let (mut keeper, mut hidden) = (None, BTreeMap::new());
+    for line in text.split(|&byte| byte == b'\n') {
+        match serde_json::from_slice::<Line<'_>>(line) {
+            Ok(Line::Task(entry)) => {
+                order += 1;
+                let first = tasks.get(&entry.task.id).map_or(order, |(first, _)| *first);
+                tasks.insert(entry.task.id.clone(), (first, entry.into_owned()));
+            }
+            Ok(Line::Removed(id)) => {
+                tasks.remove(&id);
+            }
+            Ok(Line::App(app)) => {
+                apps.insert(app.id.clone(), app.into_owned());
+            }
+            Ok(Line::AppRemoved(id)) => {
+                apps.remove(&id);
+            }
+            Ok(Line::Hidden(id, engine)) => drop(hidden.insert(id, engine)),
+            Ok(Line::Shown(id)) => drop(hidden.remove(&id)),
+            Ok(Line::Keeper(started_at)) => keeper = Some(started_at),
+            Err(_) => {}
+        }
+    }
+    let mut tasks: Vec<_> = tasks.into_values().collect();
+    tasks.sort_by_key(|(order, _)| *order);
+    Remembered {
+        tasks: tasks.into_iter().map(|(_, entry)| entry).collect(),
+        apps: apps.into_values().collect(),
+        keeper,
+        hidden,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use deskd_core::samples::{app, plan_of};
+    use deskd_core::task::{Task, TaskEvent};
+    use proptest::prelude::*;
+    use std::sync::Arc;
+
+    fn entry(number: u32, windows: u32) -> Entry {
+        let app = app("xclock");
+        let mut task = Task::new(TaskId::new(&app.id, number), &app, &plan_of(&app), 5);
+        for _ in 0..windows {
+            task.apply(TaskEvent::WindowMapped, 6);
+        }
+        Entry {
+            task: Arc::new(task),
+            spec: deskd_core::plan::LaunchSpec::default(),
+            key: Some(format!("k{number}")),
+            env: vec![],
+            notes: crate::supervisor::notes::RunNotes::default(),
+            found: None,
+        }
+    }
+
+    fn seen(remembered: &Remembered) -> Vec<(String, u32)> {
+        let tasks = remembered.tasks.iter();
+        tasks.map(|entry| (entry.task.id.to_string(), entry.task.windows)).collect()
+    }
+
+    #[test]
+    fn the_last_word_about_each_task_is_remembered_in_order_of_creation() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut journal, nothing) = Journal::open(dir.path());
+        assert!(nothing.tasks.is_empty() && nothing.keeper.is_none());
+        journal.keeper(17);
+        for (number, windows) in [(1, 0), (2, 0), (3, 0), (1, 2)] {
+            journal.task(&entry(number, windows));
+        }
+        journal.removed(&entry(2, 0).task.id);
+        journal.app(&app("added"));
+        let (kept, back) = (entry(7, 0).task.id.clone(), entry(8, 0).task.id.clone());
+        journal.hidden(&kept, EngineKind::PodApplication);
+        journal.hidden(&back, EngineKind::PodApplication);
+        journal.shown(&back);
+        journal.flush();
+        assert_eq!(journal.trouble(), None);
+        let (mut journal, remembered) = Journal::open(dir.path());
+        assert_eq!(seen(&remembered), [("xclock-00001".into(), 2), ("xclock-00003".into(), 0)]);
+        assert_eq!((remembered.keeper, remembered.apps.len()), (Some(17), 1));
+        assert_eq!(remembered.hidden, BTreeMap::from([(kept, EngineKind::PodApplication)]));
+        let (tasks, apps) = (remembered.tasks.iter(), remembered.apps.iter());
+        journal.rewrite(Some(18), tasks, apps, remembered.hidden.iter());
+        let (_, again) = Journal::open(dir.path());
+        assert_eq!(again.hidden, remembered.hidden);
+        assert_eq!((seen(&again), again.keeper), (seen(&remembered), Some(18)));
+    }
+
+    #[test]
+    fn rewriting_is_in_proportion_to_what_was_written_even_with_much_that_is_live() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut journal, _) = Journal::open(dir.path());
+        let mut big = app("big");
+        big.keywords = vec!["k".repeat(8 << 20)];
+        let mut rewrites = 0;
+        journal.app(&big);
+        for number in 0..100 {
+            journal.task(&entry(number, 0));
+            journal.flush();
+            if journal.wants_rewrite() {
+                rewrites += 1;
+                journal.rewrite(None, std::iter::empty(), [&big].into_iter(), std::iter::empty());
+            }
+        }
+        assert_eq!(rewrites, 1);
+        assert_eq!(Journal::open(dir.path()).1.apps, [big]);
+    }
+
+    #[test]
+    fn a_directory_that_cannot_be_written_is_trouble_with_its_name_and_not_an_error() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("file");
+        std::fs::write(&file, "").unwrap();
+        let (mut journal, _) = Journal::open(&file);
+        journal.task(&entry(1, 0));
+        journal.flush();
+        assert!(journal.trouble().unwrap().contains(file.to_str().unwrap()));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..Default::default() })]
+        #[test]
+        fn a_crash_anywhere_keeps_every_whole_line_and_later_lines_are_not_lost(
+            ops in prop::collection::vec((0..6u32, 0..4u32, any::<bool>()), 1..20),
+            cut in 0..4096usize,
+        ) {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("tasks.jsonl");
+            let (mut journal, _) = Journal::open(dir.path());
+            for (number, windows, remove) in &ops {
+                if *remove { journal.removed(&entry(*number, 0).task.id) } else { journal.task(&entry(*number, *windows)) }
+                journal.flush();
+            }
+            let text = std::fs::read(&path).unwrap();
+            let cut = text.len().saturating_sub(cut);
+            std::fs::write(&path, &text[..cut]).unwrap();
+            let whole = text[..cut].iter().filter(|&&byte| byte == b'\n').count();
+            let mut model: Vec<(u32, u32)> = Vec::new();
+            for (number, windows, remove) in ops.iter().take(whole) {
+                if *remove { model.retain(|(n, _)| n != number); }
+                else if let Some(known) = model.iter_mut().find(|(n, _)| n == number) { known.1 = *windows; }
+                else { model.push((*number, *windows)); }
+            }
+            let wanted: Vec<_> = model.iter().map(|(n, w)| (entry(*n, 0).task.id.to_string(), *w)).collect();
+            let (mut journal, remembered) = Journal::open(dir.path());
+            // A line that lost only its newline is whole.
+            let last_whole = text[..cut].last().is_some_and(|&b| b == b'\n') || text.get(cut) != Some(&b'\n');
+            if last_whole { prop_assert_eq!(seen(&remembered), wanted); }
+            journal.task(&entry(9, 1));
+            journal.flush();
+            let (_, after) = Journal::open(dir.path());
+            prop_assert!(seen(&after).contains(&("xclock-00009".to_owned(), 1)));
+        }
+    }
+}

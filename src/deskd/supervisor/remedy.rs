@@ -1,0 +1,164 @@
+//! Remedies: which one is offered, and its application, at most once per task: the task's next run
+//! is planned otherwise.
+//!
+//! A run that waits in the cluster is mended only when somebody asks for it: a node with a GPU may
+//! take minutes to come.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::driver::{Driver, now_ms};
+use super::handle::{LaunchError, RemedyError};
+use super::input::Reply;
+use deskd_core::id::TaskId;
+use deskd_core::origin::Origin;
+use deskd_core::plan::{EngineKind, Plan, UnplannableCode, class_of};
+use deskd_core::task::{Task, TaskEvent, TaskState};
+use deskd_core::why::rule::Confidence;
+use deskd_core::why::{Applied, Proposal, Remedy, RemedyMode};
+use deskd_core::wire::RunId;
+
+/// Who applies it when nobody asked.
+const DESKD: &str = "deskd";
+const A_USER: &str = "a user";
+
+impl Driver {
+    /// Whether a remedy is to be proposed for a task: it was not mended before, and the next run
+    /// could be planned so, now or once something that passes has passed.
+    pub(super) fn may_offer(&self, id: &TaskId, proposal: &Proposal) -> bool {
+        let Some(entry) = self.table.get(id) else { return false };
+        if self.settings.remedy == RemedyMode::Off
+            || entry.task.remedied.is_some()
+            || entry.task.origin == Origin::Other
+            || entry.task.stop_asked
+        {
+            return false;
+        }
+        let change = proposal.remedy.change();
+        match self.plan_changed(&entry.task.app, &entry.spec, Some(id), change) {
+            Ok(_) => true,
+            Err(LaunchError::Unplannable(why)) => matches!(
+                why.code,
+                UnplannableCode::DisplayUnavailable
+                    | UnplannableCode::AlreadyRunning
+                    | UnplannableCode::TooManyRemoteTasks
+                    | UnplannableCode::KubernetesUnavailable
+            ),
+            Err(_) => false,
+        }
+    }
+
+    /// Somebody asks for the remedy.
+    pub(super) fn remedy(&mut self, id: &TaskId, reply: Reply<Result<Arc<Task>, RemedyError>>) {
+        let result = self.apply_remedy(id, A_USER);
+        self.answer(reply, result);
+    }
+
+    /// Applies the remedy of a run that ended by itself, if deskd is to do that by itself; whether
+    /// it does.
+    pub(super) fn mend(&mut self, id: &TaskId) -> bool {
+        let Some(entry) = self.table.get(id) else { return false };
+        let sure =
+            entry.task.diagnosis.as_ref().is_some_and(|found| {
+                found.remedy.is_some() && found.confidence >= Confidence::Likely
+            });
+        if self.settings.remedy != RemedyMode::Auto || !sure {
+            return false;
+        }
+        match self.apply_remedy(id, DESKD) {
+            Ok(_) => true,
+            Err(error) => {
+                tracing::warn!(task = %id, "its remedy cannot be applied: {error}");
+                false
+            }
+        }
+    }
+
+    fn apply_remedy(&mut self, id: &TaskId, by: &str) -> Result<Arc<Task>, RemedyError> {
+        let none = |why| Err(RemedyError::None { task: id.clone(), why });
+        let Some(entry) = self.table.get(id) else {
+            return Err(RemedyError::UnknownTask(id.clone()));
+        };
+        let (task, spec) = (entry.task.clone(), entry.spec.clone());
+        if self.health.draining {
+            return Err(LaunchError::Draining.into());
+        }
+        if self.settings.remedy == RemedyMode::Off {
+            return none("remedies are turned off (`remedy` in the configuration)");
+        }
+        if task.origin == Origin::Other {
+            return none("deskd did not start it, and cannot start it again");
+        }
+        if task.remedied.is_some() {
+            return none("one was applied already, and there is no second one");
+        }
+        if !matches!(task.state, TaskState::Ended | TaskState::Starting) {
+            return none("it runs, or is about to run again");
+        }
+        let Some(diagnosis) = task.diagnosis.clone() else {
+            return none("it has no diagnosis");
+        };
+        let Some(proposal) = diagnosis.remedy.clone() else {
+            return none("its diagnosis proposes none");
+        };
+        let change = proposal.remedy.change();
+        let plan = self.plan_changed(&task.app, &spec, Some(id), change)?;
+        let (before, after) = self.before_and_after(&task, &proposal.remedy, &plan);
+        if task.state == TaskState::Starting {
+            self.give_up_waiting(&task, &proposal);
+        }
+        let (at, run, by) = (now_ms(), task.runs + 1, by.to_owned());
+        let applied = Box::new(Applied { at, by, run, proposal, before, after, diagnosis });
+        let event = TaskEvent::Remedied { applied, plan: Box::new(plan) };
+        let Some(task) = self.apply(id, event) else {
+            return none("it changed meanwhile");
+        };
+        self.restarts.insert((Instant::now(), id.clone()));
+        Ok(task)
+    }
+
+    /// The run that waits will not be waited for: whoever waits for its launch is answered, and its
+    /// object goes when the next run is launched.
+    fn give_up_waiting(&mut self, task: &Task, proposal: &Proposal) {
+        let run = RunId { task: task.id.clone(), run: task.runs };
+        self.answer_launch(&run);
+        let waited = task.waiting.clone().unwrap_or_else(|| "it had not started".into());
+        let why = format!("given up to {}: {waited}", proposal.sentence);
+        self.apply(&task.id, TaskEvent::Refused { run: run.run, why });
+    }
+
+    /// How the run before went and the next one goes, as after `it failed` and `it runs`.
+    fn before_and_after(&self, task: &Task, remedy: &Remedy, plan: &Plan) -> (String, String) {
+        match remedy {
+            Remedy::OtherEngine { .. } => {
+                let manner = |engine: EngineKind| format!("as {}", engine.phrase());
+                (manner(task.engine), manner(plan.engine))
+            }
+            Remedy::ShmSwitches => {
+                let env = remedy.change().env;
+                let set: Vec<String> =
+                    env.iter().map(|(n, value)| format!("{n}={value}")).collect();
+                ("with shared memory (MIT-SHM)".to_owned(), format!("with {}", set.join(" ")))
+            }
+            Remedy::DisableDevShm => {
+                let args = remedy.change().args.join(" ");
+                (format!("without {args}"), format!("with {args}"))
+            }
+            Remedy::RunProgram => {
+                let words = |command: &[String]| format!("with {}", shell_words::join(command));
+                (words(&task.command), words(plan.work.argv()))
+            }
+            Remedy::OtherClass { .. } => {
+                let policy = &self.settings.kubernetes.policy;
+                let container = self.apps.get(&task.app).and_then(|app| app.container.as_ref());
+                let class = container.and_then(|container| class_of(container, policy));
+                let class = class.unwrap_or_default();
+                let change = remedy.change().class;
+                let other = change.and_then(|change| policy.class_beside(class, &change));
+                let name = |class: &str| format!("with the execute class `{class}`");
+                (name(class), name(other.unwrap_or_default()))
+            }
+        }
+    }
+}

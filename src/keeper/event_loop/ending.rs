@@ -1,0 +1,115 @@
+//! The daemon's life and the keeper's end.
+
+use std::os::fd::AsFd;
+
+use std::time::Instant;
+
+use nix::sys::signal::{Signal as NixSignal, kill};
+use nix::unistd::Pid;
+use rustix::process::Signal;
+
+use super::Keeper;
+use crate::KeeperError;
+use crate::shutdown::{Action, Facts, Shutdown};
+use crate::signal;
+use deskd_core::exit::Exit;
+use deskd_core::task::Exit as Ending;
+use deskd_core::wire::FromKeeper;
+
+impl Keeper {
+    pub(super) fn start_daemon_if_due(&mut self, now: Instant) -> Result<(), KeeperError> {
+        let due = self.daemon.start_at().is_some_and(|at| now >= at);
+        if !due || self.is_daemons_turn() {
+            return Ok(());
+        }
+        let stdin = self.daemon_tcp.as_ref().map(AsFd::as_fd);
+        let file = self.config.daemon_file.as_deref().map(AsFd::as_fd);
+        match self.spawner.start_uncaptured(&self.daemon.command, stdin, file) {
+            Ok(pid) => self.daemon.started(pid, now),
+            Err(error) if !self.daemon.has_run() => {
+                return Err(KeeperError::Daemon(error));
+            }
+            Err(error) => {
+                let pause = self.daemon.died(now);
+                tracing::error!(%error, pause_ms = pause.as_millis() as u64, "cannot start the daemon");
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn daemon_ended(&mut self, ending: &Ending) {
+        let sentence = ending.sentence();
+        if self.is_daemons_turn() {
+            return self.daemon.over();
+        }
+        let refused = [Exit::Usage, Exit::Config]
+            .into_iter()
+            .find(|exit| *ending == Ending::Code(i32::from(*exit as u8)));
+        if self.daemon.is_first() && self.table.all_gone() && refused.is_some() {
+            // It printed why; starting it again would only print it again.
+            self.exit = refused;
+            return;
+        }
+        let pause = self.daemon.died(Instant::now());
+        tracing::warn!(
+            pause_ms = pause.as_millis() as u64,
+            "the daemon ended ({sentence}); it is started again, applications are not affected"
+        );
+    }
+
+    /// SIGTERM or SIGINT arrived.
+    pub(super) fn shut_down(&mut self) {
+        let now = Instant::now();
+        match &mut self.shutdown {
+            Some(shutdown) => shutdown.hurry(now),
+            None => {
+                self.shutdown = Some(Shutdown::begin(now, self.config.grace));
+                self.notify.stopping();
+                // For processes that belong to no task.
+                self.survey_wanted = true;
+            }
+        }
+        if let Some(drain) = self.drain() {
+            self.tell(&FromKeeper::Draining(drain));
+        }
+    }
+
+    /// Takes a shutdown as far as it goes now.
+    pub(super) fn go_on_ending(&mut self, now: Instant) {
+        while let Some(shutdown) = &mut self.shutdown {
+            let facts = Facts {
+                left: self.survey_wanted
+                    || self.survey_retry_at.is_some()
+                    || !self.strays.is_empty()
+                    || !self.table.all_gone(),
+                daemon: self.daemon.pid().is_some(),
+                drained: self.drained,
+            };
+            let Some(action) = shutdown.next(now, facts) else { return };
+            match action {
+                Action::Terminate { kill_at } => self.terminate_all(now, kill_at),
+                Action::Kill => self.survey_wanted = true,
+                Action::StopDaemon => self.signal_daemon(NixSignal::SIGTERM),
+                Action::KillDaemon => self.signal_daemon(NixSignal::SIGKILL),
+                Action::Finish => {
+                    self.exit = Some(Exit::Ok);
+                    return;
+                }
+            }
+        }
+    }
+
+    fn terminate_all(&mut self, now: Instant, kill_at: Instant) {
+        for (_, task) in self.table.iter_mut().filter(|(_, task)| !task.tree_gone) {
+            task.stop_by(now, kill_at);
+        }
+        signal::send(&self.strays, &[Signal::TERM, Signal::CONT]);
+    }
+
+    fn signal_daemon(&self, signal: NixSignal) {
+        if let Some(pid) = self.daemon.pid() {
+            // It is the keeper's child and not reaped, so the pid is surely its own.
+            let _ = kill(Pid::from_raw(pid.cast_signed()), signal);
+        }
+    }
+}

@@ -1,0 +1,273 @@
+//! The loop: everything that happens to the keeper, one turn after the other.
+
+mod container_logs;
+mod ending;
+mod processes;
+mod requests;
+mod setup;
+mod sink;
+mod talk;
+
+use std::collections::{HashSet, VecDeque};
+use std::fs::File;
+use std::net::TcpListener;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use nix::errno::Errno;
+use nix::fcntl::Flock;
+use nix::sys::epoll::{Epoll, EpollEvent, EpollFlags, EpollTimeout};
+use nix::sys::signal::Signal;
+use nix::sys::signalfd::SignalFd;
+
+use super::capture::Capture;
+use super::daemon::Daemon;
+use super::link::{Connection, Listener};
+use super::notify::Notify;
+use super::shutdown::Shutdown;
+use super::spawn::Spawner;
+use super::table::{Table, TaskKey};
+use super::tree::Process;
+use super::{KeeperConfig, KeeperError, tried};
+use crate::logs::LogStore;
+use crate::memory;
+use deskd_core::exit::Exit;
+use deskd_core::task::UnixMs;
+use deskd_core::wire::{FromKeeper, ToKeeper};
+
+/// Events taken in one turn; there are no more sources.
+const EVENTS_MAX: usize = 4;
+/// Requests answered in one turn: starting many processes takes time in which nothing else happens.
+const REQUESTS_PER_TURN: usize = 8;
+/// Without a request or an end for so long, memory is given back.
+const QUIET_MS: u64 = 500;
+/// Until the next look at `/proc` after one that failed.
+const SURVEY_RETRY_MS: u64 = 100;
+
+/// What an event is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u64)]
+enum Source {
+    Signals,
+    Listener,
+    Connection,
+    Pipes,
+}
+
+/// The keeper.
+#[derive(Debug)]
+pub(super) struct Keeper {
+    config: KeeperConfig,
+    started_at: UnixMs,
+    pid: u32,
+    /// High bits of every tag, so that no other keeper's tags are taken for its own.
+    tag_base: u64,
+    starts: u32,
+
+    epoll: Epoll,
+    signals: SignalFd,
+    listener: Listener,
+    /// When to listen again after a connection could not be accepted.
+    listen_again_at: Option<Instant>,
+    connection: Option<Connection>,
+    /// What the connection is watched for.
+    interest: EpollFlags,
+    /// Requests that wait for the Welcome to be complete.
+    inbox: VecDeque<ToKeeper>,
+    /// Where a Welcome that is under way goes on.
+    welcome: Option<TaskKey>,
+    /// When to give back the memory that requests and ends needed, unless there are more.
+    release_at: Option<Instant>,
+    /// The daemon said Hello on this connection.
+    greeted: bool,
+
+    table: Table,
+    spawner: Spawner,
+    capture: Capture,
+    store: LogStore,
+    container_logs: container_logs::ContainerLogs,
+    log_trouble: Option<String>,
+    /// While there is trouble: when to try again.
+    log_retry_at: Option<Instant>,
+
+    /// Children that are left of ended tasks (or are nobody's, at a shutdown): when one of them is
+    /// reaped it is time for a survey. Every process that is left descends from one of them, and
+    /// when that ends its children become the keeper's; so nothing else needs to be watched.
+    roots: HashSet<u32>,
+    survey_wanted: bool,
+    survey_retry_at: Option<Instant>,
+    /// More children may wait to be reaped than one turn takes.
+    reap_again: bool,
+
+    daemon: Daemon,
+    /// Handed to each daemon; nothing is accepted here.
+    daemon_tcp: Option<TcpListener>,
+    notify: Notify,
+    shutdown: Option<Shutdown>,
+    drained: bool,
+    /// Processes of no task, known at a shutdown.
+    strays: Vec<Process>,
+    exit: Option<Exit>,
+    _lock: Flock<File>,
+}
+
+/// What there is to do in a turn.
+#[derive(Debug, Default)]
+struct Ready {
+    signals: bool,
+    listener: bool,
+    connection: bool,
+    pipes: bool,
+}
+
+impl Keeper {
+    /// The loop.
+    pub(super) fn run(mut self) -> Result<Exit, KeeperError> {
+        loop {
+            let ready = self.wait()?;
+            self.turn(&ready)?;
+            if let Some(exit) = self.exit {
+                return Ok(exit);
+            }
+        }
+    }
+
+    fn wait(&self) -> Result<Ready, KeeperError> {
+        let timeout = match self.next_at() {
+            None => EpollTimeout::NONE,
+            Some(at) => {
+                // Rounded up: waking before the time would mean waking twice.
+                let wait =
+                    at.saturating_duration_since(Instant::now()) + Duration::from_micros(999);
+                EpollTimeout::try_from(wait.min(Duration::from_secs(3600)))
+                    .unwrap_or(EpollTimeout::ZERO)
+            }
+        };
+        let mut events = [EpollEvent::empty(); EVENTS_MAX];
+        let count = match self.epoll.wait(&mut events, timeout) {
+            Ok(count) => count,
+            Err(Errno::EINTR) => 0,
+            Err(errno) => return Err(tried("wait for events")(errno)),
+        };
+        let mut ready = Ready::default();
+        for event in &events[..count] {
+            match event.data() {
+                data if data == Source::Signals as u64 => ready.signals = true,
+                data if data == Source::Listener as u64 => ready.listener = true,
+                data if data == Source::Connection as u64 => ready.connection = true,
+                _ => ready.pipes = true,
+            }
+        }
+        Ok(ready)
+    }
+
+    /// One turn. Commands come before reading, so that no writer can hold them up.
+    fn turn(&mut self, ready: &Ready) -> Result<(), KeeperError> {
+        if ready.signals {
+            self.take_signals()?;
+        }
+        if ready.signals || self.reap_again {
+            self.reap();
+        }
+        if ready.listener {
+            self.accept();
+        }
+        if ready.connection {
+            self.receive();
+        }
+        self.answer_requests(REQUESTS_PER_TURN);
+        let now = Instant::now();
+        self.listen_again_if_due(now);
+        self.start_daemon_if_due(now)?;
+        self.ping_if_due(now);
+        self.signal_what_is_due(now);
+        self.survey_if_wanted(now);
+        self.go_on_ending(now);
+        self.retry_logs_if_due(now);
+        self.release_memory_if_due(now);
+        if ready.pipes {
+            self.read_pipes()?;
+        }
+        self.flush();
+        Ok(())
+    }
+
+    /// When to wake up even if nothing happens.
+    fn next_at(&self) -> Option<Instant> {
+        if self.reap_again
+            || self.survey_wanted
+            || (!self.inbox.is_empty() && self.welcome.is_none())
+        {
+            return Some(Instant::now());
+        }
+        let stops = self.table.iter().filter_map(|(_, task)| Some(task.stop.as_ref()?.next_at()));
+        let others = [
+            self.survey_retry_at,
+            self.log_retry_at,
+            self.listen_again_at,
+            self.release_at,
+            self.daemon.start_at().filter(|_| !self.is_daemons_turn()),
+            self.notify.ping_at(),
+            self.shutdown.as_ref().map(Shutdown::next_at),
+        ];
+        stops.chain(others.into_iter().flatten()).min()
+    }
+
+    /// Something was done that is not done all the time (reading output is): what it needed is given
+    /// back once it has been quiet for a while.
+    fn note_rare_work(&mut self) {
+        self.release_at = Some(Instant::now() + Duration::from_millis(QUIET_MS));
+    }
+
+    fn release_memory_if_due(&mut self, now: Instant) {
+        if self.release_at.is_some_and(|at| now >= at) {
+            self.release_at = None;
+            memory::release();
+        }
+    }
+
+    fn take_signals(&mut self) -> Result<(), KeeperError> {
+        while let Some(info) = self.signals.read_signal().map_err(tried("read a signal"))? {
+            // After SIGCHLD follows reaping. SIGHUP means nothing to the keeper.
+            let signal = Signal::try_from(info.ssi_signo.cast_signed());
+            if matches!(signal, Ok(Signal::SIGTERM | Signal::SIGINT)) {
+                self.shut_down();
+            }
+        }
+        Ok(())
+    }
+
+    fn is_daemons_turn(&self) -> bool {
+        self.shutdown.as_ref().is_some_and(Shutdown::is_daemons_turn)
+    }
+
+    /// Tells the daemon, if it is there.
+    fn tell(&mut self, message: &FromKeeper) {
+        if !self.greeted {
+            return;
+        }
+        if let Some(connection) = &mut self.connection
+            && let Err(error) = connection.send(message)
+        {
+            self.hang_up(&error);
+        }
+    }
+
+    /// Tells the daemon about a task whose record it has.
+    fn tell_about(&mut self, key: TaskKey, message: &FromKeeper) {
+        if self.welcome.is_none_or(|next| key < next) {
+            self.tell(message);
+        }
+    }
+}
+
+/// Now, for records.
+fn unix_ms() -> UnixMs {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// A moment of the monotonic clock, for records.
+fn unix_ms_at(at: Instant) -> UnixMs {
+    let ahead = at.saturating_duration_since(Instant::now());
+    unix_ms().saturating_add(i64::try_from(ahead.as_millis()).unwrap_or(i64::MAX))
+}

@@ -1,0 +1,190 @@
+//! Ends and signals: what the reaper, the stops and the surveys have to do with tasks.
+
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+
+use super::{Keeper, SURVEY_RETRY_MS, unix_ms};
+use crate::reap::{self, Ended};
+use crate::signal::{self, Sent};
+use crate::stop::{Due, Stop};
+use crate::table::TaskKey;
+use crate::tree::{self, Process, Survey};
+use deskd_core::task::StopStepKind;
+use deskd_core::wire::{FromKeeper, RunEnd, STOP_PIDS_MAX, StopRound};
+
+/// Children reaped in one turn.
+const REAPS_PER_TURN: usize = 1024;
+/// Surveys in one kill: what is found new is frozen, until nothing new is found. A process with
+/// SIGSTOP pending cannot fork any more (fork(2) restarts), so this ends even for a fork bomb,
+/// unless its processes also continue each other.
+const FREEZE_SURVEYS_MAX: usize = 16;
+
+impl Keeper {
+    pub(super) fn reap(&mut self) {
+        self.reap_again = true;
+        for _ in 0..REAPS_PER_TURN {
+            let Some(ended) = reap::reap() else {
+                self.reap_again = false;
+                return;
+            };
+            self.ended(ended);
+        }
+    }
+
+    fn ended(&mut self, ended: Ended) {
+        self.note_rare_work();
+        if self.daemon.pid() == Some(ended.pid) {
+            return self.daemon_ended(&ended.exit);
+        }
+        // During a shutdown also processes that belong to no task count.
+        self.survey_wanted |= self.roots.contains(&ended.pid) || self.shutdown.is_some();
+        let Some(key) = self.table.reaped(ended.pid) else { return };
+        self.survey_wanted = true;
+        self.drain_pipes(key);
+        let end = RunEnd { exit: ended.exit, rusage: ended.rusage, at: unix_ms() };
+        if let Some(task) = self.table.get_mut(key) {
+            task.end = Some(end.clone());
+            let id = task.id.clone();
+            self.tell_about(key, &FromKeeper::Exited { id, end });
+        }
+    }
+
+    /// Carries out the stops' steps that are due.
+    pub(super) fn signal_what_is_due(&mut self, now: Instant) {
+        let mut terms = Vec::new();
+        let mut kills = Vec::new();
+        for (key, task) in self.table.iter_mut() {
+            match task.stop.as_mut().and_then(|stop| stop.take_due(now)) {
+                Some(Due::Term) => terms.push(key),
+                Some(Due::Kill) => {
+                    // Time has passed: those that were reached before are reached for again.
+                    task.killed.clear();
+                    kills.push(key);
+                }
+                None => {}
+            }
+        }
+        if terms.is_empty() && kills.is_empty() {
+            return;
+        }
+        let Some(survey) = self.survey(now) else { return };
+        for key in terms {
+            // SIGCONT, so that a stopped process takes its SIGTERM.
+            let sent = signal::send(survey.of(key), &[Signal::TERM, Signal::CONT]);
+            self.add_round(key, StopStepKind::Term, sent);
+        }
+        self.kill(&kills, survey, now);
+    }
+
+    /// SIGKILL to everything of these tasks, after a freeze so that none gets away by forking.
+    fn kill(&mut self, keys: &[TaskKey], mut survey: Survey, now: Instant) {
+        let mut frozen = std::collections::HashSet::new();
+        for _ in 0..FREEZE_SURVEYS_MAX {
+            let found = keys.iter().flat_map(|key| survey.of(*key)).copied();
+            let new = signal::only_new(&found.collect::<Vec<_>>(), &mut frozen);
+            if new.is_empty() {
+                break;
+            }
+            // One that ignores SIGSTOP there is not; one of another user is reported below.
+            signal::send(&new, &[Signal::STOP]);
+            let Some(next) = self.survey(now) else { break };
+            survey = next;
+        }
+        for key in keys {
+            let Some(task) = self.table.get_mut(*key) else { continue };
+            let new = signal::only_new(survey.of(*key), &mut task.killed);
+            let sent = signal::send(&new, &[Signal::KILL]);
+            self.add_round(*key, StopStepKind::Kill, sent);
+        }
+        self.survey_wanted = true;
+    }
+
+    fn add_round(&mut self, key: TaskKey, step: StopStepKind, mut sent: Sent) {
+        let Some(task) = self.table.get_mut(key) else { return };
+        if sent == Sent::default() && step == StopStepKind::Kill {
+            return;
+        }
+        let count = u32::try_from(sent.pids.len()).unwrap_or(u32::MAX);
+        sent.pids.truncate(STOP_PIDS_MAX);
+        sent.refused.truncate(STOP_PIDS_MAX);
+        let Sent { pids, refused } = sent;
+        let round = StopRound { at: unix_ms(), step, count, pids, refused };
+        if task.add_round(&round) {
+            let id = task.id.clone();
+            self.tell_about(key, &FromKeeper::StopStep { id, round });
+        }
+    }
+
+    pub(super) fn survey_if_wanted(&mut self, now: Instant) {
+        let retry = self.survey_retry_at.is_some_and(|at| now >= at);
+        if !self.survey_wanted && !retry {
+            return;
+        }
+        self.survey_wanted = false;
+        let Some(survey) = self.survey(now) else { return };
+        self.settle(&survey, now);
+    }
+
+    fn survey(&mut self, now: Instant) -> Option<Survey> {
+        match tree::survey(self.pid, self.daemon.pid(), &self.table.marks()) {
+            Ok(survey) => {
+                self.survey_retry_at = None;
+                Some(survey)
+            }
+            Err(error) => {
+                tracing::warn!(%error, "cannot look at the processes; trying again");
+                self.survey_retry_at = Some(now + Duration::from_millis(SURVEY_RETRY_MS));
+                None
+            }
+        }
+    }
+
+    /// Draws the conclusions: which trees are gone, which processes to wait for, and what showed up
+    /// after its task was killed.
+    fn settle(&mut self, survey: &Survey, now: Instant) {
+        let mut gone = Vec::new();
+        let mut escaped = Vec::new();
+        self.roots.clear();
+        // A zombie may have been the parent of a process when that was looked at.
+        self.roots.extend(&survey.zombies);
+        for (key, task) in self.table.iter_mut().filter(|(_, task)| !task.tree_gone) {
+            let left = survey.of(key);
+            if task.end.is_some() {
+                self.roots.extend(left.iter().filter(|p| p.ppid == self.pid).map(|p| p.pid));
+            }
+            if left.is_empty() && task.end.is_some() {
+                task.mark_gone();
+                gone.push(key);
+            } else if task.stop.as_ref().is_some_and(Stop::is_killing)
+                && left.iter().any(|p| !task.killed.contains(&(p.pid, p.start_ticks)))
+            {
+                escaped.push(key);
+            }
+        }
+        for key in gone {
+            self.drain_pipes(key);
+            if let Some(task) = self.table.get(key) {
+                let id = task.id.clone();
+                self.tell_about(key, &FromKeeper::TreeGone { id });
+            }
+            self.remove_if_forgotten(key);
+        }
+        self.settle_strays(&survey.strays);
+        if !escaped.is_empty()
+            && let Some(survey) = self.survey(now)
+        {
+            self.kill(&escaped, survey, now);
+        }
+    }
+
+    fn settle_strays(&mut self, strays: &[Process]) {
+        if let Some(shutdown) = &self.shutdown {
+            self.roots.extend(strays.iter().map(|process| process.pid));
+            if shutdown.is_killing() {
+                signal::send(strays, &[Signal::KILL]);
+            }
+            self.strays = strays.to_vec();
+        }
+    }
+}

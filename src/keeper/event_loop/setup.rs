@@ -1,0 +1,179 @@
+//! Everything that can fail at the start.
+
+use std::collections::{HashSet, VecDeque};
+use std::ffi::OsString;
+use std::fs::File;
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::Path;
+use std::time::Instant;
+
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
+use nix::sys::prctl::{set_child_subreaper, set_dumpable};
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::unistd::geteuid;
+
+use super::container_logs::ContainerLogs;
+use super::{Keeper, Source, unix_ms};
+use crate::capture::Capture;
+use crate::daemon::Daemon;
+use crate::link::Listener;
+use crate::logs::LogStore;
+use crate::notify::{self, Notify};
+use crate::procfs;
+use crate::spawn::{Command, Spawner};
+use crate::table::Table;
+use crate::{KeeperConfig, KeeperError, LOCK_NAME, LOGS_NAME, SOCKET_NAME, reap, tcp, tried};
+
+/// Bit that every tag has: far beyond any real-time limit that somebody sets on purpose.
+const TAG_BIT: u64 = 1 << 60;
+/// Low bits of a tag: they number the keeper's starts.
+const TAG_NUMBER_BITS: u32 = 32;
+
+impl Keeper {
+    /// Makes a keeper ready to run; the daemon is not started yet.
+    pub(crate) fn start(config: KeeperConfig) -> Result<Self, KeeperError> {
+        let lock = lock_state_dir(&config.state_dir)?;
+        let daemon_tcp = config.listen.map(tcp::bind).transpose()?;
+        let pid = std::process::id();
+        // A /proc of another PID namespace would show the own pid as somebody else's.
+        let own = std::fs::read_link("/proc/self").is_ok_and(|to| *to == *pid.to_string());
+        if !own || procfs::read_stat(pid).is_none() {
+            return Err(KeeperError::NoProc);
+        }
+        let signals = block_signals().map_err(tried("take signals from a descriptor"))?;
+        set_child_subreaper(true).map_err(tried("become the parent of orphans"))?;
+        let spawner = Spawner::new().map_err(tried("prepare to start processes"))?;
+        // Applications of the same user could read the token in /proc/PID/root and what is in memory.
+        set_dumpable(false).map_err(tried("keep others out of its memory"))?;
+        let now = Instant::now();
+        let notify = Notify::from_environment(now);
+        let daemon = Daemon::new(daemon_command(&config)?, now);
+
+        let logs_dir = config.state_dir.join(LOGS_NAME);
+        let store = LogStore::open(logs_dir.clone(), config.limits)
+            .map_err(|source| KeeperError::LogStore { path: logs_dir, source })?;
+        let path = config.state_dir.join(SOCKET_NAME);
+        let listener =
+            Listener::bind(&path).map_err(|source| KeeperError::Socket { path, source })?;
+        let capture = Capture::new().map_err(tried("make an epoll descriptor"))?;
+        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)
+            .map_err(tried("make an epoll descriptor"))?;
+        for (fd, source) in [
+            (signals.as_fd(), Source::Signals),
+            (listener.as_fd(), Source::Listener),
+            (capture.as_fd(), Source::Pipes),
+        ] {
+            epoll
+                .add(fd, EpollEvent::new(EpollFlags::EPOLLIN, source as u64))
+                .map_err(tried("watch a descriptor"))?;
+        }
+        Ok(Self {
+            config,
+            started_at: unix_ms(),
+            pid,
+            tag_base: tag_base(pid),
+            starts: 0,
+            epoll,
+            signals,
+            listener,
+            listen_again_at: None,
+            connection: None,
+            interest: EpollFlags::empty(),
+            inbox: VecDeque::new(),
+            welcome: None,
+            release_at: None,
+            greeted: false,
+            table: Table::default(),
+            spawner,
+            capture,
+            store,
+            container_logs: ContainerLogs::default(),
+            log_trouble: None,
+            log_retry_at: None,
+            roots: HashSet::new(),
+            survey_wanted: false,
+            survey_retry_at: None,
+            reap_again: false,
+            daemon,
+            daemon_tcp,
+            notify,
+            shutdown: None,
+            drained: false,
+            strays: Vec::new(),
+            exit: None,
+            _lock: lock,
+        })
+    }
+
+    /// The tag of the next process.
+    pub(super) fn next_tag(&mut self) -> u64 {
+        self.starts = self.starts.wrapping_add(1);
+        self.tag_base | u64::from(self.starts)
+    }
+}
+
+/// What distinguishes this keeper's tags from those of another one above or below it.
+fn tag_base(pid: u32) -> u64 {
+    let random = getrandom::u32().unwrap_or(pid);
+    TAG_BIT | u64::from(random >> 5) << TAG_NUMBER_BITS
+}
+
+/// SIGPIPE and SIGXFSZ are only blocked: a write to a closed connection fails with EPIPE, and one
+/// beyond an inherited limit of file sizes with EFBIG, which the log store reports. A signal that is
+/// blocked reaches the descriptor also when the keeper is PID 1, whose signals have no default
+/// effect.
+fn block_signals() -> nix::Result<SignalFd> {
+    reap::keep_exit_statuses()?;
+    let mut mask = SigSet::empty();
+    for signal in [Signal::SIGCHLD, Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
+        mask.add(signal);
+    }
+    let mut blocked = mask;
+    blocked.add(Signal::SIGPIPE);
+    blocked.add(Signal::SIGXFSZ);
+    blocked.thread_block()?;
+    SignalFd::with_flags(&mask, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)
+}
+
+fn lock_state_dir(dir: &Path) -> Result<Flock<File>, KeeperError> {
+    let failed = |source| KeeperError::StateDir { path: dir.to_owned(), source };
+    make_private(dir).map_err(failed)?;
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .mode(0o600)
+        .open(dir.join(LOCK_NAME))
+        .map_err(failed)?;
+    Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| match errno {
+        Errno::EWOULDBLOCK => KeeperError::AlreadyRunning(dir.to_owned()),
+        other => failed(other.into()),
+    })
+}
+
+/// A directory of another owner is left as it is (a volume mounted for this user): the socket
+/// itself admits by uid.
+fn make_private(dir: &Path) -> io::Result<()> {
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+    let metadata = std::fs::metadata(dir)?;
+    if metadata.uid() == geteuid().as_raw() && metadata.mode() & 0o077 != 0 {
+        std::fs::set_permissions(dir, std::fs::Permissions::from_mode(0o700))?;
+    }
+    Ok(())
+}
+
+/// The daemon gets the keeper's environment without what is between the keeper and systemd.
+fn daemon_command(config: &KeeperConfig) -> Result<Command, KeeperError> {
+    let own = |key: &OsString| {
+        notify::VARIABLES.iter().any(|name| key == name)
+            || config.daemon_env.iter().any(|(added, _)| added == key)
+    };
+    let inherited = std::env::vars_os().filter(|(key, _)| !own(key));
+    let env = inherited.chain(config.daemon_env.iter().cloned());
+    Command::of_program(&config.daemon_argv, env).map_err(KeeperError::Daemon)
+}

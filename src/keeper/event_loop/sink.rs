@@ -1,0 +1,100 @@
+//! Captured bytes to the log store, and word of it to who watches.
+
+use std::time::{Duration, Instant};
+
+use super::Keeper;
+use crate::capture::Sink;
+use crate::logs::{LogStore, Stream};
+use crate::table::{Table, TaskKey};
+use crate::{KeeperError, tried};
+use deskd_core::id::TaskId;
+use deskd_core::wire::FromKeeper;
+
+/// Between two tries to write what is owed to logs.
+const LOG_RETRY_MS: u64 = 1_000;
+
+/// Where the pipes' bytes go.
+struct Logs<'a> {
+    table: &'a mut Table,
+    store: &'a mut LogStore,
+    advanced: Vec<(TaskId, u64)>,
+}
+
+impl Sink for Logs<'_> {
+    fn bytes(&mut self, key: TaskKey, stream: Stream, bytes: &[u8]) {
+        let Some(task) = self.table.get_mut(key) else { return };
+        let log = task.log.get_or_insert_with(|| self.store.open_task(&task.id.task));
+        self.store.append(log, stream, bytes);
+        if let Some(seen) = task.watch {
+            let end = self.store.end(log);
+            if end > seen {
+                task.watch = None;
+                self.advanced.push((task.id.task.clone(), end));
+            }
+        }
+    }
+
+    fn closed(&mut self, key: TaskKey) {
+        let Some(task) = self.table.get_mut(key) else { return };
+        task.pipes = task.pipes.saturating_sub(1);
+        if task.pipes == 0
+            && let Some(log) = task.log.take()
+        {
+            task.log_end = self.store.end(&log);
+            self.store.close(log);
+        }
+    }
+}
+
+impl Keeper {
+    /// One round over the pipes that have something.
+    pub(super) fn read_pipes(&mut self) -> Result<(), KeeperError> {
+        let (table, store) = (&mut self.table, &mut self.store);
+        let mut logs = Logs { table, store, advanced: Vec::new() };
+        self.capture.round(&mut logs).map_err(tried("wait for output"))?;
+        let advanced = logs.advanced;
+        self.report_logs(advanced);
+        Ok(())
+    }
+
+    /// Everything a task wrote until now, before its end is reported: who knows of the end can
+    /// read the whole log.
+    pub(super) fn drain_pipes(&mut self, key: TaskKey) {
+        let (table, store) = (&mut self.table, &mut self.store);
+        let mut logs = Logs { table, store, advanced: Vec::new() };
+        self.capture.drain(key, &mut logs);
+        let advanced = logs.advanced;
+        self.report_logs(advanced);
+    }
+
+    /// Opens a new run's log, so that it exists even if nothing is ever written.
+    pub(super) fn open_log(&mut self, key: TaskKey) {
+        let Some(task) = self.table.get_mut(key) else { return };
+        let log = task.log.get_or_insert_with(|| self.store.open_task(&task.id.task));
+        task.log_end = self.store.end(log);
+        self.report_logs(Vec::new());
+    }
+
+    /// What a full disk kept from being written (the gap's record) is owed also to a log that gets
+    /// nothing more.
+    pub(super) fn retry_logs_if_due(&mut self, now: Instant) {
+        if self.log_retry_at.is_some_and(|at| now >= at) {
+            self.log_retry_at = None;
+            self.store.retry();
+            self.report_logs(Vec::new());
+        }
+    }
+
+    pub(super) fn report_logs(&mut self, advanced: Vec<(TaskId, u64)>) {
+        for (task, end) in advanced {
+            self.tell(&FromKeeper::LogAdvanced { task, end });
+        }
+        if self.store.trouble().is_some() && self.log_retry_at.is_none() {
+            self.log_retry_at = Some(Instant::now() + Duration::from_millis(LOG_RETRY_MS));
+        }
+        if self.store.trouble() != self.log_trouble.as_deref() {
+            self.log_trouble = self.store.trouble().map(str::to_owned);
+            self.tell(&FromKeeper::LogTrouble { trouble: self.log_trouble.clone() });
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! The keeper: the small parent that owns processes and pipes.
+//!
+//! # Theory of operation
+//!
+//! `deskd run` is the keeper. It owns every application process and the read ends of their pipes,
+//! so that the daemon, which talks HTTP, X11 and Kubernetes and may crash, can die at any moment:
+//! no application notices, no byte of output and no exit status is lost, nothing is started twice.
+//! For that the keeper must never crash itself, so it is small: one thread, one epoll loop, no
+//! async, nothing read from a network, no configuration file, and it decides nothing about tasks. It is told what to
+//! start and when to stop; what it decides alone is what must work without a daemon: deadlines of
+//! stops, the end of the grace at a shutdown, and to start the daemon again.
+//!
+//! ```text
+//!            signalfd   keeper.sock   daemon's connection   pipes (an epoll of their own)
+//!                \           |              |                 /
+//!                 +----------+---- epoll ---+----------------+
+//!                                    |
+//!        one turn:  signals, reap -> requests -> what is due -> survey -> one round of reading
+//! ```
+//!
+//! - [`wire`] and [`frame`]: the messages. The daemon connects and is told everything; coming back
+//!   after a crash is the normal way of starting. [`link`] is the socket.
+//! - [`spawn`]: starting a process, with a precise reason when that fails.
+//! - [`tree`]: which processes belong to a task, whatever they did to get away; [`signal`] reaches
+//!   them; [`stop`] says when. The keeper is PID 1 or a subreaper: everything orphaned comes to it.
+//! - [`reap`]: exit statuses and resource use; no zombies.
+//! - [`capture`]: pipes to the log store.
+//! - [`daemon`], [`shutdown`], [`notify`]: the daemon as a child, the end, systemd. [`tcp`] is the
+//!   socket on which the daemon answers.
+//! - [`crate::memory`]: gives back what is only needed now and then.
+//! - [`event_loop`]: the loop, which carries out what the others decide.
+//!
+//! **Invariant**: when nothing happens, the keeper does not wake up (but once, half a second after
+//! something happened, to give back memory). **Invariant**: whatever is held per task is small and
+//! bounded (its record; see `META_BYTES_MAX`); buffers are shared.
+//!
+//! If the keeper itself is killed, the applications live on without anybody to capture their output
+//! or reap them, and the daemon sees the end of its connection.
+
+mod capture;
+mod daemon;
+mod event_loop;
+mod link;
+pub mod logs;
+pub mod memory;
+mod notify;
+pub mod procfs;
+mod reap;
+mod shutdown;
+mod signal;
+mod spawn;
+mod stop;
+mod table;
+mod tcp;
+mod tree;
+
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use nix::errno::Errno;
+
+use deskd_core::exit::Exit;
+use deskd_core::wire;
+
+/// Name of the socket in the state directory.
+pub const SOCKET_NAME: &str = "keeper.sock";
+/// Name of the lock in the state directory: one keeper at a time.
+pub const LOCK_NAME: &str = "keeper.lock";
+/// Name of the directory of logs in the state directory.
+pub const LOGS_NAME: &str = "logs";
+
+/// The descriptor that [`KeeperConfig::daemon_file`] is in the daemon.
+pub const DAEMON_FILE_FD: i32 = 3;
+
+/// What a keeper is told at its start.
+#[derive(Debug, Clone)]
+pub struct KeeperConfig {
+    /// Where its socket, lock and logs are; created (mode 0700) if missing.
+    pub state_dir: PathBuf,
+    /// Of the log store.
+    pub limits: logs::Limits,
+    /// From SIGTERM until everything is gone.
+    pub grace: Duration,
+    /// The daemon's argv; looked up in PATH unless it has a `/`.
+    pub daemon_argv: Vec<OsString>,
+    /// Address of the TCP socket that the daemon gets as its standard input; absent: it gets
+    /// `/dev/null`. Every daemon gets the same socket.
+    pub listen: Option<SocketAddr>,
+    /// The daemon's descriptor [`DAEMON_FILE_FD`], such as a memory file with its configuration.
+    /// Every daemon gets the same open file.
+    pub daemon_file: Option<std::sync::Arc<std::os::fd::OwnedFd>>,
+    /// Added to the daemon's environment, which is otherwise the keeper's.
+    pub daemon_env: Vec<(OsString, OsString)>,
+    /// Tasks kept, ended ones included.
+    pub tasks_max: usize,
+}
+
+/// Why the keeper could not start or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum KeeperError {
+    /// The state directory cannot be used.
+    #[error("cannot use the state directory {path}")]
+    StateDir {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Another keeper runs.
+    #[error("another deskd runs with the state directory {0}")]
+    AlreadyRunning(PathBuf),
+    /// The socket cannot be made; most often its path is longer than 107 bytes.
+    #[error("cannot listen on {path}")]
+    Socket {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The daemon's TCP socket cannot be made.
+    #[error("cannot listen on {address}")]
+    Listen {
+        /// Where.
+        address: SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The log store cannot be opened.
+    #[error("cannot open the log store in {path}")]
+    LogStore {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// `/proc` does not show the own process as what it is.
+    #[error("/proc is not mounted, or is another PID namespace's: processes cannot be found")]
+    NoProc,
+    /// A system call failed that must not.
+    #[error("cannot {what}")]
+    System {
+        /// What was tried.
+        what: &'static str,
+        /// Why.
+        source: Errno,
+    },
+    /// The daemon cannot be started at all.
+    #[error("cannot start the daemon")]
+    Daemon(#[source] wire::SpawnError),
+}
+
+/// Adds what was tried to an errno.
+fn tried(what: &'static str) -> impl FnOnce(Errno) -> KeeperError {
+    move |source| KeeperError::System { what, source }
+}
+
+/// Runs the keeper until it was asked to end, and returns what the process is to exit with. The
+/// process must have one thread only: signals are blocked and read from a descriptor.
+pub fn run(config: KeeperConfig) -> Result<Exit, KeeperError> {
+    event_loop::Keeper::start(config)?.run()
+}
