@@ -5,7 +5,7 @@ SHELL := /bin/bash
 # Where rustup puts cargo, for the run that has just installed it.
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 
-# One static binary, for the scratch image and for every distribution: glibc linked in. (Not musl:
+# Static binaries, for the scratch image and for every distribution: glibc linked in. (Not musl:
 # it needs a second Rust target, and its allocator is the slow part of such binaries.)
 # `--target` keeps the flags away from proc macros, which cannot be static. Relative relocations are
 # packed: half a megabyte less.
@@ -22,7 +22,7 @@ help:
 	@echo 'make run          a desktop with deskd beside it, in the browser (installs what is missing)'
 	@echo 'make test         every test (installs what is missing)'
 	@echo 'make check        format, lints, documentation, unit tests: before each commit'
-	@echo 'make build        the static release binary: $(BINARY)'
+	@echo 'make build        the static release binaries: $(BINARY), $(BINARY)-keeper'
 	@echo 'make images       the two container images, with buildah'
 	@echo 'make cluster      a one-node Kubernetes cluster with the desktop pod, in namespaces of its own'
 	@echo 'make cluster-down removes it whole'
@@ -52,7 +52,7 @@ check:
 
 build:
 	$(STATIC)
-	@install -D target/$(HOST)/release/deskd $(BINARY)
+	@install -D -t target target/$(HOST)/release/deskd target/$(HOST)/release/deskd-keeper
 
 images: build
 	@tests/setup/packages images
