@@ -18,7 +18,7 @@
 //!        one turn:  signals, reap -> requests -> what is due -> survey -> one round of reading
 //! ```
 //!
-//! - [`wire`] and [`frame`]: the messages. The daemon connects and is told everything; coming back
+//! - [`wire`]: the messages. The daemon connects and is told everything; coming back
 //!   after a crash is the normal way of starting. [`link`] is the socket.
 //! - [`spawn`]: starting a process, with a precise reason when that fails.
 //! - [`tree`]: which processes belong to a task, whatever they did to get away; [`signal`] reaches

@@ -6,13 +6,20 @@ use std::process::ExitCode;
 use deskd_core::exit::Exit;
 use deskd_keeper::{KeeperConfig, USAGE, log};
 
+/// With the C library that is linked in, where that is not the usual one.
+const VERSION: &str = if cfg!(target_env = "musl") {
+    concat!("deskd-keeper ", env!("CARGO_PKG_VERSION"), "\n")
+} else {
+    concat!("deskd-keeper ", env!("CARGO_PKG_VERSION"), " (glibc)\n")
+};
+
 fn main() -> ExitCode {
     let options: Vec<_> = std::env::args_os().skip(1).collect();
     if matches!(options.as_slice(), [only] if only == "--help") {
         return print(Exit::Ok, USAGE);
     }
     if matches!(options.as_slice(), [only] if only == "--version") {
-        return print(Exit::Ok, concat!("deskd-keeper ", env!("CARGO_PKG_VERSION"), "\n"));
+        return print(Exit::Ok, VERSION);
     }
     let config = match KeeperConfig::from_options(options) {
         Ok(config) => config,
