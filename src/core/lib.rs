@@ -6,6 +6,7 @@
 
 pub mod app;
 pub mod display;
+pub mod duration;
 pub mod env_var;
 pub mod exit;
 pub mod expansion;

@@ -301,12 +301,12 @@ fn names_of_volumes_and_variables_that_cannot_be_are_told_with_their_place() {
     "#;
     let complaints = complaints(text, &[]);
     for words in [
-        "`kubernetes.volumes` is no name of a volume: `*`",
-        "`kubernetes.volumes` is no name of a volume: `h*me`",
-        "`kubernetes.inherit_env` is no name of a variable: `A B`",
-        "`kubernetes.graphical_container` is no DNS label: `X`",
-        "`kubernetes.image` is no name of an image: `-a b`",
-        "`kubernetes.env.1A` is no name of a variable: `1A`",
+        "`kubernetes.volumes` is not a valid volume name: `*`",
+        "`kubernetes.volumes` is not a valid volume name: `h*me`",
+        "`kubernetes.inherit_env` is not a valid variable name: `A B`",
+        "`kubernetes.graphical_container` is not a DNS label: `X`",
+        "`kubernetes.image` is not a valid image name: `-a b`",
+        "`kubernetes.env.1A` is not a valid variable name: `1A`",
         "`kubernetes.env.PORT` must be a string",
     ] {
         assert!(complaints.contains(words), "`{words}` is missing in\n{complaints}");

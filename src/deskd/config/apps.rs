@@ -52,9 +52,10 @@ pub fn read<'t>(
     if let Err(error) = &id {
         let suggestion = suggested_id(name.get_ref());
         let complaint = Complaint::new(
-            format!("is no name for an application: {error}"),
+            format!("is not a valid application id: {error}"),
             format!(
-                "name the section [app.{suggestion}] and put the readable name into display_name"
+                "rename the section to [app.{suggestion}] and put the readable name into \
+                 `display_name`"
             ),
         );
         problems.file(name.span(), &path, complaint);
@@ -69,7 +70,7 @@ pub fn read<'t>(
     let desktop_entry = section.string("desktop_entry", "org.gnome.TwentyFortyEight.desktop");
     if section.raw("command").is_none() && section.raw("desktop_entry").is_none() {
         let complaint = Complaint::new(
-            "has neither `command` nor `desktop_entry`: there is nothing to start",
+            "has neither `command` nor `desktop_entry`, so deskd has nothing to start",
             "add command = [\"PROGRAM\", \"ARGUMENT\"] or desktop_entry = \"NAME.desktop\"",
         );
         problems.file(name.span(), &path, complaint);
@@ -125,7 +126,7 @@ fn command(section: &Section<'_>) -> Option<Vec<String>> {
         }
     }
     if list.value.first().is_none_or(|program| program.value.is_empty()) {
-        let complaint = Complaint::new("names no program", COMMAND_REMEDY);
+        let complaint = Complaint::new("does not name a program", COMMAND_REMEDY);
         section.complain("command", list.span, complaint);
         return None;
     }
@@ -145,7 +146,7 @@ fn restart(text: &str) -> Result<RestartPolicy, Complaint> {
         "on-failure" => Ok(RestartPolicy::OnFailure),
         "always" => Ok(RestartPolicy::Always),
         _ => Err(Complaint::new(
-            format!("is no restart policy: `{text}`"),
+            format!("is not a restart policy: `{text}`"),
             did_you_mean(text, &RESTART_WORDS).map_or_else(
                 || format!("write one of {}", RESTART_WORDS.join(", ")),
                 |word| format!("did you mean \"{word}\"?"),
@@ -158,14 +159,15 @@ fn environment(section: &Section<'_>) -> BTreeMap<String, String> {
     let mut env = BTreeMap::new();
     for (name, At { value, span }) in section.string_map("env") {
         let what = if name.is_empty() || name.contains(['=', '\0']) {
-            "is no name of an environment variable"
+            "is not a valid name of an environment variable"
         } else if value.contains('\0') {
             "has a NUL character in its value"
         } else {
             env.insert(name.to_owned(), value.to_owned());
             continue;
         };
-        let complaint = Complaint::new(what, "names have no `=`, and neither part a NUL");
+        let complaint =
+            Complaint::new(what, "write a name without `=`, and leave out NUL characters");
         section.complain(&format!("env.{}", name.escape_debug()), span, complaint);
     }
     env
@@ -177,7 +179,7 @@ fn umask(section: &Section<'_>) -> Option<u32> {
     let parsed = match value {
         DeValue::String(text) => values::umask(text),
         DeValue::Integer(number) if number.radix() == 8 => values::umask(number.as_str()),
-        _ => Err(Complaint::new("must be an octal mask", "write it as \"0o022\"")),
+        _ => Err(Complaint::new("must be an octal number", "write it as \"0o022\"")),
     };
     parsed.map_err(|complaint| section.complain("umask", span, complaint)).ok()
 }

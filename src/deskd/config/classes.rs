@@ -63,21 +63,21 @@ fn class(section: &Section<'_>, gpu_resource: &str) -> ExecuteClass {
             continue;
         };
         let complaint = if asked > limit {
-            "is larger than its limit: the API server refuses such a pod"
+            "is larger than its limit; the API server would refuse the pod"
         } else if asked != limit && names::is_extended(name) {
-            "differs from its limit: for an extended resource they must be equal"
+            "differs from its limit; for an extended resource the two must be equal"
         } else {
             continue;
         };
-        let complaint = Complaint::new(complaint, "correct one of the two");
+        let complaint = Complaint::new(complaint, "change one of the two");
         section.complain(&format!("requests.{name}"), request.span.clone(), complaint);
     }
     if let Some(gpu) = &gpu
         && (limits.contains_key(gpu_resource) || requests.contains_key(gpu_resource))
     {
         let complaint = Complaint::new(
-            format!("stands for {gpu_resource}, which the class names as a resource too"),
-            "write only one of the two",
+            format!("sets {gpu_resource}, and the class sets that resource as well"),
+            "keep only one of the two",
         );
         section.complain("gpu", gpu.span.clone(), complaint);
     }
@@ -104,7 +104,7 @@ fn resources<'t>(section: &Section<'t>, key: &str) -> BTreeMap<&'t str, At<&'t s
             if quantity.is_whole() || !names::is_extended(name) {
                 return Ok(());
             }
-            Err(Complaint::new("must be a whole number: it counts devices", "write \"1\""))
+            Err(Complaint::new("must be a whole number, because it counts devices", "write \"1\""))
         };
         let checked = names::resource(name).and_then(|_| names::quantity(value)).and_then(whole);
         let complain =
@@ -166,7 +166,7 @@ fn toleration<'t>(
     let value = section.parsed("value", "true", names::label_value);
     if let Some(value) = value.as_ref().filter(|value| exists && !value.value.is_empty()) {
         let complaint = Complaint::new(
-            "is compared with nothing: the operator is Exists",
+            "has no effect: the operator Exists compares no value",
             "remove the value, or write operator = \"Equal\"",
         );
         section.complain("value", value.span.clone(), complaint);
@@ -175,8 +175,8 @@ fn toleration<'t>(
     if section.raw("key").is_none() && !exists {
         let start = table.iter().map(|(key, _)| key.span().start).min().unwrap_or_default();
         let complaint = Complaint::new(
-            "has no `key`: only the operator Exists can do without",
-            "add the taint's key, or operator = \"Exists\" to tolerate every taint",
+            "has no `key`: only the operator Exists works without one",
+            "add the taint's key, or write operator = \"Exists\" to tolerate every taint",
         );
         problems.file(start..start, path, complaint);
     }
@@ -196,7 +196,7 @@ pub fn word(text: &str, known: &[&str]) -> Result<String, Complaint> {
         return Ok(text.to_owned());
     }
     Err(Complaint::new(
-        format!("is `{}`, which is unknown", text.escape_debug()),
+        format!("has the unknown value `{}`", text.escape_debug()),
         did_you_mean(text, known).map_or_else(
             || format!("write one of {}", known.join(", ")),
             |word| format!("did you mean \"{word}\"?"),

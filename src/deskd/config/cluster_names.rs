@@ -57,15 +57,15 @@ fn checked(
 pub fn image(text: &str) -> Result<String, Complaint> {
     let inner = |b: u8| b.is_ascii_alphanumeric() || b"._-:/@".contains(&b);
     let holds = text.starts_with(|c: char| c.is_ascii_alphanumeric()) && text.bytes().all(inner);
-    checked(text, holds, "is no name of an image", || {
-        "write it as for `docker pull`, such as registry.example/deskd:1".into()
+    checked(text, holds, "is not a valid image name", || {
+        "write it as you would for `docker pull`, such as registry.example/deskd:1".into()
     })
 }
 
 /// Name of a namespace, a container or a volume.
 pub fn dns_label(text: &str) -> Result<String, Complaint> {
-    checked(text, is_dns_label(text), "is no DNS label", || {
-        "write at most 63 of a-z, 0-9 and `-`, with no `-` at the ends".into()
+    checked(text, is_dns_label(text), "is not a DNS label", || {
+        "use at most 63 of the characters a-z, 0-9 and `-`; do not begin or end with `-`".into()
     })
 }
 
@@ -73,32 +73,34 @@ pub fn dns_label(text: &str) -> Result<String, Complaint> {
 pub fn pattern(text: &str) -> Result<String, Complaint> {
     // `*` alone would be everything but what deskd knows to be secret.
     let beginning = text.strip_suffix('*').map(|text| text.strip_suffix('-').unwrap_or(text));
-    checked(text, is_dns_label(beginning.unwrap_or(text)), "is no name of a volume", || {
-        "write a DNS label (a-z, 0-9, `-`), or how it begins and a `*`, such as \"home*\"".into()
+    checked(text, is_dns_label(beginning.unwrap_or(text)), "is not a valid volume name", || {
+        "write a DNS label (a-z, 0-9, `-`), or the beginning of one and a `*`, such as \"home*\""
+            .into()
     })
 }
 
 /// Name of a variable.
 pub fn variable(text: &str) -> Result<String, Complaint> {
-    checked(text, is_name(text), "is no name of a variable", || {
+    checked(text, is_name(text), "is not a valid variable name", || {
         format!(
-            "write at most {NAME_BYTES_MAX} of A-Z, a-z, 0-9 and `_`, with no digit at the beginning"
+            "use at most {NAME_BYTES_MAX} of the characters A-Z, a-z, 0-9 and `_`; do not begin \
+             with a digit"
         )
     })
 }
 
 /// Name of most other objects.
 pub fn subdomain(text: &str) -> Result<String, Complaint> {
-    checked(text, is_subdomain(text), "is no name of a Kubernetes object", || {
+    checked(text, is_subdomain(text), "is not a valid name of a Kubernetes object", || {
         "write DNS labels (a-z, 0-9, `-`) separated by dots, at most 253 characters".into()
     })
 }
 
 /// Key of a label, a taint or an annotation.
 pub fn key(text: &str) -> Result<String, Complaint> {
-    checked(text, is_qualified(text), "has a key that Kubernetes does not take", || {
-        "write NAME or DOMAIN/NAME, such as \"example.org/gpu\"; NAME has at most 63 of A-Z, a-z, \
-         0-9, `-`, `_`, `.`"
+    checked(text, is_qualified(text), "has a key that Kubernetes does not accept", || {
+        "write NAME or DOMAIN/NAME, such as \"example.org/gpu\"; NAME has at most 63 of the \
+         characters A-Z, a-z, 0-9, `-`, `_` and `.`"
             .into()
     })
 }
@@ -106,8 +108,9 @@ pub fn key(text: &str) -> Result<String, Complaint> {
 /// Value of a label or a taint; may be empty.
 pub fn label_value(text: &str) -> Result<String, Complaint> {
     let holds = text.is_empty() || is_label_text(text);
-    checked(text, holds, "is no value of a label", || {
-        "write at most 63 of A-Z, a-z, 0-9, `-`, `_`, `.`, beginning and ending with a letter or digit"
+    checked(text, holds, "is not a valid label value", || {
+        "use at most 63 of the characters A-Z, a-z, 0-9, `-`, `_` and `.`; begin and end with a \
+         letter or digit"
             .into()
     })
 }
@@ -117,14 +120,14 @@ pub fn resource(text: &str) -> Result<String, Complaint> {
     let holds = OWN_RESOURCES.contains(&text)
         || text.starts_with("hugepages-") && is_label_text(text)
         || is_extended(text);
-    checked(text, holds, "has the unknown resource", || {
-        format!("write {} or an extended resource such as nvidia.com/gpu", OWN_RESOURCES.join(", "))
+    checked(text, holds, "sets the unknown resource", || {
+        format!("use {} or an extended resource such as nvidia.com/gpu", OWN_RESOURCES.join(", "))
     })
 }
 
 /// A device that nodes count.
 pub fn extended_resource(text: &str) -> Result<String, Complaint> {
-    checked(text, is_extended(text), "is no extended resource", || {
+    checked(text, is_extended(text), "is not an extended resource", || {
         "write DOMAIN/NAME, such as \"nvidia.com/gpu\"".into()
     })
 }
@@ -138,9 +141,9 @@ pub fn is_extended(text: &str) -> bool {
 pub fn quantity(text: &str) -> Result<Quantity, Complaint> {
     Quantity::parse(text).map_err(|error| {
         let remedy = match error {
-            _ if text.trim() != text || text.contains(' ') => "remove the blank",
+            _ if text.trim() != text || text.contains(' ') => "remove the space",
             deskd_core::quantity::QuantityError::Suffix if text.ends_with('B') => {
-                "leave the B out: \"1Gi\" is a gibibyte, \"1G\" a gigabyte"
+                "remove the B: \"1Gi\" is a gibibyte, \"1G\" a gigabyte"
             }
             _ => "write a Kubernetes quantity, such as \"500m\" (of a core) or \"1Gi\" (bytes)",
         };
@@ -191,7 +194,7 @@ mod tests {
     fn a_quantity_with_a_usual_mistake_is_answered_with_the_remedy() {
         assert!(quantity("1Gi").is_ok());
         assert!(quantity("1 Gi").unwrap_err().remedy.contains("blank"));
-        assert!(quantity("1GiB").unwrap_err().remedy.contains("leave the B out"));
+        assert!(quantity("1GiB").unwrap_err().remedy.contains("remove the B"));
         assert!(quantity("-1").unwrap_err().what.contains("negative"));
     }
 }

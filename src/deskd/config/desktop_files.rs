@@ -51,7 +51,7 @@ impl Found {
 #[derive(Debug, thiserror::Error)]
 pub enum LookupError {
     /// No such id.
-    #[error("desktop entry `{id}` is in none of {}", list(dirs))]
+    #[error("desktop entry `{id}` was not found in {}", list(dirs))]
     NoEntry {
         /// As asked.
         id: String,
@@ -167,7 +167,7 @@ fn read_bounded(file: &Path) -> std::io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     std::fs::File::open(file)?.take(DESKTOP_FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > DESKTOP_FILE_BYTES_MAX {
-        let text = format!("it is larger than {} MiB", DESKTOP_FILE_BYTES_MAX >> 20);
+        let text = format!("the file is larger than {} MiB", DESKTOP_FILE_BYTES_MAX >> 20);
         return Err(std::io::Error::new(std::io::ErrorKind::FileTooLarge, text));
     }
     Ok(bytes)

@@ -7,9 +7,9 @@ use std::path::PathBuf;
 use super::classes::{self, word};
 use super::cluster_names as names;
 use super::keys;
-use super::parse::{Reader, duration};
+use super::parse::Reader;
 use super::section::{At, Section};
-use super::values::Complaint;
+use super::values::{self, Complaint};
 use deskd_core::app::access::Identity;
 use deskd_core::app::container::EntryPoint;
 use deskd_core::id::AppId;
@@ -131,7 +131,7 @@ impl<'t> Reader<'t> {
             let name = text.trim();
             let bad = name.is_empty() || name == "all";
             if bad {
-                let what = format!("is no name of a user or group: `{}`", text.escape_debug());
+                let what = format!("is not a name of a user or group: `{}`", text.escape_debug());
                 return Err(Complaint::new(what, "write the name that access lists use"));
             }
             Ok(name.to_owned())
@@ -159,11 +159,11 @@ fn default_class(
         }
         let known: Vec<_> = classes.keys().map(String::as_str).collect();
         let complaint = Complaint::new(
-            format!("names the class `{}`, which is not configured", class.value),
+            format!("names the execute class `{}`, which is not configured", class.value),
             if known.is_empty() {
                 format!("add a section [execute_class.{}]", class.value)
             } else {
-                format!("add a section for it, or write one of {}", known.join(", "))
+                format!("add a section for it, or use one of {}", known.join(", "))
             },
         );
         section.complain("default_class", class.span, complaint);
@@ -199,7 +199,7 @@ fn local(section: &Section<'_>) -> LocalApps {
     const ALL: &str = "*";
     let id = |text: &str| match text.parse::<AppId>() {
         Err(error) if text != ALL => Err(Complaint::new(
-            format!("has `{}`, which is no id of an application: {error}", text.escape_debug()),
+            format!("has `{}`, which is not a valid application id: {error}", text.escape_debug()),
             "write ids as `deskd app list` shows them, such as \"2048-alpine\", or \"*\" for all",
         )),
         _ => Ok(text.to_owned()),
@@ -286,7 +286,7 @@ fn run_as(parent: &Section<'_>) -> Option<RunAs> {
             let span = parent.raw("run_as").map(|found| found.span).unwrap_or_default();
             let complaint = Complaint::new(
                 format!("has no `{key}`"),
-                "write both, such as { uid = 4096, gid = 4096 }",
+                "set both, such as { uid = 4096, gid = 4096 }",
             );
             parent.complain("run_as", span, complaint);
         }
@@ -315,10 +315,10 @@ fn groups(section: &Section<'_>) -> Vec<u32> {
 
 /// Kubernetes counts grace in whole seconds, and 0 would be SIGKILL at once.
 fn whole_seconds(text: &str) -> Result<u32, Complaint> {
-    let time = duration(text)?;
+    let time = values::duration(text)?;
     if time.subsec_millis() != 0 || time.is_zero() {
-        let what = format!("must be whole seconds, at least one: `{text}`");
-        return Err(Complaint::new(what, "write such as \"30s\""));
+        let what = format!("must be a whole number of seconds, at least one: `{text}`");
+        return Err(Complaint::new(what, "write it with a unit, such as \"30s\""));
     }
     Ok(u32::try_from(time.as_secs()).unwrap_or(u32::MAX))
 }

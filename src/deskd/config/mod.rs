@@ -262,12 +262,12 @@ fn read_file(path: &Path) -> Result<String, ConfigErrors> {
         .and_then(|file| file.take(CONFIG_FILE_BYTES_MAX + 1).read_to_end(&mut bytes))
         .map_err(unreadable)?;
     if bytes.len() as u64 > CONFIG_FILE_BYTES_MAX {
-        let text = format!("it is larger than {} MiB", CONFIG_FILE_BYTES_MAX >> 20);
+        let text = format!("the file is larger than {} MiB", CONFIG_FILE_BYTES_MAX >> 20);
         return Err(unreadable(std::io::Error::new(std::io::ErrorKind::FileTooLarge, text)));
     }
     String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
-        let text = format!("it is not UTF-8 (byte {at})");
+        let text = format!("the file is not UTF-8 (byte {at})");
         unreadable(std::io::Error::new(std::io::ErrorKind::InvalidData, text))
     })
 }

@@ -24,8 +24,11 @@ pub fn parse(text: &str, env: impl Fn(&str) -> Option<String>) -> Result<Draft, 
     let (document, syntax_errors) = DeTable::parse_recoverable(text);
     for error in &syntax_errors {
         let complaint = Complaint::new(
-            format!("is not TOML here: {}", error.message().lines().collect::<Vec<_>>().join(", ")),
-            "correct the syntax; the keys are checked once the file is TOML",
+            format!(
+                "is not valid TOML: {}",
+                error.message().lines().collect::<Vec<_>>().join(", ")
+            ),
+            "correct the syntax; deskd checks the keys once the file is valid TOML",
         );
         problems.file(error.span().unwrap_or_default(), "", complaint);
     }
@@ -161,7 +164,8 @@ impl<'t> Reader<'t> {
                 if bytes >= super::LOG_LIMIT_BYTES_MIN {
                     return Ok(bytes);
                 }
-                let least = format!("write at least \"{} KiB\"", super::LOG_LIMIT_BYTES_MIN >> 10);
+                let least =
+                    format!("set it to at least \"{} KiB\"", super::LOG_LIMIT_BYTES_MIN >> 10);
                 Err(Complaint::new(format!("is too small: `{text}`"), least))
             })
         };
@@ -175,8 +179,9 @@ impl<'t> Reader<'t> {
         );
         if let Some(total) = total.filter(|total| total.value < task_limit_bytes) {
             let complaint = Complaint::new(
-                "is smaller than `log_store.task_limit`: one task could not even fill its own limit",
-                "make the total at least as large as the limit of one task",
+                "is smaller than `log_store.task_limit`, so a single task could not reach its own \
+                 limit",
+                "set it to at least the value of `log_store.task_limit`",
             );
             section.complain("total_limit", total.span, complaint);
         }
@@ -188,16 +193,17 @@ impl<'t> Reader<'t> {
         let section = Section::new("stop", table, keys::STOP, self.problems);
         let ms = Duration::from_millis;
         let pod_grace = self.pod_grace();
-        let shutdown = section.parsed("shutdown_grace", "25s", duration);
+        let shutdown = section.parsed("shutdown_grace", "25s", values::duration);
         if let (Some(shutdown), Some(pod_grace)) = (&shutdown, pod_grace)
             && shutdown.value > pod_grace
         {
             let complaint = Complaint::new(
                 format!(
-                    "is longer than the pod has ({} s, TERMINATION_GRACE_PERIOD_SECONDS): kubelet would kill deskd first",
+                    "is longer than the pod's grace period ({} s, \
+                     TERMINATION_GRACE_PERIOD_SECONDS), so kubelet would kill deskd first",
                     pod_grace.as_secs()
                 ),
-                "shorten it, or leave it out to get that time less 3 s",
+                "shorten it, or remove it: the default is the pod's grace period less 3 s",
             );
             section.complain("shutdown_grace", shutdown.span.clone(), complaint);
         }
@@ -206,7 +212,7 @@ impl<'t> Reader<'t> {
             grace.saturating_sub(margin).max(Duration::from_secs(1))
         });
         let time = |key, example, default| {
-            section.parsed(key, example, duration).map_or(ms(default), |found| found.value)
+            section.parsed(key, example, values::duration).map_or(ms(default), |found| found.value)
         };
         StopConfig {
             close_windows: time("close_windows", "3s", super::CLOSE_WINDOWS_MS_DEFAULT),
@@ -221,8 +227,8 @@ impl<'t> Reader<'t> {
         let seconds = text.parse().ok().filter(|seconds| *seconds <= super::DURATION_S_MAX);
         if seconds.is_none() {
             let complaint = Complaint::new(
-                format!("is no number of seconds: `{text}`"),
-                "set it to the pod's terminationGracePeriodSeconds, such as 30",
+                format!("is not a number of seconds: `{text}`"),
+                "set it to the terminationGracePeriodSeconds of the pod, such as 30",
             );
             self.problems.env(NAME, "stop.shutdown_grace", complaint);
         }
@@ -234,7 +240,7 @@ impl<'t> Reader<'t> {
         let section = Section::new("display", table, keys::DISPLAY, self.problems);
         let home = || (self.env)("HOME").map(|home| PathBuf::from(home).join(".Xauthority"));
         let timeout = |key, example, default| {
-            let found = section.parsed(key, example, |text| match duration(text)? {
+            let found = section.parsed(key, example, |text| match values::duration(text)? {
                 Duration::ZERO => Err(Complaint::new("must not be zero", "write \"2s\"")),
                 time => Ok(time),
             });
@@ -275,8 +281,8 @@ impl<'t> Reader<'t> {
             ip: self.pick("POD_IP", &section, "ip", "10.0.0.7", |text| {
                 text.parse::<std::net::IpAddr>().map(|ip| ip.to_string()).map_err(|_| {
                     Complaint::new(
-                        format!("is no IP address: `{text}`"),
-                        "write one, such as \"10.0.0.7\"",
+                        format!("is not an IP address: `{text}`"),
+                        "write an address such as \"10.0.0.7\"",
                     )
                 })
             }),
@@ -293,20 +299,11 @@ impl<'t> Reader<'t> {
     }
 }
 
-pub(super) fn duration(text: &str) -> Result<Duration, Complaint> {
-    let time = values::duration(text)?;
-    if time.as_secs() > super::DURATION_S_MAX {
-        let what = format!("is longer than a day: `{text}`");
-        return Err(Complaint::new(what, "write seconds, such as \"10s\""));
-    }
-    Ok(time)
-}
-
 pub(super) fn absolute_path(text: &str, example: &str) -> Result<PathBuf, Complaint> {
     if text.starts_with('/') && !text.contains('\0') {
         Ok(text.into())
     } else {
-        let remedy = format!("write the whole path from `/` on, such as \"{example}\"");
-        Err(Complaint::new(format!("is no absolute path: `{}`", text.escape_debug()), remedy))
+        let remedy = format!("write the whole path, beginning with `/`, such as \"{example}\"");
+        Err(Complaint::new(format!("is not an absolute path: `{}`", text.escape_debug()), remedy))
     }
 }

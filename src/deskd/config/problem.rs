@@ -78,7 +78,8 @@ impl ConfigErrors {
     pub fn report(&self) -> String {
         match self {
             Self::Unreadable { path, source } => format!(
-                "{}: cannot be read: {source}\n    remedy: check the path, or unset DESKD_CONFIG (no file is needed)\n",
+                "{}: cannot be read: {source}\n    remedy: check the path, or unset DESKD_CONFIG \
+                 (deskd runs without a file too)\n",
                 path.display()
             ),
             Self::Invalid { path, problems } => {

@@ -83,12 +83,12 @@ impl<'t> Section<'t> {
             }
             let remedy = match did_you_mean(name, known) {
                 Some(known) => format!("did you mean `{known}`?"),
-                None => format!("remove it; the keys here are {}", known.join(", ")),
+                None => format!("remove it; the known keys here are {}", known.join(", ")),
             };
             problems.file(
                 key.span(),
                 &section.key(name),
-                Complaint::new("is no known key", remedy),
+                Complaint::new("is not a known key", remedy),
             );
         }
         section

@@ -4,6 +4,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use deskd_core::duration::{self, DurationError, number_and_unit};
+
 /// What is wrong with a value, and the remedy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Complaint {
@@ -32,9 +34,6 @@ const SIZE_UNITS: [(&str, u64); 8] = [
     ("GB", 1_000_000_000),
 ];
 
-/// Units of durations, in milliseconds.
-const DURATION_UNITS: [(&str, u64); 4] = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000)];
-
 /// `8 MiB` -> bytes.
 pub fn size(text: &str) -> Result<u64, Complaint> {
     let bad = |what: String| {
@@ -44,41 +43,28 @@ pub fn size(text: &str) -> Result<u64, Complaint> {
         )
     };
     let (number, unit) =
-        number_and_unit(text).ok_or_else(|| bad(format!("is no size: `{text}`")))?;
+        number_and_unit(text).ok_or_else(|| bad(format!("is not a size: `{text}`")))?;
     let factor = SIZE_UNITS
         .iter()
         .find(|(name, _)| *name == unit)
         .map(|(_, factor)| *factor)
-        .ok_or_else(|| bad(format!("has the unit `{unit}`, which is none of sizes")))?;
+        .ok_or_else(|| bad(format!("has the unknown unit `{unit}`")))?;
     number.checked_mul(factor).ok_or_else(|| bad(format!("is too large: `{text}`")))
 }
 
-/// `10s`, `500ms` -> duration.
+/// `10s`, `500ms` -> duration of at most [`super::DURATION_S_MAX`].
 pub fn duration(text: &str) -> Result<Duration, Complaint> {
-    let bad = |what: String| {
-        Complaint::new(
-            what,
-            "write a whole number and a unit (ms, s, m, h), such as \"10s\" or \"500ms\"",
-        )
+    let what = match duration::parse(text) {
+        Ok(time) if time.as_secs() <= super::DURATION_S_MAX => return Ok(time),
+        Ok(_) | Err(DurationError::TooLong) => {
+            let what = format!("is longer than a day: `{text}`");
+            return Err(Complaint::new(what, "write a shorter time, such as \"10s\""));
+        }
+        Err(DurationError::Malformed) => format!("is not a duration: `{text}`"),
+        Err(DurationError::Unit(unit)) => format!("has the unknown unit `{unit}`"),
     };
-    let (number, unit) =
-        number_and_unit(text).ok_or_else(|| bad(format!("is no duration: `{text}`")))?;
-    let factor =
-        DURATION_UNITS
-            .iter()
-            .find(|(name, _)| *name == unit)
-            .map(|(_, factor)| *factor)
-            .ok_or_else(|| bad(format!("has the unit `{unit}`, which is none of durations")))?;
-    let ms = number.checked_mul(factor).ok_or_else(|| bad(format!("is too long: `{text}`")))?;
-    Ok(Duration::from_millis(ms))
-}
-
-fn number_and_unit(text: &str) -> Option<(u64, &str)> {
-    let text = text.trim();
-    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-    let (number, unit) = text.split_at(digits);
-    let unit = unit.trim_start();
-    (!unit.is_empty()).then_some((number.parse().ok()?, unit))
+    let remedy = "write a whole number and a unit (ms, s, m, h), such as \"10s\" or \"500ms\"";
+    Err(Complaint::new(what, remedy))
 }
 
 /// `127.0.0.1:29791`, or `none`.
@@ -92,13 +78,16 @@ pub fn listen(text: &str) -> Result<Option<SocketAddr>, Complaint> {
     let remedy = if text.parse::<std::net::IpAddr>().is_ok() {
         format!("add the port: \"{}\"", with_port(text))
     } else if let Some(port) = text.strip_prefix(':') {
-        format!("name the address: \"0.0.0.0:{port}\" for all, \"127.0.0.1:{port}\" for this pod")
+        format!(
+            "add the address: \"0.0.0.0:{port}\" for every interface, \"127.0.0.1:{port}\" for \
+         this pod only"
+        )
     } else if let Some(port) = text.strip_prefix("localhost:") {
-        format!("write the address: \"127.0.0.1:{port}\"")
+        format!("use the numeric address: \"127.0.0.1:{port}\"")
     } else {
         "write ADDRESS:PORT with a numeric address, such as \"127.0.0.1:29791\", or \"none\"".into()
     };
-    Err(Complaint::new(format!("is no address to listen on: `{text}`"), remedy))
+    Err(Complaint::new(format!("is not an address to listen on: `{text}`"), remedy))
 }
 
 fn with_port(ip: &str) -> String {
@@ -114,7 +103,7 @@ pub fn umask(text: &str) -> Result<u32, Complaint> {
         .filter(|mask| *mask <= 0o777 && !digits.starts_with('+'))
         .ok_or_else(|| {
             Complaint::new(
-                format!("is no file mode mask: `{text}`"),
+                format!("is not a file mode mask: `{text}`"),
                 "write three octal digits, such as \"0o022\"",
             )
         })
@@ -133,7 +122,7 @@ pub fn display(text: &str) -> Result<String, Complaint> {
         Ok(text.to_owned())
     } else {
         Err(Complaint::new(
-            format!("is no X display: `{text}`"),
+            format!("is not an X display: `{text}`"),
             "write a colon and the display number, such as \":0\"",
         ))
     }
@@ -150,8 +139,8 @@ pub fn host(text: &str) -> Result<String, Complaint> {
         Ok(text.to_ascii_lowercase())
     } else {
         Err(Complaint::new(
-            format!("has `{text}`, which is no host name"),
-            "write the name as browsers send it, without scheme and path, such as \"desktop.example.org\"",
+            format!("has `{text}`, which is not a host name"),
+            "write the name alone, without scheme and path, such as \"desktop.example.org\"",
         ))
     }
 }

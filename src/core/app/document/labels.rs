@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+use crate::duration;
+
 /// Longest time that `io.deskd.grace` and `io.deskd.deadline` may ask for, in seconds: 30 days.
 const TIME_S_MAX: u32 = 30 * 24 * 3600;
-/// Units of times, in seconds.
-const TIME_UNITS: [(&str, u32); 4] = [("", 1), ("s", 1), ("m", 60), ("h", 3600)];
 
 /// The labels of one image, and where to complain about them.
 pub(super) struct Labels<'a> {
@@ -49,7 +49,7 @@ impl<'a> Labels<'a> {
         shell_words::split(text).unwrap_or_else(|_| {
             self.complain(
                 name,
-                &format!("has a quote that is not closed: it was split at blanks ({text})"),
+                &format!("has a quote that is not closed, so it was split at spaces ({text})"),
             );
             text.split_whitespace().map(ToOwned::to_owned).collect()
         })
@@ -66,7 +66,7 @@ impl<'a> Labels<'a> {
         let text = self.text(name)?;
         let value = serde_json::from_str(text).map_err(|error| format!("is not JSON ({error})"));
         Some(value.and_then(|value| read(&value)).map_err(|why| {
-            self.complain(name, &format!("{why}: {default}; write it such as {example}"));
+            self.complain(name, &format!("{why}: {default}; write for example {example}"));
         }))
     }
 
@@ -76,7 +76,8 @@ impl<'a> Labels<'a> {
         let seconds = seconds(text).filter(|seconds| (least..=TIME_S_MAX).contains(seconds));
         if seconds.is_none() {
             let what = format!(
-                "is no time from {least} s to 30 days and was ignored: `{text}`; write \"30\" or \"30s\""
+                "is not a time from {least} s to 30 days and was ignored: `{text}`; write for \
+                 example \"30\" or \"30s\""
             );
             self.complain(name, &what);
         }
@@ -107,9 +108,11 @@ impl<'a> Labels<'a> {
     }
 }
 
+/// A number without a unit is a number of seconds.
 fn seconds(text: &str) -> Option<u32> {
-    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-    let (number, unit) = text.split_at(digits);
-    let factor = TIME_UNITS.iter().find(|(known, _)| *known == unit.trim_start())?.1;
-    number.parse::<u32>().ok()?.checked_mul(factor)
+    if text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return text.parse().ok();
+    }
+    let time = duration::parse(text).ok().filter(|time| time.subsec_nanos() == 0)?;
+    u32::try_from(time.as_secs()).ok()
 }
