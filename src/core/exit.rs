@@ -46,9 +46,10 @@ impl Exit {
         match self {
             Self::Ok => "the command did what was asked",
             Self::Unhealthy => {
-                "probe, health, check-config, collect, doctor found something wrong, diagnose, inject nothing"
+                "health, probe, check-config, collect or doctor found a problem; diagnose found no \
+                 cause, inject no pod to change"
             }
-            Self::Usage => "the arguments do not fit",
+            Self::Usage => "the arguments are invalid",
             Self::Config => "the configuration is invalid",
             Self::Unreachable => {
                 "the daemon does not answer on its unix socket (collect: the API server)"

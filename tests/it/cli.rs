@@ -34,7 +34,7 @@ pub fn check(output: &Output, exit: Exit) -> (String, String) {
 pub fn task(id: &str, more: Value) -> Value {
     let mut task = json!({
         "id": id, "app": "xclock", "display_name": "Clock", "engine": "local",
-        "reasons": ["it is a program of this container"], "command": ["xclock", "-update", "1 s"],
+        "reasons": ["it runs as a process in this container"], "command": ["xclock", "-update", "1 s"],
         "state": "running", "pid": 42, "exit": null, "rusage": null, "created_at": 0,
         "started_at": 1, "ended_at": null, "first_window_ms": 161, "windows": 1, "cause": null,
         "runs": 1, "next_run_at": null, "stop_steps": [], "history": [], "generation": 3,
@@ -123,7 +123,7 @@ fn check_config_reports_problems_and_warnings_and_run_refuses_the_same_file() {
     let name = file.to_str().unwrap();
     std::fs::write(&file, "lisetn = 1\n[app.a]\ncommand = \"xterm\"\n").unwrap();
     let (stdout, _) = check(&deskd(&["check-config", name]).output().unwrap(), Exit::Unhealthy);
-    assert!(stdout.contains(&format!("{name}:1:1: `lisetn` is no known key")), "{stdout}");
+    assert!(stdout.contains(&format!("{name}:1:1: `lisetn` is not a known key")), "{stdout}");
     assert!(stdout.contains("2 problems in the configuration"), "{stdout}");
     let output = deskd(&["check-config", name, "--output", "json"]).output().unwrap();
     let json: Value = serde_json::from_str(&check(&output, Exit::Unhealthy).0).unwrap();
@@ -138,7 +138,7 @@ fn check_config_reports_problems_and_warnings_and_run_refuses_the_same_file() {
     assert!(stdout.ends_with("valid, 1 applications\n"), "{stdout}");
     let mut odd_key = deskd(&["check-config", name]);
     let (stdout, _) = check(&odd_key.env("XAUTH_KEY", "abc").output().unwrap(), Exit::Ok);
-    assert!(stdout.contains("warning: the cookie in XAUTH_KEY is not used: it has 3"), "{stdout}");
+    assert!(stdout.contains("warning: cannot use the cookie in XAUTH_KEY: it has 3"), "{stdout}");
 }
 
 #[test]
@@ -171,7 +171,7 @@ fn a_refused_launch_says_why_for_every_engine() {
     assert_eq!(
         stderr,
         "deskd: cannot launch xclock: Clock needs the display\n    local: nothing listens on \
-         display :0\n    remedy: `deskd probe` shows what is wrong with the display\n"
+         display :0\n    remedy: run `deskd probe` to see what is wrong with the display\n"
     );
 }
 
@@ -289,7 +289,7 @@ fn an_answer_that_breaks_off_is_not_taken_for_the_whole_log() {
     });
     let (stdout, stderr) = check(&ask(&fake, &["logs", "a-00000"]), Exit::Unreachable);
     assert_eq!(stdout, "half\n");
-    assert!(stderr.contains("what is printed is not all"), "{stderr}");
+    assert!(stderr.contains("the output above is incomplete"), "{stderr}");
 }
 
 fn lines_event(id: u64, records: &[(u64, &str, bool, &str)]) -> String {
@@ -336,7 +336,7 @@ fn followed_logs_resume_where_the_daemon_died_and_stay_exact() {
     );
     assert_eq!(
         stderr,
-        "deskd: the daemon went away, waiting up to 10 s for it\ndeskd: the daemon is back\n"
+        "deskd: the connection to the daemon was lost; waiting up to 10 s for it\ndeskd: the daemon answers again\n"
     );
     let seen = fake.seen();
     assert_eq!(seen[0].line, "GET /v1/tasks/a-00000/log/stream?follow=true&tail=9");

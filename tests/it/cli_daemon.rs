@@ -151,7 +151,7 @@ fn applications_come_and_go_but_those_of_the_file_stay() {
     let plan = String::from_utf8(deskd.ok(&["explain", "more", "--", "a b"])).unwrap();
     assert!(plan.contains("\ncommand      echo more 'a b'\n"), "{plan}");
     let refused = deskd.refused(&["launch", "more", "--engine", "pod_application"], Exit::Refused);
-    assert!(refused.contains("pod_application: the app has no image"), "{refused}");
+    assert!(refused.contains("pod_application: the application has no image"), "{refused}");
     let task = String::from_utf8(deskd.ok(&["launch", "more", "--engine", "local"])).unwrap();
     assert_eq!(deskd.ok(&["logs", "-f", task.trim()]), b"more\n");
     deskd.ok(&["app", "remove", "more"]);

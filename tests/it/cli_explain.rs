@@ -75,14 +75,14 @@ fn a_local_plan_is_told_in_a_few_lines() {
                 "rlimits": {}, "nice": null, "oom_score_adj": null
             }
         },
-        "reasons": ["it is a program of this container"],
-        "rejected": [{ "engine": "pod_application", "why": "the app has no image" }]
+        "reasons": ["it runs as a process in this container"],
+        "rejected": [{ "engine": "pod_application", "why": "the application has no image" }]
     }));
     let args = ["explain", "xclock", "--engine", "local", "--", "a b"];
     assert_eq!(
         ask(&fake, &args),
-        "xclock would run as local, a program of deskd's container:\n  \
-         - it is a program of this container\nnot pod_application: the app has no image\n\n\
+        "xclock would run as local, a process in deskd's container:\n  \
+         - it runs as a process in this container\nnot pod_application: the application has no image\n\n\
          command      xclock 'a b'\ndirectory    /home/anna\nenvironment  DISPLAY=:0  (display)\n             inherited: 1\n"
     );
     assert_eq!(fake.seen()[0].line, "GET /v1/apps/xclock/plan?arg=a%20b&engine=local");

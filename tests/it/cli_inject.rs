@@ -22,7 +22,7 @@ fn the_manifest_is_printed_and_what_was_assumed_is_told_beside_it() {
     assert_eq!(manifest.matches("---\n").count(), 2, "both Secrets pass: {manifest}");
     let (_, again, told) = inject(&["-f", "-"], &manifest);
     assert_eq!(again, manifest);
-    assert!(told.contains("pod robin-3f9c1: the deskd that was there is replaced"), "{told}");
+    assert!(told.contains("pod robin-3f9c1: it replaces the deskd that was there"), "{told}");
     // JSON in, and JSON out.
     let (_, list, _) = inject(&["-f", "-", "-o", "json"], &manifest);
     let value: serde_json::Value = serde_json::from_str(&list).expect("JSON");
@@ -39,24 +39,28 @@ fn what_cannot_be_injected_ends_with_a_sentence_a_remedy_and_no_output() {
     let cases = [
         (
             pod("{name: web, image: nginx}"),
-            "no container of pod p looks as if it had an X server",
-            "remedy: name the one with Xvnc: --container web",
+            "no container of pod p looks like an X server",
+            "remedy: choose the one with Xvnc: --container web",
         ),
         (
             pod("{name: x-a}, {name: x-b}"),
-            "several containers of pod p can have the X server: x-a, x-b",
-            "remedy: name the one with Xvnc: --container x-a or x-b",
+            "several containers of pod p look like an X server: x-a, x-b",
+            "remedy: choose the one with Xvnc: --container x-a or x-b",
         ),
-        ("kind: Service\n".to_owned(), "there is no pod in it", "remedy: give a Pod, a Deployment"),
-        (String::new(), "there is no pod in it", "remedy: give a Pod"),
+        (
+            "kind: Service\n".to_owned(),
+            "it contains no pod",
+            "remedy: give a file with a Pod, Deployment",
+        ),
+        (String::new(), "it contains no pod", "remedy: give a file with a Pod"),
         (
             "a: [1,\nb: 2\n".to_owned(),
-            "it is no YAML: unclosed bracket '[' at line 1, column 4",
+            "it is not valid YAML: unclosed bracket '[' at line 1, column 4",
             "remedy: correct it",
         ),
         (
             "just text\n".to_owned(),
-            "document 1 of it is no object of Kubernetes",
+            "document 1 in it is not a Kubernetes object",
             "remedy: correct it",
         ),
     ];
@@ -79,9 +83,9 @@ fn of_several_pods_those_without_an_x_server_stay_as_they_are_and_are_named() {
     let (code, manifest, told) = inject(&["-f", "-", "--no-image-volume"], two);
     assert_eq!(code, Exit::Ok as i32, "{told}");
     assert_eq!(manifest.matches("deskd.io/injected").count(), 1, "{manifest}");
-    assert!(told.contains("no container of Deployment db looks as if"), "{told}");
+    assert!(told.contains("no container of Deployment db looks like"), "{told}");
     assert!(
-        told.contains("pod desk-: deskd's container is made from localhost/deskd:latest"),
+        told.contains("pod desk-: deskd's container uses the image localhost/deskd:latest"),
         "{told}"
     );
 }

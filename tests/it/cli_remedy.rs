@@ -55,7 +55,7 @@ fn a_failed_task_is_shown_with_its_proof_and_with_what_deskd_can_do() {
         "cause        The program draws through shared memory.\n\
          proof        The error was 'BadShmSeg\u{fffd}[31m'\n\
          advice       Set the label.\n\
-         deskd can    start it again as an ephemeral container, `deskd task remedy x-00001`\n"
+         deskd can    start it again as an ephemeral container: run `deskd task remedy x-00001`\n"
     );
 }
 
@@ -101,7 +101,7 @@ fn a_task_without_a_remedy_says_so() {
     let (_, stderr) = check(&ask(&fake, &["task", "remedy", "x-00001"]), Exit::Refused);
     assert_eq!(
         stderr,
-        "deskd: cannot apply a remedy to task x-00001: none is known\n    remedy: `deskd task show \
-         TASK` says why it failed, and what was done about it\n"
+        "deskd: cannot apply a remedy to task x-00001: none is known\n    remedy: run `deskd task \
+         show TASK` to see why it failed and what deskd did about it\n"
     );
 }

@@ -196,7 +196,10 @@ fn clients_find_the_cookie_in_the_file_that_deskd_makes_of_the_variable() {
         assert_eq!(wrong.status.code(), Some(2), "{wrong:?}");
         assert!(!file.exists());
     }
-    assert!(String::from_utf8_lossy(&run("abc", ":0").stderr).contains("XAUTH_KEY is no cookie"));
+    assert!(
+        String::from_utf8_lossy(&run("abc", ":0").stderr)
+            .contains("XAUTH_KEY is not a valid cookie")
+    );
     let made = run(&server.key, &server.display());
     assert!(made.status.success(), "{made:?}");
     let list = Command::new("xauth").arg("-f").arg(&file).arg("list").output().unwrap();

@@ -217,7 +217,7 @@ fn a_refusal_and_an_absent_api_server_are_told_apart() {
 
     elsewhere.env_remove("KUBECONFIG");
     let (_, stderr) = check(&elsewhere.output().unwrap(), Exit::Refused);
-    assert!(stderr.contains("remedy: set KUBECONFIG, or run it in a pod"), "{stderr}");
+    assert!(stderr.contains("remedy: set KUBECONFIG, or run this command in a pod"), "{stderr}");
 }
 
 #[test]

@@ -153,7 +153,7 @@ fn read(file: &Path) -> std::io::Result<String> {
         std::fs::File::open(file)?.take(FILE_BYTES_MAX + 1).read_to_string(&mut text)
     }?;
     if read as u64 > FILE_BYTES_MAX {
-        let text = format!("it is larger than {} MiB", FILE_BYTES_MAX >> 20);
+        let text = format!("the file is larger than {} MiB", FILE_BYTES_MAX >> 20);
         return Err(std::io::Error::new(std::io::ErrorKind::FileTooLarge, text));
     }
     Ok(text)

@@ -17,10 +17,10 @@ pub struct Args {
     /// Unix socket of the daemon [default: DESKD_SOCKET, else the one in the state directory]
     #[arg(long, global = true, value_name = "PATH")]
     pub socket: Option<PathBuf>,
-    /// What to print
+    /// Output format
     #[arg(long, short, global = true, value_enum, default_value_t, value_name = "FORMAT")]
     pub output: Format,
-    /// What to do
+    /// Command
     #[command(subcommand)]
     pub command: Command,
 }
@@ -35,67 +35,67 @@ pub enum Format {
     Json,
 }
 
-/// What to do.
+/// Command.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Supervise the desktop: start the daemon and keep its applications
+    /// Supervise the desktop: start the daemon and run its applications
     Run {
         /// Configuration file [default: DESKD_CONFIG, else /etc/deskd/deskd.toml; none is needed]
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
-        /// Go on without a configuration file that has errors, and without remote engines
+        /// If the configuration file has errors, start without it and without remote engines
         #[arg(long)]
         lenient: bool,
     },
-    /// Say whether deskd and the desktop are well
+    /// Check whether deskd and the desktop are healthy
     Health {
-        /// Wait until they are, at most this long, such as 30s
+        /// Wait until they are healthy, at most this long, such as 30s
         #[arg(long, value_name = "TIME", value_parser = duration)]
         wait: Option<Duration>,
-        /// Only whether deskd itself is well, whatever the desktop does
+        /// Check deskd itself only, not the desktop
         #[arg(long)]
         live: bool,
     },
-    /// Look at the display and prove shared memory, without a daemon
+    /// Check the display and test shared memory, without a daemon
     Probe {
         /// Configuration file [default: DESKD_CONFIG, else /etc/deskd/deskd.toml; none is needed]
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
     },
-    /// Applications
+    /// List, add, show, pull and remove applications
     App {
-        /// What to do with them
+        /// Action
         #[command(subcommand)]
         command: AppCommand,
     },
-    /// Print the plan a launch would have, without launching
+    /// Print how and where an application would start, without starting it
     Explain {
-        /// Which application
+        /// Id of the application
         app: AppId,
-        /// Arguments appended to its command
+        /// Arguments added to its command
         #[arg(last = true, allow_hyphen_values = true)]
         args: Vec<String>,
-        /// As if this engine were insisted on
+        /// Plan for this engine only, as `launch --engine` would
         #[arg(long, value_enum)]
         engine: Option<Engine>,
     },
-    /// Start an application and print the task's id
+    /// Start an application and print the id of its task
     Launch {
-        /// Which application
+        /// Id of the application
         app: AppId,
-        /// Arguments appended to its command
+        /// Arguments added to its command
         #[arg(last = true, allow_hyphen_values = true)]
         args: Vec<String>,
-        /// Run it there or not at all [default: what its document asks for, else deskd chooses]
+        /// Use this engine only [default: the engine its document asks for, else deskd chooses]
         #[arg(long, value_enum)]
         engine: Option<Engine>,
-        /// Idempotency key: the same key gives the same task [default: a new one]
+        /// Idempotency key: a repeated key returns the same task [default: a new key]
         #[arg(long, value_name = "TEXT")]
         key: Option<String>,
     },
-    /// Tasks: running and ended applications
+    /// List, show, stop, remedy and remove tasks (running and ended applications)
     Task {
-        /// What to do with them
+        /// Action
         #[command(subcommand)]
         command: TaskCommand,
     },
@@ -103,52 +103,53 @@ pub enum Command {
     Logs(LogsArgs),
     /// Print changes of tasks, applications and the desktop
     Events {
-        /// Go on as things happen; without it the present state is printed
+        /// Print changes as they happen, not only the current state
         #[arg(short, long)]
         follow: bool,
     },
-    /// Print a one-time login URL of the Tasks panel
+    /// Print a one-time login URL for the Tasks panel
     Panel,
-    /// Write the cookie file of a display from XAUTH_KEY, for applications that find none
+    /// Write a display's cookie file from XAUTH_KEY, for applications that have none
     Xauthority {
-        /// Which file; a new one takes the place of an old one
+        /// File to write; an existing one is replaced
         file: PathBuf,
-        /// The display
+        /// Display that the cookie is for
         #[arg(long, default_value = ":0", value_name = "DISPLAY")]
         display: String,
-        /// The address at which other pods reach it
+        /// Address at which other pods reach the display
         #[arg(long, value_name = "ADDRESS")]
         address: Option<std::net::IpAddr>,
-        /// Also make this directory, for this user alone: an XDG_RUNTIME_DIR
+        /// Also create this directory with mode 0700, for use as XDG_RUNTIME_DIR
         #[arg(long, value_name = "DIRECTORY")]
         runtime_dir: Option<PathBuf>,
     },
-    /// Check a configuration file and report everything that is wrong with it
+    /// Check a configuration file and report every problem in it
     CheckConfig {
-        /// Which file
+        /// Configuration file
         file: PathBuf,
     },
-    /// Delete application pods whose desktop is gone (for a namespace of their own)
+    /// Delete application pods whose desktop is gone (if they have a namespace of their own)
     Collect {
-        /// Where application pods are [default: the pod's own, or the kubeconfig's]
+        /// Namespace of the application pods [default: the pod's own, or the kubeconfig's]
         #[arg(long, value_name = "NAME")]
         namespace: Option<String>,
-        /// Say what would be deleted
+        /// Print what would be deleted, and delete nothing
         #[arg(long)]
         dry_run: bool,
     },
-    /// Say why a program failed, from its log
+    /// Explain why a program failed, from its log
     Diagnose {
-        /// Logs: plain or of a container runtime; a directory of segments; `-` is standard input
+        /// Log files, plain or of a container runtime, or directories of log segments; `-` reads
+        /// standard input
         #[arg(required = true)]
         files: Vec<PathBuf>,
-        /// What else is known, as JSON: exit, window, display, what the cluster said
+        /// JSON file with what else is known: exit status, window, display, messages of the cluster
         #[arg(long, value_name = "FILE")]
         evidence: Option<PathBuf>,
     },
-    /// Print a Kubernetes manifest with deskd in its desktop pods
+    /// Add deskd to the desktop pods of a Kubernetes manifest and print it
     Inject(InjectArgs),
-    /// Examine this pod or host: what works, what does not, what to change where
+    /// Check this pod or host: what works, what does not, and what to change
     Doctor {
         /// Configuration file [default: DESKD_CONFIG, else /etc/deskd/deskd.toml; none is needed]
         #[arg(long, value_name = "FILE")]
@@ -158,7 +159,7 @@ pub enum Command {
     Openapi,
     /// Print a completion script
     Completions {
-        /// For which shell
+        /// Shell to complete for
         shell: clap_complete::Shell,
     },
     /// The daemon, as the keeper starts it
@@ -176,44 +177,44 @@ pub enum AppCommand {
     /// List applications
     #[command(visible_alias = "ls")]
     List {
-        /// Only those with these words in id, name, keywords, categories or file types
+        /// Only applications with all these words in id, name, keywords, categories or file types
         query: Vec<String>,
-        /// Only those of this category
+        /// Only applications of this category
         #[arg(long, value_name = "WORD")]
         category: Option<String>,
-        /// Only those that open this file type, such as .odt or application/pdf
+        /// Only applications that open this file type, such as .odt or application/pdf
         #[arg(long, value_name = "TYPE")]
         file_type: Option<String>,
-        /// Also those that their access list denies to the user of this desktop
+        /// Also applications that the user of this desktop may not start (access list)
         #[arg(long)]
         all: bool,
     },
     /// Add or replace applications
     Add {
-        /// What `docker inspect` or `crictl inspecti` prints, JSON of one application, or TOML with
-        /// [app.NAME] sections; `-` is standard input
+        /// Output of `docker inspect` or `crictl inspecti`, JSON of one application, or TOML with
+        /// [app.NAME] sections; `-` reads standard input
         #[arg(required = true)]
         files: Vec<PathBuf>,
     },
-    /// Pull applications' images on the nodes and wait until they are there
+    /// Pull the images of applications to the nodes and wait until they are there
     Pull {
-        /// Which
+        /// Ids of the applications
         #[arg(required = true)]
         apps: Vec<AppId>,
-        /// Return as soon as the pulls were asked for
+        /// Return as soon as the pulls are requested
         #[arg(long)]
         no_wait: bool,
     },
     /// Remove applications that were added
     #[command(visible_alias = "rm")]
     Remove {
-        /// Which
+        /// Ids of the applications
         #[arg(required = true)]
         apps: Vec<AppId>,
     },
     /// Show everything about an application
     Show {
-        /// Which
+        /// Id of the application
         app: AppId,
     },
 }
@@ -226,33 +227,33 @@ pub enum TaskCommand {
     List,
     /// Show everything about a task
     Show {
-        /// Which
+        /// Id of the task
         task: TaskId,
     },
-    /// Stop tasks and wait for their end
+    /// Stop tasks and wait until they end
     Stop {
-        /// Which
+        /// Ids of the tasks
         #[arg(required = true)]
         tasks: Vec<TaskId>,
-        /// Return as soon as the stop has begun
+        /// Return as soon as the stop begins
         #[arg(long)]
         no_wait: bool,
-        /// SIGKILL at once
+        /// Send SIGKILL at once
         #[arg(long, conflicts_with = "grace")]
         force: bool,
-        /// Time until SIGKILL, such as 10s [default: the configuration's]
+        /// Time from SIGTERM to SIGKILL, such as 10s [default: as configured]
         #[arg(long, value_name = "TIME", value_parser = duration)]
         grace: Option<Duration>,
     },
-    /// Apply the remedy that deskd proposes for a task's failure: start it again otherwise
+    /// Start a failed task again with the change that deskd proposes
     Remedy {
-        /// Which
+        /// Id of the task
         task: TaskId,
     },
     /// Remove ended tasks and their logs
     #[command(visible_alias = "rm")]
     Remove {
-        /// Which
+        /// Ids of the tasks
         #[arg(required = true)]
         tasks: Vec<TaskId>,
     },
@@ -261,18 +262,18 @@ pub enum TaskCommand {
 /// `deskd logs`.
 #[derive(Debug, clap::Args)]
 pub struct LogsArgs {
-    /// Which task
+    /// Id of the task
     pub task: TaskId,
-    /// Go on until the task has ended
+    /// Print new output until the task ends
     #[arg(short, long)]
     pub follow: bool,
     /// Begin with the last N lines
     #[arg(long, short = 'n', value_name = "N")]
     pub tail: Option<u64>,
-    /// Begin each line with the time it was read
+    /// Begin each line with the time at which deskd read it
     #[arg(long, short)]
     pub timestamps: bool,
-    /// Only one of the two streams
+    /// Print only this stream
     #[arg(long, value_enum)]
     pub stream: Option<StreamName>,
 }
@@ -280,16 +281,16 @@ pub struct LogsArgs {
 /// `deskd inject`.
 #[derive(Debug, clap::Args)]
 pub struct InjectArgs {
-    /// YAML or JSON with a Pod, something with a pod template, or a List; `-` is standard input
+    /// YAML or JSON with a Pod, an object with a pod template, or a List; `-` reads standard input
     #[arg(long = "filename", short = 'f', value_name = "FILE")]
     pub file: PathBuf,
-    /// The container with the X server [default: the one that can be it]
+    /// Container with the X server [default: found by name, command, image, ports or variables]
     #[arg(long, value_name = "NAME")]
     pub container: Option<String>,
-    /// The image that has deskd
+    /// Image that contains deskd
     #[arg(long, value_name = "IMAGE", default_value = deskd_core::inject::IMAGE_DEFAULT)]
     pub image: String,
-    /// Make deskd's container from that image, for clusters without image volumes (before 1.36)
+    /// Run deskd in a container of that image; for clusters without image volumes (before 1.36)
     #[arg(long)]
     pub no_image_volume: bool,
 }
@@ -298,7 +299,7 @@ pub struct InjectArgs {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 #[value(rename_all = "snake_case")]
 pub enum Engine {
-    /// A program of deskd's container
+    /// A process in deskd's container
     Local,
     /// An ephemeral container of the desktop's pod
     EphemeralContainer,

@@ -63,7 +63,7 @@ pub enum ClientError {
         body: ErrorBody,
     },
     /// An answer that is not what the API says.
-    #[error("the daemon's answer is not understood: {0}")]
+    #[error("cannot read the daemon's answer: {0}")]
     BadAnswer(String),
 }
 
@@ -254,19 +254,19 @@ impl ClientError {
                 "run this as deskd's user or as root"
             }
             Self::Unreachable { .. } => {
-                "start deskd with `deskd run`, or name its socket with --socket or DESKD_SOCKET"
+                "start deskd with `deskd run`, or set its socket with --socket or DESKD_SOCKET"
             }
-            Self::Slow(_) => "look at deskd's own log, and at `deskd health`",
-            Self::BadAnswer(_) => "use the deskd that runs as the daemon",
+            Self::Slow(_) => "read deskd's own log, and run `deskd health`",
+            Self::BadAnswer(_) => "use the same version of deskd as the daemon",
             Self::Refused { body, .. } => match body.code.as_str() {
-                "unknown_app" => "`deskd app list` shows what there is",
-                "unknown_task" => "`deskd task list` shows what there is",
-                "cannot_stop" => "`deskd task show TASK` says who started it",
+                "unknown_app" => "run `deskd app list` to see the known ids",
+                "unknown_task" => "run `deskd task list` to see the known ids",
+                "cannot_stop" => "run `deskd task show TASK` to see who started it",
                 "not_ended" => "stop it first: `deskd task stop TASK`",
                 "app_from_config" => "change the configuration file and restart deskd",
-                "display_unavailable" => "`deskd probe` shows what is wrong with the display",
+                "display_unavailable" => "run `deskd probe` to see what is wrong with the display",
                 "no_remedy" => {
-                    "`deskd task show TASK` says why it failed, and what was done about it"
+                    "run `deskd task show TASK` to see why it failed and what deskd did about it"
                 }
                 "too_many_tasks" => "remove ended tasks: `deskd task remove TASK...`",
                 _ => return None,

@@ -35,10 +35,12 @@ fn failure(error: &CollectError) -> Failure {
     let (exit, remedy) = match error {
         CollectError::NoCredentials(_) => (
             Exit::Refused,
-            "set KUBECONFIG, or run it in a pod with a service account, as container/collector.yaml \
-             does",
+            "set KUBECONFIG, or run this command in a pod with a service account, as \
+             container/collector.yaml does",
         ),
-        CollectError::Unreachable(_) => (Exit::Unreachable, "try again when it does"),
+        CollectError::Unreachable(_) => {
+            (Exit::Unreachable, "try again when the API server answers")
+        }
         CollectError::Refused(_) => {
             (Exit::Refused, "give the service account the rights of container/collector.yaml")
         }
@@ -58,7 +60,7 @@ fn show(collection: &Collection, out: &mut Out) -> Result<(), Failure> {
     let count = collected.len();
     out.text(&format!("{verb} {count} of {pods} application pods in {namespace}"))?;
     if *left > 0 {
-        out.text(&format!("{left} more are left to the next run"))?;
+        out.text(&format!("the next run deletes the other {left}"))?;
     }
     Ok(())
 }

@@ -44,7 +44,7 @@ fn lines(event: &Event, data: &Value) -> Vec<String> {
     };
     let task = |task: &Value| match serde_json::from_value::<Task>(task.clone()) {
         Ok(task) => view::task_line(&task),
-        Err(error) => format!("a task that is not understood: {error}"),
+        Err(error) => format!("cannot read the task in the daemon's answer: {error}"),
     };
     let count = |apps: &Value| format!("apps {}", apps.as_array().map_or(0, Vec::len));
     match event.name.as_str() {

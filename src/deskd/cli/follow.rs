@@ -122,12 +122,14 @@ impl<'c> Stream<'c> {
                 return Err(error.failure(&self.doing));
             }
             if !std::mem::replace(&mut told, true) {
-                note(&format!("the daemon went away, waiting up to {RESUME_S_MAX} s for it"));
+                note(&format!(
+                    "the connection to the daemon was lost; waiting up to {RESUME_S_MAX} s for it"
+                ));
             }
             sleep(Duration::from_millis(RETRY_MS)).await;
         }
         if told {
-            note("the daemon is back");
+            note("the daemon answers again");
         }
         Ok(())
     }

@@ -13,7 +13,7 @@ use super::{sse, view};
 use crate::supervisor::Desktop;
 use deskd_core::exit::Exit;
 
-const DOING: &str = "ask for the desktop's health";
+const DOING: &str = "check the desktop's health";
 /// Time between two attempts to reach a daemon that is not there, in milliseconds.
 const RETRY_MS: u64 = 20;
 
@@ -60,11 +60,11 @@ pub async fn live(client: &Client, wait: Option<Duration>, out: &mut Out) -> Res
     loop {
         match client.send(&Ask::new(Method::GET, "/livez")).await {
             Ok(_) if out.is_json() => return out.json(&json!({ "live": true })).map(|()| Exit::Ok),
-            Ok(_) => return out.text("deskd is well").map(|()| Exit::Ok),
+            Ok(_) => return out.text("deskd is healthy").map(|()| Exit::Ok),
             Err(error) if Instant::now() < deadline && error.is_passing() => {
                 sleep(Duration::from_millis(RETRY_MS)).await;
             }
-            Err(error) => return Err(error.failure("ask deskd whether it is well")),
+            Err(error) => return Err(error.failure("check deskd's health")),
         }
     }
 }

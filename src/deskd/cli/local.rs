@@ -29,7 +29,9 @@ pub fn load(file: Option<&Path>, lenient: bool, env: &Env) -> Result<Config, Fai
     let load = if lenient { Config::load_lenient } else { Config::load };
     let config = load(file, env).map_err(|errors| invalid(&errors, Exit::Config))?;
     if let Some(errors) = &config.file_errors {
-        note(&format!("the configuration file is not used, nor is any remote engine:\n{errors}"));
+        note(&format!(
+            "the configuration file has errors, so neither it nor any remote engine is used:\n{errors}"
+        ));
     }
     Ok(config)
 }
@@ -42,7 +44,8 @@ fn invalid(errors: &ConfigErrors, exit: Exit) -> Failure {
 pub fn config_from_fd(fd: i32) -> Result<Config, Failure> {
     let doing = format!("read the configuration from file descriptor {fd}");
     let failed = |why: &dyn std::fmt::Display| {
-        Failure::new(Exit::Internal, &doing, why).remedy("`daemon` is started by `deskd run` alone")
+        Failure::new(Exit::Internal, &doing, why)
+            .remedy("only `deskd run` starts `daemon`: use `deskd run`")
     };
     let mut text = String::new();
     // Opened by its name: the new descriptor is ours to own, and a memory file is read from its
@@ -121,7 +124,7 @@ pub fn check_config(file: &Path, env: &Env, out: &mut Out) -> Result<Exit, Failu
     }
     if let Some(why) = key {
         let warning = out.toned("warning", Tone::Busy);
-        out.text(&format!("{warning}: the cookie in XAUTH_KEY is not used: {why}"))?;
+        out.text(&format!("{warning}: cannot use the cookie in XAUTH_KEY: {why}"))?;
     }
     for app in &apps {
         for problem in &app.problems {
@@ -168,10 +171,11 @@ pub fn xauthority(
     let doing = format!("write {}", file.display());
     let wrong = |why: &dyn std::fmt::Display| Failure::new(Exit::Usage, &doing, why);
     let number = display::name::parse(name).map_err(|error| wrong(&error))?;
-    let remedy = "set XAUTH_KEY to the hexadecimal digits that `xauth list` shows";
+    let remedy = "set XAUTH_KEY to the hexadecimal digits that `xauth list` prints";
     let key = env.get("XAUTH_KEY").unwrap_or_default();
-    let cookie = Cookie::from_hex(&key)
-        .map_err(|why| wrong(&format_args!("XAUTH_KEY is no cookie: {why}")).remedy(remedy))?;
+    let cookie = Cookie::from_hex(&key).map_err(|why| {
+        wrong(&format_args!("XAUTH_KEY is not a valid cookie: {why}")).remedy(remedy)
+    })?;
     let host = nix::unistd::gethostname().ok().and_then(|host| host.into_string().ok());
     let servers = Servers { host: host.as_deref(), address };
     display::write_xauthority(file, &cookie, number, servers)
@@ -201,7 +205,7 @@ pub fn completions(shell: clap_complete::Shell, out: &mut Out) -> Result<Exit, F
 
 /// `deskd panel`: the one-time login alone on stdout.
 pub async fn panel(client: &Client, out: &mut Out) -> Result<Exit, Failure> {
-    let doing = "make a login of the panel";
+    let doing = "create a login for the panel";
     let ask = Ask::new(Method::POST, "/v1/panel/login");
     let answer: Value = client.json(&ask).await.map_err(|error| error.failure(doing))?;
     match answer.get("url").and_then(Value::as_str) {

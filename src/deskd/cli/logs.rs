@@ -72,8 +72,8 @@ impl Printer<'_> {
         let mut body = answer.into_body();
         while let Some(frame) = body.frame().await {
             let frame = frame.map_err(|_| {
-                let why = "the daemon went away in the middle: what is printed is not all";
-                Failure::new(Exit::Unreachable, &self.doing, why).remedy("ask again")
+                let why = "the connection to the daemon was lost: the output above is incomplete";
+                Failure::new(Exit::Unreachable, &self.doing, why).remedy("run the command again")
             })?;
             out.bytes(&frame.into_data().unwrap_or_default())?;
         }

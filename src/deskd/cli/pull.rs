@@ -51,7 +51,7 @@ pub async fn run(
 }
 
 async fn status(client: &Client) -> Result<Vec<PullStatus>, Failure> {
-    let doing = "see how far the pulls are";
+    let doing = "read the state of the pulls";
     let answer: Value = client.get("/v1/pulls").await.map_err(|error| error.failure(doing))?;
     typed(answer, doing)
 }
@@ -83,14 +83,14 @@ fn is_over(state: &PullState) -> bool {
 fn sentence(pull: &PullStatus) -> String {
     let node = pull.node.as_ref().map(|node| format!(" on {node}")).unwrap_or_default();
     let how = match &pull.state {
-        PullState::Scheduling { why: None } => "waits for a node".to_owned(),
-        PullState::Scheduling { why: Some(why) } => format!("waits for a node: {why}"),
+        PullState::Scheduling { why: None } => "is waiting for a node".to_owned(),
+        PullState::Scheduling { why: Some(why) } => format!("is waiting for a node: {why}"),
         PullState::Pulling => "is being pulled".to_owned(),
         PullState::Pulled { size_bytes: Some(bytes), took_ms } => {
-            format!("is there: {} MiB, {:.1} s", bytes >> 20, *took_ms as f64 / 1000.0)
+            format!("was pulled: {} MiB in {:.1} s", bytes >> 20, *took_ms as f64 / 1000.0)
         }
         PullState::Pulled { size_bytes: None, took_ms } => {
-            format!("is there: {:.1} s", *took_ms as f64 / 1000.0)
+            format!("was pulled in {:.1} s", *took_ms as f64 / 1000.0)
         }
         PullState::Failed { why } => format!("cannot be pulled: {why}"),
     };
@@ -117,8 +117,8 @@ mod tests {
         assert_eq!(
             said,
             [
-                "a/b:1 waits for a node",
-                "a/b:1 on n1 is there: 5 MiB, 1.2 s",
+                "a/b:1 is waiting for a node",
+                "a/b:1 on n1 was pulled: 5 MiB in 1.2 s",
                 "a/b:1 on n1 cannot be pulled: not found"
             ]
         );

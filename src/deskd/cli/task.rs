@@ -61,7 +61,7 @@ pub async fn launch(
 fn random_key() -> Result<String, Failure> {
     let mut bytes = [0; KEY_BYTES];
     getrandom::fill(&mut bytes)
-        .map_err(|error| Failure::new(Exit::Internal, "make an idempotency key", error))?;
+        .map_err(|error| Failure::new(Exit::Internal, "create an idempotency key", error))?;
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
@@ -186,7 +186,7 @@ async fn stop(
 }
 
 async fn ended(client: &Client, task: &TaskId, deadline: Instant) -> Result<Value, Failure> {
-    let doing = format!("wait for the end of task {task}");
+    let doing = format!("wait until task {task} ends");
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
         let timeout_ms = WAIT_MS.min(u64::try_from(left.as_millis()).unwrap_or(WAIT_MS)).max(1);

@@ -29,7 +29,7 @@ fn is_stopped(task: &Task) -> bool {
 }
 
 /// Said of tasks while the Kubernetes API is away.
-const STALE: &str = "the Kubernetes API is away: this may be out of date";
+const STALE: &str = "the Kubernetes API does not answer: this may be out of date";
 
 fn window(task: &Task) -> String {
     task.first_window_ms.map_or_else(|| "-".into(), |ms| format!("{ms} ms"))
@@ -110,7 +110,7 @@ pub fn task(task: &Task, now_ms: i64, out: &mut Out) -> Result<(), Failure> {
         ("engine", format!("{}: {}", task.engine.as_str(), task.reasons.join("; "))),
         ("command", shell_words::join(&task.command)),
         ("program", shell_words::join(&task.program)),
-        ("waits for", task.waiting.clone().unwrap_or_default()),
+        ("waiting for", task.waiting.clone().unwrap_or_default()),
         ("object", task.object.as_ref().map(object).unwrap_or_default()),
         ("node", task.node.clone().unwrap_or_default()),
         ("stale", if task.stale { STALE.to_owned() } else { String::new() }),
@@ -136,7 +136,7 @@ fn sentence(task: &Task, found: &Diagnosis) -> String {
 /// What deskd would do, and how to ask for it.
 fn offer(task: &Task, found: &Diagnosis) -> Option<String> {
     let proposal = found.remedy.as_ref()?;
-    Some(format!("{}, `deskd task remedy {}`", proposal.sentence, task.id))
+    Some(format!("{}: run `deskd task remedy {}`", proposal.sentence, task.id))
 }
 
 fn done(it: &Applied) -> String {

@@ -25,13 +25,13 @@ const MANIFEST_BYTES_MAX: u64 = 16 << 20;
 /// Prints the manifest, and says what was assumed.
 pub fn run(args: &InjectArgs, out: &mut Out) -> Result<Exit, Failure> {
     let doing = match args.file.to_str() {
-        Some("-") => "put deskd into the manifest".to_owned(),
-        _ => format!("put deskd into {}", args.file.display()),
+        Some("-") => "add deskd to the manifest".to_owned(),
+        _ => format!("add deskd to {}", args.file.display()),
     };
     let text = read(&args.file, &doing)?;
     let mut documents = yaml::read(&text).map_err(|error| {
         Failure::new(Exit::Unhealthy, &doing, printable(&error))
-            .remedy("correct it; `kubectl apply --dry-run=client -f FILE` checks the rest of it")
+            .remedy("correct the file; `kubectl apply --dry-run=client -f FILE` checks all of it")
     })?;
     let binary = if args.no_image_volume { Binary::OwnImage } else { Binary::ImageVolume };
     let options = Options { container: args.container.clone(), image: args.image.clone(), binary };
@@ -61,7 +61,9 @@ fn read(file: &Path, doing: &str) -> Result<String, Failure> {
     };
     read.map(|_| text).map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => Failure::new(Exit::NotFound, doing, error),
-        std::io::ErrorKind::InvalidData => Failure::new(Exit::Unhealthy, doing, "it is no text"),
+        std::io::ErrorKind::InvalidData => {
+            Failure::new(Exit::Unhealthy, doing, "the file is not UTF-8 text")
+        }
         _ => Failure::io(doing, &error),
     })
 }
@@ -69,8 +71,9 @@ fn read(file: &Path, doing: &str) -> Result<String, Failure> {
 /// No pod got deskd: the reasons, and what to do about the first.
 fn nothing(outcome: &Outcome, doing: &str) -> Failure {
     let Some(first) = outcome.refused.first() else {
-        return Failure::new(Exit::Unhealthy, doing, "there is no pod in it").remedy(
-            "give a Pod, a Deployment, StatefulSet, DaemonSet, Job or CronJob, or a List of them",
+        return Failure::new(Exit::Unhealthy, doing, "it contains no pod").remedy(
+            "give a file with a Pod, Deployment, StatefulSet, DaemonSet, Job or CronJob, or a List \
+             of them",
         );
     };
     let why: Vec<_> = outcome.refused.iter().map(sentences::refused).collect();
@@ -87,7 +90,7 @@ fn tell(outcome: &Outcome, options: &Options) {
         note(&printable(&format!("{pod}: {}", sentences::binary(options))));
     }
     for refused in &outcome.refused {
-        note(&printable(&format!("{}; it stays as it is", sentences::refused(refused))));
+        note(&printable(&format!("{}; deskd was not added to it", sentences::refused(refused))));
     }
 }
 

@@ -22,8 +22,8 @@ pub fn assumption(assumption: &Assumption) -> String {
             format!("the X server's socket is in volume {volume}")
         }
         Assumption::Socket(None) => {
-            "no volume has the X server's socket: deskd reaches the server \
-             by its abstract socket, and images in ephemeral containers by that or TCP"
+            "no volume has the X server's socket: deskd uses the server's abstract socket, and \
+             applications in ephemeral containers use that or TCP"
                 .into()
         }
         Assumption::Cookie(CookieSource::Key) => "the display's cookie is in XAUTH_KEY".into(),
@@ -35,7 +35,9 @@ pub fn assumption(assumption: &Assumption) -> String {
                 .into()
         }
         Assumption::User(Some(0)) => {
-            "deskd runs as root, as the X server does: shared memory is for one user only".into()
+            "deskd runs as root, as the X server does: shared memory works only between processes \
+             of one user"
+                .into()
         }
         Assumption::User(Some(uid)) => format!("deskd runs as user {uid}, as the X server does"),
         Assumption::User(None) => {
@@ -47,22 +49,24 @@ pub fn assumption(assumption: &Assumption) -> String {
              server listens on TCP (X11LISTEN=tcp)"
             .into(),
         Assumption::Tcp(false) => {
-            "applications run in ephemeral containers, not in pods: X11LISTEN \
-             is not tcp; `kubernetes.engines` in the ConfigMap deskd says otherwise"
+            "applications run in ephemeral containers, not in pods: X11LISTEN is not tcp; to \
+             change that, set `kubernetes.engines` in the ConfigMap deskd"
                 .into()
         }
         Assumption::Account(account) => {
             format!(
-                "the pod's service account is {account}, with a token in deskd's container alone"
+                "the pod's service account is {account}, and only deskd's container gets its token"
             )
         }
         Assumption::AccountKept(account) => format!(
             "the pod keeps its service account {account}: bind the roles of container/rbac.yaml to it"
         ),
-        Assumption::TokensWithdrawn => "the other containers no longer get a service account's \
-             token (automountServiceAccountToken: false): it would be deskd's"
-            .into(),
-        Assumption::Replaced => "the deskd that was there is replaced".into(),
+        Assumption::TokensWithdrawn => {
+            "the other containers no longer get a service account token \
+         (automountServiceAccountToken: false), because it would be deskd's"
+                .into()
+        }
+        Assumption::Replaced => "it replaces the deskd that was there".into(),
     }
 }
 
@@ -74,15 +78,15 @@ pub fn binary(options: &Options) -> String {
             format!("deskd comes from an image volume of {image}, which needs Kubernetes 1.36")
         }
         Binary::OwnImage => format!(
-            "deskd's container is made from {image}: programs of the desktop's image cannot be \
-             started in it"
+            "deskd's container uses the image {image}, so it cannot start programs of the \
+             desktop's image"
         ),
     }
 }
 
 fn sign_words(sign: Sign) -> &'static str {
     match sign {
-        Sign::Asked => "--container says so",
+        Sign::Asked => "you chose it with --container",
         Sign::Name => "its name begins with x",
         Sign::Command => "its command starts an X server",
         Sign::Image => "its image is named after an X server",
@@ -95,10 +99,10 @@ fn sign_words(sign: Sign) -> &'static str {
 pub fn refused(refused: &Refused) -> String {
     match refused {
         Refused::NoGraphical { pod: name, .. } => {
-            format!("no container of {} looks as if it had an X server", pod(name))
+            format!("no container of {} looks like an X server", pod(name))
         }
         Refused::Several { pod: name, containers } => format!(
-            "several containers of {} can have the X server: {}",
+            "several containers of {} look like an X server: {}",
             pod(name),
             containers.join(", ")
         ),
@@ -113,14 +117,14 @@ pub fn remedy(refused: &Refused) -> String {
     match refused {
         Refused::NoGraphical { containers, .. } | Refused::NoContainer { containers, .. } => {
             match &containers[..] {
-                [] => "give a pod with containers".into(),
+                [] => "add a container with the X server to the pod".into(),
                 containers => {
-                    format!("name the one with Xvnc: --container {}", containers.join(" or "))
+                    format!("choose the one with Xvnc: --container {}", containers.join(" or "))
                 }
             }
         }
         Refused::Several { containers, .. } => {
-            format!("name the one with Xvnc: --container {}", containers.join(" or "))
+            format!("choose the one with Xvnc: --container {}", containers.join(" or "))
         }
     }
 }

@@ -10,9 +10,9 @@ pub fn read(text: &str) -> Result<Vec<Value>, String> {
     options.legacy_octal_numbers = true;
     // The error says itself where it is.
     let documents: Vec<Value> = serde_saphyr::from_multiple_with_options(text, options)
-        .map_err(|error| format!("it is no YAML: {}", error.without_snippet()))?;
+        .map_err(|error| format!("it is not valid YAML: {}", error.without_snippet()))?;
     match documents.iter().position(|document| !document.is_object() && !document.is_null()) {
-        Some(at) => Err(format!("document {} of it is no object of Kubernetes", at + 1)),
+        Some(at) => Err(format!("document {} in it is not a Kubernetes object", at + 1)),
         None => Ok(documents.into_iter().filter(|document| !document.is_null()).collect()),
     }
 }
@@ -101,6 +101,6 @@ mod tests {
         let error = read("a: 1\nb: [1, 2\nc: 3\n").unwrap_err();
         assert!(error.contains("at line 3, column 2"), "{error}");
         let error = read("a: 1\n---\njust text\n").unwrap_err();
-        assert_eq!(error, "document 2 of it is no object of Kubernetes");
+        assert_eq!(error, "document 2 in it is not a Kubernetes object");
     }
 }
