@@ -109,7 +109,9 @@ pub enum KeeperError {
         source: std::io::Error,
     },
     /// Another keeper runs.
-    #[error("another deskd runs with the state directory {0}")]
+    #[error(
+        "another deskd already uses the state directory {0}: stop it, or set another `state_dir`"
+    )]
     AlreadyRunning(PathBuf),
     /// The socket cannot be made; most often its path is longer than 107 bytes.
     #[error("cannot listen on {path}")]
@@ -136,7 +138,10 @@ pub enum KeeperError {
         source: std::io::Error,
     },
     /// `/proc` does not show the own process as what it is.
-    #[error("/proc is not mounted, or is another PID namespace's: processes cannot be found")]
+    #[error(
+        "/proc is not mounted, or belongs to another PID namespace: mount the /proc of this \
+     PID namespace"
+    )]
     NoProc,
     /// A system call failed that must not.
     #[error("cannot {what}")]
@@ -176,13 +181,13 @@ impl KeeperError {
 #[derive(Debug, thiserror::Error)]
 pub enum OptionError {
     /// There is no such option.
-    #[error("there is no option `{0}`")]
+    #[error("unknown option `{0}`")]
     Unknown(String),
     /// An option at the end.
     #[error("`{0}` needs a value")]
     NoValue(String),
     /// A value of the wrong kind.
-    #[error("`{option}` does not take `{value}`")]
+    #[error("`{value}` is not a valid value for `{option}`")]
     Value {
         /// The option.
         option: String,
@@ -193,7 +198,7 @@ pub enum OptionError {
     #[error("`{0}` is missing")]
     Missing(&'static str),
     /// No program to start.
-    #[error("the daemon to start has to come after `--`")]
+    #[error("the command of the daemon is missing after `--`")]
     NoDaemon,
     /// The descriptor was not inherited.
     #[error("cannot use file descriptor {fd} as `--daemon-file`")]

@@ -32,13 +32,13 @@ pub enum LinkError {
     #[error("the daemon closed its connection")]
     Closed,
     /// The socket failed.
-    #[error("the daemon's connection failed")]
+    #[error("the connection to the daemon failed")]
     Io(#[from] io::Error),
     /// What arrived is not a message.
-    #[error("the daemon's connection makes no sense")]
+    #[error("the daemon sent a message that cannot be decoded")]
     Frame(#[from] FrameError),
     /// It does not read.
-    #[error("the daemon does not read: more than {QUEUE_BYTES_MAX} bytes wait for it")]
+    #[error("the daemon does not read: more than {QUEUE_BYTES_MAX} bytes are queued for it")]
     Overflow,
 }
 
@@ -71,7 +71,7 @@ impl Listener {
         };
         let uid = getsockopt(&stream, PeerCredentials)?.uid();
         if uid != 0 && uid != geteuid().as_raw() {
-            tracing::warn!(uid, "refused a connection of another user to the keeper");
+            tracing::warn!(uid, "refused a connection from another user");
             return Ok(None);
         }
         stream.set_nonblocking(true)?;

@@ -12,19 +12,25 @@ use crate::logs::Limits;
 use crate::{KeeperConfig, OptionError};
 
 /// What `--help` and a wrong option print.
-pub const USAGE: &str = "\
-usage: deskd-keeper OPTION... -- DAEMON ARGUMENT...
+pub const USAGE: &str = "usage: deskd-keeper OPTION... -- DAEMON ARGUMENT...
 
-Started by `deskd run`. Owns every application's process and output, and starts the daemon again
+Started by `deskd \
+ run`. Owns every application's process and output, and starts the daemon again
 when it dies.
 
-  --state-dir DIR         where its socket, its lock and the logs are
-  --task-log-bytes N      most that is kept of one task's output
-  --total-log-bytes N     most that is kept of all output
-  --grace-ms N            from SIGTERM until everything is gone
-  --tasks-max N           tasks kept, ended ones included
-  --listen ADDRESS:PORT   TCP socket that each daemon gets as its standard input
-  --daemon-file FD        inherited descriptor that each daemon gets as its descriptor 3
+  \
+ --state-dir DIR         directory of its socket, its lock and the logs
+  --task-log-bytes N      \
+ most output kept of one task
+  --total-log-bytes N     most output kept of all tasks
+  --grace-ms \
+ N            time from SIGTERM until every process has ended
+  --tasks-max N           most tasks \
+ kept, ended ones included
+  --listen ADDRESS:PORT   TCP socket that each daemon gets as its \
+ standard input
+  --daemon-file FD        inherited descriptor that each daemon gets as its \
+ descriptor 3
 ";
 
 impl KeeperConfig {

@@ -143,7 +143,7 @@ fn a_second_keeper_on_the_same_directory_is_refused_and_a_stale_socket_is_replac
     let mut second = Setup::default().start_beside(&keeper);
     let refused = wait::until("the second one exits", || second.try_wait().unwrap());
     assert_eq!(refused.code(), Some(70));
-    assert!(keeper.stderr().contains("another deskd runs with the state directory"));
+    assert!(keeper.stderr().contains("another deskd already uses the state directory"));
     client.sh("app-00001", "true");
     client.exited("app-00001");
 

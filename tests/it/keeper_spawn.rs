@@ -99,7 +99,7 @@ fn programs_for_another_machine_or_c_library_are_told_apart() {
     let other_machine = file(&keeper, "other-machine", 0o755, &elf);
     let (reason, _) = refusal(&keeper, &mut client, run_file(&other_machine));
     let this = std::env::consts::ARCH;
-    assert_eq!(reason, format!("it is built for {name}, this machine is {this}"));
+    assert_eq!(reason, format!("it is built for {name}, and this machine is {this}"));
 }
 
 #[test]

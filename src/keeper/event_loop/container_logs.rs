@@ -26,7 +26,7 @@ impl Keeper {
     pub(super) fn open_container_log(&mut self, task: TaskId) {
         let logs = &mut self.container_logs.0;
         if logs.len() >= self.config.tasks_max && !logs.contains_key(&task) {
-            tracing::error!(%task, "too many logs of containers; this one is not kept");
+            tracing::error!(%task, "too many container logs; this one is not kept");
             return;
         }
         let log = Some(self.store.open_task(&task));

@@ -53,7 +53,8 @@ impl Keeper {
         let pause = self.daemon.died(Instant::now());
         tracing::warn!(
             pause_ms = pause.as_millis() as u64,
-            "the daemon ended ({sentence}); it is started again, applications are not affected"
+            "the daemon ended ({sentence}); the keeper starts it again, and applications keep \
+             running"
         );
     }
 

@@ -132,7 +132,7 @@ impl Keeper {
                 Some(survey)
             }
             Err(error) => {
-                tracing::warn!(%error, "cannot look at the processes; trying again");
+                tracing::warn!(%error, "cannot read the processes in /proc; trying again");
                 self.survey_retry_at = Some(now + Duration::from_millis(SURVEY_RETRY_MS));
                 None
             }

@@ -15,7 +15,7 @@ impl Keeper {
     pub(super) fn answer(&mut self, request: ToKeeper) {
         match request {
             ToKeeper::Hello { .. } => {
-                tracing::warn!("the daemon said hello twice; its connection is closed");
+                tracing::warn!("the daemon sent a second hello; the connection is closed");
                 self.drop_connection();
             }
             ToKeeper::Spawn(request) => self.spawn(*request),
@@ -59,13 +59,13 @@ impl Keeper {
         }
         if request.meta.len() > META_BYTES_MAX {
             return Err(SpawnError::Invalid(format!(
-                "meta has {} bytes, more than {META_BYTES_MAX}",
+                "the field meta has {} bytes, more than {META_BYTES_MAX}",
                 request.meta.len()
             )));
         }
         match known.and_then(|key| self.table.get(key)) {
             Some(task) if task.id.run > request.id.run => Err(SpawnError::Invalid(format!(
-                "run {} of {} is over: run {} is known",
+                "run {} of {} is older than run {}, which is known",
                 request.id.run, task.id.task, task.id.run
             ))),
             Some(task) if task.end.is_none() => Err(SpawnError::Invalid(format!(

@@ -45,11 +45,11 @@ impl Keeper {
         if !own || procfs::read_stat(pid).is_none() {
             return Err(KeeperError::NoProc);
         }
-        let signals = block_signals().map_err(tried("take signals from a descriptor"))?;
-        set_child_subreaper(true).map_err(tried("become the parent of orphans"))?;
+        let signals = block_signals().map_err(tried("receive signals through a descriptor"))?;
+        set_child_subreaper(true).map_err(tried("become the parent of orphaned processes"))?;
         let spawner = Spawner::new().map_err(tried("prepare to start processes"))?;
         // Applications of the same user could read the token in /proc/PID/root and what is in memory.
-        set_dumpable(false).map_err(tried("keep others out of its memory"))?;
+        set_dumpable(false).map_err(tried("protect its memory from other processes"))?;
         let now = Instant::now();
         let notify = Notify::from_environment(now);
         let daemon = Daemon::new(daemon_command(&config)?, now);
@@ -60,9 +60,9 @@ impl Keeper {
         let path = config.state_dir.join(SOCKET_NAME);
         let listener =
             Listener::bind(&path).map_err(|source| KeeperError::Socket { path, source })?;
-        let capture = Capture::new().map_err(tried("make an epoll descriptor"))?;
+        let capture = Capture::new().map_err(tried("create an epoll descriptor"))?;
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)
-            .map_err(tried("make an epoll descriptor"))?;
+            .map_err(tried("create an epoll descriptor"))?;
         for (fd, source) in [
             (signals.as_fd(), Source::Signals),
             (listener.as_fd(), Source::Listener),

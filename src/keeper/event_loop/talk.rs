@@ -82,7 +82,9 @@ impl Keeper {
             match request {
                 ToKeeper::Hello { version } => self.greet(version),
                 _ if !self.greeted => {
-                    tracing::warn!("the daemon did not say hello; its connection is closed");
+                    tracing::warn!(
+                        "the daemon sent a request before its hello; the connection is closed"
+                    );
                     return self.drop_connection();
                 }
                 request => self.answer(request),
@@ -95,7 +97,7 @@ impl Keeper {
         if version != VERSION {
             self.tell(&FromKeeper::VersionRefused { version: VERSION });
             self.flush();
-            tracing::warn!(version, "refused a daemon that speaks another version");
+            tracing::warn!(version, "refused a daemon with another protocol version");
             return self.drop_connection();
         }
         let (tasks, next) = self.records_from(TaskKey(0));
@@ -173,10 +175,10 @@ impl Keeper {
 
     pub(super) fn hang_up(&mut self, error: &LinkError) {
         match error {
-            LinkError::Closed => tracing::info!("the daemon's connection is closed"),
+            LinkError::Closed => tracing::info!("the connection to the daemon was closed"),
             error => tracing::warn!(
                 error = error as &dyn std::error::Error,
-                "the daemon's connection is dropped"
+                "the connection to the daemon failed and was dropped"
             ),
         }
         self.drop_connection();

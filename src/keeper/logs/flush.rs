@@ -139,7 +139,8 @@ impl LogStore {
         }
         let path = path.display();
         self.trouble = Some(format!(
-            "cannot write the log {path}: {error}; output that does not fit is counted and dropped"
+            "cannot write the log {path}: {error}; output is dropped, and the dropped bytes are \
+             counted"
         ));
     }
 

@@ -46,7 +46,7 @@ pub enum ReadError {
     #[error("there is no log of task {0}")]
     NoLog(TaskId),
     /// The cursor lies beyond the end or inside a record.
-    #[error("cursor {cursor} is not the start of a record (the log reaches from {first} to {end})")]
+    #[error("cursor {cursor} is not the start of a record (the log has bytes {first} to {end})")]
     BadCursor {
         /// As asked.
         cursor: u64,

@@ -86,7 +86,7 @@ impl Command {
     fn new(argv: Vec<CString>, env: Vec<CString>, path: Option<&str>) -> Result<Self, SpawnError> {
         let program = argv.first().filter(|program| !program.is_empty());
         let Some(program) = program else {
-            return Err(SpawnError::Invalid("the command has no program".to_owned()));
+            return Err(SpawnError::Invalid("the command names no program".to_owned()));
         };
         let path = path.unwrap_or(path::DEFAULT);
         let is_path = program.as_bytes().contains(&b'/');

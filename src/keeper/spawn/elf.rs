@@ -86,7 +86,7 @@ pub(super) fn machine_name(machine: u16, bits: u8) -> String {
         (21, _) => "ppc64".to_owned(),
         (22, _) => "s390x".to_owned(),
         (258, _) => "loongarch64".to_owned(),
-        (other, _) => format!("machine number {other}"),
+        (other, _) => format!("ELF machine {other}"),
     }
 }
 

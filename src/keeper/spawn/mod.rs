@@ -84,7 +84,7 @@ impl Spawner {
         if stderr_write.as_raw_fd().unsigned_abs() as u64 + DESCRIPTORS_FREE_MIN
             > self.inherited.open_files.1
         {
-            return Err(setup("make a pipe for its output".to_owned(), Errno::EMFILE));
+            return Err(setup("create a pipe for its output".to_owned(), Errno::EMFILE));
         }
         let files = [self.null.as_raw_fd(), stdout_write.as_raw_fd(), stderr_write.as_raw_fd()];
         Ok(Started { pid: self.start(command, &files)?, stdout, stderr })
@@ -125,7 +125,7 @@ fn output_pipe() -> Result<(OwnedFd, OwnedFd), SpawnError> {
         nix::fcntl::fcntl(&read, nix::fcntl::FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
         Ok((read, write))
     });
-    made.map_err(|errno| setup("make a pipe for its output".to_owned(), errno))
+    made.map_err(|errno| setup("create a pipe for its output".to_owned(), errno))
 }
 
 fn setup(step: String, errno: Errno) -> SpawnError {
@@ -140,7 +140,7 @@ fn oom_score_failed(score: i32, error: &io::Error) -> SpawnError {
 fn explain(command: &Command, failure: Failure) -> SpawnError {
     let errno = Errno::from_raw(failure.errno);
     let step = match failure.step {
-        Step::Clone => "make a process".to_owned(),
+        Step::Clone => "create a process".to_owned(),
         Step::Session => "start a session".to_owned(),
         Step::Stdio => "connect its standard input and output".to_owned(),
         Step::Directory => {

@@ -72,16 +72,16 @@ fn not_found(file: &Path) -> String {
     }
     match elf::parse(&head).and_then(|elf| elf.loader) {
         Some(loader) => format!(
-            "its loader {} does not exist (built for another C library or machine?)",
+            "its loader {} does not exist (it may be built for another C library or machine)",
             lossy(loader)
         ),
-        None => "something it needs to be loaded does not exist".to_owned(),
+        None => "a file that it needs to start does not exist".to_owned(),
     }
 }
 
 fn forbidden(file: &Path) -> String {
     let Ok(metadata) = std::fs::metadata(file) else {
-        return "permission denied: a directory of its path may not be searched".to_owned();
+        return "permission denied: this user may not enter a directory of its path".to_owned();
     };
     let kind = metadata.file_type();
     if kind.is_dir() {
@@ -100,7 +100,8 @@ fn forbidden(file: &Path) -> String {
     }
     if let Some(interpreter) = head(file).as_deref().and_then(interpreter) {
         return format!(
-            "permission denied: it or its interpreter {} may not be executed (mode {mode:04o})",
+            "permission denied: this user may not execute it or its interpreter {} (mode \
+             {mode:04o})",
             lossy(interpreter)
         );
     }
@@ -119,7 +120,7 @@ fn not_executable(file: &Path) -> String {
             if built_for == this {
                 "its ELF header is damaged".to_owned()
             } else {
-                format!("it is built for {built_for}, this machine is {this}")
+                format!("it is built for {built_for}, and this machine is {this}")
             }
         }
         None => "it is not a program (no ELF header) and has no `#!` line".to_owned(),

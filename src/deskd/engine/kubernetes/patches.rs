@@ -222,7 +222,7 @@ mod tests {
 
     #[test]
     fn a_full_pod_is_explained_with_both_remedies() {
-        let refusal = full("anna", "has had 400 ephemeral containers".into());
+        let refusal = full("anna", "already has 400 ephemeral containers".into());
         assert_eq!(refusal.code, RefusalCode::Full);
         for words in
             ["pod anna", "400 ephemeral containers", "pod anew", "--engine pod_application"]
