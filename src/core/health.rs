@@ -77,13 +77,13 @@ pub fn checks(facts: &HealthFacts<'_>) -> Vec<Check> {
             "log-store",
             facts.log_trouble.is_none(),
             false,
-            facts.log_trouble.unwrap_or("output is being kept").to_owned(),
+            facts.log_trouble.unwrap_or("deskd keeps the output of tasks").to_owned(),
         ),
         check(
             "journal",
             facts.journal_trouble.is_none(),
             false,
-            facts.journal_trouble.unwrap_or("tasks are being recorded").to_owned(),
+            facts.journal_trouble.unwrap_or("deskd records tasks").to_owned(),
         ),
         kubernetes(facts.kubernetes),
         check(
@@ -112,7 +112,7 @@ fn kubernetes(api: &ApiState) -> Check {
     let (ok, detail) = match api {
         ApiState::Off(why) => (true, format!("the Kubernetes API is not used: {why}")),
         ApiState::Unknown => (true, "the Kubernetes API has not answered yet".to_owned()),
-        ApiState::Away(why) => (false, format!("the Kubernetes API is away: {why}")),
+        ApiState::Away(why) => (false, format!("the Kubernetes API does not answer: {why}")),
         ApiState::Answers => (true, "the Kubernetes API answers".to_owned()),
     };
     Check { name: "kubernetes".to_owned(), ok, detail, required: false }
@@ -124,9 +124,9 @@ fn tcp_sentence(display: &DisplayStatus, wanted: bool) -> String {
     match &display.tcp.state {
         S::Answering => format!("TCP {port} answers"),
         S::Unchecked | S::NotListening if !wanted => {
-            format!("TCP {port} is not wanted (X11LISTEN is not tcp)")
+            format!("TCP {port} is not required (X11LISTEN is not tcp)")
         }
-        S::Unchecked => format!("TCP {port} has not been looked at yet"),
+        S::Unchecked => format!("TCP {port} has not been checked yet"),
         S::NotListening => {
             format!("nothing listens on TCP {port}: start Xvnc with `-listen tcp` (X11LISTEN=tcp)")
         }

@@ -17,7 +17,7 @@ pub enum IdError {
     #[error("`{0}` is longer than 63 characters")]
     TooLong(String),
     /// A character outside `a-z 0-9 -`, or a `-` at an end.
-    #[error("`{0}` may only have the characters a-z, 0-9 and `-`, and no `-` at its ends")]
+    #[error("`{0}` may contain only a-z, 0-9 and `-`, and may not begin or end with `-`")]
     Characters(String),
 }
 

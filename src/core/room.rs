@@ -32,13 +32,13 @@ impl Room {
     /// too much than too little. Otherwise what is full, as a clause about the pod.
     pub fn with(self, words: u64) -> Result<Self, String> {
         if self.entries >= ENTRIES_MAX {
-            return Err(format!("has had {} ephemeral containers", self.entries));
+            return Err(format!("already has {} ephemeral containers", self.entries));
         }
         let more = ENTRY_BYTES.saturating_add(ENTRY_WORDS_FACTOR.saturating_mul(words));
         let bytes = self.bytes.saturating_add(more);
         if bytes > POD_BYTES_MAX {
             let [is, of] = [self.bytes, POD_BYTES_MAX].map(|bytes| bytes >> 10);
-            return Err(format!("is {is} KiB large, of at most {of} KiB"));
+            return Err(format!("would grow from {is} KiB to more than {of} KiB"));
         }
         Ok(Self { entries: self.entries + 1, bytes })
     }
@@ -59,7 +59,7 @@ mod tests {
         assert!((250..350).contains(&count(1065)), "{}", count(1065));
         assert_eq!(
             Room::default().with(u64::MAX),
-            Err("is 0 KiB large, of at most 1536 KiB".into())
+            Err("would grow from 0 KiB to more than 1536 KiB".into())
         );
     }
 }

@@ -38,23 +38,25 @@ impl ShmVerdict {
     #[must_use]
     pub fn sentence(&self) -> String {
         match self {
-            Self::Works => "shared memory with the X server works (proved by pixels)".into(),
+            Self::Works => "shared memory with the X server works (tested with pixels)".into(),
             Self::Refused => {
-                "the X server refused our shared memory segment (BadAccess): deskd runs in \
-                 another IPC namespace or as another user than Xvnc"
+                "the X server refused deskd's shared memory segment (BadAccess): run deskd in \
+                 Xvnc's IPC namespace (the same pod) and as the same user"
                     .into()
             }
             Self::Remote => {
-                "the X server treats this connection as remote, which rules out shared memory"
+                "the X server treats this connection as remote, so shared memory cannot work: set \
+                 DISPLAY to a unix socket, such as :0"
                     .into()
             }
             Self::WrongMemory => {
-                "the X server attached another IPC namespace's memory: pictures would be garbage; \
-                 put deskd and Xvnc into one pod (one IPC namespace)"
+                "the X server attached memory of another IPC namespace, so pictures would be \
+                 wrong: run deskd and Xvnc in one pod (one IPC namespace)"
                     .into()
             }
             Self::Absent => {
-                "the X server was started without MIT-SHM (`-extension MIT-SHM`)".into()
+                "the X server has no MIT-SHM extension: start it without `-extension MIT-SHM`"
+                    .into()
             }
             Self::Unreachable => "the X server does not answer".into(),
             Self::Unproved(why) => format!("shared memory could not be tested: {why}"),

@@ -138,14 +138,14 @@ fn the_doctor_tells_in_each_container_what_works_there_and_what_to_change_where(
     // Beside the X server: a container without the volume at /dev/shm, and without deskd's socket.
     let (found, well) = examine(pod, "graphical");
     assert!(well, "{:#?}", found.0);
-    found.assert("shared memory", "works", &["proved by pixels"]);
+    found.assert("shared memory", "works", &["tested with pixels"]);
     found.assert("/dev/shm", "remark", &["/dev/shm has 64 MiB"]);
     found.assert("deskd's port", "works", &["deskd of another container answers"]);
 
     // Where applications are.
     let found = examine_as(&desk, "doctor-here", "ephemeral_container");
     assert_eq!(found.wrong(), Vec::<&str>::new(), "{:#?}", found.0);
-    found.assert("shared memory", "works", &["proved by pixels"]);
+    found.assert("shared memory", "works", &["tested with pixels"]);
     found.assert("/dev/shm", "works", &["/dev/shm has 512 MiB"]);
     let found = examine_as(&desk, "doctor-pod", "pod_application");
     assert_eq!(found.wrong(), Vec::<&str>::new(), "{:#?}", found.0);

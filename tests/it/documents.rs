@@ -265,13 +265,13 @@ fn an_image_s_program_runs_outside_of_its_image_only_where_the_operator_permits_
     // Its program is here, no engine is enabled, and its document asks for it: all the same.
     let refused = deskd(&desk, &["launch", "secret", "--engine", "local"]);
     let why = text(&refused.stderr);
-    assert!(why.contains("the operator does not permit it to run outside of it"), "{why}");
+    assert!(why.contains("the configuration does not permit it to run outside that"), "{why}");
     assert!(why.contains("add `secret` to `local` in [kubernetes]"), "{why}");
     assert!(!deskd(&desk, &["launch", "secret"]).status.success());
     let plan = deskd(&desk, &["explain", "permitted"]);
     let plan = text(&plan.stdout);
     assert!(plan.contains("permitted would run as local"), "{plan}");
-    assert!(plan.contains("the operator permits it to run outside of its image"), "{plan}");
+    assert!(plan.contains("the configuration permits it to run outside its image"), "{plan}");
 
     // Both commands are shown, and the default application of a file type comes first.
     let shown = deskd(&desk, &["app", "show", "secret"]);

@@ -37,14 +37,16 @@ impl AccessList {
         );
         let named = |names: &[String]| names.iter().find(|name| identity.is(name)).cloned();
         if let Some(name) = named(&self.deny) {
-            return Err(format!("is denied to `{name}` by its access list, and so to {who}"));
+            return Err(format!("has an access list that denies `{name}`, and so {who}"));
         }
         match &self.permit {
             None => Ok(()),
             Some(names) if named(names).is_some() => Ok(()),
-            Some(names) if names.is_empty() => Err("permits nobody (its access list)".to_owned()),
+            Some(names) if names.is_empty() => {
+                Err("has an access list that permits nobody".to_owned())
+            }
             Some(names) => Err(format!(
-                "is permitted to {} only (its access list), and {who} is not among them",
+                "has an access list that permits only {}, and {who} is not among them",
                 names.join(", ")
             )),
         }

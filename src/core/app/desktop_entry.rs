@@ -45,7 +45,7 @@ pub enum EntryError {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ExecError {
     /// No Exec key, or nothing in it.
-    #[error("it has no Exec line (an entry for D-Bus activation alone cannot be started)")]
+    #[error("it has no Exec line (deskd cannot start entries for D-Bus activation only)")]
     Missing,
     /// A quote is not closed.
     #[error("its Exec line has a quote that is not closed: {0}")]
@@ -183,10 +183,11 @@ impl DesktopEntry {
     /// What the person who listed this entry must know, in sentences.
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
-        let hidden = self.hidden.then(|| "its desktop entry says Hidden=true (deleted)".to_owned());
+        let hidden = self
+            .hidden
+            .then(|| "its desktop entry has Hidden=true (it counts as deleted)".to_owned());
         let terminal = self.terminal.then(|| {
-            "its desktop entry says Terminal=true: give it a `command` that opens a terminal"
-                .to_owned()
+            "its desktop entry has Terminal=true: add a `command` that opens a terminal".to_owned()
         });
         hidden.into_iter().chain(terminal).collect()
     }

@@ -106,7 +106,7 @@ impl<'a> Ask<'a> {
         Err(Blocker::now(
             UnplannableCode::CannotBePlaced,
             format!(
-                "it dies without shared memory with the X server (io.deskd.shm=required), and {}",
+                "it needs shared memory with the X server (io.deskd.shm=required), and {}",
                 verdict.sentence()
             ),
         ))

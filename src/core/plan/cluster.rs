@@ -13,11 +13,11 @@ use crate::policy::PullPolicy;
 /// An image, and the operator's leave.
 pub(super) fn allowed<'a>(engine: EngineKind, ask: &Ask<'a>) -> Result<&'a ContainerApp, Blocker> {
     let Some(container) = ask.container().filter(|container| !container.image.is_empty()) else {
-        return Err(Blocker::never("the app has no image, only a command"));
+        return Err(Blocker::never("the application has no image, only a command"));
     };
     if !ask.facts.policy.engines.contains(&engine) {
         return Err(Blocker::never(format!(
-            "it is not enabled: add `{}` to `engines` in [kubernetes]",
+            "this engine is not enabled: add `{}` to `engines` in [kubernetes]",
             engine.as_str()
         )));
     }
@@ -35,7 +35,9 @@ pub(super) fn usable<'a>(engine: EngineKind, ask: &Ask<'a>) -> Result<&'a OwnPod
             return Err(unavailable(format!("the Kubernetes API is not used: {why}")));
         }
         ApiState::Unknown => {
-            return Err(unavailable("the Kubernetes API has not answered yet: ask again".into()));
+            return Err(unavailable(
+                "the Kubernetes API has not answered yet: try again in a moment".into(),
+            ));
         }
         ApiState::Away(why) => {
             return Err(unavailable(format!("the Kubernetes API does not answer: {why}")));
@@ -43,8 +45,8 @@ pub(super) fn usable<'a>(engine: EngineKind, ask: &Ask<'a>) -> Result<&'a OwnPod
     }
     let Some(pod) = &facts.kubernetes.own_pod else {
         return Err(unavailable(
-            "the desktop's own pod is not known: give deskd's container POD_NAME and \
-             POD_NAMESPACE (downward API)"
+            "deskd does not know its own pod: set POD_NAME and POD_NAMESPACE in deskd's container \
+             (downward API)"
                 .into(),
         ));
     };
@@ -63,8 +65,8 @@ pub(super) fn usable<'a>(engine: EngineKind, ask: &Ask<'a>) -> Result<&'a OwnPod
         return Err(Blocker::now(
             UnplannableCode::TooManyRemoteTasks,
             format!(
-                "{} tasks run in containers and {most} may (remote_tasks_max in [kubernetes]): \
-                 stop one",
+                "{} tasks already run in containers, and at most {most} may (remote_tasks_max in \
+                 [kubernetes]): stop one",
                 facts.remote_tasks
             ),
         ));
@@ -100,16 +102,15 @@ pub(super) fn image_note(container: &ContainerApp, ask: &Ask<'_>) -> String {
     let here = known(&container.image) || container.image_id.as_deref().is_some_and(known);
     let policy = ask.facts.policy.pull_policy;
     match (here, policy) {
-        (_, PullPolicy::Always) => "its image is pulled at each start".to_owned(),
+        (_, PullPolicy::Always) => "its image is pulled at every start".to_owned(),
         (true, _) => "its image is on this node".to_owned(),
         (false, PullPolicy::IfNotPresent) => {
             let size = container.size_bytes.map(|bytes| format!(" ({} MiB)", bytes >> 20));
             let size = size.unwrap_or_default();
-            format!("its image{size} is not known to be on this node: it may have to be pulled")
+            format!("its image{size} may not be on this node, so it may have to be pulled")
         }
         (false, PullPolicy::Never) => {
-            "its image is not known to be on this node, and pulling is turned off (pull_policy)"
-                .to_owned()
+            "its image may not be on this node, and pulling is turned off (pull_policy)".to_owned()
         }
     }
 }

@@ -67,8 +67,8 @@ pub(super) fn of(ask: &Ask<'_>, container: &ContainerApp) -> Result<Command, Blo
             if command.argv.is_empty() && ask.args().next().is_some() {
                 return Err(Blocker::now(
                     UnplannableCode::CannotBePlaced,
-                    "its document does not tell the image's command, so no arguments can be added \
-                     to it: launch it without, or give the document oc.path",
+                    "its document does not say which command the image runs, so no arguments can \
+                     be added: launch it without arguments, or add oc.path to the document",
                 ));
             }
             command.argv.extend(ask.args().cloned());
@@ -127,14 +127,15 @@ fn reason(container: &ContainerApp, entry_point: EntryPoint, chooser: Chooser) -
     };
     match entry_point {
         EntryPoint::Program if chooser == Chooser::Nobody => {
-            "its program is run directly: its document does not tell the image's own command".into()
+            "its program runs directly: its document does not say which command the image runs"
+                .into()
         }
-        EntryPoint::Program => format!("its program is run directly{asked}"),
+        EntryPoint::Program => format!("its program runs directly{asked}"),
         EntryPoint::Image if container.program.is_empty() => {
-            "its image's own command is run: its document names no program (oc.path)".into()
+            "its image's own command runs: its document names no program (oc.path)".into()
         }
         EntryPoint::Image => {
-            format!("its image's own command is run and starts its program{asked}")
+            format!("its image's own command runs and starts its program{asked}")
         }
     }
 }
@@ -170,8 +171,8 @@ fn survives_splitting(word: &str) -> bool {
 
 fn unsafe_argument(word: &str) -> Blocker {
     let why = format!(
-        "its image's own command splits its arguments at blanks (ARGS) and takes only the last as \
-         it is (APPARGS), so `{}` cannot be given to it: launch it with one argument, or have its \
+        "its image's own command splits its arguments at spaces (ARGS) and keeps only the last one \
+         whole (APPARGS), so it cannot receive `{}`: launch it with one argument, or let its \
          program run directly (label io.deskd.entrypoint = \"program\")",
         word.escape_debug()
     );

@@ -96,7 +96,7 @@ impl Surroundings {
 
     fn no_cookie_file(&mut self, ask: &Ask<'_>, file: Option<&str>) {
         let lacks = match file {
-            Some(file) => format!("the cookie file {file} is in no volume that it gets, and"),
+            Some(file) => format!("none of its volumes contains the cookie file {file}, and"),
             None => "no file gives it the display's cookie:".to_owned(),
         };
         let lacks = format!(
@@ -104,11 +104,12 @@ impl Surroundings {
         );
         self.note(match ask.facts.cookie {
             Some(_) => format!(
-                "{lacks}: its image has to make a file of the variable XAUTH_KEY; otherwise mount such a \
-                 volume (named in `volumes`) in both"
+                "{lacks}: let its image write a cookie file from the variable XAUTH_KEY, or mount \
+                 such a volume (named in `volumes`) in both"
             ),
             None => format!(
-                "{lacks}: the display may refuse it; mount such a volume (named in `volumes`) in both"
+                "{lacks}, so the display may refuse it: mount such a volume (named in `volumes`) \
+                 in both"
             ),
         });
     }
@@ -124,9 +125,9 @@ impl Surroundings {
             let given = abcdesktop::cookie(pod, "XAUTH_KEY", "xauthkey").is_some();
             if ask.facts.display.cookie_file.is_some() && !given {
                 self.note(
-                    "nothing gives it the display's cookie, which is in a file of the desktop's: the display \
-                     may refuse it; keep the cookie in a secret (`xauthority_secret`), or give deskd \
-                     XAUTH_KEY",
+                    "it does not get the display's cookie, which is in a file of the desktop, so \
+                     the display may refuse it: keep the cookie in a secret (`xauthority_secret`), \
+                     or set XAUTH_KEY for deskd",
                 );
             }
             return;
@@ -140,9 +141,9 @@ impl Surroundings {
         };
         let Some((image, program)) = found else {
             self.note(
-                "no file gives it the display's cookie, since it is not known which image has deskd: \
-                 its own image has to make one of the variable XAUTH_KEY; otherwise name deskd's image in \
-                 `image` of [kubernetes]",
+                "it gets no file with the display's cookie, because deskd does not know which \
+                 image contains deskd: let its image write one from the variable XAUTH_KEY, or set \
+                 `image` in [kubernetes]",
             );
             return;
         };

@@ -76,7 +76,9 @@ pub(super) fn of_container(
     let mut notes: Vec<String> = unreachable
         .into_iter()
         .filter(|(name, _)| !env.contains_key(name))
-        .map(|(name, why)| format!("it does not get {name} of the graphical container: {why}"))
+        .map(|(name, why)| {
+            format!("it does not get the variable {name} of the graphical container: {why}")
+        })
         .collect();
     env.retain(|name, var| {
         let holds = is_name(name) && !var.value.contains('\0');
@@ -84,7 +86,7 @@ pub(super) fn of_container(
             let from = &var.from;
             let name = name.escape_debug();
             notes.push(format!(
-                "it does not get `{name}` ({from}): Kubernetes takes no such variable"
+                "it does not get `{name}` ({from}): Kubernetes does not accept this variable"
             ));
         }
         holds
@@ -145,9 +147,9 @@ fn leads_nowhere(name: &str, value: &str, around: &Surroundings) -> Option<Strin
         let path = address.strip_prefix("path=").unwrap_or(address);
         let path = path.split([',', ';']).next().unwrap_or(path);
         return match path.starts_with('/') {
-            _ if in_other_pod => Some("it is a socket of the desktop's pod".to_owned()),
+            _ if in_other_pod => Some("this is a socket in the desktop's pod".to_owned()),
             true if !holds(&around.mounts, path) => {
-                Some(format!("no volume that it gets holds the socket {path}"))
+                Some(format!("none of its volumes contains the socket {path}"))
             }
             // An abstract socket belongs to the pod's network.
             _ => None,
@@ -155,7 +157,8 @@ fn leads_nowhere(name: &str, value: &str, around: &Surroundings) -> Option<Strin
     }
     let address = value.strip_prefix("tcp:").unwrap_or(value);
     let loopback = ["localhost", "127.", "[::1]"].iter().any(|own| address.starts_with(own));
-    (in_other_pod && service && loopback).then(|| "it is a port of the desktop's pod".to_owned())
+    (in_other_pod && service && loopback)
+        .then(|| "this is a port on localhost in the desktop's pod".to_owned())
 }
 
 /// What the app's description adds to its image.
@@ -233,6 +236,9 @@ pub(super) fn shm_off_note(ask: &Ask<'_>) -> Option<String> {
     let turns_off = |name: &&str| env.get(*name).is_some_and(|value| value != "true");
     let off: Vec<_> = SHM_OFF.iter().map(|(name, _)| *name).filter(turns_off).collect();
     (ask.app.needs_display && !off.is_empty()).then(|| {
-        format!("its image sets {}, which turns shared memory off: it draws slower", off.join(", "))
+        format!(
+            "its image sets {}, which turns shared memory off, so it draws more slowly",
+            off.join(", ")
+        )
     })
 }

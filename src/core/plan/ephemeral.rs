@@ -36,7 +36,7 @@ pub(super) fn check(ask: &Ask<'_>) -> Result<Fit, Blocker> {
         socket(ask, &around)?;
     }
     volumes::secrets_are_here(ask)?;
-    let mut reasons = vec!["it is a container of this pod".to_owned()];
+    let mut reasons = vec!["it runs in a container of this pod".to_owned()];
     if ask.app.needs_display {
         reasons.push(ask.facts.display.shm.sysv.sentence());
     }
@@ -60,12 +60,11 @@ fn target<'a>(ask: &Ask<'a>, pod: &'a OwnPod) -> Result<&'a str, Blocker> {
     let why = match configured.or(pod.target_container.as_deref()) {
         Some(name) if pod.containers.iter().any(|known| known == name) => return Ok(name),
         Some(name) => format!(
-            "the desktop's pod has no container `{name}` for it to join (target_container); it has \
-             {}",
+            "the desktop's pod has no container `{name}` (target_container): set it to one of {}",
             pod.containers.join(", ")
         ),
-        None => "it is not known which container of the pod is deskd's: set POD_CONTAINER, or \
-                 target_container in [kubernetes]"
+        None => "deskd does not know which container of the pod is its own: set POD_CONTAINER, or \
+         target_container in [kubernetes]"
             .to_owned(),
     };
     Err(Blocker::now(UnplannableCode::CannotBePlaced, why))
@@ -101,7 +100,7 @@ fn words(plan: &ContainerPlan) -> u64 {
 fn architecture(ask: &Ask<'_>, container: &ContainerApp) -> Result<(), Blocker> {
     match container.architecture.as_deref() {
         Some(image) if image != ask.facts.architecture => Err(Blocker::never(format!(
-            "its image is for {image} and this node is {}: describe the image for this node",
+            "its image is for {image} and this node is {}: use an image for this node",
             ask.facts.architecture
         ))),
         _ => Ok(()),
@@ -116,9 +115,9 @@ fn user(ask: &Ask<'_>) -> Result<(), Blocker> {
         return Ok(());
     }
     let why = format!(
-        "containers run as user {wanted} (run_as in [kubernetes]) and the X server works with \
-         user {own}, deskd's: another user has no shared memory with it and cannot be stopped; \
-         make the two equal"
+        "containers run as user {wanted} (run_as in [kubernetes]), and deskd and the X server run \
+         as user {own}: processes of another user cannot share memory with the X server, and deskd \
+         cannot stop them; make the two users equal"
     );
     Err(Blocker::now(UnplannableCode::CannotBePlaced, why))
 }
@@ -130,8 +129,9 @@ fn socket(ask: &Ask<'_>, around: &Surroundings) -> Result<(), Blocker> {
         return Ok(());
     }
     let why = format!(
-        "the X server listens in {X11_SOCKETS} alone, which no volume of the container holds: mount \
-         a volume there in the desktop's containers, and name it in `volumes` of [kubernetes]"
+        "the X server listens only in {X11_SOCKETS}, which none of the container's volumes \
+         contains: mount a volume there in the desktop's containers, and name it in `volumes` in \
+         [kubernetes]"
     );
     Err(Blocker::now(UnplannableCode::CannotBePlaced, why))
 }

@@ -93,14 +93,14 @@ impl Surroundings {
                 self.home = Some((home.to_owned(), from));
                 self.own_home(home);
                 self.note(
-                    "its document wants no home directory of the user's (oc.rules): it has an empty \
-                     one of its own",
+                    "its document asks for no home directory of the user (oc.rules): it has an \
+                     empty one of its own",
                 );
             }
             _ if !shares_home(container) => {
                 self.home = fallback;
                 self.note(
-                    "its document wants no home directory of the user's (oc.rules): HOME is /tmp",
+                    "its document asks for no home directory of the user (oc.rules): HOME is /tmp",
                 );
                 return;
             }
@@ -112,15 +112,15 @@ impl Surroundings {
                 self.home = Some((home.to_owned(), from));
                 self.own_home(home);
                 self.note(format!(
-                    "it has a home directory of its own in {home}, which ends with it: name the volume \
-                     of the desktop's in `pod_volumes` to share that"
+                    "it has a home directory of its own in {home}, which is deleted with its pod: \
+                     to share the desktop's, name that volume in `pod_volumes`"
                 ));
             }
             Some((home, _)) => {
                 self.home = fallback;
                 self.note(format!(
-                    "it has no home directory: no volume that it gets holds {home}, so HOME is /tmp; \
-                     add the volume to `volumes` in [kubernetes]"
+                    "it has no home directory: none of its volumes contains {home}, so HOME is \
+                     /tmp; add that volume to `volumes` in [kubernetes]"
                 ));
                 return;
             }
@@ -130,8 +130,8 @@ impl Surroundings {
                 if !told {
                     self.home = fallback;
                     self.note(
-                        "nobody says where its home directory is, so HOME is /tmp; set HOME in \
-                         [kubernetes.env] or in the graphical container",
+                        "HOME is not set, so it is /tmp: set HOME in [kubernetes.env] or in the \
+                         graphical container",
                     );
                 }
                 return;
@@ -160,12 +160,12 @@ impl Surroundings {
         let here = facts.home.as_deref() == Some(home);
         if innermost(&self.mounts, home).is_some_and(|mount| mount.read_only) {
             self.note(format!(
-                "its home directory {home} is read-only: it can keep no settings there"
+                "its home directory {home} is read-only, so it cannot save settings there"
             ));
         } else if here && !facts.home_is_writable && facts.uid == facts.policy.run_as.uid {
             self.note(format!(
-                "user {} may not write to the home directory {home}, so it can keep no settings there: \
-                 give the directory to that user",
+                "user {} may not write to the home directory {home}, so it cannot save settings \
+                 there: make that user the owner of the directory",
                 facts.uid
             ));
         }
@@ -202,8 +202,8 @@ impl Surroundings {
     fn runtime_dir_note(&mut self) {
         if self.runtime_dir.is_none() {
             self.note(
-                "it gets no XDG_RUNTIME_DIR, since no directory that is its user's alone can be made \
-                 before it starts: toolkits make one of their own",
+                "it gets no XDG_RUNTIME_DIR, because deskd cannot create a private directory \
+                 before it starts: toolkits create one themselves",
             );
         }
     }
@@ -241,8 +241,8 @@ impl Surroundings {
         }
         let uid = ask.facts.policy.run_as.uid;
         self.note(format!(
-            "it runs as user {uid}, whom its image may not know: its variables say who that is, and \
-             /etc/passwd is the image's"
+            "it runs as user {uid}, which may be missing from the /etc/passwd of its image: USER \
+             and HOME name the user, but /etc/passwd is the image's own"
         ));
     }
 
@@ -273,8 +273,8 @@ fn missing_container(ask: &Ask<'_>, pod: &OwnPod) -> Option<String> {
     let found = pod.graphical.as_ref().is_some_and(|graphical| graphical.name == *name);
     (!found).then(|| {
         format!(
-            "the desktop's pod has no container `{name}` (graphical_container), so it gets nothing of \
-             that one's environment; it has {}",
+            "the desktop's pod has no container `{name}` (graphical_container), so it gets none of \
+             its variables: set it to one of {}",
             pod.containers.join(", ")
         )
     })

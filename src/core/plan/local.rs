@@ -19,7 +19,7 @@ pub(super) fn check(ask: &Ask<'_>) -> Result<Fit, Blocker> {
     ask.display_answers()?;
     ask.shared_memory()?;
     super::volumes::secrets_are_here(ask)?;
-    let mut reasons = vec!["it is a program of this container".to_owned()];
+    let mut reasons = vec!["it runs as a process in this container".to_owned()];
     reasons.extend(permitted);
     if ask.app.needs_display {
         reasons.push(ask.facts.display.shm.sysv.sentence());
@@ -31,12 +31,9 @@ pub(super) fn check(ask: &Ask<'_>) -> Result<Fit, Blocker> {
 fn program(ask: &Ask<'_>) -> Result<(), Blocker> {
     let Some(program) = ask.app.local.command.first() else {
         return Err(if ask.container().is_some() {
-            Blocker::never("the application comes in an image and has no program here")
+            Blocker::never("the application comes in an image and names no program to run here")
         } else {
-            Blocker {
-                code: UnplannableCode::NoCommand,
-                ..Blocker::never("its description has no command")
-            }
+            Blocker { code: UnplannableCode::NoCommand, ..Blocker::never("it has no command") }
         });
     };
     let here = match ask.facts.program {
@@ -47,7 +44,7 @@ fn program(ask: &Ask<'_>) -> Result<(), Blocker> {
     if here {
         return Ok(());
     }
-    Err(Blocker::never(format!("`{program}` is not in deskd's container")))
+    Err(Blocker::never(format!("`{program}` is not installed in deskd's container")))
 }
 
 /// A document's isolation is its image: whoever may write a document must not reach what deskd's
@@ -60,12 +57,13 @@ fn permitted(ask: &Ask<'_>) -> Result<Option<String>, Blocker> {
     }
     if ask.facts.policy.local.permit(id) {
         return Ok(Some(
-            "the operator permits it to run outside of its image (local in [kubernetes])".into(),
+            "the configuration permits it to run outside its image (`local` in [kubernetes])"
+                .into(),
         ));
     }
     Err(Blocker::never(format!(
-        "it comes in an image, and the operator does not permit it to run outside of it, beside \
-         deskd's own files: add `{id}` to `local` in [kubernetes]"
+        "it comes in an image, and the configuration does not permit it to run outside that, where \
+         it could read deskd's files: to permit it, add `{id}` to `local` in [kubernetes]"
     )))
 }
 
@@ -79,8 +77,8 @@ pub(super) fn scarcity(headroom: &Headroom) -> Option<String> {
     (pressure > MEMORY_PRESSURE_CENTIPERCENT_MAX).then(|| {
         let percent = pressure / 100;
         format!(
-            "memory is scarce in deskd's container: its processes waited for it {percent} % of \
-             the last 10 s"
+            "memory is scarce in deskd's container: its processes waited for memory during \
+             {percent} % of the last 10 s"
         )
     })
 }

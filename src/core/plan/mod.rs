@@ -83,7 +83,7 @@ impl EngineKind {
     #[must_use]
     pub fn phrase(self) -> &'static str {
         match self {
-            Self::Local => "a program of deskd's container",
+            Self::Local => "a process in deskd's container",
             Self::EphemeralContainer => "an ephemeral container",
             Self::PodApplication => "a pod of its own",
         }
@@ -240,7 +240,7 @@ pub fn plan(app: &App, launch: &LaunchSpec, facts: &Facts) -> Result<Plan, Unpla
 pub fn display_sentence(display: &DisplayStatus) -> String {
     let name = &display.display;
     match &display.unix.state {
-        EndpointState::Unchecked => format!("display {name} has not been looked at yet"),
+        EndpointState::Unchecked => format!("display {name} has not been checked yet"),
         EndpointState::NotListening => format!("nothing listens on display {name}"),
         EndpointState::Refused(text) => {
             format!("display {name} refused the connection ({text}): check XAUTHORITY or XAUTH_KEY")

@@ -52,7 +52,7 @@ impl Needs {
         }
         match &container.probe {
             Some(AppProbe::HttpGet { path, port }) => {
-                needs.pod_only.push(format!("a probe of http port {port}{path}"));
+                needs.pod_only.push(format!("an HTTP probe of port {port}{path}"));
             }
             Some(AppProbe::Tcp { port }) => needs.pod_only.push(format!("a probe of port {port}")),
             None => {}
@@ -76,7 +76,7 @@ impl Needs {
             let engine = engine.as_str();
             self.notes.extend(policy.default_class.as_ref().map(|name| {
                 format!(
-                    "the default execute class `{name}` is for pods, it does not apply to {engine}"
+                    "the default execute class `{name}` is for pods and does not apply to {engine}"
                 )
             }));
             return;
@@ -136,7 +136,8 @@ impl Needs {
             let old = amounts.insert(resource.to_owned(), count.to_string());
             if let Some(other) = old.filter(|old| *old != count.to_string()) {
                 self.problems.push(format!(
-                    "[execute_class.{name}] says gpu = {count} and {resource} = {other}: keep one"
+                    "[execute_class.{name}] sets both gpu = {count} and {resource} = {other}: \
+                     remove one"
                 ));
             }
         }
@@ -159,7 +160,7 @@ impl Needs {
                 if let Some(other) = other.filter(|_| old.as_ref() != Some(value)) {
                     self.problems.push(format!(
                         "the network rules `{other}` and `{rule}` give the annotation {key} \
-                         different values: it can be in one of the two networks"
+                         different values: remove one of the two rules"
                     ));
                 }
             }

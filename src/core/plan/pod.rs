@@ -27,8 +27,8 @@ pub(super) fn check(ask: &Ask<'_>) -> Result<Fit, Blocker> {
     let command = command::of(ask, container)?;
     if ask.needs.shm {
         return Err(Blocker::never(
-            "it dies without shared memory with the X server (io.deskd.shm=required), which a pod \
-             of its own cannot have",
+            "it needs shared memory with the X server (io.deskd.shm=required), which a pod of its \
+             own cannot have",
         ));
     }
     if !ask.needs.problems.is_empty() {
@@ -41,7 +41,7 @@ pub(super) fn check(ask: &Ask<'_>) -> Result<Fit, Blocker> {
     if ask.app.needs_display && pod.ip.is_none() {
         return Err(Blocker::now(
             UnplannableCode::DisplayNotOnNetwork,
-            "the desktop's pod has no address yet: ask again",
+            "the desktop's pod has no address yet: try again in a moment",
         ));
     }
     let namespace = namespace(ask, pod);
@@ -62,15 +62,15 @@ pub(super) fn check(ask: &Ask<'_>) -> Result<Fit, Blocker> {
 fn reasons(ask: &Ask<'_>, container: &ContainerApp, command: &Command) -> Vec<String> {
     let mut reasons = Vec::new();
     if ask.needs.pod_only.is_empty() {
-        let limits =
-            if ask.needs.limits.is_empty() { ", without limits on what it uses" } else { "" };
+        let limits = if ask.needs.limits.is_empty() { ", without resource limits" } else { "" };
         reasons.push(format!("it gets a pod of its own{limits}"));
     } else {
         let what = ask.needs.pod_only.join(", ");
         reasons.push(format!("it asks for {what}, which only a pod of its own can have"));
     }
     if ask.app.needs_display {
-        reasons.push("shared memory is not available over the network: it draws slower".into());
+        reasons
+            .push("shared memory does not work over the network, so it draws more slowly".into());
     }
     reasons.extend(ask.needs.pod_notes.iter().cloned());
     reasons.push(command.reason.clone());
@@ -95,8 +95,8 @@ fn display_on_network(ask: &Ask<'_>) -> Result<(), Blocker> {
              {port}; {fix}"
         ),
         EndpointState::Refused(text) => format!(
-            "a pod of its own cannot draw on the display: the X server refuses connections on TCP \
-             port {port} ({text}); check XAUTHORITY or XAUTH_KEY"
+            "a pod of its own cannot use the display: the X server refuses connections on TCP port \
+             {port} ({text}); check XAUTHORITY or XAUTH_KEY"
         ),
         EndpointState::Hanging => format!(
             "a pod of its own cannot reach the display: the X server accepts connections on TCP \

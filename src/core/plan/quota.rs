@@ -17,13 +17,13 @@ pub(super) fn check(ask: &Ask<'_>, namespace: &str) -> Result<Vec<String>, Block
         match asked(&quota.resource, &ask.needs) {
             Asked::Nothing => {}
             Asked::Unsaid => notes.push(format!(
-                "the quota `{}` counts {}, which its execute class does not name: the pod is \
-                 refused unless the namespace {namespace} has a default (LimitRange)",
+                "the quota `{}` limits {}, which its execute class does not set: the API server \
+                 refuses the pod unless the namespace {namespace} has a default (LimitRange)",
                 quota.name, quota.resource
             )),
             Asked::Amount(amount) if exceeds(quota, &amount) => exceeded.push(format!(
-                "the quota `{}` of namespace {namespace} has no room: {} {amount} asked, {} of {} \
-                 used",
+                "the quota `{}` of namespace {namespace} is too small: {} {amount} requested, {} \
+                 of {} used",
                 quota.name, quota.resource, quota.used, quota.hard
             )),
             Asked::Amount(_) => {}

@@ -14,7 +14,7 @@ pub(super) fn whatever_the_engine(ask: &Ask<'_>) -> Result<(), Unplannable> {
     let key = container.unique_run_key.as_ref();
     if let Some((key, task)) = key.and_then(|key| ask.facts.unique_keys.get_key_value(key)) {
         let why = format!(
-            "the task {task} runs, and only one application with the key `{key}` \
+            "task {task} is running, and only one application with the key `{key}` \
              (oc.uniquerunkey) may run at a time: stop that task first"
         );
         let sentence = format!("{} cannot be launched: {why}", ask.app.display_name);
@@ -81,9 +81,9 @@ fn never(ask: &Ask<'_>, blocked: &[(EngineKind, Blocker)]) -> String {
     let name = &ask.app.display_name;
     if ask.needs.shm && !ask.needs.pod_only.is_empty() {
         return format!(
-            "{name} contradicts itself: it asks for {}, which only a pod of its own can have, and \
-             it dies without shared memory with the X server (io.deskd.shm=required), which only \
-             this pod has; change one of the two",
+            "{name} has contradictory needs: {}, which only a pod of its own can have, and shared \
+             memory with the X server (io.deskd.shm=required), which only this pod has; change one \
+             of the two",
             ask.needs.pod_only.join(", ")
         );
     }

@@ -47,8 +47,8 @@ pub(super) fn ephemeral_note(container: &ContainerApp, pod: &OwnPod) -> Option<S
     let asked = size_text(container.host_config.shm_bytes?);
     let has = desktop_s(pod).unwrap_or_else(|| RUNTIME_DEFAULT.to_owned());
     Some(format!(
-        "oc.host_config asks for {asked} in /dev/shm (shm_size): an ephemeral container has the \
-         desktop pod's, which is {has}"
+        "oc.host_config asks for a /dev/shm of {asked} (shm_size), but an ephemeral container uses \
+         the desktop pod's /dev/shm, which has {has}"
     ))
 }
 

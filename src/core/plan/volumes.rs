@@ -99,9 +99,9 @@ fn matches(pattern: &str, name: &str) -> bool {
 
 fn withheld_note(name: &str, key: &str) -> String {
     format!(
-        "it does not get the volume `{name}`: it has files that no application may read (deskd's own, \
-         a token for the Kubernetes API, the password of the desktop's VNC server); keep those in a \
-         volume of their own, or take it out of `{key}`"
+        "it does not get the volume `{name}`, which contains files that no application may read \
+         (deskd's own, a token for the Kubernetes API, the password of the desktop's VNC server): \
+         move those files to a volume of their own, or remove `{name}` from `{key}`"
     )
 }
 
@@ -140,8 +140,8 @@ fn absent_secrets(ask: &Ask<'_>, pod: &OwnPod) -> Vec<String> {
 
 fn no_secret(name: &str) -> Blocker {
     let why = format!(
-        "it requires the secret `{name}` (oc.secrets_requirement), which deskd's container does \
-         not mount: add it to the desktop pod as a volume"
+        "it needs the secret `{name}` (oc.secrets_requirement), which deskd's container does not \
+         mount: add it to the desktop pod as a volume"
     );
     Blocker::now(UnplannableCode::CannotBePlaced, why)
 }
@@ -182,13 +182,18 @@ fn unshareable(volume: &Value, same_namespace: bool) -> Option<&'static str> {
     } else if has("ephemeral") {
         Some("an ephemeral volume belongs to one pod: use a persistent volume claim")
     } else if has("hostPath") {
-        Some("application pods get no directory of the node: use a persistent volume claim")
+        Some(
+            "application pods may not mount directories of the node: use a persistent volume claim",
+        )
     } else if has("downwardAPI") {
         Some("it describes the desktop's pod")
     } else if token {
         Some("it holds a token of the desktop's service account")
     } else if !same_namespace && namespaced.into_iter().any(has) {
-        Some("what it names is in the desktop's namespace, and application pods are in another")
+        Some(
+            "it refers to an object in the desktop's namespace, and application pods are in \
+         another namespace",
+        )
     } else {
         None
     }
@@ -206,8 +211,7 @@ pub(super) fn of_pod(ask: &Ask<'_>, pod: &OwnPod, namespace: &str) -> Result<Sha
         }
         for (volume, mount) in found {
             if let Some(why) = unshareable(volume, same_namespace) {
-                let why =
-                    format!("it requires the secret `{secret}` (oc.secrets_requirement): {why}");
+                let why = format!("it needs the secret `{secret}` (oc.secrets_requirement): {why}");
                 return Err(Blocker::now(UnplannableCode::CannotBePlaced, why));
             }
             shared.add(volume, mount);
@@ -232,7 +236,7 @@ pub(super) fn of_pod(ask: &Ask<'_>, pod: &OwnPod, namespace: &str) -> Result<Sha
                 }
                 Some(why) => why,
             },
-            (Some(_), None) => "deskd's container does not mount it, so there is no place for it",
+            (Some(_), None) => "deskd's container does not mount it, so its mount path is unknown",
             (None, _) => "the desktop's pod has no such volume",
         };
         shared.notes.push(format!("it does not get the volume `{name}` (pod_volumes): {why}"));

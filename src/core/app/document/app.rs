@@ -40,7 +40,7 @@ pub(super) fn read(
     let id = name::of(&image, oc_name, first).ok_or(DocumentError::Nameless(index))?;
     if !labels.keys().any(|name| name.starts_with("oc.")) {
         reader.problems.push(
-            "its image has no oc.* label: it may not be an application's image at all".to_owned(),
+            "its image has no oc.* label, so it may not be the image of an application".to_owned(),
         );
     }
     let icon = reader.text(ICON_LABEL).and_then(|text| {
@@ -130,8 +130,8 @@ fn container(
 ) -> Option<ContainerApp> {
     if image.tag.is_none() && image.digest.is_none() {
         labels.problems.push(
-            "its document has neither a tag nor a digest: only a node that has the image already \
-             can run it; inspect the image by its tag"
+            "its document has neither a tag nor a digest, so only a node that already has the \
+             image can run it: inspect the image by its tag"
                 .to_owned(),
         );
     }
@@ -156,7 +156,7 @@ fn container(
             .json(
                 "io.deskd.ports",
                 r#"[{"name": "http", "port": 8080}]"#,
-                "no port was opened",
+                "the application gets no port",
                 json_labels::ports,
             )
             .and_then(Result::ok)
@@ -165,7 +165,7 @@ fn container(
             .json(
                 "io.deskd.probe",
                 r#"{"http_get": {"path": "/", "port": 8080}}"#,
-                "it is not probed",
+                "the application gets no probe",
                 json_labels::probe,
             )
             .and_then(Result::ok),
@@ -175,7 +175,7 @@ fn container(
             .json(
                 "oc.host_config",
                 r#"{"shm_size": "1g", "mem_limit": "2g"}"#,
-                "nothing of it was applied",
+                "the application gets none of these settings",
                 host_config::read,
             )
             .and_then(Result::ok)
@@ -196,7 +196,7 @@ fn cwd(given: Option<String>, labels: &mut Labels<'_>) -> Option<String> {
         let absolute = dir.starts_with('/') && !dir.contains('\0');
         if !absolute {
             labels.problems.push(format!(
-                "`WorkingDir` of its document is no absolute path and was ignored: `{}`",
+                "`WorkingDir` in its document is not an absolute path and was ignored: `{}`",
                 dir.escape_debug()
             ));
         }
@@ -211,7 +211,8 @@ fn entrypoint(program: &[String], labels: &mut Labels<'_>) -> Option<EntryPoint>
     if entrypoint == EntryPoint::Program && program.is_empty() {
         labels.complain(
             NAME,
-            "is `program`, and no oc.path names one: the image's own command is run; add oc.path",
+            "is `program`, but no oc.path names a program, so the image's own command runs: add \
+             oc.path",
         );
         return None;
     }
@@ -225,7 +226,7 @@ fn rules(labels: &mut Labels<'_>) -> (Vec<String>, HomeNeed) {
         .json(
             "oc.rules",
             r#"{"homedir": {"default": true}, "network": {"intranet": true}}"#,
-            "no rule was applied",
+            "its rules are ignored",
             rules,
         )
         .and_then(Result::ok)
@@ -238,7 +239,7 @@ fn access(labels: &mut Labels<'_>) -> AccessList {
         .json(
             "oc.acl",
             r#"{"permit": ["all"]}"#,
-            "nobody may start it until it is corrected",
+            "nobody may start the application until this is corrected",
             json_labels::access,
         )
         .unwrap_or_else(|| Ok(AccessList::default()))
@@ -253,7 +254,7 @@ fn secrets(labels: &mut Labels<'_>) -> Vec<String> {
         Some("null") | None => Vec::new(),
         Some(name) if name.chars().all(plain) => vec![name.to_owned()],
         Some(_) => labels
-            .json(NAME, r#"["vault"]"#, "no secret is asked for", json_labels::secrets)
+            .json(NAME, r#"["vault"]"#, "the application gets no secrets", json_labels::secrets)
             .and_then(Result::ok)
             .unwrap_or_default(),
     }

@@ -39,7 +39,7 @@ fn size(config: &Map<String, Value>, key: &str) -> Result<Option<u64>, String> {
     match bytes {
         Some(bytes) => Ok((bytes > 0).then_some(bytes)),
         None => Err(format!(
-            "has a `{key}` that is no size (a number of bytes, or one with K, M, G or T)"
+            "has a `{key}` that is not a size (a number of bytes, or a number with K, M, G or T)"
         )),
     }
 }
@@ -72,7 +72,7 @@ fn cpu(config: &Map<String, Value>) -> Result<Option<u64>, String> {
             let text = value.as_str().and_then(|text| text.trim().parse().ok());
             let number: Option<f64> = value.as_f64().or(text);
             let number = number.filter(|number| number.is_finite() && *number >= 0.0);
-            number.map(Some).ok_or_else(|| format!("has a `{key}` that is no number"))
+            number.map(Some).ok_or_else(|| format!("has a `{key}` that is not a number"))
         }
     };
     let cores = match (number("cpus")?, number("nano_cpus")?, number("cpu_quota")?) {

@@ -13,19 +13,19 @@ pub(super) fn data_url(text: &str) -> Result<String, String> {
     let data: String = data.chars().filter(|c| !c.is_ascii_whitespace()).collect();
     if data.len() > ICON_BASE64_BYTES_MAX {
         return Err(format!(
-            "is larger than {} KiB: the application is shown without an icon",
+            "is larger than {} KiB, so the application has no icon",
             ICON_BASE64_BYTES_MAX >> 10
         ));
     }
     let bytes = STANDARD
         .decode(&data)
-        .map_err(|error| format!("is not base64 ({error}): it is shown without an icon"))?;
+        .map_err(|error| format!("is not base64 ({error}), so the application has no icon"))?;
     let kind = if bytes.starts_with(b"\x89PNG\r\n\x1a\n") {
         "image/png"
     } else if memchr::memmem::find(&bytes, b"<svg").is_some() {
         "image/svg+xml"
     } else {
-        return Err("is neither SVG nor PNG: it is shown without an icon".to_owned());
+        return Err("is neither SVG nor PNG, so the application has no icon".to_owned());
     };
     Ok(format!("data:{kind};base64,{data}"))
 }

@@ -90,7 +90,7 @@ fn present(value: Option<&Value>) -> Option<&Value> {
 }
 
 fn wrong(name: &str, wanted: &str) -> String {
-    format!("`{name}` of its document is not {wanted} and was ignored")
+    format!("`{name}` in its document is not {wanted} and was ignored")
 }
 
 fn text(value: Option<&Value>, name: &str, problems: &mut Vec<String>) -> Option<String> {
@@ -112,7 +112,7 @@ fn strings(value: Option<&Value>, name: &str, problems: &mut Vec<String>) -> Vec
         Some(_) => None,
     };
     items.unwrap_or_else(|| {
-        problems.push(wrong(name, "a list of texts"));
+        problems.push(wrong(name, "a list of strings"));
         Vec::new()
     })
 }
@@ -144,7 +144,8 @@ fn environment(value: Option<&Value>, problems: &mut Vec<String>) -> BTreeMap<St
             }
             // The value is not shown: it may be a secret.
             _ => problems.push(
-                "an entry of `Env` of its document has not the form NAME=VALUE and was ignored"
+                "an entry of `Env` in its document does not have the form NAME=VALUE and was \
+                 ignored"
                     .to_owned(),
             ),
         }

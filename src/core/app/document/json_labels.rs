@@ -22,7 +22,9 @@ pub(super) fn access(value: &Value) -> Result<AccessList, String> {
                     "permit" => list.permit = names(value, key)?,
                     "deny" => list.deny = names(value, key)?.unwrap_or_default(),
                     _ => {
-                        return Err(format!("has `{key}`, and only `permit` and `deny` are known"));
+                        return Err(format!(
+                            "has the unknown key `{key}`: only `permit` and `deny` are known"
+                        ));
                     }
                 }
             }
@@ -108,8 +110,8 @@ fn port(value: &Value) -> Result<AppPort, String> {
     }
     match &port.name {
         Some(name) if !is_port_name(name) => Err(format!(
-            "has a port called `{}`: a name has 1 to {PORT_NAME_BYTES_MAX} of a-z, 0-9 and single \
-             `-`, at least one letter, and no `-` at its ends",
+            "has a port named `{}`: a name has 1 to {PORT_NAME_BYTES_MAX} of the characters a-z, \
+             0-9 and `-`, at least one letter, no `--`, and no `-` at the beginning or end",
             name.escape_debug()
         )),
         _ => Ok(port),

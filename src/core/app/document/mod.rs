@@ -52,7 +52,7 @@ pub enum DocumentError {
     Shape(Option<usize>),
     /// Nothing to call it by.
     #[error(
-        "{}does not say which image it is (it has no tag, no digest and no id)", place(*.0)
+        "{}does not identify the image (it has no tag, no digest and no id)", place(*.0)
     )]
     Nameless(Option<usize>),
     /// An empty list.
@@ -105,8 +105,8 @@ pub fn read(document: &Value, source: AppSource) -> Result<Vec<App>, DocumentErr
         let mut app = app::read(image, source, Some(index))?;
         if apps.contains_key(&app.id) {
             app.problems.push(format!(
-                "several images of this document are called {}: the last one counts; tell them \
-                 apart with the label oc.name",
+                "several images in this document have the name {}, and only the last one is used: \
+                 give each its own label oc.name",
                 app.id
             ));
         }

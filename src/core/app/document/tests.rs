@@ -232,7 +232,7 @@ fn what_is_no_image_is_refused_and_of_two_with_one_name_the_later_counts() {
     let apps = read(&twice, AppSource::Directory).unwrap();
     assert_eq!(apps.len(), 1);
     assert_eq!(apps[0].container.as_ref().unwrap().image, "x:2");
-    assert!(apps[0].problems.iter().any(|problem| problem.contains("last one counts")));
+    assert!(apps[0].problems.iter().any(|problem| problem.contains("only the last one is used")));
     assert_eq!(apps[0].source, AppSource::Directory);
     assert!(is_document(&twice) && is_document(&twice[0]) && !is_document(&json!({"id": "x"})));
 }

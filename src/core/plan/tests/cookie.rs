@@ -119,7 +119,10 @@ fn another_volume_will_do_where_no_runtime_directory_is_made() {
         broken(&mut case);
         assert_eq!(copied(&case), (None, None));
         let told = said(&case.plan());
-        assert!(told.contains("its image has to make a file of the variable XAUTH_KEY"), "{told}");
+        assert!(
+            told.contains("let its image write a cookie file from the variable XAUTH_KEY"),
+            "{told}"
+        );
     }
     case.app.needs_display = false;
     assert_eq!(copied(&case), (None, None));
@@ -174,7 +177,7 @@ fn a_pod_without_an_image_of_deskd_is_told_what_its_own_has_to_do() {
     case.pod.deskd = None;
     assert!(makes_none(&case));
     let told = said(&case.plan());
-    assert!(told.contains("name deskd's image in `image` of [kubernetes]"), "{told}");
+    assert!(told.contains("set `image` in [kubernetes]"), "{told}");
     case = with_image();
     case.policy.deskd_image = DeskdImage::None;
     assert!(makes_none(&case) && !said(&case.plan()).contains("`image`"), "as configured");
@@ -193,8 +196,8 @@ fn a_cookie_that_only_deskd_has_in_a_file_does_not_reach_pods() {
     case.facts.display.cookie_file = Some("/run/x/Xauthority".into());
     assert!(pod(&case).cookie.is_none());
     let told = said(&case.plan());
-    assert!(told.contains("the display may refuse it"), "{told}");
+    assert!(told.contains("so the display may refuse it"), "{told}");
     let env = [("XAUTH_KEY".to_owned(), COOKIE.to_owned())].into();
     case.pod.graphical = Some(Graphical { env, ..Graphical::default() });
-    assert!(!said(&case.plan()).contains("the display may refuse it"));
+    assert!(!said(&case.plan()).contains("so the display may refuse it"));
 }

@@ -119,7 +119,10 @@ fn the_address_of_a_service_is_handed_over_only_where_it_leads_somewhere() {
     assert_eq!(names(&case), ["PULSE_SERVER"]);
     says(
         &case,
-        &["it does not get DBUS_SESSION_BUS_ADDRESS of the graphical container", "/run/cups.sock"],
+        &[
+            "it does not get the variable DBUS_SESSION_BUS_ADDRESS of the graphical container",
+            "/run/cups.sock",
+        ],
     );
     assert!(names(&desktop(PodApplication, &here)).is_empty());
     let pods = addresses("tcp:10.0.0.9:4713", "unix:abstract=/tmp/bus", "localhost:631");
@@ -139,7 +142,7 @@ fn it_starts_in_the_home_directory_where_that_is_mounted() {
     case.policy.volumes = vec!["tmp".into()];
     assert_eq!(container(&case).cwd.as_deref(), Some("/opt/app"));
     assert_eq!(env(&case)["HOME"], "/tmp");
-    says(&case, &["no volume that it gets holds /home/anna, so HOME is /tmp; add the volume"]);
+    says(&case, &["none of its volumes contains /home/anna, so HOME is /tmp; add that volume"]);
 }
 
 #[test]
@@ -154,7 +157,7 @@ fn who_wants_no_home_gets_none() {
     case.image().home = HomeNeed::Private;
     assert_eq!(names(&case), ["tmp"]);
     assert_eq!(env(&case)["HOME"], "/tmp");
-    says(&case, &["wants no home directory of the user's"]);
+    says(&case, &["asks for no home directory of the user"]);
     case.policy.engines = vec![PodApplication];
     case.policy.pod_volumes = vec!["home".into()];
     assert_eq!(names(&case), ["deskd-home"], "an empty one of its own");
@@ -167,7 +170,7 @@ fn a_home_in_which_nothing_can_be_kept_is_told() {
     case.facts.home_is_writable = false;
     says(
         &case,
-        &["user 4096 may not write to the home directory /home/anna", "give the directory"],
+        &["user 4096 may not write to the home directory /home/anna", "make that user the owner"],
     );
     assert_eq!(env(&case)["HOME"], "/home/anna");
     case.pod.graphical.as_mut().unwrap().mounts[1].read_only = true;
@@ -180,7 +183,7 @@ fn a_pod_has_a_home_of_its_own_unless_the_desktops_is_shared() {
     let found = container(&case);
     assert_eq!(found.mounts[0].path, "/home/anna");
     assert_eq!(found.cwd.as_deref(), Some("/home/anna"));
-    says(&case, &["a home directory of its own in /home/anna, which ends with it"]);
+    says(&case, &["a home directory of its own in /home/anna, which is deleted with its pod"]);
     case.policy.pod_volumes = vec!["home".into()];
     let found = container(&case);
     assert_eq!((found.mounts.len(), found.mounts[0].name.as_str()), (1, "home"));
@@ -226,7 +229,7 @@ fn what_cannot_be_a_variable_is_left_out_and_told() {
     let found = env(&case);
     assert_eq!(found["GOOD"], "$(X) $$", "as it is: the engine quotes it");
     assert!(!found.contains_key("A B") && !found.contains_key("$(X)"));
-    says(&case, &["does not get `A B` (application): Kubernetes takes no such variable"]);
+    says(&case, &["does not get `A B` (application): Kubernetes does not accept this variable"]);
 }
 
 #[test]
@@ -234,7 +237,7 @@ fn what_the_desktop_gives_counts_towards_the_size_of_its_pod() {
     let large = "x".repeat(1 << 20);
     let mut case = desktop(EphemeralContainer, &[("LANG", &large)]);
     let refusal = case.plan().unwrap_err();
-    assert!(refusal.sentence.contains("KiB large"), "{}", refusal.sentence);
+    assert!(refusal.sentence.contains("more than 1536 KiB"), "{}", refusal.sentence);
     case.policy.inherit_env.clear();
     assert!(case.plan().is_ok());
 }
@@ -243,7 +246,10 @@ fn what_the_desktop_gives_counts_towards_the_size_of_its_pod() {
 fn a_graphical_container_that_is_not_there_is_told() {
     let mut case = Case::new();
     case.policy.graphical_container = Some("screen".into());
-    says(&case, &["has no container `screen` (graphical_container)", "it has xvnc, deskd"]);
+    says(
+        &case,
+        &["has no container `screen` (graphical_container)", "set it to one of xvnc, deskd"],
+    );
 }
 
 #[test]

@@ -40,7 +40,7 @@ const CLUSTER: &[Row] = &[
         "the own pod is not known",
         |c| c.pod_known = false,
         Err(Code::KubernetesUnavailable),
-        &["give deskd's container POD_NAME"],
+        &["set POD_NAME and POD_NAMESPACE"],
     ),
     (
         "the right is missing",
@@ -69,7 +69,9 @@ const CLUSTER: &[Row] = &[
         "as many tasks as may",
         |c| c.facts.remote_tasks = c.policy.remote_tasks_max,
         Err(Code::TooManyRemoteTasks),
-        &["100 tasks run in containers and 100 may (remote_tasks_max in [kubernetes])"],
+        &[
+            "100 tasks already run in containers, and at most 100 may (remote_tasks_max in [kubernetes])",
+        ],
     ),
     (
         "one fewer",
@@ -98,7 +100,7 @@ const ROOM: &[Row] = &[
             c.policy.target_container = Some("nobody".into());
         },
         Err(Code::CannotBePlaced),
-        &["no container `nobody` for it to join", "xvnc, deskd"],
+        &["no container `nobody` (target_container)", "xvnc, deskd"],
     ),
     (
         "no target is known",
@@ -113,13 +115,13 @@ const ROOM: &[Row] = &[
         "the pod shares its processes",
         |c| c.pod.shares_processes = true,
         Ok(EphemeralContainer),
-        &["it is a container of this pod"],
+        &["it runs in a container of this pod"],
     ),
     (
         "the cookie as a variable alone",
         |c| c.pod.own_mounts.clear(),
         Ok(EphemeralContainer),
-        &["its image has to make a file of the variable XAUTH_KEY"],
+        &["let its image write a cookie file from the variable XAUTH_KEY"],
     ),
     (
         "a volume with deskd's own files",
@@ -129,7 +131,7 @@ const ROOM: &[Row] = &[
         },
         Ok(EphemeralContainer),
         &[
-            "does not get the volume `state`: it has files that no application may read (deskd's own",
+            "does not get the volume `state`, which contains files that no application may read (deskd's own",
         ],
     ),
     (
@@ -139,7 +141,7 @@ const ROOM: &[Row] = &[
             c.pod.ephemeral_used = ENTRIES_MAX;
         },
         Err(Code::CannotBePlaced),
-        &["has had 400 ephemeral containers", "a new desktop pod"],
+        &["already has 400 ephemeral containers", "a new desktop pod"],
     ),
     (
         "the last that it may have",
@@ -154,13 +156,13 @@ const ROOM: &[Row] = &[
             c.pod.object_bytes = POD_BYTES_MAX - 2048;
         },
         Err(Code::CannotBePlaced),
-        &["is 1534 KiB large, of at most 1536 KiB"],
+        &["would grow from 1534 KiB to more than 1536 KiB"],
     ),
     (
         "a full pod leaves a pod of its own",
         |c| c.pod.object_bytes = POD_BYTES_MAX,
         Ok(PodApplication),
-        &["not ephemeral_container: the desktop's pod is 1536 KiB large"],
+        &["not ephemeral_container: the desktop's pod would grow from 1536 KiB"],
     ),
 ];
 
@@ -177,8 +179,9 @@ const DRAWING: &[Row] = &[
             c.policy.run_as.uid = 1000;
         },
         Err(Code::CannotBePlaced),
-        &["containers run as user 1000 (run_as in [kubernetes]) and the X server works with \
-             user 4096"],
+        &[
+            "containers run as user 1000 (run_as in [kubernetes]), and deskd and the X server run as user 4096",
+        ],
     ),
     (
         "another user, nothing to draw",
@@ -193,7 +196,7 @@ const DRAWING: &[Row] = &[
         "shared memory is needed and proved",
         |c| c.image().shm = ShmNeed::Required,
         Ok(EphemeralContainer),
-        &["proved by pixels"],
+        &["tested with pixels"],
     ),
     (
         "shared memory is needed and remote",
@@ -222,7 +225,7 @@ const DRAWING: &[Row] = &[
             c.pod.mounts.clear();
         },
         Err(Code::CannotBePlaced),
-        &["listens in /tmp/.X11-unix alone", "mount a volume there"],
+        &["listens only in /tmp/.X11-unix", "mount a volume there"],
     ),
     (
         "the socket is in a volume",
@@ -246,7 +249,7 @@ const DRAWING: &[Row] = &[
             c.pod.own_mounts.clear();
         },
         Ok(EphemeralContainer),
-        &["the cookie file /run/x/Xauthority is in no volume that it gets", "may refuse it"],
+        &["none of its volumes contains the cookie file /run/x/Xauthority", "may refuse it"],
     ),
 ];
 
@@ -277,7 +280,7 @@ const POD_ONLY: &[Row] = &[
             c.image().probe = Some(AppProbe::HttpGet { path: "/ok".into(), port: 80 });
         },
         Ok(PodApplication),
-        &["a probe of http port 80/ok"],
+        &["an HTTP probe of port 80/ok"],
     ),
     (
         "a class that asks for nothing",
@@ -292,14 +295,14 @@ const POD_ONLY: &[Row] = &[
             c.image().program.clear();
         },
         Err(Code::CannotBePlaced),
-        &["does not tell the image's command", "oc.path"],
+        &["does not say which command the image runs", "oc.path"],
     ),
     ("a command that nobody knows", |c| c.image().program.clear(), Ok(EphemeralContainer), &[]),
     (
         "no name of an image",
         |c| c.image().image.clear(),
         Err(Code::CannotBePlaced),
-        &["not ephemeral_container: the app has no image"],
+        &["not ephemeral_container: the application has no image"],
     ),
 ];
 
@@ -313,7 +316,7 @@ const IMAGE: &[Row] = &[
         "not known here",
         |_| {},
         Ok(EphemeralContainer),
-        &["its image (90 MiB) is not known to be on this node: it may have to be pulled"],
+        &["its image (90 MiB) may not be on this node, so it may have to be pulled"],
     ),
     (
         "here by its name",
@@ -339,7 +342,7 @@ const IMAGE: &[Row] = &[
         "always pulled",
         |c| c.policy.pull_policy = PullPolicy::Always,
         Ok(EphemeralContainer),
-        &["its image is pulled at each start"],
+        &["its image is pulled at every start"],
     ),
 ];
 

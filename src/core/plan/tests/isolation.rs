@@ -18,7 +18,7 @@ const ISOLATION: &[Row] = &[
         not_permitted,
         Ok(EphemeralContainer),
         &[
-            "not local: it comes in an image, and the operator does not permit it to run outside",
+            "not local: it comes in an image, and the configuration does not permit it to run outside",
             "add `2048-alpine` to `local` in [kubernetes]",
         ],
     ),
@@ -26,7 +26,7 @@ const ISOLATION: &[Row] = &[
         "the operator permits it",
         present,
         Ok(Local),
-        &["the operator permits it to run outside of its image (local in [kubernetes])"],
+        &["the configuration permits it to run outside its image (`local` in [kubernetes])"],
     ),
     (
         "the operator permits all",
@@ -35,7 +35,7 @@ const ISOLATION: &[Row] = &[
             c.policy.local = LocalApps::All;
         },
         Ok(Local),
-        &["the operator permits it"],
+        &["the configuration permits it"],
     ),
     (
         "the operator permits another one",
@@ -53,7 +53,7 @@ const ISOLATION: &[Row] = &[
             c.launch.engine = Some(Local);
         },
         Err(Code::CannotBePlaced),
-        &["2048 cannot run as a program of deskd's container: it comes in an image", "local"],
+        &["2048 cannot run as a process in deskd's container: it comes in an image", "local"],
     ),
     (
         "neither can its document",
@@ -63,7 +63,7 @@ const ISOLATION: &[Row] = &[
             c.image().labels.insert("io.deskd.local".into(), "allowed".into());
         },
         Err(Code::CannotBePlaced),
-        &["does not permit it to run outside of it, beside deskd's own files"],
+        &["does not permit it to run outside that, where it could read deskd's files"],
     ),
     (
         "neither can a remedy",
@@ -81,7 +81,7 @@ const ISOLATION: &[Row] = &[
             c.policy.engines.clear();
         },
         Err(Code::CannotBePlaced),
-        &["2048 cannot run anywhere; as a program of deskd's container: it comes in an image"],
+        &["2048 cannot run anywhere; as a process in deskd's container: it comes in an image"],
     ),
     (
         "the document's engine stays, though it is permitted here",
@@ -96,7 +96,7 @@ const ISOLATION: &[Row] = &[
         "applications of the configuration file are the operator's own",
         configured,
         Ok(Local),
-        &["it is a program of this container"],
+        &["it runs as a process in this container"],
     ),
 ];
 

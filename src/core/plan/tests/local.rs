@@ -26,9 +26,9 @@ const ORDER: &[Row] = &[
         configured,
         Ok(Local),
         &[
-            "it is a program of this container",
-            "proved by pixels",
-            "not ephemeral_container: the app has no image, only a command",
+            "it runs as a process in this container",
+            "tested with pixels",
+            "not ephemeral_container: the application has no image, only a command",
         ],
     ),
     (
@@ -36,7 +36,7 @@ const ORDER: &[Row] = &[
         present,
         Ok(Local),
         &[
-            "not ephemeral_container: it could, but a program of deskd's container is preferred",
+            "not ephemeral_container: it could, but a process in deskd's container is preferred",
             "not pod_application: it could, but",
         ],
     ),
@@ -45,7 +45,7 @@ const ORDER: &[Row] = &[
         |_| {},
         Ok(EphemeralContainer),
         &[
-            "not local: `/usr/bin/gnome-2048` is not in deskd's container",
+            "not local: `/usr/bin/gnome-2048` is not installed in deskd's container",
             "not pod_application: it could, but an ephemeral container is preferred",
         ],
     ),
@@ -55,7 +55,7 @@ const ORDER: &[Row] = &[
             c.facts.program = ProgramPresence::Unknown;
         },
         Ok(EphemeralContainer),
-        &["is not in deskd's container"],
+        &["is not installed in deskd's container"],
     ),
     (
         "an image without a program here",
@@ -64,15 +64,15 @@ const ORDER: &[Row] = &[
             c.app.local.command.clear();
         },
         Ok(EphemeralContainer),
-        &["has no program here"],
+        &["names no program to run here"],
     ),
     (
         "no ephemeral containers",
         |c| c.policy.engines = vec![PodApplication],
         Ok(PodApplication),
         &[
-            "not ephemeral_container: it is not enabled: add `ephemeral_container` to `engines`",
-            "it draws slower",
+            "not ephemeral_container: this engine is not enabled: add `ephemeral_container` to `engines`",
+            "it draws more slowly",
         ],
     ),
     (
@@ -90,8 +90,8 @@ const ORDER: &[Row] = &[
         |c| c.policy.engines.clear(),
         Err(Code::CannotBePlaced),
         &[
-            "2048 cannot run anywhere; as a program of deskd's container: `/usr/bin/gnome-2048`",
-            "as a pod of its own: it is not enabled",
+            "2048 cannot run anywhere; as a process in deskd's container: `/usr/bin/gnome-2048`",
+            "as a pod of its own: this engine is not enabled",
         ],
     ),
     (
@@ -101,7 +101,7 @@ const ORDER: &[Row] = &[
             c.app.local.command.clear();
         },
         Err(Code::NoCommand),
-        &["2048 has no command to run", "description has no command"],
+        &["2048 has no command to run", "it has no command"],
     ),
     (
         "an app of the file whose program was looked for in vain",
@@ -110,7 +110,7 @@ const ORDER: &[Row] = &[
             c.facts.program = ProgramPresence::Absent;
         },
         Err(Code::CannotBePlaced),
-        &["`/usr/bin/gnome-2048` is not in deskd's container"],
+        &["`/usr/bin/gnome-2048` is not installed in deskd's container"],
     ),
 ];
 
@@ -156,7 +156,7 @@ const INSISTED: &[Row] = &[
         |c| c.launch.engine = Some(Local),
         Err(Code::CannotBePlaced),
         &[
-            "2048 cannot run as a program of deskd's container: `/usr/bin/gnome-2048` is not",
+            "2048 cannot run as a process in deskd's container: `/usr/bin/gnome-2048` is not",
             "not ephemeral_container: this launch asks for local",
         ],
     ),
@@ -167,7 +167,7 @@ const INSISTED: &[Row] = &[
             c.launch.engine = Some(PodApplication);
         },
         Err(Code::CannotBePlaced),
-        &["not pod_application: the app has no image"],
+        &["not pod_application: the application has no image"],
     ),
     (
         "the document wants a pod, which is not enabled",
@@ -177,7 +177,7 @@ const INSISTED: &[Row] = &[
         },
         Err(Code::CannotBePlaced),
         &[
-            "2048 cannot run as a pod of its own: it is not enabled: add `pod_application`",
+            "2048 cannot run as a pod of its own: this engine is not enabled: add `pod_application`",
             "an ephemeral container could run it: `--engine ephemeral_container`",
         ],
     ),
@@ -248,7 +248,7 @@ const DISPLAY: &[Row] = &[
             c.facts.display.shm.sysv = ShmVerdict::WrongMemory;
         },
         Ok(Local),
-        &["another IPC namespace's memory"],
+        &["memory of another IPC namespace"],
     ),
     (
         "shared memory is broken and needed",
@@ -259,8 +259,8 @@ const DISPLAY: &[Row] = &[
         },
         Err(Code::CannotBePlaced),
         &[
-            "it dies without shared memory with the X server (io.deskd.shm=required), and the X",
-            "not pod_application: it dies without shared memory",
+            "it needs shared memory with the X server (io.deskd.shm=required), and the X",
+            "not pod_application: it needs shared memory",
         ],
     ),
     (
@@ -270,7 +270,7 @@ const DISPLAY: &[Row] = &[
             c.image().shm = ShmNeed::Required;
         },
         Ok(Local),
-        &["not pod_application: it dies without shared memory"],
+        &["not pod_application: it needs shared memory"],
     ),
     (
         "a headless app does not care about shared memory",
@@ -319,7 +319,7 @@ const SCARCE: &[Row] = &[
             c.facts.headroom.memory_pressure_centipercent = Some(2050);
         },
         Ok(EphemeralContainer),
-        &["waited for it 20 % of the last 10 s"],
+        &["waited for memory during 20 % of the last 10 s"],
     ),
     (
         "processes hardly wait for memory",
@@ -376,13 +376,13 @@ const ADMISSION: &[Row] = &[
             c.image().access.deny = vec!["anna".into()];
         },
         Err(Code::NotPermitted),
-        &["2048 is denied to `anna`", "not local: it is denied"],
+        &["2048 has an access list that denies `anna`", "not local: it has an access list"],
     ),
     (
         "not among the permitted",
         |c| c.image().access.permit = Some(vec!["staff".into()]),
         Err(Code::NotPermitted),
-        &["2048 is permitted to staff only"],
+        &["2048 has an access list that permits only staff"],
     ),
     (
         "permitted",
@@ -400,7 +400,7 @@ const ADMISSION: &[Row] = &[
             c.facts.unique_keys.insert("mail".into(), "mail-00001".into());
         },
         Err(Code::AlreadyRunning),
-        &["2048 cannot be launched: the task mail-00001 runs", "key `mail` (oc.uniquerunkey)"],
+        &["2048 cannot be launched: task mail-00001 is running", "key `mail` (oc.uniquerunkey)"],
     ),
     (
         "another key is taken",
@@ -428,7 +428,7 @@ const ADMISSION: &[Row] = &[
         },
         Err(Code::CannotBePlaced),
         &[
-            "it requires the secret `anna-smb` (oc.secrets_requirement), which deskd's container",
+            "it needs the secret `anna-smb` (oc.secrets_requirement), which deskd's container",
             "add it to the desktop pod as a volume",
         ],
     ),

@@ -37,7 +37,7 @@ fn a_plan_is_complete_and_says_why() {
         ]
     );
     assert_eq!(local.program.cwd.as_deref(), Some("/home/b"));
-    assert!(plan.reasons.iter().any(|r| r.contains("proved by pixels")));
+    assert!(plan.reasons.iter().any(|r| r.contains("tested with pixels")));
     let rejected: Vec<_> = plan.rejected.iter().map(|r| r.engine).collect();
     assert_eq!(rejected, [EngineKind::EphemeralContainer, EngineKind::PodApplication]);
 }

@@ -22,7 +22,7 @@ const CLASSES: &[Row] = &[
         &[
             "it asks for requests cpu=500m, limits memory=4Gi, 1 GPU (nvidia.com/gpu), a node with \
              gpu=true (execute class `gold`)",
-            "it draws slower",
+            "it draws more slowly",
             "not ephemeral_container: it asks for requests cpu=500m",
         ],
     ),
@@ -103,7 +103,7 @@ const CLASSES: &[Row] = &[
             class(c, "gold");
         },
         Err(Code::CannotBePlaced),
-        &["says gpu = 1 and nvidia.com/gpu = 2: keep one"],
+        &["sets both gpu = 1 and nvidia.com/gpu = 2: remove one"],
     ),
     (
         "resources and shared memory",
@@ -113,7 +113,7 @@ const CLASSES: &[Row] = &[
         },
         Err(Code::CannotBePlaced),
         &[
-            "2048 contradicts itself: it asks for requests cpu=500m",
+            "2048 has contradictory needs: requests cpu=500m",
             "which only this pod has; change one of the two",
         ],
     ),
@@ -190,7 +190,7 @@ const NETWORK: &[Row] = &[
             c.pod.ip = None;
         },
         Ok(PodApplication),
-        &["without limits on what it uses"],
+        &["without resource limits"],
     ),
     (
         "the pod has no address",
@@ -250,7 +250,7 @@ const QUOTAS: &[Row] = &[
         },
         Err(Code::CannotBePlaced),
         &[
-            "the quota `cap` of namespace desktops has no room: limits.memory 1Gi asked, \
+            "the quota `cap` of namespace desktops is too small: limits.memory 1Gi requested, \
              3221225473 of 4Gi used",
             "stop something there or raise the quota",
         ],
@@ -262,7 +262,7 @@ const QUOTAS: &[Row] = &[
             c.quota("requests.cpu", "1500m", "2");
         },
         Err(Code::CannotBePlaced),
-        &["requests.cpu 501m asked, 1500m of 2 used"],
+        &["requests.cpu 501m requested, 1500m of 2 used"],
     ),
     (
         "the short name is the request",
@@ -280,7 +280,7 @@ const QUOTAS: &[Row] = &[
             c.quota("requests.nvidia.com/gpu", "1", "1");
         },
         Err(Code::CannotBePlaced),
-        &["requests.nvidia.com/gpu 1 asked, 1 of 1 used"],
+        &["requests.nvidia.com/gpu 1 requested, 1 of 1 used"],
     ),
     (
         "no more pods",
@@ -289,7 +289,7 @@ const QUOTAS: &[Row] = &[
             c.quota("pods", "10", "10");
         },
         Err(Code::CannotBePlaced),
-        &["pods 1 asked, 10 of 10 used"],
+        &["pods 1 requested, 10 of 10 used"],
     ),
     (
         "no more pods, and an ephemeral container is none",
@@ -324,7 +324,7 @@ const QUOTAS: &[Row] = &[
             c.quota("limits.cpu", "1", "2");
         },
         Ok(PodApplication),
-        &["counts limits.cpu, which its execute class does not name"],
+        &["limits limits.cpu, which its execute class does not set"],
     ),
     (
         "a quota that nobody can read",
@@ -359,7 +359,7 @@ const VOLUMES: &[Row] = &[
             c.policy.pod_volumes = vec!["disk".into()];
         },
         Ok(PodApplication),
-        &["application pods get no directory of the node"],
+        &["application pods may not mount directories of the node"],
     ),
     (
         "a volume with a token",
@@ -377,7 +377,7 @@ const VOLUMES: &[Row] = &[
             c.policy.pod_volumes = vec!["unmounted".into(), "nowhere".into()];
         },
         Ok(PodApplication),
-        &["there is no place for it", "has no such volume"],
+        &["its mount path is unknown", "has no such volume"],
     ),
     (
         "a claim in another namespace",
@@ -387,7 +387,7 @@ const VOLUMES: &[Row] = &[
             c.policy.apps_namespace = Some("apps".into());
         },
         Ok(PodApplication),
-        &["is in the desktop's namespace, and application pods are in"],
+        &["refers to an object in the desktop's namespace"],
     ),
     (
         "a secret in another namespace",
@@ -397,7 +397,7 @@ const VOLUMES: &[Row] = &[
             c.policy.apps_namespace = Some("apps".into());
         },
         Err(Code::CannotBePlaced),
-        &["it requires the secret `anna-kerberos`"],
+        &["it needs the secret `anna-kerberos`"],
     ),
     (
         "a secret that goes along",

@@ -79,7 +79,7 @@ fn an_ephemeral_container_has_the_pod_s_dev_shm_and_is_told_so() {
     case.image().host_config.shm_bytes = Some(1 << 30);
     let words = |has| {
         format!(
-            "asks for 1Gi in /dev/shm (shm_size): an ephemeral container has the desktop pod's, which is {has}"
+            "asks for a /dev/shm of 1Gi (shm_size), but an ephemeral container uses the desktop pod's /dev/shm, which has {has}"
         )
     };
     assert!(said(&case.plan()).contains(&words("64Mi")), "{}", said(&case.plan()));

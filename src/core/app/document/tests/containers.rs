@@ -95,7 +95,7 @@ fn docker_s_settings_are_read_or_a_problem_of_the_application() {
         assert_eq!(container.host_config, HostConfig::default(), "{bad}");
         let problem = &app.problems[0];
         assert!(problem.starts_with("label oc.host_config "), "{problem}");
-        assert!(problem.contains("nothing of it was applied"), "{problem}");
+        assert!(problem.contains("the application gets none of these settings"), "{problem}");
     }
 }
 
