@@ -143,13 +143,13 @@ fn a_program_that_trusts_shared_memory_dies_as_a_pod_and_runs_as_an_ephemeral_co
     let story = browser.until("return document.querySelector('.result').textContent");
     let story = story.as_str().expect("text");
     println!("{story}");
-    let start = "Runs as an ephemeral container since it failed as a pod of its own: ";
+    let start = "Runs as an ephemeral container because it failed as a pod of its own: ";
     assert!(story.starts_with(start), "{story}");
     browser.click("[data-act=unfold]");
     let told = text(&browser, ".mended");
     println!("{told}");
     for words in [
-        "What was done about it",
+        "What deskd changed",
         "by deskd: start it again as an ephemeral container",
         "a pod of its own",
         "What went wrong before",

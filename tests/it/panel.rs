@@ -139,7 +139,7 @@ fn a_person_logs_in_starts_2048_follows_its_log_over_a_kill_of_the_daemon_and_st
     println!("result: {result}");
     browser.click("[data-act=unfold]");
     browser
-        .until("return document.querySelector('.more').textContent.includes('How it was stopped')");
+        .until("return document.querySelector('.more').textContent.includes('Steps of the stop')");
     browser.click("[data-act=remove]");
     browser.until("return document.querySelectorAll('[data-task]').length === 0");
     assert_clean(&browser);
@@ -215,7 +215,7 @@ fn a_hundred_megabytes_of_log_are_read_searched_and_bounded_without_a_stall() {
     println!("100 MB of log, longest time without a frame: {worst} ms");
     assert!(worst < STALL_MS_MAX, "{worst} ms");
     let foot = browser.run("return document.querySelector('.log-foot').textContent");
-    assert!(foot.as_str().unwrap().contains("are not kept here"), "{foot}");
+    assert!(foot.as_str().unwrap().contains("are not shown here"), "{foot}");
     let bottom = "return [...document.querySelectorAll('.line')].at(-1).textContent";
     assert_eq!(browser.run(bottom), "the needle at the end");
     browser.keys(".find input", "needle");

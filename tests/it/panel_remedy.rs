@@ -78,13 +78,10 @@ fn a_press_of_a_button_mends_a_task_and_its_row_tells_the_story() {
     browser.until(&format!("return {BUTTON} === null"));
     let story = browser.until("return document.querySelector('.result').textContent");
     let story = story.as_str().expect("text");
-    assert!(story.starts_with("Runs with --disable-dev-shm-usage since it failed "), "{story}");
+    assert!(story.starts_with("Runs with --disable-dev-shm-usage because it failed "), "{story}");
     assert_has(story, &["/dev/shm"]);
     let told = text(&browser, ".mended");
-    assert_has(
-        &told,
-        &["What was done about it", "by a user: start it again with --disable-dev-shm"],
-    );
+    assert_has(&told, &["What deskd changed", "by a user: start it again with --disable-dev-shm"]);
     assert_has(&told, &["→", "What went wrong before", "platform_shared", "df -h /dev/shm"]);
     let focused = browser.run("return document.activeElement.dataset.act");
     assert_eq!(focused, "unfold", "the focus stays in the row");
@@ -190,9 +187,9 @@ fn a_task_that_waits_says_why_and_one_on_another_engine_where_it_was() {
         show(&browser, &tasks);
         let row = |id: &str, part: &str| text(&browser, &format!("[data-task=\"{id}\"] {part}"));
         assert_eq!(row("a-00001", ".result"), "No node has enough cpu.");
-        assert_has(&row("a-00001", ".calm"), &["Why it does not run yet", "asks for less cpu"]);
+        assert_has(&row("a-00001", ".calm"), &["Why it is not running yet", "asks for less cpu"]);
         let story =
-            format!("Runs as an ephemeral container since it failed as a pod of its own: {shm}");
+            format!("Runs as an ephemeral container because it failed as a pod of its own: {shm}");
         assert_eq!(row("b-00001", ".result"), story);
         let told = row("b-00001", ".mended");
         assert_has(&told, &["by deskd: start it again", "a pod of its own", "BadShmSeg"]);

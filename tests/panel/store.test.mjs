@@ -90,17 +90,17 @@ test("a task that waits says why", () => {
 });
 
 test("the row of a mended task tells its story", () => {
-  assert.equal(outcome(mended("running")), `Runs as an ephemeral container since it failed as a pod of its own: ${SHM}`);
-  assert.equal(outcome(mended("ended", { exit: { code: 0 } })), `Ran as an ephemeral container since it failed as a pod of its own: ${SHM}`);
+  assert.equal(outcome(mended("running")), `Runs as an ephemeral container because it failed as a pod of its own: ${SHM}`);
+  assert.equal(outcome(mended("ended", { exit: { code: 0 } })), `Ran as an ephemeral container because it failed as a pod of its own: ${SHM}`);
   // The exit and the cause are still the first run's.
   const asked = mended("planned", { runs: 1, exit: { code: 1 }, cause: SHM });
-  assert.equal(outcome(asked), `Starts as an ephemeral container since it failed as a pod of its own: ${SHM}`);
+  assert.equal(outcome(asked), `Starts as an ephemeral container because it failed as a pod of its own: ${SHM}`);
   const waiting = mended("starting", { waiting: "its image is being pulled" });
-  assert.equal(outcome(waiting), `its image is being pulled. Starts as an ephemeral container since it failed as a pod of its own: ${SHM}`);
+  assert.equal(outcome(waiting), `its image is being pulled. Starts as an ephemeral container because it failed as a pod of its own: ${SHM}`);
   assert.equal(sentence(mended("running")), "A is running, as an ephemeral container");
   const words = { disable_dev_shm: ["without --x", "with --x"], other_class: ["with the execute class `s`", "with the execute class `l`"] };
   const stories = Object.entries(words).map(([kind, [before, after]]) => outcome(mended("running", { remedied: { ...remedied, kind, before, after } })));
-  assert.deepEqual(stories, [`Runs with --x since it failed without: ${SHM}`, `Runs with the execute class \`l\` since it failed with the execute class \`s\`: ${SHM}`]);
+  assert.deepEqual(stories, [`Runs with --x because it failed without: ${SHM}`, `Runs with the execute class \`l\` because it failed with the execute class \`s\`: ${SHM}`]);
 });
 
 test("a mended task that failed again tells both", () => {

@@ -58,7 +58,7 @@ function counts() {
   byId("remove-ended").disabled = ended === 0;
   const shown = numbers[byId("table").dataset.filter];
   byId("empty").hidden = shown > 0;
-  const hint = tasks.length === 0 ? "Nothing was started yet. Type the name of an application above." : "No task is in this state.";
+  const hint = tasks.length === 0 ? "No application has been started yet. To start one, type its name above." : "No task is in this state.";
   setText(byId("empty"), hint);
 }
 

@@ -36,7 +36,7 @@ export class AppSearch {
   show() {
     this.options = searchApps(this.apps(), this.input.value).slice(0, OPTIONS_MAX);
     const rows = this.options.map((app, at) => this.option(app, at));
-    const none = h("li", { class: "none", role: "presentation" }, this.input.value === "" ? "There are no applications." : "No application has these words.");
+    const none = h("li", { class: "none", role: "presentation" }, this.input.value === "" ? "No applications are configured." : "No application matches these words.");
     this.list.replaceChildren(...(rows.length > 0 ? rows : [none]));
     this.list.hidden = false;
     this.input.setAttribute("aria-expanded", "true");

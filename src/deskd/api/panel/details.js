@@ -13,7 +13,7 @@ function time(at) {
 function diagnosis(found, title) {
   const proof = found.proof.map(({ text }) => text).join("\n");
   return [
-    h("h3", {}, found.cause ? title : "What it wrote last"),
+    h("h3", {}, found.cause ? title : "Its last output"),
     found.cause ? h("p", {}, found.sentence) : null,
     proof === "" ? null : h("pre", {}, h("code", {}, proof)),
     found.advice === "" ? null : h("p", { class: "advice" }, found.advice),
@@ -27,7 +27,7 @@ function trouble(task, button) {
   const told = task.remedied && (task.runs < task.remedied.run || (task.state === "starting" && !waiting));
   if (!task.diagnosis || told) return null;
   const wrong = task.remedied ? "What went wrong again" : "What went wrong";
-  const title = waiting ? "Why it does not run yet" : failed(task) ? wrong : "Why it ended";
+  const title = waiting ? "Why it is not running yet" : failed(task) ? wrong : "Why it ended";
   const calm = waiting || !failed(task);
   const able = offer(task) !== null;
   return h("div", { class: calm ? "diagnosis calm" : "diagnosis" }, ...diagnosis(task.diagnosis, title), able ? button : null);
@@ -38,7 +38,7 @@ function remedied({ at, by, sentence, before, after, diagnosis: failure }) {
   return h(
     "div",
     { class: "diagnosis mended" },
-    h("h3", {}, "What was done about it"),
+    h("h3", {}, "What deskd changed"),
     h("p", {}, h("time", {}, time(at)), ` by ${by}: ${sentence}`),
     h("p", {}, h("span", { class: "before" }, before), h("span", { class: "offscreen" }, ", now "), h("span", { "aria-hidden": "true" }, " → "), h("span", {}, after)),
     ...diagnosis(failure, "What went wrong before"),
@@ -81,8 +81,8 @@ export function details(task, button) {
     trouble(task, button),
     task.remedied ? remedied(task.remedied) : null,
     list("Why this engine", task.reasons),
-    list("Why no other", (task.rejected ?? []).map(({ engine, why }) => `${ENGINES[engine] ?? engine}: ${why}`)),
-    list("How it was stopped", task.stop_steps.map(moment)),
-    list("What happened", task.history.map(moment)),
+    list("Why not another", (task.rejected ?? []).map(({ engine, why }) => `${ENGINES[engine] ?? engine}: ${why}`)),
+    list("Steps of the stop", task.stop_steps.map(moment)),
+    list("History", task.history.map(moment)),
   );
 }

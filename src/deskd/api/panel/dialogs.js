@@ -65,7 +65,7 @@ export function showEnvironment(task, variables) {
   });
   const box = dialog(
     `Environment of ${task.display_name}`,
-    h("p", { class: "muted" }, "As it was given at the start. Values of secrets are not shown."),
+    h("p", { class: "muted" }, "Variables as the application got them at its start. Secret values are hidden."),
     h("div", { class: "dialog-bar" }, filter, copy),
     h("div", { class: "env" }, h("table", {}, h("caption", { class: "offscreen" }, "Variables"), body)),
     h("div", { class: "dialog-buttons" }, h("button", { type: "button", onclick: () => box.close() }, "Close")),

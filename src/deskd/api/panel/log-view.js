@@ -300,12 +300,12 @@ export class LogView {
     const { model, link } = this;
     const lines = model.end - model.first;
     let text = `${lines.toLocaleString()} ${lines === 1 ? "line" : "lines"}`;
-    if (model.dropped > 0) text += ` · the first ${model.dropped.toLocaleString()} are not kept here, Download has all`;
+    if (model.dropped > 0) text += ` · the first ${model.dropped.toLocaleString()} are not shown here; Download has all of them`;
     const states = {
       connecting: "connecting…",
-      open: this.over ? "complete, the task has ended" : "following",
+      open: this.over ? "complete: the task has ended" : "following",
       lost: "connection lost, trying again…",
-      login: "the session has ended: log in again",
+      login: "the session has ended: run “deskd panel” and open the link it prints",
       refused: this.refusal,
     };
     setText(this.status, `${text} · ${this.over ? states.open : states[link]}`);

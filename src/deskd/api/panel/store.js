@@ -99,7 +99,7 @@ function story(task) {
   // "With X since it failed without": of what is said a moment before.
   const before = applied.before.replace(/^without .*/, "without");
   const first = applied.diagnosis.sentence;
-  const why = `since it failed ${before}: ${first}`;
+  const why = `because it failed ${before}: ${first}`;
   const again = task.runs >= applied.run && (failed(task) || task.state === "planned");
   if (again) return `Failed ${after} too: ${closed(ending(task))} Before, ${before}: ${first}`;
   if (task.state === "running") return `Runs ${after} ${why}`;
@@ -131,7 +131,7 @@ export function waits(task) {
 
 /** How a task goes or went, in a few words; empty when there is nothing to say. */
 export function outcome(task) {
-  if (task.stale && !task.waiting) return "The Kubernetes API is away: this may be out of date";
+  if (task.stale && !task.waiting) return "The Kubernetes API does not answer: this may be out of date";
   return task.remedied ? story(task) : ending(task);
 }
 
