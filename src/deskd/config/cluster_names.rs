@@ -193,7 +193,7 @@ mod tests {
     #[test]
     fn a_quantity_with_a_usual_mistake_is_answered_with_the_remedy() {
         assert!(quantity("1Gi").is_ok());
-        assert!(quantity("1 Gi").unwrap_err().remedy.contains("blank"));
+        assert!(quantity("1 Gi").unwrap_err().remedy.contains("space"));
         assert!(quantity("1GiB").unwrap_err().remedy.contains("remove the B"));
         assert!(quantity("-1").unwrap_err().what.contains("negative"));
     }
