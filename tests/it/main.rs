@@ -56,6 +56,7 @@ mod kubernetes_others;
 mod kubernetes_processes;
 mod kubernetes_rights;
 mod kubernetes_versions;
+mod own_words;
 mod packaging;
 mod panel;
 mod panel_modules;

@@ -25,7 +25,7 @@ use super::processes::{End, Finder};
 use super::pull::Pulls;
 use super::runs::Run;
 use super::watch::{Watch, Watched, Which};
-use super::{Command, Event, Refusal};
+use super::{Command, Event, Refused, Waiting};
 use crate::engine::local::LogQueue;
 use deskd_core::kubernetes::{LABEL_DESKTOP_UID, LABEL_MANAGED_BY, MANAGED_BY};
 use deskd_core::origin::NoStopCode;
@@ -45,11 +45,11 @@ pub enum Input {
     /// By a watch.
     Watched(Which, Watched),
     /// A launch was answered.
-    Launched(RunId, Result<(), Refusal>),
+    Launched(RunId, Result<(), Refused>),
     /// Why a run does not start yet.
-    Waits(RunId, String),
+    Waits(RunId, Waiting),
     /// What kubelet said about a container that does not start, and what that means, if anything.
-    Complaints(RunId, Vec<String>, Option<String>),
+    Complaints(RunId, Vec<String>, Option<Waiting>),
     /// What deskd may do, and the quotas if it may see them.
     Rights(Vec<Right>, Vec<Quota>),
     /// Output was read to its end.
@@ -269,7 +269,7 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
         match input {
             Input::Watched(which, watched) => self.watched(which, watched),
             Input::Launched(run, answer) => self.launched(run, answer),
-            Input::Waits(run, why) => self.waits(run, why),
+            Input::Waits(run, why) => self.waits(&run, why),
             Input::Complaints(run, events, why) => self.complaints(&run, events, why),
             Input::Rights(rights, quotas) => {
                 self.known.set_rights(rights, quotas);

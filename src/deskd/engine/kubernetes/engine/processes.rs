@@ -11,6 +11,7 @@ use crate::engine::kubernetes::{Event, Observation};
 use deskd_core::origin::Origin;
 use deskd_core::plan::EngineKind;
 use deskd_core::task::{Exit, UnixMs};
+use deskd_core::why::reason::{EndReason, Ended, LostReason};
 use deskd_core::wire::RunId;
 
 /// Between two looks for processes of a launch that was just accepted.
@@ -23,8 +24,6 @@ const LOOK_PAUSE_LATER: Duration = Duration::from_millis(200);
 const LOOK_MAX: Duration = Duration::from_secs(60);
 /// How long the status may take to say how a process that is gone ended.
 const EXIT_CODE_WAIT_MS: UnixMs = 30_000;
-/// How a run ends whose pod is deleted, where the kernel does not tell the exit code.
-pub(super) const WITH_ITS_POD: &str = "it ended with the desktop's pod";
 /// How often runs are looked at whose state changes by itself.
 const DUE_PAUSE: Duration = Duration::from_millis(500);
 
@@ -63,9 +62,9 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
         let unexplained: Vec<_> =
             unexplained.filter_map(|(run, known)| Some((run.clone(), known.exit_seen?))).collect();
         for (run, at) in unexplained {
-            let why = "its process ended; the node has not told its exit code".to_owned();
-            let cause = Some(why.clone());
-            self.observe(&run, Observation::Ended { exit: Exit::Reason(why), cause, at });
+            let reason = Ended::from(EndReason::CodeUntold);
+            let exit = Exit::Lost(LostReason::Ended(Box::new(reason.clone())));
+            self.observe(&run, Observation::Ended { exit, reason: Some(reason), at });
         }
     }
 
@@ -152,11 +151,11 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
         let asked_for = known.stop.is_some() || terminating;
         let told = match &known.end.exit {
             Some(exit) if asked_for || *exit == Exit::Code(0) => Some(exit.clone()),
-            None if terminating => Some(Exit::Reason(WITH_ITS_POD.to_owned())),
+            None if terminating => Some(Exit::Lost(LostReason::WithItsPod)),
             _ => None,
         };
         if let Some(exit) = told {
-            self.observe(run, Observation::Ended { exit, cause: None, at });
+            self.observe(run, Observation::Ended { exit, reason: None, at });
         }
     }
 }
