@@ -56,12 +56,24 @@ async fn run(config: Config, env: &Env, listener: Option<TcpListener>) -> anyhow
         watch_apps(dir.clone(), supervisor.handle.clone()).await;
     }
     let stop = CancellationToken::new();
-    let api = api::build(supervisor.handle.clone(), api_config(&config, listener)?, stop.clone())?;
+    // Health is asked of a thread that does nothing else for long: whatever clients of the display,
+    // applications or the cluster keep the driver busy with, a probe does not wait behind it.
+    let doors = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let api = {
+        let _inside = doors.enter();
+        api::build(supervisor.handle.clone(), api_config(&config, listener)?, stop.clone())?
+    };
     if let Some(address) = api.tcp_address() {
         tracing::info!("the Tasks panel is at http://{address}/ (`deskd panel` prints a login)");
     }
     tokio::spawn(give_back_what_the_start_needed(supervisor.handle.clone()));
-    let mut serving = pin!(api.run());
+    let (served, serving) = tokio::sync::oneshot::channel();
+    std::thread::Builder::new().name("api".into()).spawn(move || {
+        doors.block_on(api.run());
+        // Nobody listens when the daemon ends for another reason.
+        let _ = served.send(());
+    })?;
+    let mut serving = pin!(serving);
     let exit = tokio::select! {
         _ = asked_to_end.read_u8() => Exit::Ok,
         link = supervisor.link => {
@@ -69,11 +81,11 @@ async fn run(config: Config, env: &Env, listener: Option<TcpListener>) -> anyhow
             tracing::error!("the daemon ends: {why}");
             Exit::Internal
         }
-        () = &mut serving => Exit::Internal,
+        _ = &mut serving => Exit::Internal,
     };
     if !stop.is_cancelled() && exit == Exit::Ok {
         stop.cancel();
-        serving.await;
+        let _ = serving.await;
     }
     Ok(exit)
 }
