@@ -40,6 +40,7 @@
 mod capture;
 mod daemon;
 mod event_loop;
+pub mod files;
 mod link;
 pub mod logs;
 pub mod memory;

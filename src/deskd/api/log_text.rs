@@ -231,6 +231,7 @@ impl Format {
             GapReason::TotalLimit => "the limit of all logs together",
             GapReason::WriteFailed => "the log could not be written",
             GapReason::Torn => "a crash tore the log",
+            GapReason::Damaged => "the log's file was damaged",
         };
         let line = format!("[deskd: {} bytes are missing here: {why}]\n", gap.dropped_bytes);
         out.extend_from_slice(line.as_bytes());
