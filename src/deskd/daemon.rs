@@ -58,10 +58,19 @@ async fn run(config: Config, env: &Env, listener: Option<TcpListener>) -> anyhow
     let stop = CancellationToken::new();
     // Health is asked of a thread that does nothing else for long: whatever clients of the display,
     // applications or the cluster keep the driver busy with, a probe does not wait behind it.
+    let api_config = api_config(&config, listener)?;
     let doors = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let api = {
         let _inside = doors.enter();
-        api::build(supervisor.handle.clone(), api_config(&config, listener)?, stop.clone())?
+        api::build(supervisor.handle.clone(), api_config, stop.clone())
+    };
+    let api = match api {
+        Ok(api) => api,
+        Err(error) => {
+            // It cannot be dropped where another one runs.
+            doors.shutdown_background();
+            return Err(error.into());
+        }
     };
     if let Some(address) = api.tcp_address() {
         tracing::info!("the Tasks panel is at http://{address}/ (`deskd panel` prints a login)");
@@ -134,7 +143,7 @@ fn api_config(
     Ok(ApiConfig {
         socket: config.socket.clone(),
         listener,
-        token: Token::load_or_create(&config.token_file)?,
+        token: Token::load_or_create(&config.token_file, Some(&config.state_dir))?,
         panel_hosts: config.panel_hosts.clone(),
         identity: config.policy.identity.clone(),
         limits: Limits::default(),

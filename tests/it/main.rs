@@ -63,4 +63,5 @@ mod panel_modules;
 mod panel_remedy;
 mod remedies;
 mod secrecy;
+mod state_dir;
 mod support;

@@ -23,6 +23,7 @@ use super::connection::{Answering, Timed, Tracked};
 use super::guard::{Peer, Reserved};
 use super::limits::{DRAIN_MS_MAX, HEAD_BYTES_MAX, Limits};
 use super::peers::{PeerKey, Peers, Place};
+use deskd_keeper::files;
 
 /// Pause after accept(2) failed, for example because no file descriptor is left.
 const ACCEPT_PAUSE_MS: u64 = 100;
@@ -31,14 +32,11 @@ const ACCEPT_PAUSE_MS: u64 = 100;
 /// others could connect or nobody can: under another name first, then renamed.
 pub(super) fn bind_unix(path: &Path) -> io::Result<(UnixListener, SocketFile)> {
     let part = path.with_extension(format!("part-{}", std::process::id()));
-    match std::fs::remove_file(&part) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
+    files::clear(&part)?;
     let listener = UnixListener::bind(&part)?;
     let put = || {
         std::fs::set_permissions(&part, std::fs::Permissions::from_mode(0o600))?;
-        std::fs::rename(&part, path)?;
+        files::replace(&part, path)?;
         Ok(std::fs::symlink_metadata(path)?.ino())
     };
     match put() {
