@@ -152,6 +152,11 @@ fn an_x_server_that_never_listens_makes_the_desktop_unready_with_the_reason_and_
     });
     let text = Ask::new(&pod.door(PORT), "GET", "/readyz?wait=1s").send().text();
     assert!(text.contains("[-]display failed: nothing listens on display :0"), "{text}");
+    let token = pod.exec("deskd", &["cat", &format!("{STATE_DIR}/token")]);
+    let launch = Ask::new(&pod.door(PORT), "POST", "/v1/tasks")
+        .header("authorization", &format!("Bearer {}", token.trim()))
+        .json(&json!({ "app": "xclock" }));
+    assert_eq!(launch.send().refusal(409), "display_unavailable");
     pod.wait_for("the other containers run", |pod| {
         let ready = |name| container(pod, name).is_some_and(|it| it["ready"] == true);
         (ready("x-anonymous-robin") && ready("o-anonymous-robin")).then_some(())
