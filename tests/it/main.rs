@@ -2,6 +2,7 @@
 
 mod abcdesktop_apps;
 mod abcdesktop_bad_input;
+mod abcdesktop_bad_pods;
 mod abcdesktop_planes;
 mod abcdesktop_start;
 mod abcdesktop_world;
