@@ -1,6 +1,8 @@
 //! Whatever stands where deskd's own files belong, and whatever a user puts where the cookie is read:
 //! the desktop comes up, and what is said is true.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::Path;
 
