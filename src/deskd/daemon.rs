@@ -51,11 +51,32 @@ async fn run(config: Config, env: &Env, listener: Option<TcpListener>) -> anyhow
         watch_apps(dir.clone(), supervisor.handle.clone()).await;
     }
     let stop = CancellationToken::new();
-    let api = api::build(supervisor.handle.clone(), api_config(&config, listener)?, stop.clone())?;
+    // Health is asked of a thread that does nothing else for long: whatever clients of the display,
+    // applications or the cluster keep the driver busy with, a probe does not wait behind it.
+    let api_config = api_config(&config, listener)?;
+    let doors = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let api = {
+        let _inside = doors.enter();
+        api::build(supervisor.handle.clone(), api_config, stop.clone())
+    };
+    let api = match api {
+        Ok(api) => api,
+        Err(error) => {
+            // It cannot be dropped where another one runs.
+            doors.shutdown_background();
+            return Err(error.into());
+        }
+    };
     if let Some(address) = api.tcp_address() {
         tracing::info!("the Tasks panel is at http://{address}/ (`deskd panel` prints a login)");
     }
-    let mut serving = pin!(api.run());
+    let (served, serving) = tokio::sync::oneshot::channel();
+    std::thread::Builder::new().name("api".into()).spawn(move || {
+        doors.block_on(api.run());
+        // Nobody listens when the daemon ends for another reason.
+        let _ = served.send(());
+    })?;
+    let mut serving = pin!(serving);
     let exit = tokio::select! {
         _ = asked_to_end.read_u8() => Exit::Ok,
         link = supervisor.link => {
@@ -63,11 +84,11 @@ async fn run(config: Config, env: &Env, listener: Option<TcpListener>) -> anyhow
             tracing::error!("the daemon ends: {why}");
             Exit::Internal
         }
-        () = &mut serving => Exit::Internal,
+        _ = &mut serving => Exit::Internal,
     };
     if !stop.is_cancelled() && exit == Exit::Ok {
         stop.cancel();
-        serving.await;
+        let _ = serving.await;
     }
     Ok(exit)
 }
@@ -107,7 +128,7 @@ fn api_config(
     Ok(ApiConfig {
         socket: config.socket.clone(),
         listener,
-        token: Token::load_or_create(&config.token_file)?,
+        token: Token::load_or_create(&config.token_file, Some(&config.state_dir))?,
         panel_hosts: config.panel_hosts.clone(),
         identity: config.policy.identity.clone(),
         limits: Limits::default(),

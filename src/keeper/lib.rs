@@ -38,6 +38,7 @@
 mod capture;
 mod daemon;
 mod event_loop;
+pub mod files;
 mod link;
 pub mod log;
 pub mod logs;

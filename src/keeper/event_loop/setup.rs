@@ -21,6 +21,7 @@ use super::container_logs::ContainerLogs;
 use super::{Keeper, Source, unix_ms};
 use crate::capture::Capture;
 use crate::daemon::Daemon;
+use crate::files;
 use crate::link::Listener;
 use crate::logs::LogStore;
 use crate::notify::{self, Notify};
@@ -142,13 +143,9 @@ fn block_signals() -> nix::Result<SignalFd> {
 fn lock_state_dir(dir: &Path) -> Result<Flock<File>, KeeperError> {
     let failed = |source| KeeperError::StateDir { path: dir.to_owned(), source };
     make_private(dir).map_err(failed)?;
-    let file = File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .mode(0o600)
-        .open(dir.join(LOCK_NAME))
-        .map_err(failed)?;
+    let mut options = File::options();
+    options.create(true).truncate(false).write(true).mode(0o600);
+    let file = files::open_own(&options, &dir.join(LOCK_NAME)).map_err(failed)?;
     Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| match errno {
         Errno::EWOULDBLOCK => KeeperError::AlreadyRunning(dir.to_owned()),
         other => failed(other.into()),
