@@ -21,7 +21,7 @@ fn label_rows() -> Vec<Row> {
         row(&format!("/metadata/labels/{}", label.replace('/', "~1")), value, says)
     };
     let uid = "deskd.io/desktop-uid is not the uid";
-    let task = "nobody could tell which task the pod is of";
+    let task = "the task of the pod would be unknown";
     vec![
         row("app.kubernetes.io/managed-by", json!("helm"), "app.kubernetes.io/managed-by"),
         row("deskd.io/desktop-uid", json!("other"), uid),
@@ -44,7 +44,7 @@ fn volume_rows() -> Vec<Row> {
         volume["name"] = json!("data");
         row("/spec/volumes/-", volume, says)
     };
-    let refused = "the volume data is none that applications may have";
+    let refused = "the volume data is of a kind that applications may not have";
     let projected = |source: Value| json!({ "projected": { "sources": [source] } });
     let key = |key: &str| json!({ "key": key, "path": key });
     vec![
@@ -76,7 +76,7 @@ fn spec_rows() -> Vec<Row> {
         row("/spec/containers/0/ports", port, "hostPort"),
         row("/spec/automountServiceAccountToken", Value::Null, token),
         row("/spec/automountServiceAccountToken", json!(true), token),
-        row("/spec/serviceAccountName", json!("deskd"), "leave serviceAccountName deskd away"),
+        row("/spec/serviceAccountName", json!("deskd"), "remove serviceAccountName deskd"),
         row("/spec/restartPolicy", Value::Null, restart),
         row("/spec/restartPolicy", json!("OnFailure"), restart),
         row("/spec/containers/-", second.clone(), IMAGE),
