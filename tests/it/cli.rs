@@ -184,7 +184,7 @@ fn an_unknown_task_has_its_own_exit_code() {
         [["task", "show", "x-00000"], ["task", "remove", "x-00000"], ["logs", "x-00000", "-f"]]
     {
         let (_, stderr) = check(&ask(&fake, &args), Exit::NotFound);
-        assert!(stderr.contains("there is no task `x-00000`\n    remedy: `deskd task list`"));
+        assert!(stderr.contains("there is no task `x-00000`\n    remedy: run `deskd task list`"));
     }
 }
 
@@ -240,7 +240,10 @@ fn a_task_of_others_says_who_started_it_and_why_it_cannot_be_stopped() {
     assert!(stdout.contains("started by abcdesktop"), "{stdout}");
     assert!(stdout.contains("it runs elsewhere"), "{stdout}");
     let (_, stderr) = check(&ask(&fake, &["task", "stop", "fry-x-00002"]), Exit::Refused);
-    assert!(stderr.contains("it runs elsewhere\n    remedy: `deskd task show TASK`"), "{stderr}");
+    assert!(
+        stderr.contains("it runs elsewhere\n    remedy: run `deskd task show TASK`"),
+        "{stderr}"
+    );
 }
 
 #[test]

@@ -117,7 +117,7 @@ fn an_ephemeral_container_is_told_with_its_pod_and_image() {
          POD_IP  (pod field status.podIP)\n             \
          XAUTH_KEY=[redacted]  (pod label xauthkey)\n\
          mounts       /home (home, read-only)\n\
-         made before  /run/user/4096, of user 4096 alone (XDG_RUNTIME_DIR)\n"
+         prepared     /run/user/4096, of user 4096 alone (XDG_RUNTIME_DIR)\n"
     );
 }
 

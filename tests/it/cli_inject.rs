@@ -56,12 +56,12 @@ fn what_cannot_be_injected_ends_with_a_sentence_a_remedy_and_no_output() {
         (
             "a: [1,\nb: 2\n".to_owned(),
             "it is not valid YAML: unclosed bracket '[' at line 1, column 4",
-            "remedy: correct it",
+            "remedy: correct the file",
         ),
         (
             "just text\n".to_owned(),
             "document 1 in it is not a Kubernetes object",
-            "remedy: correct it",
+            "remedy: correct the file",
         ),
     ];
     for (manifest, sentence, remedy) in cases {

@@ -90,7 +90,7 @@ fn of_ephemeral(plan: &EphemeralPlan) -> Fields {
         let root = directory.root.trim_end_matches('/');
         format!("{root}/{}/{}, a copy of {from}", directory.path, CookieCopy::NAME)
     });
-    fields.push(("created before", lines(made.chain(copied))));
+    fields.push(("prepared", lines(made.chain(copied))));
     fields
 }
 
