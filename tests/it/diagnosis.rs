@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use assert_cmd::cargo::cargo_bin;
 use deskd_core::exit::Exit;
-use deskd_core::why::{Cause, Evidence, Log, diagnose, rules};
+use deskd_core::why::{Cause, Evidence, Log, Rules, diagnose};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -21,6 +21,8 @@ use crate::support::corpus::{self, percent, well};
 const PERCENT_MIN: usize = 95;
 /// Longest time for 10 MB, optimized.
 const TEN_MB_MS_MAX: u64 = 20;
+/// Longest time until the rules are read and can be looked for, optimized.
+const RULES_MS_MAX: u64 = 20;
 /// How much slower a build without optimization may be, on a machine that is busy with other tests.
 const UNOPTIMIZED_TIMES: u64 = 100;
 
@@ -118,6 +120,17 @@ fn real_failures_are_told_and_healthy_programs_are_left_alone() {
 }
 
 #[test]
+fn the_rules_are_ready_at_once() {
+    let start = Instant::now();
+    let rules = Rules::with(Vec::new());
+    let took = start.elapsed();
+    assert!(rules.all().count() > 100);
+    let slower = if cfg!(debug_assertions) { UNOPTIMIZED_TIMES } else { 1 };
+    println!("rules: {took:?}");
+    assert!(took < Duration::from_millis(RULES_MS_MAX * slower), "{took:?}");
+}
+
+#[test]
 fn ten_megabytes_are_diagnosed_at_once() {
     let line = b"[1234:5678:0101/000000.000:INFO:CONSOLE(1)] \"cannot find the error of a failed thing\", source: x\n";
     let mut log = line.repeat(10_000_000 / line.len());
@@ -167,9 +180,10 @@ fn ten_megabytes_of_varied_noise_are_diagnosed_at_once() {
 fn causes() -> String {
     let mut table = "| cause | rules | what it means |\n|---|---|---|\n".to_owned();
     for cause in Cause::ROOTS_FIRST {
-        let names: Vec<_> = rules::all()
+        let names: Vec<_> = Rules::built_in()
+            .all()
             .filter(|rule| rule.cause == cause)
-            .map(|rule| format!("`{}`", rule.name))
+            .map(|rule| format!("`{}`", rule.id))
             .collect();
         let (cause, means) = (cause.as_str(), cause.meaning());
         table.push_str(&format!("| `{cause}` | {} | {means} |\n", names.join(", ")));

@@ -29,7 +29,8 @@ const SIGNAL_CODES_END: i32 = 128 + 64 + 1;
 const ASKING: [i32; 4] = [1, 2, 9, 15];
 
 /// A question to the evidence.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Fact {
     /// It ended badly, or ended without a window, or never started.
     Failed,
