@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::{Engine, Input, now_ms};
-use crate::engine::kubernetes::processes::{self, End};
+use crate::engine::kubernetes::processes::{self, End, Finder};
 use crate::engine::kubernetes::{Event, Observation};
 use deskd_core::origin::Origin;
 use deskd_core::plan::EngineKind;
@@ -85,13 +85,42 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
         let often = waiting.iter().any(|(_, age)| *age < LOOK_OFTEN);
         let pause = if often { LOOK_PAUSE } else { LOOK_PAUSE_LATER };
         self.look_at = (self.sees_processes && !waiting.is_empty()).then(|| now + pause);
-        let wanted: Vec<_> = waiting.into_iter().map(|(run, _)| run).collect();
-        if wanted.is_empty() || !self.sees_processes {
+        if self.sees_processes {
+            self.find(waiting.into_iter().map(|(run, _)| run));
+        }
+    }
+
+    /// Looks for first processes on a thread of its own: the kernel lets whoever reads the environment
+    /// of a process wait for what that process waits for, such as a slow disk.
+    fn find(&mut self, runs: impl IntoIterator<Item = RunId>) {
+        self.find_next.extend(runs);
+        if self.find_next.is_empty() {
             return;
         }
-        for (run, pid) in self.finder.find(&wanted) {
-            self.process_seen(&run, pid);
+        let Some(mut finder) = self.finder.take() else { return };
+        let wanted: Vec<_> = self.find_next.drain().collect();
+        let inputs = self.inputs.clone();
+        self.workers.spawn(async move {
+            let find = move || {
+                let found = finder.find(&wanted);
+                Input::Found(finder, found)
+            };
+            if let Ok(found) = tokio::task::spawn_blocking(find).await {
+                // The engine is gone when nobody listens.
+                let _ = inputs.send(found).await;
+            }
+        });
+    }
+
+    pub(super) fn found(&mut self, finder: Finder, found: Vec<(RunId, u32)>) {
+        self.finder = Some(finder);
+        for (run, pid) in found {
+            // A window or its end may have been faster.
+            if self.runs.get(&run).is_some_and(|known| known.pid.is_none() && !known.is_over()) {
+                self.process_seen(&run, pid);
+            }
         }
+        self.find([]);
     }
 
     pub(super) fn process_seen(&mut self, run: &RunId, pid: u32) {
@@ -116,10 +145,7 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
         let ephemeral = known.engine == EngineKind::EphemeralContainer;
         let wanted = ephemeral && known.origin == Origin::Deskd && known.pid.is_none();
         if wanted && self.sees_processes {
-            let found = self.finder.find(std::slice::from_ref(run));
-            for (run, pid) in found {
-                self.process_seen(&run, pid);
-            }
+            self.find([run.clone()]);
         }
     }
 
