@@ -262,3 +262,44 @@ fn segments_of_a_container_log_and_evidence_are_read_and_json_is_printed() {
     told(&output, Exit::Usage);
     assert!(String::from_utf8_lossy(&output.stderr).contains("unknown field `sise`"));
 }
+
+const OWN_RULE: &str = r#"
+[[rule]]
+id = "license-server-away"
+cause = "dbus_missing"
+patterns = ["cannot reach the license server *"]
+sentence = "The license server {1} does not answer."
+advice = "Admit it in the network policy."
+source = "acme-cad 7.2"
+fires = ["acme: cannot reach the license server lic1:27000"]
+"#;
+
+#[test]
+fn an_operator_s_rules_are_used_and_their_mistakes_are_told_with_file_and_line() {
+    let dir = tempfile::tempdir().unwrap();
+    let (config, rules) = (dir.path().join("deskd.toml"), dir.path().join("rules"));
+    std::fs::create_dir(&rules).unwrap();
+    let text = format!("[diagnosis]\nrules_directory = {:?}\n", rules.to_str().unwrap());
+    std::fs::write(&config, text).unwrap();
+    std::fs::write(rules.join("acme.toml"), OWN_RULE).unwrap();
+    let deskd = |args: &[&str]| {
+        let mut command = Command::new(cargo_bin("deskd"));
+        command.env_clear().env("DESKD_CONFIG", &config).args(args).output().unwrap()
+    };
+    let log = dir.path().join("log");
+    std::fs::write(&log, "acme: cannot reach the license server lic2:27000\n").unwrap();
+    let diagnose = ["diagnose", log.to_str().unwrap()];
+    let text = told(&deskd(&diagnose), Exit::Ok);
+    assert!(text.starts_with("The license server lic2:27000 does not answer."), "{text}");
+    let check = ["check-config", config.to_str().unwrap()];
+    told(&deskd(&check), Exit::Ok);
+
+    std::fs::write(rules.join("bad.toml"), OWN_RULE.replace("dbus_missing", "cheese")).unwrap();
+    std::fs::write(rules.join("same.toml"), OWN_RULE).unwrap();
+    let text = told(&deskd(&check), Exit::Unhealthy);
+    assert!(text.contains("rules/bad.toml:4: "), "{text}");
+    assert!(text.contains("rules/same.toml:3: another rule is called `license"), "{text}");
+    // What has no mistake is used all the same.
+    let text = told(&deskd(&diagnose), Exit::Ok);
+    assert!(text.starts_with("The license server lic2:27000 does not answer."), "{text}");
+}

@@ -3,7 +3,7 @@
 
 mod read;
 
-use std::sync::LazyLock;
+use std::sync::{LazyLock, OnceLock};
 
 use super::cause::Cause;
 use super::rule::{Offer, Rule};
@@ -106,5 +106,28 @@ impl Rules {
 
     pub(super) fn scanner(&self) -> &Scanner {
         &self.scanner
+    }
+}
+
+/// An operator's rules, and deskd's own behind them once somebody asks.
+#[derive(Debug, Default)]
+pub struct LazyRules {
+    own: Vec<Rule>,
+    all: OnceLock<Rules>,
+}
+
+impl LazyRules {
+    /// Of these; nothing else is read yet.
+    #[must_use]
+    pub fn new(own: Vec<Rule>) -> Self {
+        Self { own, all: OnceLock::new() }
+    }
+
+    /// All of them.
+    pub fn get(&self) -> &Rules {
+        match self.own.is_empty() {
+            true => Rules::built_in(),
+            false => self.all.get_or_init(|| Rules::with(self.own.clone())),
+        }
     }
 }
