@@ -31,6 +31,8 @@ use thread::Worker;
 
 /// Where X servers put their sockets.
 const SOCKET_DIR: &str = "/tmp/.X11-unix";
+/// Its last part.
+const SOCKET_DIR_NAME: &str = ".X11-unix";
 
 /// What to look at and how long to wait.
 #[derive(Debug, Clone)]
