@@ -6,6 +6,7 @@ mod abcdesktop_planes;
 mod abcdesktop_start;
 mod abcdesktop_world;
 mod api;
+mod api_adversarial;
 mod api_floods;
 mod api_icons;
 mod api_probes;
