@@ -18,6 +18,7 @@ mod cli_explain;
 mod cli_fake;
 mod cli_inject;
 mod cli_remedy;
+mod cli_safe;
 mod cluster;
 mod cluster_cookie;
 mod cluster_desktop;
