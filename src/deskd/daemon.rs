@@ -7,7 +7,6 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use signal_hook::consts::{SIGINT, SIGTERM};
 use tokio::io::AsyncReadExt as _;
@@ -18,12 +17,8 @@ use crate::catalog::Catalog;
 use crate::config::{Config, DisplaySettings, Env, inherited_env};
 use crate::display::{self, DisplayConfig, Secret, Servers};
 use crate::engine::kubernetes::{EngineConfig, PodIdentity};
-use crate::supervisor::{self, Handle, Settings, Snapshot};
+use crate::supervisor::{self, Handle, Settings};
 use deskd_core::exit::Exit;
-use deskd_keeper::memory;
-
-/// Time after the start in which its last work (answers to those who waited for it) is done.
-const QUIET_AFTER_START: Duration = Duration::from_millis(500);
 
 /// Runs the daemon until it ends; the exit code tells the keeper whether starting it again helps.
 #[must_use]
@@ -75,7 +70,6 @@ async fn run(config: Config, env: &Env, listener: Option<TcpListener>) -> anyhow
     if let Some(address) = api.tcp_address() {
         tracing::info!("the Tasks panel is at http://{address}/ (`deskd panel` prints a login)");
     }
-    tokio::spawn(give_back_what_the_start_needed(supervisor.handle.clone()));
     let (served, serving) = tokio::sync::oneshot::channel();
     std::thread::Builder::new().name("api".into()).spawn(move || {
         doors.block_on(api.run());
@@ -97,15 +91,6 @@ async fn run(config: Config, env: &Env, listener: Option<TcpListener>) -> anyhow
         let _ = serving.await;
     }
     Ok(exit)
-}
-
-/// Arguments, configuration and the first look are over: what only they needed is given back.
-async fn give_back_what_the_start_needed(handle: Handle) {
-    let started = |snapshot: &Arc<Snapshot>| snapshot.desktop.started;
-    if handle.watch().wait_for(started).await.is_ok() {
-        tokio::time::sleep(QUIET_AFTER_START).await;
-        memory::release();
-    }
 }
 
 /// Reads the directory of applications before anybody asks, and follows it. Without inotify they

@@ -10,7 +10,6 @@ use crate::support::xvnc::{POD_UID, available};
 /// Sets the title of a terminal, turns its colours, in seven and eight bits, and turns the text.
 const EVIL: &str = "\u{1b}]0;title\u{7}\u{1b}[31m\u{9b}5m\u{202e}evil\u{7f}\r";
 
-#[expect(clippy::disallowed_methods, reason = "a test starts the program it is about")]
 fn shown(desk: &Desk, args: &[&str]) -> String {
     use std::os::unix::process::CommandExt as _;
     let mut command = Command::new(desk.dir.path().join("deskd"));

@@ -2,6 +2,7 @@
 
 mod abcdesktop_apps;
 mod abcdesktop_bad_input;
+mod abcdesktop_bad_pods;
 mod abcdesktop_planes;
 mod abcdesktop_start;
 mod abcdesktop_world;
@@ -61,6 +62,7 @@ mod kubernetes_others;
 mod kubernetes_processes;
 mod kubernetes_rights;
 mod kubernetes_versions;
+mod own_words;
 mod packaging;
 mod panel;
 mod panel_modules;

@@ -281,7 +281,7 @@ fn launch_status(error: &LaunchError) -> (StatusCode, &'static str) {
             UnplannableCode::CannotBePlaced => (S::CONFLICT, "cannot_be_placed"),
         },
         LaunchError::Spawn { .. } => (S::UNPROCESSABLE_ENTITY, "cannot_execute"),
-        LaunchError::Refused { refusal, .. } => refused(refusal.code),
+        LaunchError::Refused { refusal, .. } => refused(refusal.code()),
         LaunchError::Draining => (S::SERVICE_UNAVAILABLE, "shutting_down"),
         LaunchError::TooManyTasks { .. } => (S::CONFLICT, "too_many_tasks"),
         LaunchError::KeeperAway => (S::SERVICE_UNAVAILABLE, "keeper_away"),
@@ -300,6 +300,7 @@ fn refused(code: RefusalCode) -> (StatusCode, &'static str) {
         RefusalCode::NotFound => (S::CONFLICT, "kubernetes_object_gone"),
         RefusalCode::Full => (S::CONFLICT, "too_many_ephemeral_containers"),
         RefusalCode::Stopped => (S::CONFLICT, "stopped"),
+        RefusalCode::Other => (S::CONFLICT, "cannot_start"),
     }
 }
 

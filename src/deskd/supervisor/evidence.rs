@@ -8,9 +8,10 @@ use deskd_core::id::TaskId;
 use deskd_core::origin::Origin;
 use deskd_core::plan::EngineKind;
 use deskd_core::plan::facts::ApiState;
-use deskd_core::task::{StopStepKind, Task, TaskState};
-use deskd_core::why::Evidence;
+use deskd_core::task::{Exit, StopStepKind, Task, TaskState};
 use deskd_core::why::evidence::{DisplayEvidence, LOG_END_BYTES_MAX, LOG_START_BYTES_MAX};
+use deskd_core::why::reason::{Explanation, Waiting};
+use deskd_core::why::{Cause, Evidence};
 use deskd_keeper::logs::{LogReader, ReadError, Records};
 use deskd_keeper::procfs::{MemoryCgroup, file_system_usage};
 
@@ -69,6 +70,7 @@ impl Driver {
             },
             oom_killed: local.then(|| self.oom_killed_since(notes.oom_kills)).flatten(),
             dev_shm: dev_shm.flatten().map(Into::into),
+            reported: reported(task),
             cluster,
         }
     }
@@ -88,6 +90,17 @@ impl Driver {
     fn oom_killed_since(&self, before: Option<u64>) -> Option<bool> {
         let now = self.cgroup.as_ref().and_then(MemoryCgroup::oom_kills)?;
         Some(now > before?)
+    }
+}
+
+/// The cause that its engine reported: of its end, or of what it waits for.
+fn reported(task: &Task) -> Option<Cause> {
+    let of_wait = task.waiting.as_ref().and_then(Waiting::cause);
+    let of_end = || task.cause.as_ref().and_then(Explanation::reported);
+    let of_exit = || task.exit.as_ref().and_then(Exit::reported);
+    match task.state {
+        TaskState::Ended => of_end().or_else(of_exit),
+        _ => of_wait,
     }
 }
 

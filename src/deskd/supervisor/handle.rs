@@ -10,12 +10,13 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::busy::Busy;
 use super::input::Input;
 use super::snapshot::Snapshot;
-use crate::engine::kubernetes::{Calls, Refusal};
+use crate::engine::kubernetes::Calls;
 use deskd_core::app::{App, DirectoryApp};
 use deskd_core::id::{AppId, TaskId};
 use deskd_core::plan::{LaunchSpec, Plan, Unplannable};
 use deskd_core::redact::EnvVar;
 use deskd_core::task::Task;
+use deskd_core::why::reason::Refused;
 use deskd_core::wire::SpawnError;
 use deskd_keeper::logs::LogReader;
 
@@ -63,7 +64,7 @@ pub enum LaunchError {
         /// Which app.
         app: AppId,
         /// Why.
-        refusal: Refusal,
+        refusal: Box<Refused>,
     },
     /// deskd is shutting down.
     #[error("deskd is shutting down and starts nothing new")]

@@ -9,12 +9,10 @@ use super::table::Entry;
 use deskd_core::id::TaskId;
 use deskd_core::plan::{EngineKind, LaunchSpec};
 use deskd_core::task::{Exit, Rusage, StopStep, StopStepKind, Task, TaskEvent, TaskState};
+use deskd_core::why::Actor;
+use deskd_core::why::reason::{LostReason, RefusalReason};
 use deskd_core::wire::{Drain, FromKeeper, RunEnd, RunId, StopRound, TaskRecord, ToKeeper};
 use deskd_keeper::logs::{Bounds, LogReader};
-
-/// Said of tasks whose keeper died with them.
-const KEEPER_RESTARTED: &str =
-    "deskd's container was restarted while it ran; nobody saw how it ended";
 
 /// A Welcome whose records have not all arrived.
 #[derive(Debug)]
@@ -54,7 +52,7 @@ impl Driver {
 
     fn exited(&mut self, id: &RunId, end: RunEnd) {
         let RunEnd { exit, rusage, at } = end;
-        let event = TaskEvent::Exited { run: id.run, exit, rusage, at };
+        let event = TaskEvent::Exited { run: id.run, exit, reason: None, rusage, at };
         let Some(task) = self.apply(&id.task, event) else { return };
         self.note_log_bytes(&id.task);
         tracing::info!(task = %id.task, state = task.state.as_str(), "task's process ended");
@@ -163,7 +161,7 @@ impl Driver {
         let TaskRecord { pid, spawned_at, end, tree_gone, stopping, stop_steps, .. } = record;
         self.spawned(&RunId { task: id.clone(), run }, pid, spawned_at);
         if stopping {
-            self.apply(&id, TaskEvent::StopAsked("a user".into()));
+            self.apply(&id, TaskEvent::StopAsked(Actor::a_user()));
         }
         for round in stop_steps {
             self.apply(&id, TaskEvent::StopStep(stop_step(&round)));
@@ -182,14 +180,17 @@ impl Driver {
             TaskState::Starting if same_keeper => self.unsent.push(task.id.clone()),
             TaskState::Planned => {}
             TaskState::Starting | TaskState::Running | TaskState::Stopping => {
-                let why = KEEPER_RESTARTED.to_owned();
-                let exit = Exit::Reason(why.clone());
+                let lost = LostReason::KeeperRestarted;
                 let (run, at) = (task.runs, now_ms());
                 if task.state == TaskState::Starting {
-                    self.apply(&task.id, TaskEvent::Refused { run, why });
+                    self.apply(
+                        &task.id,
+                        TaskEvent::Refused { run, why: RefusalReason::Lost(lost).into() },
+                    );
                 } else {
-                    let rusage = Rusage::default();
-                    self.apply(&task.id, TaskEvent::Exited { run, exit, rusage, at });
+                    let (exit, rusage) = (Exit::Lost(lost), Rusage::default());
+                    let ended = TaskEvent::Exited { run, exit, reason: None, rusage, at };
+                    self.apply(&task.id, ended);
                 }
                 self.apply(&task.id, TaskEvent::TreeGone { run });
             }

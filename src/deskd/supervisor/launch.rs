@@ -15,6 +15,7 @@ use deskd_core::id::{AppId, TaskId};
 use deskd_core::plan::{EngineKind, LaunchSpec, LocalPlan, Plan, Work};
 use deskd_core::redact::redacted;
 use deskd_core::task::{Task, TaskEvent, TaskState};
+use deskd_core::why::reason::{RefusalReason, Refused};
 use deskd_core::wire::{RunId, SpawnError, ToKeeper};
 
 /// How long a restart waits again when no plan can be made (the display is away).
@@ -154,7 +155,7 @@ impl Driver {
 
     /// The keeper could not start a run.
     pub(super) fn spawn_refused(&mut self, id: &RunId, error: &SpawnError) {
-        let why = error.to_string();
+        let why = RefusalReason::Spawn(error.clone()).into();
         self.not_started(id, why, |app| LaunchError::Spawn { app, error: error.clone() });
     }
 
@@ -162,7 +163,7 @@ impl Driver {
     pub(super) fn not_started(
         &mut self,
         run: &RunId,
-        why: String,
+        why: Refused,
         error: impl Fn(AppId) -> LaunchError,
     ) {
         if !self.is_current(run) {
@@ -233,7 +234,7 @@ impl Driver {
             Ok(plan) => self.start(run, plan),
             Err(LaunchError::Unplannable(_)) => self.restart_in(&run.task, REPLAN_DELAY),
             Err(error) => {
-                let why = error.to_string();
+                let why = unplannable(&error);
                 self.apply(&run.task, TaskEvent::Starting { run: run.run });
                 self.apply(&run.task, TaskEvent::Refused { run: run.run, why });
             }
@@ -262,12 +263,17 @@ impl Driver {
         match self.plan(&app, &spec, Some(&run.task)) {
             Ok(plan) => self.start(run, plan),
             Err(error) => {
-                let why = error.to_string();
+                let why = unplannable(&error);
                 self.apply(&run.task, TaskEvent::Refused { run: run.run, why });
                 self.launching.remove(&run);
             }
         }
     }
+}
+
+/// Why the plan for a run could not be made.
+fn unplannable(error: &LaunchError) -> Refused {
+    Refused { reason: RefusalReason::Unplannable, words: Some(error.to_string()) }
 }
 
 /// A uniformly distributed number.

@@ -15,14 +15,12 @@ use deskd_core::origin::{HIDDEN_MAX, NoStop, NoStopCode, OTHERS_MAX, Origin};
 use deskd_core::plan::{EngineKind, LaunchSpec};
 use deskd_core::redact::redacted;
 use deskd_core::task::{StopStep, StopStepKind, Task, TaskEvent};
+use deskd_core::why::Actor;
 use deskd_core::wire::RunId;
 
 /// What is told of others before the keeper said what it has; one or two for each that the engine
 /// follows.
 const EARLY_MAX: usize = 4096;
-/// Who deleted a pod that deskd did not make. The API does not say more.
-const DELETER: &str = "whoever deleted its pod";
-
 /// What the driver remembers of others' tasks but the tasks.
 #[derive(Debug, Default)]
 pub(super) struct Others {
@@ -125,8 +123,8 @@ impl Driver {
         if !self.is_others(&run.task) {
             return;
         }
-        if self.apply(&run.task, TaskEvent::StopAsked(DELETER.to_owned())).is_some() {
-            self.table.note(&run.task, |notes| notes.stopped_by = Some(DELETER.to_owned()));
+        if self.apply(&run.task, TaskEvent::StopAsked(Actor::PodDeleter)).is_some() {
+            self.table.note(&run.task, |notes| notes.stopped_by = Some(Actor::PodDeleter));
             let detail = "its pod was deleted by abcdesktop or somebody else".to_owned();
             let step = StopStep { at: now_ms(), step: StopStepKind::Term, detail };
             self.apply(&run.task, TaskEvent::StopStep(step));

@@ -15,13 +15,10 @@ use deskd_core::id::TaskId;
 use deskd_core::origin::Origin;
 use deskd_core::plan::{EngineKind, Plan, UnplannableCode, class_of};
 use deskd_core::task::{Task, TaskEvent, TaskState};
+use deskd_core::why::reason::RefusalReason;
 use deskd_core::why::rule::Confidence;
-use deskd_core::why::{Applied, Proposal, Remedy, RemedyMode};
+use deskd_core::why::{Actor, Applied, Proposal, Remedy, RemedyMode};
 use deskd_core::wire::RunId;
-
-/// Who applies it when nobody asked.
-const DESKD: &str = "deskd";
-const A_USER: &str = "a user";
 
 impl Driver {
     /// Whether a remedy is to be proposed for a task: it was not mended before, and the next run
@@ -51,7 +48,7 @@ impl Driver {
 
     /// Somebody asks for the remedy.
     pub(super) fn remedy(&mut self, id: &TaskId, reply: Reply<Result<Arc<Task>, RemedyError>>) {
-        let result = self.apply_remedy(id, A_USER);
+        let result = self.apply_remedy(id, Actor::a_user());
         self.answer(reply, result);
     }
 
@@ -66,7 +63,7 @@ impl Driver {
         if self.settings.remedy != RemedyMode::Auto || !sure {
             return false;
         }
-        match self.apply_remedy(id, DESKD) {
+        match self.apply_remedy(id, Actor::Deskd) {
             Ok(_) => true,
             Err(error) => {
                 tracing::warn!(task = %id, "its remedy cannot be applied: {error}");
@@ -75,7 +72,7 @@ impl Driver {
         }
     }
 
-    fn apply_remedy(&mut self, id: &TaskId, by: &str) -> Result<Arc<Task>, RemedyError> {
+    fn apply_remedy(&mut self, id: &TaskId, by: Actor) -> Result<Arc<Task>, RemedyError> {
         let none = |why| Err(RemedyError::None { task: id.clone(), why });
         let Some(entry) = self.table.get(id) else {
             return Err(RemedyError::UnknownTask(id.clone()));
@@ -108,7 +105,7 @@ impl Driver {
         if task.state == TaskState::Starting {
             self.give_up_waiting(&task, &proposal);
         }
-        let (at, run, by) = (now_ms(), task.runs + 1, by.to_owned());
+        let (at, run) = (now_ms(), task.runs + 1);
         let applied = Box::new(Applied { at, by, run, proposal, before, after, diagnosis });
         let event = TaskEvent::Remedied { applied, plan: Box::new(plan) };
         let Some(task) = self.apply(id, event) else {
@@ -123,9 +120,9 @@ impl Driver {
     fn give_up_waiting(&mut self, task: &Task, proposal: &Proposal) {
         let run = RunId { task: task.id.clone(), run: task.runs };
         self.answer_launch(&run);
-        let waited = task.waiting.clone().unwrap_or_else(|| "it had not started".into());
-        let why = format!("given up to {}: {waited}", proposal.sentence);
-        self.apply(&task.id, TaskEvent::Refused { run: run.run, why });
+        let waited = task.waiting.clone().map(Box::new);
+        let why = RefusalReason::GivenUp { remedy: proposal.remedy.clone(), waited };
+        self.apply(&task.id, TaskEvent::Refused { run: run.run, why: why.into() });
     }
 
     /// How the run before went and the next one goes, as after `it failed` and `it runs`.

@@ -12,7 +12,7 @@ use super::log_mark::log_mark;
 use super::notes::RunNotes;
 use super::table::Entry;
 use crate::engine::kubernetes::{
-    Command, CommandSender, Event, Observation, Refusal, RemoteWork, Stranger,
+    Command, CommandSender, Event, Observation, Refused, RemoteWork, Stranger,
 };
 use deskd_core::id::{AppId, TaskId};
 use deskd_core::kubernetes::{APP_CONTAINER, LABEL_USER, ObjectRef, container_name, pod_name};
@@ -20,6 +20,7 @@ use deskd_core::origin::Origin;
 use deskd_core::plan::facts::ApiState;
 use deskd_core::plan::{EngineKind, KubernetesFacts, LaunchSpec, UnplannableCode};
 use deskd_core::task::{Exit, Rusage, Task, TaskEvent, TaskState};
+use deskd_core::why::reason::{Ended, LostReason, RefusalReason};
 use deskd_core::wire::{RunId, ToKeeper};
 
 /// Launches kept until the API answers or is known to be away.
@@ -139,7 +140,7 @@ impl Driver {
                 }
             }
             Event::Synced { engine, origin, present } => self.synced(engine, origin, present),
-            Event::Gone { run } => self.gone(&run, "its pod was deleted by somebody else"),
+            Event::Gone { run } => self.gone(&run, LostReason::PodDeleted),
             Event::StopStep { run, step } => {
                 if self.is_current(&run) {
                     self.apply(&run.task, TaskEvent::StopStep(step));
@@ -180,13 +181,16 @@ impl Driver {
     }
 
     /// The API server said no.
-    fn launch_refused(&mut self, run: &RunId, refusal: &Refusal) {
+    fn launch_refused(&mut self, run: &RunId, refusal: &Refused) {
         if self.is_current(run) {
-            let said = Some(refusal.message.clone());
+            let said = refusal.words.clone();
             self.table.note(&run.task, |notes| notes.cluster.refusal = said);
         }
-        let why = refusal.sentence.clone();
-        self.not_started(run, why, |app| LaunchError::Refused { app, refusal: refusal.clone() });
+        let why = refusal.clone();
+        self.not_started(run, why, |app| LaunchError::Refused {
+            app,
+            refusal: refusal.clone().into(),
+        });
     }
 
     /// Whether a run is of a task in the table, which it may become now.
@@ -222,7 +226,7 @@ impl Driver {
         // Whatever was seen, the launch arrived.
         self.answer_launch(run);
         match what {
-            Observation::Waiting { why, .. } => {
+            Observation::Waiting(why) => {
                 self.apply(&run.task, TaskEvent::Waiting { run: run.run, why });
                 self.explain_wait(&run.task);
             }
@@ -233,7 +237,7 @@ impl Driver {
                 }
                 self.attribute_windows();
             }
-            Observation::Ended { exit, cause, at } => self.ended(run, exit, cause, at),
+            Observation::Ended { exit, reason, at } => self.ended(run, exit, reason, at),
         }
     }
 
@@ -266,37 +270,26 @@ impl Driver {
         true
     }
 
-    fn ended(&mut self, run: &RunId, exit: Exit, cause: Option<String>, at: i64) {
+    fn ended(&mut self, run: &RunId, exit: Exit, reason: Option<Ended>, at: i64) {
         let Some(entry) = self.table.get(&run.task) else { return };
         if entry.task.started_at.is_none() {
-            if let Exit::Reason(why) = &exit {
-                let why = cause.unwrap_or_else(|| why.clone());
+            if let Exit::Lost(lost) = &exit {
+                let why = match reason {
+                    Some(Ended { reason, words }) => {
+                        Refused { reason: RefusalReason::Ended(reason), words }
+                    }
+                    None => RefusalReason::Lost(lost.clone()).into(),
+                };
                 return self.never_ran(run, why);
             }
             self.apply(&run.task, TaskEvent::Started { run: run.run, pid: None, at });
         }
-        let stopped = self.table.get(&run.task).is_some_and(|entry| entry.task.stop_asked);
         let rusage = Rusage::default();
-        let ended = self.apply(&run.task, TaskEvent::Exited { run: run.run, exit, rusage, at });
-        if ended.is_some()
-            && !stopped
-            && let Some(cause) = cause
-        {
-            self.table.change(&run.task, |task| {
-                task.cause = Some(cause);
-                true
-            });
-        }
+        self.apply(&run.task, TaskEvent::Exited { run: run.run, exit, reason, rusage, at });
     }
 
-    /// It ended before it began. Of one that somebody stopped, nobody knows whether it could have.
-    pub(super) fn never_ran(&mut self, run: &RunId, why: String) {
-        let why = match self.table.get(&run.task).map(|entry| &entry.task) {
-            Some(task) if !task.stop_asked => {
-                format!("{} cannot be started: {why}", task.display_name)
-            }
-            _ => why,
-        };
+    /// It ended before it began.
+    pub(super) fn never_ran(&mut self, run: &RunId, why: Refused) {
         if self.apply(&run.task, TaskEvent::Refused { run: run.run, why }).is_some() {
             self.explain_end(&run.task);
             self.schedule_restart(&run.task);
@@ -305,17 +298,17 @@ impl Driver {
     }
 
     /// Its object is no more, and nobody will tell how it ended.
-    fn gone(&mut self, run: &RunId, why: &str) {
+    fn gone(&mut self, run: &RunId, why: LostReason) {
         if !self.is_current(run) {
             return;
         }
         self.deleting(run);
         let Some(task) = self.table.get(&run.task).map(|entry| entry.task.clone()) else { return };
         if task.started_at.is_none() {
-            return self.never_ran(run, why.to_owned());
+            return self.never_ran(run, RefusalReason::Lost(why).into());
         }
-        let (exit, rusage) = (Exit::Reason(why.to_owned()), Rusage::default());
-        self.apply(&run.task, TaskEvent::Exited { run: run.run, exit, rusage, at: now_ms() });
+        let (exit, rusage, at) = (Exit::Lost(why), Rusage::default(), now_ms());
+        self.apply(&run.task, TaskEvent::Exited { run: run.run, exit, reason: None, rusage, at });
         if task.leftovers {
             self.tell_keeper(&ToKeeper::CloseLog { task: run.task.clone() });
         }
@@ -379,7 +372,7 @@ impl Driver {
         };
         for id in self.remote_tasks(alive) {
             if let Some(run) = self.run_of(&id).filter(|run| !present.contains(run)) {
-                self.gone(&run, "its pod is gone: it was deleted while deskd was not looking");
+                self.gone(&run, LostReason::PodGone);
             }
         }
     }

@@ -10,6 +10,7 @@ use deskd_core::id::TaskId;
 use deskd_core::origin::Origin;
 use deskd_core::plan::EngineKind;
 use deskd_core::task::{StopStep, StopStepKind, Task, TaskEvent, TaskState};
+use deskd_core::why::Actor;
 use deskd_core::window::{CloseOutcome, WindowId};
 use deskd_core::wire::{Drain, RunId, ToKeeper};
 
@@ -41,7 +42,7 @@ impl Driver {
             let (task, why) = (id.clone(), no_stop.sentence.clone());
             return self.answer(reply, Err(StopError::NotPossible { task, why }));
         }
-        self.stop_task(id, "a user", self.times(request));
+        self.stop_task(id, Actor::a_user(), self.times(request));
         if let Some(entry) = self.table.get(id) {
             let task = entry.task.clone();
             let admission = if task.state == TaskState::Ended {
@@ -65,9 +66,9 @@ impl Driver {
     }
 
     /// Asks windows first when there are any that take it; the keeper's deadlines run from now.
-    fn stop_task(&mut self, id: &TaskId, who: &str, times: Times) {
-        if self.apply(id, TaskEvent::StopAsked(who.to_owned())).is_some() {
-            self.table.note(id, |notes| notes.stopped_by = Some(who.to_owned()));
+    fn stop_task(&mut self, id: &TaskId, who: Actor, times: Times) {
+        if self.apply(id, TaskEvent::StopAsked(who.clone())).is_some() {
+            self.table.note(id, |notes| notes.stopped_by = Some(who));
         }
         let Some(entry) = self.table.get(id) else { return };
         if entry.task.state == TaskState::Ended {
@@ -165,7 +166,7 @@ impl Driver {
             if self.table.get(&id).is_some_and(|entry| entry.task.state == TaskState::Ended) {
                 self.signal(&id, Duration::ZERO, times.kill);
             } else {
-                self.stop_task(&id, "the shutdown", times);
+                self.stop_task(&id, Actor::Shutdown, times);
             }
         }
         self.report_drained();

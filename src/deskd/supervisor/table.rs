@@ -16,7 +16,8 @@ use deskd_core::task::{Task, TaskEvent, UnixMs};
 /// A task and what belongs to it but is not shown with it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Entry {
-    /// The task.
+    /// The task; on record with the values of its sentences.
+    #[serde(with = "deskd_core::why::reason::on_record")]
     pub task: Arc<Task>,
     /// Arguments of the launch and the engine that was insisted on, for every run.
     #[serde(flatten)]

@@ -87,7 +87,6 @@ impl Keeper {
             interest: EpollFlags::empty(),
             inbox: VecDeque::new(),
             welcome: None,
-            release_at: None,
             greeted: false,
             table: Table::default(),
             spawner,
@@ -166,11 +165,7 @@ fn make_private(dir: &Path) -> io::Result<()> {
 
 /// The daemon gets the keeper's environment without what is between the keeper and systemd.
 fn daemon_command(config: &KeeperConfig) -> Result<Command, KeeperError> {
-    let own = |key: &OsString| {
-        notify::VARIABLES.iter().any(|name| key == name)
-            || config.daemon_env.iter().any(|(added, _)| added == key)
-    };
-    let inherited = std::env::vars_os().filter(|(key, _)| !own(key));
-    let env = inherited.chain(config.daemon_env.iter().cloned());
+    let own = |key: &OsString| notify::VARIABLES.iter().any(|name| key == name);
+    let env = std::env::vars_os().filter(|(key, _)| !own(key));
     Command::of_program(&config.daemon_argv, env).map_err(KeeperError::Daemon)
 }

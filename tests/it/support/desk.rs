@@ -8,6 +8,7 @@ use std::process::Stdio;
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
+use super::binaries;
 use super::http::{Answer, Ask, Door};
 use super::xvnc::{POD_UID, Place, Running, Xvnc, eventually};
 
@@ -45,11 +46,7 @@ impl Desk {
         prepare(&state);
         let file = dir.path().join("deskd.toml");
         std::fs::write(&file, config).expect("a configuration");
-        let binary = dir.path().join("deskd");
-        let built = env!("CARGO_BIN_EXE_deskd");
-        if std::fs::hard_link(built, &binary).is_err() {
-            std::fs::copy(built, &binary).expect("a copy of the binary");
-        }
+        let binary = binaries::install(dir.path());
         let tcp = free_address();
         let mut desk = Self { keeper: None, dir, tcp };
         let mut command = Place::pod().command(&[binary.to_str().expect("a path"), "run"]);

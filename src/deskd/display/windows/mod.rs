@@ -31,6 +31,8 @@ use deskd_core::window::{CloseOutcome, WindowEvent, WindowId};
 const CHANGES_COALESCE_MS: u64 = 50;
 /// Events taken before commands get their turn.
 const EVENTS_PER_TURN_MAX: usize = 1024;
+/// A window manager is woken this long after the last window was created.
+const WAKE_AFTER_MS: u64 = 1_000;
 /// Window managers put clients two or three windows deep.
 const FRAME_DEPTH_MAX: usize = 8;
 /// Windows whose properties are read at a time.
@@ -87,6 +89,8 @@ pub(super) struct Session {
     /// When they were read last.
     refreshed_at: Option<Instant>,
     storm: Storm,
+    /// When the window manager is to be woken.
+    wake_at: Option<Instant>,
     /// Limit of one operation.
     limit: Duration,
 }
@@ -110,7 +114,8 @@ impl Session {
         let asker = Asker::new(connection)?;
         let tracker = Tracker::new(asker.connection.setup().resource_id_mask);
         let (stale, storm) = (BTreeSet::new(), Storm::default());
-        let mut session = Self { asker, root, tracker, stale, refreshed_at: None, storm, limit };
+        let (refreshed_at, wake_at) = (None, None);
+        let mut session = Self { asker, root, tracker, stale, refreshed_at, storm, wake_at, limit };
         session.select(root, ROOT_EVENTS)?;
         Ok(session)
     }
@@ -228,6 +233,7 @@ impl Session {
                 if self.refresh(emit)? {
                     continue;
                 }
+                self.wake_manager()?;
                 return Ok(false);
             };
             self.storm.took_event();
@@ -236,6 +242,9 @@ impl Session {
                     self.reparented(event.window, event.parent, emit)?;
                 }
                 event => {
+                    if matches!(event, Event::CreateNotify(_)) {
+                        self.wake_at = Some(Instant::now() + Duration::from_millis(WAKE_AFTER_MS));
+                    }
                     let steps = self.decode(&event).map(|event| self.tracker.event(event));
                     self.carry_out(steps.unwrap_or_default(), emit)?;
                 }
@@ -269,8 +278,13 @@ impl Session {
         self.adopt(emit)
     }
 
+    /// When [`Self::drain`] has something to do, also without events.
+    pub(super) fn due_at(&self) -> Option<Instant> {
+        self.refresh_at().into_iter().chain(self.wake_at).min()
+    }
+
     /// When [`Self::refresh`] has something to do.
-    pub(super) fn refresh_at(&self) -> Option<Instant> {
+    fn refresh_at(&self) -> Option<Instant> {
         if let Some(over) = self.storm.until() {
             return Some(over);
         }
@@ -293,6 +307,23 @@ impl Session {
         }
         self.carry_out(stale.into_iter().map(Step::Read).collect(), emit)?;
         Ok(true)
+    }
+
+    /// Sends the window manager an event that means nothing, once no windows are created any more.
+    ///
+    /// openbox (3.6.1, `obt/xqueue.c`) sleeps over what it read while it was busy with something
+    /// else, above all while it started: a window that an application asked it to show stays
+    /// invisible until the next event of any kind.
+    fn wake_manager(&mut self) -> Result<(), SessionError> {
+        if self.wake_at.is_none_or(|at| at > Instant::now()) {
+            return Ok(());
+        }
+        self.wake_at = None;
+        self.begin();
+        let nothing = ClientMessageEvent::new(32, self.root, self.asker.atoms._DESKD_WAKE, [0; 5]);
+        let manager = EventMask::SUBSTRUCTURE_REDIRECT;
+        self.asker.connection.send_event(false, self.root, manager, nothing)?.ignore_error();
+        Ok(self.asker.connection.flush()?)
     }
 
     /// Asks one window to close.

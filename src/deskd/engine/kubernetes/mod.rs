@@ -52,6 +52,7 @@ use deskd_core::origin::{Found, NoStopCode, Origin};
 use deskd_core::plan::{EngineKind, EphemeralPlan, KubernetesFacts, PodPlan};
 use deskd_core::task::{Exit, StopStep, UnixMs};
 use deskd_core::why::evidence::ClusterEvidence;
+pub use deskd_core::why::reason::{Ended, RefusalCode, Refused, Waiting};
 use deskd_core::wire::RunId;
 
 /// What a remote engine is to create.
@@ -150,14 +151,8 @@ pub enum Command {
 /// What became of a run, as far as this observation goes. Repeated observations are harmless.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Observation {
-    /// Not running yet; the sentence says exactly why (`waiting for the image ... to be pulled`,
-    /// the scheduler's words, ...).
-    Waiting {
-        /// One sentence.
-        why: String,
-        /// Nothing will change by itself: the image does not exist, no node fits.
-        stuck: bool,
-    },
+    /// Not running yet.
+    Waiting(Waiting),
     /// The process exists.
     Running {
         /// Since when, as far as is known.
@@ -171,43 +166,12 @@ pub enum Observation {
     Ended {
         /// How.
         exit: Exit,
-        /// What happened, in one sentence, where the exit code alone does not tell (OOM, evicted,
-        /// deadline, node lost, command not found).
-        cause: Option<String>,
+        /// What happened, where the exit code alone does not tell (OOM, evicted, deadline, node lost,
+        /// command not found).
+        reason: Option<Ended>,
         /// When.
         at: UnixMs,
     },
-}
-
-/// Why an object was not created.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{sentence}")]
-pub struct Refusal {
-    /// Stable code.
-    pub code: RefusalCode,
-    /// One sentence for the user: what was refused, by whom, and the remedy.
-    pub sentence: String,
-    /// What the API server said.
-    pub message: String,
-}
-
-/// Why an object was not created.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RefusalCode {
-    /// 403 by a ResourceQuota or LimitRange.
-    Quota,
-    /// 403 by an admission policy, Pod Security, or a webhook.
-    Admission,
-    /// 403 by RBAC.
-    Forbidden,
-    /// 400 or 422: the object is not valid.
-    Invalid,
-    /// 404: the own pod or the namespace is gone.
-    NotFound,
-    /// The pod is too large for more ephemeral containers.
-    Full,
-    /// A stop came before it was sent.
-    Stopped,
 }
 
 /// What the engine tells the driver.
@@ -227,7 +191,7 @@ pub enum Event {
         /// Which run.
         run: RunId,
         /// Why.
-        refusal: Refusal,
+        refusal: Refused,
     },
     /// A run was looked at. Also of runs the driver does not know (its record was lost, or others
     /// started it): what is known of them comes from the object.

@@ -112,6 +112,20 @@ fn a_store_that_cannot_be_written_is_trouble_until_it_can() {
 }
 
 #[test]
+fn a_file_in_the_place_of_the_directory_is_set_aside() {
+    let dir = tempfile::tempdir().unwrap();
+    let id = task("t");
+    std::fs::write(dir.path().join("t"), "in the way").unwrap();
+    let mut store = LogStore::open(dir.path().to_owned(), LIMITS).unwrap();
+    let mut log = store.open_task(&id);
+    store.append(&mut log, Stream::Stdout, b"kept\n");
+    assert_eq!(store.trouble(), None);
+    let mut reader = LogReader::open(dir.path(), &id).unwrap();
+    assert_eq!(drain(&mut reader, 0), (b"kept\n".to_vec(), vec![], 5));
+    assert_eq!(std::fs::read(dir.path().join("t.damaged-1")).unwrap(), b"in the way");
+}
+
+#[test]
 fn a_directory_removed_under_the_store_is_made_again() {
     let dir = tempfile::tempdir().unwrap();
     let id = task("t");
