@@ -14,6 +14,7 @@
 
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, InotifyEvent};
@@ -24,7 +25,7 @@ use super::handshake::{Address, listens};
 use super::listen;
 use super::look::{self, Looked};
 use super::windows::{Session, SessionError};
-use super::{DisplayConfig, DisplayEvent, SOCKET_DIR, SOCKET_DIR_NAME};
+use super::{DisplayConfig, DisplayEvent, Pulse, SOCKET_DIR, SOCKET_DIR_NAME};
 use deskd_core::display::{DisplayStatus, EndpointState};
 use deskd_core::shm::ShmVerdicts;
 use deskd_core::window::{CloseOutcome, WindowId};
@@ -52,6 +53,7 @@ pub(super) struct Worker {
     number: u16,
     commands: CommandReceiver,
     sink: Sink,
+    pulse: Arc<Pulse>,
     /// As published last; before the first look nothing was.
     status: DisplayStatus,
     published: bool,
@@ -163,16 +165,19 @@ impl Worker {
         number: u16,
         commands: CommandReceiver,
         sink: Sink,
+        pulse: Arc<Pulse>,
     ) -> Self {
         let status = DisplayStatus::unknown(&config.display, number);
         let server = Server::Away(Away::new());
-        Self { config, number, commands, sink, status, published: false, server }
+        Self { config, number, commands, sink, pulse, status, published: false, server }
     }
 
     /// Runs until the handle is dropped.
     pub(super) fn run(mut self) {
         loop {
+            self.pulse.beat();
             self.advance();
+            self.pulse.beat();
             if !self.wait() {
                 return;
             }
