@@ -15,7 +15,7 @@ use super::client::{Ask, Client};
 use super::failure::{Failure, note};
 use super::output::{Out, Tone, printable};
 use crate::cli::safe::Safe;
-use crate::config::{self, Config, ConfigErrors, Env};
+use crate::config::{self, Config, ConfigErrors, Env, OperatorRules};
 use crate::daemon::display_config;
 use crate::display::{self, Cookie, Servers};
 use deskd_core::display::{DisplayStatus, EndpointState};
@@ -107,6 +107,8 @@ pub fn check_config(file: &Path, env: &Env, out: &mut Out) -> Result<Exit, Failu
             return Ok(Exit::Unhealthy);
         }
     };
+    let rules = draft.rules_directory().map(OperatorRules::read).unwrap_or_default();
+    let exit = if rules.problems.is_empty() { Exit::Ok } else { Exit::Unhealthy };
     let key = display_config(draft.display(), env).key().and_then(Result::err);
     let apps = draft.apps(env);
     if out.is_json() {
@@ -117,8 +119,10 @@ pub fn check_config(file: &Path, env: &Env, out: &mut Out) -> Result<Exit, Failu
         let of_key =
             key.map(|why| json!({ "variable": "XAUTH_KEY", "problems": [why.to_string()] }));
         let warnings: Vec<_> = of_key.into_iter().chain(of_apps).collect();
-        out.json(&json!({ "valid": true, "apps": apps.len(), "warnings": warnings }))?;
-        return Ok(Exit::Ok);
+        let (rules, mistakes) = (rules.rules.len(), rules.problems);
+        out.json(&json!({ "valid": true, "apps": apps.len(), "warnings": warnings,
+            "rules": rules, "mistakes_in_rules": mistakes }))?;
+        return Ok(exit);
     }
     if let Some(why) = key {
         let warning = out.toned("warning", Tone::Busy);
@@ -132,8 +136,12 @@ pub fn check_config(file: &Path, env: &Env, out: &mut Out) -> Result<Exit, Failu
             out.text(line.and(warning).and(format!(": app.{}: {problem}", app.id)))?;
         }
     }
+    for mistake in &rules.problems {
+        let wrong = out.toned("wrong", Tone::Bad);
+        out.text(wrong.and(format!(": {}", printable(mistake))))?;
+    }
     out.text(format!("{}: valid, {} applications", file.display(), apps.len()))?;
-    Ok(Exit::Ok)
+    Ok(exit)
 }
 
 fn problems(errors: &ConfigErrors) -> Value {

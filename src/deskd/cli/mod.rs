@@ -83,7 +83,9 @@ fn run(args: Args, env: &Env, out: &mut Out) -> Result<Exit, Failure> {
             local::xauthority(&file, &display, address, env)?;
             runtime_dir.map_or(Ok(Exit::Ok), |dir| local::runtime_dir(&dir))
         }
-        Command::Diagnose { files, evidence } => diagnose::run(&files, evidence.as_deref(), out),
+        Command::Diagnose { files, evidence } => {
+            diagnose::run(&files, evidence.as_deref(), env, out)
+        }
         Command::Inject(request) => inject::run(&request, out),
         Command::Openapi => out.text(wiring::openapi()).map(|()| Exit::Ok),
         Command::Completions { shell } => local::completions(shell, out),

@@ -6,7 +6,7 @@ use deskd_core::id::TaskId;
 use deskd_core::plan::EngineKind;
 use deskd_core::task::{Exit, Task, TaskState, UnixMs};
 use deskd_core::why::reason::Explanation;
-use deskd_core::why::{Diagnosis, Evidence, Log, diagnose};
+use deskd_core::why::{Diagnosis, Evidence, Log};
 
 /// A program that ended so shortly before the X server was seen to be gone died of that.
 const LOST_WITH_SERVER_MS: UnixMs = 2_000;
@@ -61,7 +61,7 @@ impl Driver {
 
     /// With a remedy only where one may be offered.
     fn diagnosed(&self, id: &TaskId, log: &Log<'_>, evidence: &Evidence) -> Diagnosis {
-        let mut diagnosis = diagnose(log, evidence);
+        let mut diagnosis = self.settings.rules.get().diagnose(log, evidence);
         diagnosis.remedy = diagnosis.remedy.filter(|proposal| self.may_offer(id, proposal));
         diagnosis
     }

@@ -8,11 +8,13 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use super::failure::Failure;
+use super::failure::{Failure, note};
 use super::output::{Out, Tone, printable};
 use crate::cli::safe::Safe;
+use crate::config::{self, Env, OperatorRules};
 use deskd_core::exit::Exit;
-use deskd_core::why::{Diagnosis, Evidence, Place, diagnose};
+use deskd_core::why::rules::LazyRules;
+use deskd_core::why::{Diagnosis, Evidence, Place};
 
 /// Largest file of evidence, in bytes.
 const EVIDENCE_BYTES_MAX: u64 = 4 << 20;
@@ -29,14 +31,16 @@ struct Diagnosed {
 pub fn run(
     files: &[impl AsRef<Path>],
     evidence: Option<&Path>,
+    env: &Env,
     out: &mut Out,
 ) -> Result<Exit, Failure> {
     let evidence = evidence.map_or_else(|| Ok(Evidence::default()), read_evidence)?;
+    let rules = rules(env);
     let mut all = Vec::new();
     for file in files {
         let file = file.as_ref();
         let log = read::log(file)?;
-        let diagnosis = diagnose(&log.view(), &evidence);
+        let diagnosis = rules.get().diagnose(&log.view(), &evidence);
         all.push(Diagnosed { file: file.display().to_string(), diagnosis });
     }
     if out.is_json() {
@@ -51,6 +55,23 @@ pub fn run(
     }
     let explained = all.iter().all(|one| one.diagnosis.cause.is_some());
     Ok(if explained { Exit::Ok } else { Exit::Unhealthy })
+}
+
+/// deskd's own, and those of the configuration, if there is one.
+fn rules(env: &Env) -> LazyRules {
+    let directory = match config::read(None, env) {
+        Ok(draft) => draft.rules_directory().map(Path::to_owned),
+        Err(_) => {
+            note(
+                "the configuration is not valid (`deskd check-config`): deskd's own rules alone are used",
+            );
+            None
+        }
+    };
+    let OperatorRules { rules, problems } =
+        directory.as_deref().map(OperatorRules::read).unwrap_or_default();
+    problems.iter().for_each(|problem| note(problem));
+    LazyRules::new(rules)
 }
 
 fn read_evidence(file: &Path) -> Result<Evidence, Failure> {
