@@ -14,6 +14,7 @@ use super::args::Args;
 use super::client::{Ask, Client};
 use super::failure::{Failure, note};
 use super::output::{Out, Tone, printable};
+use crate::cli::safe::Safe;
 use crate::config::{self, Config, ConfigErrors, Env, OperatorRules};
 use crate::daemon::display_config;
 use crate::display::{self, Cookie, Servers};
@@ -78,7 +79,7 @@ fn show(status: &DisplayStatus, out: &mut Out) -> Result<(), Failure> {
         EndpointState::Answering => "answers".to_owned(),
     };
     let tone = if status.answers() { Tone::Good } else { Tone::Bad };
-    out.text(&out.toned(&printable(&display_sentence(status)), tone))?;
+    out.text(out.toned(&printable(&display_sentence(status)), tone))?;
     let server = status.server.as_ref().map(|server| {
         format!("{} {}, {}x{}", server.vendor, server.release, server.width_px, server.height_px)
     });
@@ -125,24 +126,21 @@ pub fn check_config(file: &Path, env: &Env, out: &mut Out) -> Result<Exit, Failu
     }
     if let Some(why) = key {
         let warning = out.toned("warning", Tone::Busy);
-        out.text(&format!("{warning}: the cookie in XAUTH_KEY is not used: {why}"))?;
+        out.text(warning.and(format!(": the cookie in XAUTH_KEY is not used: {why}")))?;
     }
     for app in &apps {
         for problem in &app.problems {
             let warning = out.toned("warning", Tone::Busy);
-            out.text(&format!(
-                "{}: {warning}: app.{}: {}",
-                file.display(),
-                app.id,
-                printable(problem)
-            ))?;
+            let line = Safe::from(format!("{}: ", file.display()));
+            let problem = printable(problem);
+            out.text(line.and(warning).and(format!(": app.{}: {problem}", app.id)))?;
         }
     }
     for mistake in &rules.problems {
         let wrong = out.toned("wrong", Tone::Bad);
-        out.text(&format!("{wrong}: {}", printable(mistake)))?;
+        out.text(wrong.and(format!(": {}", printable(mistake))))?;
     }
-    out.text(&format!("{}: valid, {} applications", file.display(), apps.len()))?;
+    out.text(format!("{}: valid, {} applications", file.display(), apps.len()))?;
     Ok(exit)
 }
 
@@ -214,7 +212,7 @@ pub async fn panel(client: &Client, out: &mut Out) -> Result<Exit, Failure> {
     let answer: Value = client.json(&ask).await.map_err(|error| error.failure(doing))?;
     match answer.get("url").and_then(Value::as_str) {
         _ if out.is_json() => out.json(&answer)?,
-        Some(url) => out.text(&printable(url))?,
+        Some(url) => out.text(printable(url))?,
         None => return Err(Failure::new(Exit::Internal, doing, "the daemon sent no URL")),
     }
     Ok(Exit::Ok)

@@ -75,9 +75,14 @@ impl Driver {
             WindowEvent::Mapped(window) if window.override_redirect => {}
             WindowEvent::Mapped(window) => self.window_mapped(window),
             WindowEvent::Changed(window) => {
-                if let Some((known, _)) = self.windows.mapped.get_mut(&window.id) {
-                    *known = window;
-                    self.attribute_windows();
+                let Some((known, owner)) = self.windows.mapped.get_mut(&window.id) else { return };
+                let was_homeless = owner.is_none();
+                known.clone_from(&window);
+                // Only this one: a client with thousands of windows would have all of them looked
+                // up for each change of one.
+                if was_homeless && let Some(task) = self.owner_of(&window) {
+                    self.has_window(&task, &window);
+                    self.windows.mapped.insert(window.id, (window, Some(task)));
                 }
             }
             WindowEvent::Unmapped(id) | WindowEvent::Destroyed(id) => {

@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::failure::{Failure, note};
 use super::output::{Out, Tone, printable};
+use crate::cli::safe::Safe;
 use crate::config::{self, Env, OperatorRules};
 use deskd_core::exit::Exit;
 use deskd_core::why::rules::LazyRules;
@@ -89,10 +90,10 @@ fn read_evidence(file: &Path) -> Result<Evidence, Failure> {
 fn show(one: &Diagnosed, named: bool, out: &mut Out) -> Result<(), Failure> {
     let diagnosis = &one.diagnosis;
     if named {
-        out.text(&out.toned(&printable(&one.file), Tone::Dim))?;
+        out.text(out.toned(&printable(&one.file), Tone::Dim))?;
     }
     let tone = if diagnosis.cause.is_some() { Tone::Bad } else { Tone::Plain };
-    out.text(&out.toned(&printable(&diagnosis.sentence), tone))?;
+    out.text(out.toned(&printable(&diagnosis.sentence), tone))?;
     for proof in &diagnosis.proof {
         let place = match &proof.place {
             Place::Line(number) => format!("line {number}"),
@@ -100,11 +101,8 @@ fn show(one: &Diagnosed, named: bool, out: &mut Out) -> Result<(), Failure> {
             Place::LineFromEnd(number) => format!("line {number} from the end"),
             Place::Evidence(field) => field.clone(),
         };
-        out.text(&format!(
-            "  {}: {}",
-            out.toned(&printable(&place), Tone::Dim),
-            printable(&proof.text)
-        ))?;
+        let place = out.toned(&printable(&place), Tone::Dim);
+        out.text(Safe::from("  ").and(place).and(format!(": {}", printable(&proof.text))))?;
     }
     let cause = diagnosis.cause.map(|cause| {
         let rule = diagnosis.rule.as_deref().unwrap_or_default();
