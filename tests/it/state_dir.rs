@@ -116,6 +116,7 @@ fn a_cookie_file_that_blocks_does_not_keep_readiness_from_telling_the_truth() {
     server.kill();
     let answer = eventually("readiness fails", || Some(ready()).filter(|it| it.status == 503));
     assert!(answer.text().contains("[-]display failed"), "{}", answer.text());
-    let desktop = desk.get("/v1/desktop");
-    assert!(desktop.to_string().contains("it is a FIFO"), "{desktop}");
+    eventually("the reason is told", || {
+        desk.get("/v1/desktop").to_string().contains("it is a FIFO").then_some(())
+    });
 }
