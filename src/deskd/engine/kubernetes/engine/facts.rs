@@ -150,7 +150,7 @@ pub(super) async fn off<T: From<Event>>(
             return;
         }
         let Some(command) = commands.recv().await else { return };
-        if let Command::Launch { run, .. } = command {
+        if let Command::Start { run, .. } = command {
             let message = String::new();
             let refusal =
                 Refusal { code: RefusalCode::Forbidden, sentence: sentence.clone(), message };

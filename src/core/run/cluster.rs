@@ -1,36 +1,32 @@
-//! Tasks in containers: from a plan to commands for the Kubernetes engine, and what it tells.
+//! Tasks in containers: what the Kubernetes API tells of them, and the comparison of what is on record
+//! with what exists.
 //!
 //! Names are functions of task and run, and the journal has the task before the engine hears of it:
 //! so after a `kill -9` a launch is simply asked for again.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
-use super::driver::{Driver, LaunchReply, now_ms};
-use super::handle::{LaunchError, LaunchRequest};
-use super::log_mark::log_mark;
-use super::notes::RunNotes;
-use super::table::Entry;
-use crate::engine::kubernetes::{
-    Command, CommandSender, Event, Observation, Refusal, RemoteWork, Stranger,
-};
-use deskd_core::id::{AppId, TaskId};
-use deskd_core::kubernetes::{APP_CONTAINER, LABEL_USER, ObjectRef, container_name, pod_name};
-use deskd_core::origin::Origin;
-use deskd_core::plan::facts::ApiState;
-use deskd_core::plan::{EngineKind, KubernetesFacts, LaunchSpec, UnplannableCode};
-use deskd_core::task::{Exit, Rusage, Task, TaskEvent, TaskState};
-use deskd_core::wire::{RunId, ToKeeper};
+use super::ask::{LaunchError, LaunchRequest};
+use super::effect::ReplyId;
+use super::{Entry, Step};
+use crate::id::TaskId;
+use crate::origin::Origin;
+use crate::plan::facts::ApiState;
+use crate::plan::{EngineKind, KubernetesFacts, UnplannableCode};
+use crate::port::{Command, Event, Link, LogMark, Object, Observation, Refusal};
+use crate::task::{Exit, Rusage, Task, TaskEvent, TaskState};
+use crate::wire::RunId;
 
+/// Of what has an object on record, and none in the cluster.
+const DELETED_MEANWHILE: &str = "its pod is gone: it was deleted while deskd was not looking";
 /// Launches kept until the API answers or is known to be away.
 const HELD_LAUNCHES_MAX: usize = 1024;
 
-/// What the driver knows and remembers about the cluster.
-#[derive(Debug)]
-pub(super) struct Remote {
-    commands: CommandSender,
-    /// Sent once the journal has what they are about.
-    outbox: Vec<Command>,
+/// What is known and remembered about the cluster.
+#[derive(Debug, Default)]
+pub(super) struct Cluster {
     pub(super) facts: Arc<KubernetesFacts>,
     /// The keeper said what it has, so logs can be resumed.
     welcomed: bool,
@@ -40,29 +36,17 @@ pub(super) struct Remote {
     /// known after the first list.
     unsent: Vec<TaskId>,
     /// Launches that need the API before it answered for the first time.
-    held: Vec<(LaunchRequest, LaunchReply)>,
+    held: Vec<(LaunchRequest, ReplyId)>,
 }
 
-impl Remote {
-    pub(super) fn new(commands: CommandSender) -> Self {
-        Self {
-            commands,
-            outbox: Vec::new(),
-            facts: Arc::default(),
-            welcomed: false,
-            present: BTreeMap::new(),
-            unsent: Vec::new(),
-            held: Vec::new(),
-        }
-    }
-
+impl Cluster {
     /// Keeps a launch until it is known whether the API answers; gives it back when that is known.
     pub(super) fn hold(
         &mut self,
         request: LaunchRequest,
-        reply: LaunchReply,
+        reply: ReplyId,
         refusal: &LaunchError,
-    ) -> Option<(LaunchRequest, LaunchReply)> {
+    ) -> Option<(LaunchRequest, ReplyId)> {
         let away = matches!(refusal, LaunchError::Unplannable(why)
             if why.code == UnplannableCode::KubernetesUnavailable);
         if self.facts.api == ApiState::Unknown && away && self.held.len() < HELD_LAUNCHES_MAX {
@@ -71,99 +55,82 @@ impl Remote {
         }
         Some((request, reply))
     }
-
-    pub(super) fn tell(&mut self, command: Command) {
-        self.outbox.push(command);
-    }
-
-    /// False when the engine ended or does not keep up.
-    pub(super) fn flush(&mut self) -> bool {
-        self.outbox.drain(..).all(|command| self.commands.send(command))
-    }
 }
 
-impl Driver {
-    /// Asks the Kubernetes engine for a run.
-    pub(super) fn start_remote(&mut self, run: RunId, work: RemoteWork) {
-        let Some(entry) = self.table.get(&run.task) else { return };
-        let (app, name) = (entry.task.app.clone(), entry.task.display_name.clone());
-        let object = match &work {
-            RemoteWork::Ephemeral(plan) => ObjectRef {
-                namespace: plan.namespace.clone(),
-                pod: plan.pod.clone(),
-                container: container_name(&self.user().unwrap_or(name), &app, &run.task, run.run),
-            },
-            RemoteWork::Pod(plan) => ObjectRef {
-                namespace: plan.namespace.clone(),
-                pod: {
-                    let owner = self.user().unwrap_or_else(|| self.settings.name.clone());
-                    pod_name(&owner, &app, &run.task, run.run)
-                },
-                container: APP_CONTAINER.to_owned(),
-            },
+impl Step<'_> {
+    /// A container, or the API server.
+    pub(super) fn cluster_reports(&mut self, event: Event) {
+        let of_others = match &event {
+            Event::Observed { object: Some(object), .. } => object.stranger.is_some(),
+            event => matches!(event, Event::Deleting { .. }),
         };
-        self.apply(&run.task, TaskEvent::Placed { run: run.run, object: object.clone() });
-        self.tell_keeper(&ToKeeper::OpenLog { task: run.task.clone() });
-        self.remote.tell(Command::Launch { run, app, object, work });
-    }
-
-    /// abcdesktop's user, by whom it names applications.
-    fn user(&self) -> Option<String> {
-        self.remote.facts.own_pod.as_ref()?.labels.get(LABEL_USER).cloned()
-    }
-
-    pub(super) fn kubernetes_said(&mut self, event: Event) {
-        let of_others =
-            matches!(event, Event::Observed { stranger: Some(_), .. } | Event::Deleting { .. });
-        if of_others && !self.remote.welcomed {
-            return self.others.keep(event);
+        if of_others && !self.runs.cluster.welcomed {
+            return self.runs.others.keep(event);
         }
         match event {
             Event::Facts(facts) => self.cluster_is(*facts),
             Event::Accepted { run, object } => {
+                self.accepted(&run);
                 self.apply(&run.task, TaskEvent::Placed { run: run.run, object });
                 self.answer_launch(&run);
             }
             Event::Refused { run, refusal } => self.launch_refused(&run, &refusal),
-            Event::Observed { run, app, engine, object, what, stranger } => {
-                if self.is_known(&run, app, engine, object, &what, stranger) {
+            Event::Observed { run, object: Some(object), what } => {
+                // Without its own word an engine only says what it waits for.
+                let exists = !matches!(what, Observation::Waiting { .. });
+                if self.is_known(&run, *object, &what) {
+                    if exists {
+                        self.accepted(&run);
+                    }
+                    if matches!(what, Observation::Running { .. }) {
+                        self.end_late_starter(&run);
+                    }
                     self.observed(&run, what);
                 }
             }
             Event::Stoppable { run, no_stop } => self.stoppable(&run, no_stop),
             Event::Deleting { run } => self.deleting(&run),
             Event::Said { run, said } => {
-                if self.is_current(&run) {
-                    self.table.note(&run.task, |notes| notes.cluster = said);
+                if self.runs.is_current(&run) {
+                    self.runs.table.note(&run.task, |notes| notes.cluster = said);
                     self.explain_wait(&run.task);
                 }
             }
-            Event::Synced { engine, origin, present } => self.synced(engine, origin, present),
+            Event::Synced { engine, origin, present } => match engine.link() {
+                Link::Keeper => self.keeper_synced(),
+                Link::Cluster => self.synced(engine, origin, present),
+            },
             Event::Gone { run } => self.gone(&run, "its pod was deleted by somebody else"),
-            Event::StopStep { run, step } => {
-                if self.is_current(&run) {
-                    self.apply(&run.task, TaskEvent::StopStep(step));
-                }
-            }
-            Event::LogDone { run, trouble } => {
-                if let Some(trouble) = trouble {
-                    tracing::warn!(task = %run.task, "its output is not complete: {trouble}");
-                }
-            }
-            Event::Pull(status) => self.pull_said(status),
+            // The others are no news of the cluster, or change no task.
+            _ => {}
         }
     }
 
-    pub(super) fn is_current(&self, run: &RunId) -> bool {
-        self.table.get(&run.task).is_some_and(|entry| entry.task.runs == run.run)
+    /// What was stopped or given up before its container started, and is started after all: Kubernetes
+    /// has no way to take an ephemeral container back.
+    fn end_late_starter(&mut self, run: &RunId) {
+        let Some(task) = self.runs.task(&run.task) else { return };
+        let over = task.runs == run.run && task.state == TaskState::Ended;
+        if task.origin == Origin::Deskd && (over || task.runs > run.run) {
+            let (term_after, kill_after) = (Duration::ZERO, self.runs.grace_of(&run.task));
+            let stop = Command::Stop { run: run.clone(), term_after, kill_after };
+            self.tell(Link::Cluster, stop);
+        }
+    }
+
+    fn accepted(&mut self, run: &RunId) {
+        let of = self.runs.table.get(&run.task).filter(|entry| entry.task.runs == run.run);
+        if of.is_some_and(|entry| !entry.notes.accepted) {
+            self.runs.table.note(&run.task, |notes| notes.accepted = true);
+        }
     }
 
     fn cluster_is(&mut self, facts: KubernetesFacts) {
         let stale = matches!(facts.api, ApiState::Away(_));
-        self.remote.facts = Arc::new(facts);
+        self.runs.cluster.facts = Arc::new(facts);
         self.resume_all_remote();
-        if self.remote.facts.api != ApiState::Unknown {
-            for (request, reply) in std::mem::take(&mut self.remote.held) {
+        if self.runs.cluster.facts.api != ApiState::Unknown {
+            for (request, reply) in std::mem::take(&mut self.runs.cluster.held) {
                 self.launch(request, reply);
             }
         }
@@ -175,48 +142,58 @@ impl Driver {
     }
 
     pub(super) fn remote_tasks(&self, wanted: impl Fn(&Task) -> bool) -> Vec<TaskId> {
-        let remote = self.table.iter().filter(|entry| entry.task.engine != EngineKind::Local);
+        let remote = self.runs.table.iter().filter(|entry| entry.task.engine.is_in_cluster());
         remote.filter(|entry| wanted(&entry.task)).map(|entry| entry.task.id.clone()).collect()
     }
 
     /// The API server said no.
     fn launch_refused(&mut self, run: &RunId, refusal: &Refusal) {
-        if self.is_current(run) {
+        if self.runs.is_current(run) {
             let said = Some(refusal.message.clone());
-            self.table.note(&run.task, |notes| notes.cluster.refusal = said);
+            self.runs.table.note(&run.task, |notes| notes.cluster.refusal = said);
         }
         let why = refusal.sentence.clone();
         self.not_started(run, why, |app| LaunchError::Refused { app, refusal: refusal.clone() });
     }
 
     /// Whether a run is of a task in the table, which it may become now.
-    fn is_known(
-        &mut self,
-        run: &RunId,
-        app: AppId,
-        engine: EngineKind,
-        object: ObjectRef,
-        what: &Observation,
-        stranger: Option<Box<Stranger>>,
-    ) -> bool {
+    fn is_known(&mut self, run: &RunId, object: Object, what: &Observation) -> bool {
+        let Object { engine, place, stranger, .. } = &object;
         if stranger.is_some()
-            && let Some(present) = self.remote.present.get_mut(&(engine, Origin::Other))
+            && let Some(present) = self.runs.cluster.present.get_mut(&(*engine, Origin::Other))
         {
             // It came after the list that is still to be compared with what is on record.
             present.insert(run.clone());
         }
-        match (self.table.get(&run.task), stranger) {
+        match (self.runs.task(&run.task), stranger) {
             // One of deskd's may be called like an object of others.
-            (Some(entry), stranger) => {
-                stranger.is_none() || entry.task.object.as_ref() == Some(&object)
+            (Some(task), Some(_)) => task.object.as_ref() == Some(place),
+            (Some(_), None) => {
+                if self.catch_up(run) {
+                    let place = place.clone();
+                    self.apply(&run.task, TaskEvent::Placed { run: run.run, object: place });
+                    self.follow_run(&run.task);
+                }
+                true
             }
-            (None, Some(stranger)) => self.adopt_other(run, *stranger, engine, object),
-            (None, None) => self.adopt_found(run, app, engine, object, what),
+            (None, Some(_)) => self.adopt_other(run, object),
+            // The engine did not know it yet when it was removed.
+            (None, None) if self.runs.table.was_removed(&run.task) => {
+                let (run, grace) = (run.clone(), self.runs.config.term_grace);
+                let (term_after, kill_after) = (Duration::ZERO, grace);
+                self.tell(
+                    Link::Cluster,
+                    Command::Stop { run: run.clone(), term_after, kill_after },
+                );
+                self.tell(Link::Cluster, Command::Forget { run, output: false });
+                false
+            }
+            (None, None) => self.adopt_found(run, object, what),
         }
     }
 
-    fn observed(&mut self, run: &RunId, what: Observation) {
-        if !self.is_current(run) {
+    pub(super) fn observed(&mut self, run: &RunId, what: Observation) {
+        if !self.runs.is_current(run) {
             return;
         }
         // Whatever was seen, the launch arrived.
@@ -227,11 +204,10 @@ impl Driver {
                 self.explain_wait(&run.task);
             }
             Observation::Running { at, pid, node } => {
-                self.apply(&run.task, TaskEvent::Started { run: run.run, pid, at });
+                self.started(run, pid, at);
                 if let Some(node) = node {
                     self.apply(&run.task, TaskEvent::OnNode { run: run.run, node });
                 }
-                self.attribute_windows();
             }
             Observation::Ended { exit, cause, at } => self.ended(run, exit, cause, at),
         }
@@ -239,35 +215,23 @@ impl Driver {
 
     /// A task whose record was lost, found by its labels. What ended in this pod is left alone: its
     /// entry stays for as long as the pod, also after somebody removed the task.
-    fn adopt_found(
-        &mut self,
-        run: &RunId,
-        app: AppId,
-        engine: EngineKind,
-        object: ObjectRef,
-        what: &Observation,
-    ) -> bool {
+    fn adopt_found(&mut self, run: &RunId, object: Object, what: &Observation) -> bool {
+        let Object { app, engine, place, .. } = object;
         let over = matches!(what, Observation::Ended { .. });
-        if !self.remote.welcomed || (over && engine == EngineKind::EphemeralContainer) {
+        if !self.runs.cluster.welcomed || (over && engine == EngineKind::EphemeralContainer) {
             return false;
         }
-        let name = self.apps.get(&app).map_or_else(|| app.to_string(), |a| a.display_name.clone());
-        let task = Task::found(run.task.clone(), app, name, engine, object, run.run, now_ms());
-        self.table.insert(Entry {
-            task: Arc::new(task),
-            spec: LaunchSpec::default(),
-            key: None,
-            env: Vec::new(),
-            notes: RunNotes::default(),
-            found: None,
-        });
-        tracing::info!(task = %run.task, "found a task that is on no record");
+        let name =
+            self.runs.app(&app).map_or_else(|| app.to_string(), |app| app.display_name.clone());
+        let id = run.task.clone();
+        let task = Task::found(id, app, name, engine, place, run.run, self.now.unix_ms);
+        self.runs.table.insert(Entry::new(task));
         self.follow_run(&run.task);
         true
     }
 
     fn ended(&mut self, run: &RunId, exit: Exit, cause: Option<String>, at: i64) {
-        let Some(entry) = self.table.get(&run.task) else { return };
+        let Some(entry) = self.runs.table.get(&run.task) else { return };
         if entry.task.started_at.is_none() {
             if let Exit::Reason(why) = &exit {
                 let why = cause.unwrap_or_else(|| why.clone());
@@ -275,14 +239,14 @@ impl Driver {
             }
             self.apply(&run.task, TaskEvent::Started { run: run.run, pid: None, at });
         }
-        let stopped = self.table.get(&run.task).is_some_and(|entry| entry.task.stop_asked);
+        let stopped = self.runs.table.get(&run.task).is_some_and(|entry| entry.task.stop_asked);
         let rusage = Rusage::default();
         let ended = self.apply(&run.task, TaskEvent::Exited { run: run.run, exit, rusage, at });
         if ended.is_some()
             && !stopped
             && let Some(cause) = cause
         {
-            self.table.change(&run.task, |task| {
+            self.runs.table.change(&run.task, |task| {
                 task.cause = Some(cause);
                 true
             });
@@ -291,33 +255,37 @@ impl Driver {
 
     /// It ended before it began. Of one that somebody stopped, nobody knows whether it could have.
     pub(super) fn never_ran(&mut self, run: &RunId, why: String) {
-        let why = match self.table.get(&run.task).map(|entry| &entry.task) {
+        let why = match self.runs.table.get(&run.task).map(|entry| &entry.task) {
             Some(task) if !task.stop_asked => {
                 format!("{} cannot be started: {why}", task.display_name)
             }
             _ => why,
         };
         if self.apply(&run.task, TaskEvent::Refused { run: run.run, why }).is_some() {
-            self.explain_end(&run.task);
-            self.schedule_restart(&run.task);
+            self.after_end(&run.task);
             self.report_drained();
         }
     }
 
     /// Its object is no more, and nobody will tell how it ended.
     fn gone(&mut self, run: &RunId, why: &str) {
-        if !self.is_current(run) {
+        if !self.runs.is_current(run) {
             return;
         }
         self.deleting(run);
-        let Some(task) = self.table.get(&run.task).map(|entry| entry.task.clone()) else { return };
+        let Some(task) = self.runs.table.get(&run.task).map(|entry| entry.task.clone()) else {
+            return;
+        };
         if task.started_at.is_none() {
             return self.never_ran(run, why.to_owned());
         }
         let (exit, rusage) = (Exit::Reason(why.to_owned()), Rusage::default());
-        self.apply(&run.task, TaskEvent::Exited { run: run.run, exit, rusage, at: now_ms() });
+        self.apply(
+            &run.task,
+            TaskEvent::Exited { run: run.run, exit, rusage, at: self.now.unix_ms },
+        );
         if task.leftovers {
-            self.tell_keeper(&ToKeeper::CloseLog { task: run.task.clone() });
+            self.tell(Link::Keeper, Command::CloseOutput { task: run.task.clone() });
         }
     }
 
@@ -325,23 +293,24 @@ impl Driver {
         if origin == Origin::Other {
             self.forget_hidden(engine, &present);
         }
-        self.remote.present.insert((engine, origin), present);
+        self.runs.cluster.present.insert((engine, origin), present);
         self.resume_remote(engine, origin);
     }
 
     /// The keeper told everything: containers' logs can be resumed where they are.
-    pub(super) fn adopt_remote(&mut self) {
-        self.remote.welcomed = true;
+    pub(super) fn adopt_containers(&mut self) {
+        self.runs.cluster.welcomed = true;
         for id in self.remote_tasks(|task| !task.is_over()) {
-            let starting = self.table.get(&id).is_some_and(|e| e.task.state == TaskState::Starting);
+            let starting =
+                self.runs.table.get(&id).is_some_and(|e| e.task.state == TaskState::Starting);
             if starting && !self.is_others(&id) {
-                self.remote.unsent.push(id);
+                self.runs.cluster.unsent.push(id);
             } else {
                 self.follow_run(&id);
             }
         }
-        for event in self.others.take_early() {
-            self.kubernetes_said(event);
+        for event in self.runs.others.take_early() {
+            self.cluster_reports(event);
         }
         self.resume_all_remote();
     }
@@ -349,24 +318,27 @@ impl Driver {
     /// Compares what is on record with what exists, once both are known.
     fn resume_remote(&mut self, engine: EngineKind, origin: Origin) {
         // Without these no plan can be made: a launch on record is not to be refused for that.
-        let facts = &self.remote.facts;
+        let facts = &self.runs.cluster.facts;
         let known =
             facts.api == ApiState::Answers && facts.own_pod.is_some() && !facts.rights.is_empty();
-        if !self.remote.welcomed || !self.health.looked || !known {
+        if !self.runs.cluster.welcomed || !self.runs.looked || !known {
             return;
         }
-        let Some(present) = self.remote.present.remove(&(engine, origin)) else { return };
-        let mine = |driver: &Self, id: &TaskId| {
+        let Some(present) = self.runs.cluster.present.remove(&(engine, origin)) else { return };
+        let mine = |step: &Self, id: &TaskId| {
             let of = |task: &Task| (task.engine, task.origin) == (engine, origin);
-            driver.table.get(id).is_some_and(|entry| of(&entry.task))
+            step.runs.table.get(id).is_some_and(|entry| of(&entry.task))
         };
-        let unsent = std::mem::take(&mut self.remote.unsent);
+        let unsent = std::mem::take(&mut self.runs.cluster.unsent);
         let (now, later): (Vec<_>, Vec<_>) = unsent.into_iter().partition(|id| mine(self, id));
-        self.remote.unsent = later;
+        self.runs.cluster.unsent = later;
         for id in now {
             let Some(run) = self.run_of(&id) else { continue };
+            let accepted = self.runs.table.get(&id).is_some_and(|entry| entry.notes.accepted);
             if present.contains(&run) {
                 self.follow_run(&id);
+            } else if accepted {
+                self.gone(&run, DELETED_MEANWHILE);
             } else {
                 self.start_again(run);
             }
@@ -379,7 +351,7 @@ impl Driver {
         };
         for id in self.remote_tasks(alive) {
             if let Some(run) = self.run_of(&id).filter(|run| !present.contains(run)) {
-                self.gone(&run, "its pod is gone: it was deleted while deskd was not looking");
+                self.gone(&run, DELETED_MEANWHILE);
             }
         }
     }
@@ -394,32 +366,24 @@ impl Driver {
     }
 
     fn run_of(&self, id: &TaskId) -> Option<RunId> {
-        let run = self.table.get(id)?.task.runs.max(1);
+        let run = self.runs.table.get(id)?.task.runs.max(1);
         Some(RunId { task: id.clone(), run })
     }
 
     /// Tells the engine to follow a run that an earlier daemon created.
     pub(super) fn follow_run(&mut self, id: &TaskId) {
-        let Some(entry) = self.table.get(id) else { return };
-        let task = entry.task.clone();
+        let Some(task) = self.runs.task(id).cloned() else { return };
         let Some(object) = task.object.clone() else { return };
-        self.tell_keeper(&ToKeeper::OpenLog { task: id.clone() });
-        self.remote.tell(Command::Adopt {
+        let grace = self.runs.grace_of(id);
+        let adopt = Command::Adopt {
             run: RunId { task: id.clone(), run: task.runs },
             app: task.app.clone(),
             origin: task.origin,
             object,
             engine: task.engine,
-            log: log_mark(&self.settings.state_dir, id),
-            stopping: task.state == TaskState::Stopping,
-        });
-    }
-
-    /// Everything the task's container wrote is stored.
-    pub(super) fn log_closed(&mut self, id: &TaskId) {
-        let Some(run) = self.run_of(id) else { return };
-        self.explain_end(id);
-        self.tree_gone(&run);
-        self.schedule_restart(id);
+            log: LogMark::default(),
+            stopping: (task.state == TaskState::Stopping).then_some(grace),
+        };
+        self.tell(task.engine.link(), adopt);
     }
 }
