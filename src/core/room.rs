@@ -6,6 +6,8 @@
 //! JSON) the API server leaves `managedFields` out; at 1,000 (2.4 MB) etcd refuses with `etcdserver:
 //! request is too large`. So a pod within the limits here never meets that refusal.
 
+use serde::{Deserialize, Serialize};
+
 /// Ephemeral containers of one pod. The API has no limit of its own; every status update of kubelet
 /// carries all of them.
 pub const ENTRIES_MAX: u32 = 400;
@@ -27,18 +29,33 @@ pub struct Room {
     pub bytes: u64,
 }
 
+/// What of a pod is full.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NoRoom {
+    /// It has so many entries.
+    Entries(u32),
+    /// It is so large.
+    Size {
+        /// KiB of JSON.
+        kib: u64,
+        /// Of at most so many.
+        max_kib: u64,
+    },
+}
+
 impl Room {
     /// With one more container of so many bytes of words (command, environment, image, mounts): rather
-    /// too much than too little. Otherwise what is full, as a clause about the pod.
-    pub fn with(self, words: u64) -> Result<Self, String> {
+    /// too much than too little. Otherwise what is full.
+    pub fn with(self, words: u64) -> Result<Self, NoRoom> {
         if self.entries >= ENTRIES_MAX {
-            return Err(format!("has had {} ephemeral containers", self.entries));
+            return Err(NoRoom::Entries(self.entries));
         }
         let more = ENTRY_BYTES.saturating_add(ENTRY_WORDS_FACTOR.saturating_mul(words));
         let bytes = self.bytes.saturating_add(more);
         if bytes > POD_BYTES_MAX {
-            let [is, of] = [self.bytes, POD_BYTES_MAX].map(|bytes| bytes >> 10);
-            return Err(format!("is {is} KiB large, of at most {of} KiB"));
+            let [kib, max_kib] = [self.bytes, POD_BYTES_MAX].map(|bytes| bytes >> 10);
+            return Err(NoRoom::Size { kib, max_kib });
         }
         Ok(Self { entries: self.entries + 1, bytes })
     }
@@ -57,9 +74,6 @@ mod tests {
         assert_eq!(count(0), ENTRIES_MAX as usize);
         // As large as abcdesktop's: limited by the object.
         assert!((250..350).contains(&count(1065)), "{}", count(1065));
-        assert_eq!(
-            Room::default().with(u64::MAX),
-            Err("is 0 KiB large, of at most 1536 KiB".into())
-        );
+        assert_eq!(Room::default().with(u64::MAX), Err(NoRoom::Size { kib: 0, max_kib: 1536 }));
     }
 }

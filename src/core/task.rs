@@ -19,7 +19,8 @@ use super::kubernetes::ObjectRef;
 use super::origin::{NoStop, Origin};
 use super::plan::{EngineKind, Plan, Rejected};
 use super::restart::{Backoff, RestartPolicy};
-use crate::why::{Applied, Diagnosis};
+use crate::why::reason::{Ended, Explanation, LostReason, Refused, Waiting, record};
+use crate::why::{Actor, Applied, Diagnosis};
 
 /// History entries kept per task; the oldest after the first go first.
 pub const HISTORY_ENTRIES_MAX: usize = 64;
@@ -58,7 +59,7 @@ impl TaskState {
 }
 
 /// How a task ended.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Exit {
     /// `exit(code)`, 0..=255.
@@ -74,8 +75,9 @@ pub enum Exit {
         /// A core was dumped.
         core_dumped: bool,
     },
-    /// It never ran, or nobody could see how it ended: the sentence says why.
-    Reason(String),
+    /// It never ran, or nobody could see how it ended. JSON has a sentence that says why.
+    #[serde(rename = "reason", with = "record::lost")]
+    Lost(LostReason),
 }
 
 impl Exit {
@@ -90,7 +92,7 @@ impl Exit {
     pub fn code(&self) -> Option<i32> {
         match self {
             Self::Code(code) | Self::EntryPoint(code) => Some(*code),
-            Self::Signal { .. } | Self::Reason(_) => None,
+            Self::Signal { .. } | Self::Lost(_) => None,
         }
     }
 
@@ -104,7 +106,7 @@ impl Exit {
             }
             Self::Signal { name, core_dumped: true, .. } => format!("{name} (core dumped)"),
             Self::Signal { name, .. } => name.clone(),
-            Self::Reason(why) => why.clone(),
+            Self::Lost(why) => why.sentence(),
         }
     }
 }
@@ -201,8 +203,9 @@ pub struct Task {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub node: Option<String>,
     /// While it is starting: what exactly it waits for, in one sentence.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub waiting: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "record::waiting")]
+    #[schema(value_type = Option<String>)]
+    pub waiting: Option<Waiting>,
     /// The Kubernetes API is away: what is said here may not be the case any more.
     #[serde(default)]
     pub stale: bool,
@@ -229,7 +232,9 @@ pub struct Task {
     #[serde(default)]
     pub log_bytes: u64,
     /// What happened, in one sentence, when it ended badly or cannot start.
-    pub cause: Option<String>,
+    #[serde(default, with = "record::cause")]
+    #[schema(value_type = Option<String>)]
+    pub cause: Option<Explanation>,
     /// Why the last run failed, was killed, or does not start, with the proof and what to do; absent
     /// when there is nothing to explain.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -289,8 +294,8 @@ pub enum TaskEvent {
     Waiting {
         /// Which run.
         run: u32,
-        /// One sentence.
-        why: String,
+        /// Why.
+        why: Waiting,
     },
     /// It is on a node.
     OnNode {
@@ -305,15 +310,15 @@ pub enum TaskEvent {
     Refused {
         /// Which run.
         run: u32,
-        /// One sentence.
-        why: String,
+        /// Why.
+        why: Refused,
     },
     /// A window of it was mapped.
     WindowMapped,
     /// A window of it is gone.
     WindowGone,
-    /// Somebody asked to stop it; the text says who.
-    StopAsked(String),
+    /// Somebody asked to stop it.
+    StopAsked(Actor),
     /// A step of the stop.
     StopStep(StopStep),
     /// The main process of `run` ended.
@@ -322,6 +327,8 @@ pub enum TaskEvent {
         run: u32,
         /// How.
         exit: Exit,
+        /// What the cluster reported about it.
+        reason: Option<Ended>,
         /// What it used.
         rusage: Rusage,
         /// When.

@@ -7,7 +7,6 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use signal_hook::consts::{SIGINT, SIGTERM};
 use tokio::io::AsyncReadExt as _;
@@ -18,12 +17,8 @@ use crate::catalog::Catalog;
 use crate::config::{Config, DisplaySettings, Env, inherited_env};
 use crate::display::{self, DisplayConfig, Secret, Servers};
 use crate::engine::kubernetes::{EngineConfig, PodIdentity};
-use crate::supervisor::{self, Handle, Settings, Snapshot};
+use crate::supervisor::{self, Handle, Settings};
 use deskd_core::exit::Exit;
-use deskd_keeper::memory;
-
-/// Time after the start in which its last work (answers to those who waited for it) is done.
-const QUIET_AFTER_START: Duration = Duration::from_millis(500);
 
 /// Runs the daemon until it ends; the exit code tells the keeper whether starting it again helps.
 #[must_use]
@@ -56,12 +51,32 @@ async fn run(config: Config, env: &Env, listener: Option<TcpListener>) -> anyhow
         watch_apps(dir.clone(), supervisor.handle.clone()).await;
     }
     let stop = CancellationToken::new();
-    let api = api::build(supervisor.handle.clone(), api_config(&config, listener)?, stop.clone())?;
+    // Health is asked of a thread that does nothing else for long: whatever clients of the display,
+    // applications or the cluster keep the driver busy with, a probe does not wait behind it.
+    let api_config = api_config(&config, listener)?;
+    let doors = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let api = {
+        let _inside = doors.enter();
+        api::build(supervisor.handle.clone(), api_config, stop.clone())
+    };
+    let api = match api {
+        Ok(api) => api,
+        Err(error) => {
+            // It cannot be dropped where another one runs.
+            doors.shutdown_background();
+            return Err(error.into());
+        }
+    };
     if let Some(address) = api.tcp_address() {
         tracing::info!("the Tasks panel is at http://{address}/ (`deskd panel` prints a login)");
     }
-    tokio::spawn(give_back_what_the_start_needed(supervisor.handle.clone()));
-    let mut serving = pin!(api.run());
+    let (served, serving) = tokio::sync::oneshot::channel();
+    std::thread::Builder::new().name("api".into()).spawn(move || {
+        doors.block_on(api.run());
+        // Nobody listens when the daemon ends for another reason.
+        let _ = served.send(());
+    })?;
+    let mut serving = pin!(serving);
     let exit = tokio::select! {
         _ = asked_to_end.read_u8() => Exit::Ok,
         link = supervisor.link => {
@@ -69,22 +84,13 @@ async fn run(config: Config, env: &Env, listener: Option<TcpListener>) -> anyhow
             tracing::error!("the daemon ends: {why}");
             Exit::Internal
         }
-        () = &mut serving => Exit::Internal,
+        _ = &mut serving => Exit::Internal,
     };
     if !stop.is_cancelled() && exit == Exit::Ok {
         stop.cancel();
-        serving.await;
+        let _ = serving.await;
     }
     Ok(exit)
-}
-
-/// Arguments, configuration and the first look are over: what only they needed is given back.
-async fn give_back_what_the_start_needed(handle: Handle) {
-    let started = |snapshot: &Arc<Snapshot>| snapshot.desktop.started;
-    if handle.watch().wait_for(started).await.is_ok() {
-        tokio::time::sleep(QUIET_AFTER_START).await;
-        memory::release();
-    }
 }
 
 /// Reads the directory of applications before anybody asks, and follows it. Without inotify they
@@ -122,7 +128,7 @@ fn api_config(
     Ok(ApiConfig {
         socket: config.socket.clone(),
         listener,
-        token: Token::load_or_create(&config.token_file)?,
+        token: Token::load_or_create(&config.token_file, Some(&config.state_dir))?,
         panel_hosts: config.panel_hosts.clone(),
         identity: config.policy.identity.clone(),
         limits: Limits::default(),

@@ -2,7 +2,7 @@
 //!
 //! # Theory of operation
 //!
-//! `deskd run` is the keeper. It owns every application process and the read ends of their pipes,
+//! `deskd run` reads the configuration and becomes the keeper. It owns every application process and the read ends of their pipes,
 //! so that the daemon, which talks HTTP, X11 and Kubernetes and may crash, can die at any moment:
 //! no application notices, no byte of output and no exit status is lost, nothing is started twice.
 //! For that the keeper must never crash itself, so it is small: one thread, one epoll loop, no
@@ -18,7 +18,7 @@
 //!        one turn:  signals, reap -> requests -> what is due -> survey -> one round of reading
 //! ```
 //!
-//! - [`wire`] and [`frame`]: the messages. The daemon connects and is told everything; coming back
+//! - [`wire`]: the messages. The daemon connects and is told everything; coming back
 //!   after a crash is the normal way of starting. [`link`] is the socket.
 //! - [`spawn`]: starting a process, with a precise reason when that fails.
 //! - [`tree`]: which processes belong to a task, whatever they did to get away; [`signal`] reaches
@@ -27,11 +27,9 @@
 //! - [`capture`]: pipes to the log store.
 //! - [`daemon`], [`shutdown`], [`notify`]: the daemon as a child, the end, systemd. [`tcp`] is the
 //!   socket on which the daemon answers.
-//! - [`crate::memory`]: gives back what is only needed now and then.
 //! - [`event_loop`]: the loop, which carries out what the others decide.
 //!
-//! **Invariant**: when nothing happens, the keeper does not wake up (but once, half a second after
-//! something happened, to give back memory). **Invariant**: whatever is held per task is small and
+//! **Invariant**: when nothing happens, the keeper does not wake up. **Invariant**: whatever is held per task is small and
 //! bounded (its record; see `META_BYTES_MAX`); buffers are shared.
 //!
 //! If the keeper itself is killed, the applications live on without anybody to capture their output
@@ -40,10 +38,12 @@
 mod capture;
 mod daemon;
 mod event_loop;
+pub mod files;
 mod link;
+pub mod log;
 pub mod logs;
-pub mod memory;
 mod notify;
+mod options;
 pub mod procfs;
 mod reap;
 mod shutdown;
@@ -54,7 +54,9 @@ mod table;
 mod tcp;
 mod tree;
 
+use std::error::Error;
 use std::ffi::OsString;
+use std::fs::File;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -63,6 +65,7 @@ use nix::errno::Errno;
 
 use deskd_core::exit::Exit;
 use deskd_core::wire;
+pub use options::USAGE;
 
 /// Name of the socket in the state directory.
 pub const SOCKET_NAME: &str = "keeper.sock";
@@ -75,7 +78,7 @@ pub const LOGS_NAME: &str = "logs";
 pub const DAEMON_FILE_FD: i32 = 3;
 
 /// What a keeper is told at its start.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct KeeperConfig {
     /// Where its socket, lock and logs are; created (mode 0700) if missing.
     pub state_dir: PathBuf,
@@ -90,9 +93,7 @@ pub struct KeeperConfig {
     pub listen: Option<SocketAddr>,
     /// The daemon's descriptor [`DAEMON_FILE_FD`], such as a memory file with its configuration.
     /// Every daemon gets the same open file.
-    pub daemon_file: Option<std::sync::Arc<std::os::fd::OwnedFd>>,
-    /// Added to the daemon's environment, which is otherwise the keeper's.
-    pub daemon_env: Vec<(OsString, OsString)>,
+    pub daemon_file: Option<File>,
     /// Tasks kept, ended ones included.
     pub tasks_max: usize,
 }
@@ -149,6 +150,60 @@ pub enum KeeperError {
     /// The daemon cannot be started at all.
     #[error("cannot start the daemon")]
     Daemon(#[source] wire::SpawnError),
+}
+
+impl KeeperError {
+    /// What the process exits with: an address that cannot be had is for the operator.
+    #[must_use]
+    pub fn exit(&self) -> Exit {
+        if matches!(self, Self::Listen { .. }) { Exit::Config } else { Exit::Internal }
+    }
+
+    /// The sentence with all its reasons.
+    #[must_use]
+    pub fn chain(&self) -> String {
+        let mut text = self.to_string();
+        let mut cause = self.source();
+        while let Some(error) = cause {
+            text.push_str(": ");
+            text.push_str(&error.to_string());
+            cause = error.source();
+        }
+        text
+    }
+}
+
+/// A command line that is no keeper's.
+#[derive(Debug, thiserror::Error)]
+pub enum OptionError {
+    /// There is no such option.
+    #[error("there is no option `{0}`")]
+    Unknown(String),
+    /// An option at the end.
+    #[error("`{0}` needs a value")]
+    NoValue(String),
+    /// A value of the wrong kind.
+    #[error("`{option}` does not take `{value}`")]
+    Value {
+        /// The option.
+        option: String,
+        /// As given.
+        value: String,
+    },
+    /// An option that every keeper needs.
+    #[error("`{0}` is missing")]
+    Missing(&'static str),
+    /// No program to start.
+    #[error("the daemon to start has to come after `--`")]
+    NoDaemon,
+    /// The descriptor was not inherited.
+    #[error("cannot use file descriptor {fd} as `--daemon-file`")]
+    DaemonFile {
+        /// As given.
+        fd: i32,
+        /// Why.
+        source: std::io::Error,
+    },
 }
 
 /// Adds what was tried to an errno.

@@ -16,6 +16,8 @@ use nix::unistd::geteuid;
 use deskd_core::wire::frame::{self, Decoder, FrameError};
 use deskd_core::wire::{FromKeeper, MESSAGE_BYTES_MAX, ToKeeper};
 
+use crate::files;
+
 /// Bytes that wait to be written; Welcome and one answer of the largest size fit.
 const QUEUE_BYTES_MAX: usize = 4 * MESSAGE_BYTES_MAX;
 /// Bytes of one read from the connection.
@@ -52,10 +54,7 @@ pub struct Listener {
 impl Listener {
     /// Listens at `path`; whatever was there is replaced (the caller holds the directory's lock).
     pub fn bind(path: &Path) -> io::Result<Self> {
-        match std::fs::remove_file(path) {
-            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
+        files::clear(path)?;
         let socket = UnixListener::bind(path)?;
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
         socket.set_nonblocking(true)?;

@@ -8,8 +8,6 @@
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 
-use nix::sys::socket::{Backlog, listen};
-
 use super::KeeperError;
 
 /// Connections the kernel keeps waiting.
@@ -24,7 +22,7 @@ pub(super) fn bind(address: SocketAddr) -> Result<TcpListener, KeeperError> {
 fn listen_on(address: SocketAddr) -> io::Result<TcpListener> {
     let listener = TcpListener::bind(address)?;
     // Again, since the standard library asks for room for 128.
-    listen(&listener, Backlog::new(BACKLOG)?)?;
+    rustix::net::listen(&listener, BACKLOG)?;
     listener.set_nonblocking(true)?;
     Ok(listener)
 }

@@ -27,7 +27,7 @@ fn root() -> &'static Path {
 }
 
 /// Every Rust file below `dir`, with its text.
-fn sources(dir: &str) -> Vec<(PathBuf, String)> {
+pub(crate) fn sources(dir: &str) -> Vec<(PathBuf, String)> {
     let mut files = Vec::new();
     let mut open = vec![root().join(dir)];
     while let Some(next) = open.pop() {

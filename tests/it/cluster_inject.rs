@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::support::cluster::{Cluster, Namespace, Pod, PodDesk, container, eventually};
 use crate::support::http::Ask;
-use crate::support::task::is_running;
+use crate::support::task::has_window;
 
 const FIXTURE: &str = "tests/fixtures/abcdesktop/desktop-pod.yaml";
 const POD: &str = "robin-3f9c1";
@@ -96,17 +96,13 @@ fn works(namespace: &Namespace, manifest: &str) {
             delete(&pod);
         }
     }
-    // As pyos waits: a window that is mapped while the window manager starts may be missed.
-    let manages = ["exec", POD, "-c", "x-anonymous-robin", "--", "pidof", "openbox"];
-    eventually("the window manager runs", || {
-        namespace.kubectl(&manages, "").status.success().then_some(())
-    });
     let pod = Pod { namespace, name: POD.into() };
     let desk = PodDesk::with_state(pod, STATE_DIR);
     let desktop = desk.get("/v1/desktop");
     assert_eq!(desktop["display"]["shm"]["sysv"], "works", "{desktop:#}");
     let task = desk.launch("xclock");
-    let shown = desk.until("it runs", &task, is_running);
+    // Although the window manager may have begun to start a moment ago.
+    let shown = desk.until("it has a window", &task, has_window);
     assert_eq!(shown["engine"], "local", "{shown:#}");
     desk.add(&json!([{ "Id": "eyes", "RepoTags": ["localhost/deskd-desktop:latest"],
         "Config": { "Labels": { "oc.name": "eyes-image", "oc.path": "/usr/bin/xeyes",
@@ -156,6 +152,11 @@ fn an_x_server_that_never_listens_makes_the_desktop_unready_with_the_reason_and_
     });
     let text = Ask::new(&pod.door(PORT), "GET", "/readyz?wait=1s").send().text();
     assert!(text.contains("[-]display failed: nothing listens on display :0"), "{text}");
+    let token = pod.exec("deskd", &["cat", &format!("{STATE_DIR}/token")]);
+    let launch = Ask::new(&pod.door(PORT), "POST", "/v1/tasks")
+        .header("authorization", &format!("Bearer {}", token.trim()))
+        .json(&json!({ "app": "xclock" }));
+    assert_eq!(launch.send().refusal(409), "display_unavailable");
     pod.wait_for("the other containers run", |pod| {
         let ready = |name| container(pod, name).is_some_and(|it| it["ready"] == true);
         (ready("x-anonymous-robin") && ready("o-anonymous-robin")).then_some(())

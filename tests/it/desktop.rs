@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
 use crate::support::desk::Desk;
@@ -162,6 +163,21 @@ fn readiness_follows_the_server_and_launches_say_why_they_are_refused() {
     assert_eq!(desktop["display"]["server_epoch"], 2, "{desktop}");
     assert_eq!(desktop["display"]["shm"]["sysv"], "works", "proved again: {desktop}");
     shown(&desk, &desk.launch("clock"));
+}
+
+#[test]
+fn windows_of_a_server_that_let_nobody_in_for_a_while_are_still_those_of_their_tasks() {
+    let Some((server, desk)) = desktop() else { return };
+    let id = desk.launch("clock");
+    shown(&desk, &id);
+    server.running().signal(Signal::SIGSTOP);
+    let looked = desk.ask("POST", "/v1/desktop/probe").send().expect(200);
+    assert_eq!(looked["display"]["unix"]["state"], "hanging", "{looked}");
+    server.running().signal(Signal::SIGCONT);
+    ready(&desk, 200);
+    assert_eq!(task(&desk, &id)["windows"], 1);
+    desk.stop(&id);
+    assert_eq!(steps(&desk.ended(&id)), ["close_windows"]);
 }
 
 #[test]

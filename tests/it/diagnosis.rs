@@ -163,18 +163,37 @@ fn ten_megabytes_of_varied_noise_are_diagnosed_at_once() {
     assert!(best < Duration::from_millis(TEN_MB_MS_MAX * slower), "{best:?}");
 }
 
-#[test]
-fn the_documentation_has_every_cause_and_every_rule() {
-    let docs = concat!(env!("DESKD_ROOT"), "/docs/diagnosis.md");
-    let docs = std::fs::read_to_string(docs).unwrap();
+/// The table of causes in `docs/diagnosis.md`.
+fn causes() -> String {
+    let mut table = "| cause | rules | what it means |\n|---|---|---|\n".to_owned();
     for cause in Cause::ROOTS_FIRST {
         let names: Vec<_> = rules::all()
             .filter(|rule| rule.cause == cause)
             .map(|rule| format!("`{}`", rule.name))
             .collect();
-        let row = format!("| `{}` | {} |", cause.as_str(), names.join(", "));
-        assert!(docs.contains(&row), "docs/diagnosis.md lacks this row:\n{row}");
+        let (cause, means) = (cause.as_str(), cause.meaning());
+        table.push_str(&format!("| `{cause}` | {} | {means} |\n", names.join(", ")));
     }
+    table
+}
+
+/// Compares a generated part of a page with what it should be; with `RENEW_DOCS` set, writes it.
+fn generated(page: &str, part: &str, text: &str) {
+    let path = format!("{}/{page}", env!("DESKD_ROOT"));
+    let old = std::fs::read_to_string(&path).unwrap();
+    let (begin, end) = (format!("<!-- {part}: generated"), format!("<!-- {part}: end -->"));
+    let from = old.find(&begin).and_then(|at| Some(at + old[at..].find("-->\n\n")? + 5)).unwrap();
+    let to = from + old[from..].find(&end).unwrap();
+    let new = format!("{}{text}\n{}", &old[..from], &old[to..]);
+    if std::env::var_os("RENEW_DOCS").is_some() {
+        return std::fs::write(&path, new).unwrap();
+    }
+    assert!(old == new, "{page} is stale: RENEW_DOCS=1 cargo test --test it diagnosis");
+}
+
+#[test]
+fn the_documentation_has_every_cause_and_every_rule() {
+    generated("docs/diagnosis.md", "causes", &causes());
 }
 
 fn run(args: &[&str], stdin: &[u8]) -> Output {

@@ -7,8 +7,10 @@ use deskd::display::Cookie;
 use deskd::display::handshake::{Address, Handshake, ServerConnection, connect};
 use serde_json::Value;
 use x11rb::connection::Connection;
+use x11rb::protocol::Event;
 use x11rb::protocol::xproto::{
-    AtomEnum, ConnectionExt as _, CreateWindowAux, PropMode, WindowClass,
+    AtomEnum, ChangeWindowAttributesAux, ConnectionExt as _, CreateWindowAux, EventMask, PropMode,
+    WindowClass,
 };
 use x11rb::wrapper::ConnectionExt as _;
 
@@ -300,6 +302,27 @@ fn a_window_managers_frame_is_not_a_window_and_its_client_stays_one() {
     drop(client);
     assert_eq!(helper.next()["destroyed"], id);
     assert_eq!(late.next()["destroyed"], id);
+}
+
+/// As openbox does with what it read while it started.
+#[test]
+fn a_window_manager_that_sleeps_over_a_request_is_woken_and_shows_the_window() {
+    let Some((server, mut helper)) = followed() else { return };
+    let (manager, client) = (Client::new(&server), Client::new(&server));
+    let root = manager.root();
+    let requests = ChangeWindowAttributesAux::new().event_mask(EventMask::SUBSTRUCTURE_REDIRECT);
+    manager.0.change_window_attributes(root, &requests).expect("sent").check().expect("no other");
+    let id = client.window(root, false);
+    client.map(id);
+    let mut heard = Vec::new();
+    while heard.len() < 2 {
+        manager.0.stream().begin(PATIENCE);
+        heard.push(manager.0.wait_for_event().expect("another event"));
+    }
+    assert!(matches!(&heard[0], Event::MapRequest(request) if request.window == id), "{heard:?}");
+    assert!(matches!(&heard[1], Event::ClientMessage(woken) if woken.window == root), "{heard:?}");
+    manager.map(id);
+    mapped(&mut helper, |w| w["id"] == id);
 }
 
 #[test]

@@ -151,8 +151,12 @@ fn a_daemon_that_does_not_read_is_dropped_and_holds_up_nothing() {
 
 #[test]
 fn the_daemon_is_started_again_when_it_dies_and_its_environment_is_its_own() {
-    let env =
-        vec![("NOTIFY_SOCKET", "/nowhere".to_owned()), ("WATCHDOG_USEC", "60000000".to_owned())];
+    let env = [
+        ("NOTIFY_SOCKET", "/nowhere"),
+        ("WATCHDOG_USEC", "60000000"),
+        ("DESKD_TEST_INHERITED", "yes"),
+    ];
+    let env = env.map(|(name, value)| (name, value.to_owned())).into();
     let keeper = Setup { env, ..Setup::default() }.start();
     let first = wait::until("the daemon runs", || {
         let child = proc::children(keeper.pid()).into_iter().next()?;
@@ -160,7 +164,7 @@ fn the_daemon_is_started_again_when_it_dies_and_its_environment_is_its_own() {
         (child.comm == "sleep").then_some(child.pid)
     });
     let environ = proc::file(first, "environ");
-    assert!(environ.contains("DESKD_TEST_ADDED=yes"));
+    assert!(environ.contains("DESKD_TEST_INHERITED=yes"));
     for private in ["NOTIFY_SOCKET", "WATCHDOG_USEC", "DESKD_TASK_ID"] {
         assert!(!environ.contains(private), "{private}");
     }

@@ -154,8 +154,8 @@ fn a_mutating_policy_that_fails_is_a_refusal_that_names_it() {
     engine.launch_pod(&game, |_| {});
     let refusal = engine.until_refused(&game);
 
-    println!("{}", refusal.sentence);
-    assert_eq!(refusal.code, RefusalCode::Admission, "{refusal:?}");
+    println!("{}", refusal.sentence());
+    assert_eq!(refusal.code(), RefusalCode::Admission, "{refusal:?}");
     let words = format!("the cluster's policy {}, which is to change it, fails", policy.name);
-    assert!(refusal.sentence.contains(&words), "{refusal}");
+    assert!(refusal.sentence().contains(&words), "{refusal}");
 }

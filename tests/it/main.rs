@@ -2,10 +2,12 @@
 
 mod abcdesktop_apps;
 mod abcdesktop_bad_input;
+mod abcdesktop_bad_pods;
 mod abcdesktop_planes;
 mod abcdesktop_start;
 mod abcdesktop_world;
 mod api;
+mod api_floods;
 mod api_icons;
 mod api_probes;
 mod api_streams;
@@ -56,10 +58,12 @@ mod kubernetes_others;
 mod kubernetes_processes;
 mod kubernetes_rights;
 mod kubernetes_versions;
+mod own_words;
 mod packaging;
 mod panel;
 mod panel_modules;
 mod panel_remedy;
 mod remedies;
 mod secrecy;
+mod state_dir;
 mod support;

@@ -104,7 +104,7 @@ fn wrong(world: &World, entry: &deskd_core::run::Entry) -> Option<String> {
 
 /// Of a run whose keeper or record was lost nobody knows how it ended.
 fn given_up(exit: &Exit) -> bool {
-    matches!(exit, Exit::Reason(_))
+    matches!(exit, Exit::Lost(_))
 }
 
 /// A daemon that came now would know what this one knows.

@@ -7,8 +7,9 @@ use deskd_core::id::AppId;
 use deskd_core::kubernetes::ObjectRef;
 use deskd_core::origin::Origin;
 use deskd_core::plan::EngineKind;
-use deskd_core::port::{Command, Event, Object, Observation, Refusal, RefusalCode};
+use deskd_core::port::{Command, Event, Object, Observation};
 use deskd_core::task::{Exit, StopStep, StopStepKind};
+use deskd_core::why::reason::{LostReason, RefusalReason, WaitReason, Waiting};
 use deskd_core::wire::{RunId, ToKeeper};
 
 use crate::cluster::{Api, Cluster, Phase};
@@ -145,19 +146,19 @@ impl Engine {
         if known.creation == (Creation::Pending { may_exist: false }) {
             // It was not sent yet.
             self.runs.remove(run);
-            self.refuse(run, RefusalCode::Stopped);
+            self.refuse(run, RefusalReason::Stopped);
         } else if known.creation == (Creation::Pending { may_exist: true })
             && known.engine == EngineKind::PodApplication
         {
             // Deleted, should it be there. (A container is stopped once it is there.)
             cluster.stop(run, term_at, term_at + 1000);
             self.runs.remove(run);
-            self.refuse(run, RefusalCode::Stopped);
+            self.refuse(run, RefusalReason::Stopped);
         }
     }
 
-    fn refuse(&mut self, run: &RunId, code: RefusalCode) {
-        let refusal = Refusal { code, sentence: "no".into(), message: String::new() };
+    fn refuse(&mut self, run: &RunId, reason: RefusalReason) {
+        let refusal = reason.into();
         self.events.push_back(Event::Refused { run: run.clone(), refusal });
     }
 
@@ -175,7 +176,7 @@ impl Engine {
             (Some(Observation::Ended { .. }), _)
             | (
                 Some(Observation::Running { .. }),
-                Observation::Waiting { .. } | Observation::Running { .. },
+                Observation::Waiting(_) | Observation::Running { .. },
             ) => true,
             (Some(told), what) => told == what,
             (None, _) => false,
@@ -194,8 +195,8 @@ impl Engine {
         let Some(known) = self.runs.get_mut(run) else { return };
         known.present = false;
         if !is_over(known) {
-            let exit = Exit::Reason("it was deleted".into());
-            let ended = Observation::Ended { exit, cause: None, at: 0 };
+            let exit = Exit::Lost(LostReason::Unseen);
+            let ended = Observation::Ended { exit, reason: None, at: 0 };
             if known.stop.is_some() && !matches!(known.told, Some(Observation::Running { .. })) {
                 self.observe(run, ended);
             } else {
@@ -246,13 +247,13 @@ impl Engine {
         if let Creation::Pending { may_exist } = &mut known.creation {
             if cluster.api == Api::Forbids && !*may_exist {
                 self.runs.remove(run);
-                return self.refuse(run, RefusalCode::Forbidden);
+                return self.refuse(run, RefusalReason::NoPod);
             }
             match rng.below(4) {
                 // Not answered, and not arrived.
                 0 => {
-                    let why = "cannot create it yet".to_owned();
-                    self.observe(run, Observation::Waiting { why, stuck: false });
+                    let why = Waiting::from("cannot create it yet".to_owned());
+                    self.observe(run, Observation::Waiting(why));
                 }
                 // Arrived, and not answered.
                 1 => {
@@ -285,8 +286,8 @@ impl Engine {
                 Some(Observation::Running { .. } | Observation::Ended { .. })
             );
             if waits && known.engine == EngineKind::EphemeralContainer {
-                let exit = Exit::Reason("it was stopped before it started".into());
-                self.observe(run, Observation::Ended { exit, cause: None, at: 0 });
+                let exit = Exit::Lost(LostReason::BeforeItStarted);
+                self.observe(run, Observation::Ended { exit, reason: None, at: 0 });
             }
         }
     }
@@ -312,14 +313,15 @@ impl Engine {
             self.events.push_back(Event::Accepted { run: run.clone(), object });
         }
         let what = match &container.phase {
-            Phase::Pending => {
-                Observation::Waiting { why: "waits for a node".into(), stuck: container.stuck }
-            }
+            Phase::Pending => Observation::Waiting(match container.stuck {
+                true => WaitReason::Unschedulable.into(),
+                false => WaitReason::Scheduler.into(),
+            }),
             Phase::Running { at } => {
                 Observation::Running { at: *at, pid: None, node: Some("n".into()) }
             }
             Phase::Ended { exit, at } => {
-                Observation::Ended { exit: exit.clone(), cause: None, at: *at }
+                Observation::Ended { exit: exit.clone(), reason: None, at: *at }
             }
         };
         self.observe(run, what);

@@ -36,6 +36,8 @@ pub struct Oracle {
     pub removed: BTreeSet<TaskId>,
     /// Tasks whose record may be lost: the disk did not take it.
     pub unrecorded: BTreeSet<TaskId>,
+    /// Of those, the ones whose keeper was lost too: nobody can know of their last runs.
+    pub forgotten: BTreeSet<TaskId>,
     /// The first thing that must not be.
     pub violation: Option<String>,
 }
@@ -50,7 +52,10 @@ impl Oracle {
         let truth = self.runs.entry(run.clone()).or_default();
         truth.starts += 1;
         (truth.place, truth.alive) = (Some(place), true);
-        let excused = place == Place::Cluster && self.unrecorded.contains(&run.task);
+        let excused = match place {
+            Place::Cluster => self.unrecorded.contains(&run.task),
+            Place::Keeper => self.forgotten.contains(&run.task),
+        };
         if truth.starts > 1 && !excused {
             self.violated(format!("{} run {} was started twice", run.task, run.run));
         }

@@ -290,6 +290,8 @@ impl World {
         for task in self.keeper.tasks.values().filter(|task| task.end.is_none()) {
             self.oracle.lost(&task.id);
         }
+        let unrecorded = self.oracle.unrecorded.iter().cloned();
+        self.oracle.forgotten.extend(unrecorded);
         let started_at = self.keeper.started_at + 1 + i64::try_from(self.clock).unwrap_or(0);
         self.keeper = Keeper::new(started_at);
         self.daemon = None;

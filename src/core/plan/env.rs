@@ -28,6 +28,9 @@ pub const SHM_OFF: [(&str, &str); 4] = [
 /// Variables of the graphical container that `home` decides about.
 const DECIDED_ELSEWHERE: [&str; 2] = ["HOME", "XDG_RUNTIME_DIR"];
 
+/// Why a variable is not handed on whose value is in a Secret or a ConfigMap.
+const UNTOLD: &str = "its value is in a Secret or a ConfigMap, which deskd does not read; set it in [kubernetes.env]";
+
 /// Variables, and what is to be said about them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Environment {
@@ -130,6 +133,11 @@ fn inherited(
             }
         }
     }
+    let untold = graphical
+        .untold_env
+        .iter()
+        .filter(|name| named(name) || abcdesktop && abcdesktop::hands_on(name));
+    unreachable.extend(untold.map(|name| (name.clone(), UNTOLD.to_owned())));
     (env, unreachable)
 }
 

@@ -190,8 +190,14 @@ pub struct Graphical {
     /// them: they are never shown.
     #[serde(skip)]
     pub env: BTreeMap<String, String>,
+    /// Variables whose value the pod does not tell: it is in a Secret or a ConfigMap.
+    #[serde(default)]
+    pub untold_env: Vec<String>,
     /// What it mounts (without subPath, and without what is withheld).
     pub mounts: Vec<VolumeMount>,
+    /// Where it mounts a part of a volume (`subPath`), without what is withheld.
+    #[serde(default)]
+    pub parts: Vec<VolumeMount>,
     /// Its `resources`, as in the pod's spec.
     #[schema(value_type = Object)]
     pub resources: serde_json::Value,

@@ -72,10 +72,25 @@ pub(super) fn of_ephemeral(ask: &Ask<'_>, container: &ContainerApp, pod: &OwnPod
             shared.mounts.push(secret.clone());
         }
     }
+    let parts = parts(pod).filter(|part| listed(&part.name));
+    shared.notes.extend(parts.map(part_note));
     let withheld = pod.withheld.iter().filter(|name| listed(name));
     shared.notes.extend(withheld.map(|name| withheld_note(name, "volumes")));
     shared.notes.extend(absent_secrets(ask, pod));
     shared
+}
+
+/// Parts of volumes that the graphical container has.
+fn parts(pod: &OwnPod) -> impl Iterator<Item = &VolumeMount> {
+    pod.graphical.iter().flat_map(|graphical| &graphical.parts)
+}
+
+fn part_note(part: &VolumeMount) -> String {
+    let VolumeMount { name, path, .. } = part;
+    format!(
+        "it does not get {path} of the graphical container: that is a part of the volume `{name}` \
+         (subPath), which an ephemeral container cannot mount; mount a volume of its own there"
+    )
 }
 
 /// The desktop's home directory, or something in it. /tmp is one that many things share.
@@ -232,6 +247,9 @@ pub(super) fn of_pod(ask: &Ask<'_>, pod: &OwnPod, namespace: &str) -> Result<Sha
                 }
                 Some(why) => why,
             },
+            (Some(_), None) if parts(pod).any(|part| part.name == *name) => {
+                "the desktop mounts only a part of it (subPath): mount a volume of its own there"
+            }
             (Some(_), None) => "deskd's container does not mount it, so there is no place for it",
             (None, _) => "the desktop's pod has no such volume",
         };

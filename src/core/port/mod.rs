@@ -17,6 +17,7 @@ use crate::origin::{Found, NoStopCode, Origin};
 use crate::plan::{EngineKind, KubernetesFacts, Work};
 use crate::task::{Exit, StopStep, UnixMs};
 use crate::why::evidence::ClusterEvidence;
+use crate::why::reason::{Ended, Refused, Waiting};
 use crate::wire::{Drain, RunEnd, RunId, SpawnError, TaskRecord};
 
 /// Who carries commands out.
@@ -129,14 +130,8 @@ pub enum Command {
 /// What became of a run, as far as this observation goes. Repeated observations are harmless.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Observation {
-    /// Not running yet; the sentence says exactly why (`waiting for the image ... to be pulled`,
-    /// the scheduler's words, ...).
-    Waiting {
-        /// One sentence.
-        why: String,
-        /// Nothing will change by itself: the image does not exist, no node fits.
-        stuck: bool,
-    },
+    /// Not running yet.
+    Waiting(Waiting),
     /// The process exists.
     Running {
         /// Since when, as far as is known.
@@ -150,43 +145,12 @@ pub enum Observation {
     Ended {
         /// How.
         exit: Exit,
-        /// What happened, in one sentence, where the exit code alone does not tell (OOM, evicted,
-        /// deadline, node lost, command not found).
-        cause: Option<String>,
+        /// What happened, where the exit code alone does not tell (OOM, evicted, deadline, node lost,
+        /// command not found).
+        reason: Option<Ended>,
         /// When.
         at: UnixMs,
     },
-}
-
-/// Why an object was not created.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{sentence}")]
-pub struct Refusal {
-    /// Stable code.
-    pub code: RefusalCode,
-    /// One sentence for the user: what was refused, by whom, and the remedy.
-    pub sentence: String,
-    /// What the API server said.
-    pub message: String,
-}
-
-/// Why an object was not created.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RefusalCode {
-    /// 403 by a ResourceQuota or LimitRange.
-    Quota,
-    /// 403 by an admission policy, Pod Security, or a webhook.
-    Admission,
-    /// 403 by RBAC.
-    Forbidden,
-    /// 400 or 422: the object is not valid.
-    Invalid,
-    /// 404: the own pod or the namespace is gone.
-    NotFound,
-    /// The pod is too large for more ephemeral containers.
-    Full,
-    /// A stop came before it was sent.
-    Stopped,
 }
 
 /// A run as its object in the cluster describes it.
@@ -234,7 +198,7 @@ pub enum Event {
         /// Which run.
         run: RunId,
         /// Why.
-        refusal: Refusal,
+        refusal: Refused,
     },
     /// The keeper could not start its process.
     NotSpawned {

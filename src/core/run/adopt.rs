@@ -6,11 +6,9 @@ use super::{Effect, Entry, Step};
 use crate::id::TaskId;
 use crate::port::{Command, Event, Link};
 use crate::task::{Exit, Rusage, Task, TaskEvent, TaskState, UnixMs};
+use crate::why::Actor;
+use crate::why::reason::{LostReason, RefusalReason};
 use crate::wire::{RunEnd, RunId, TaskRecord};
-
-/// Said of tasks whose keeper died with them.
-const KEEPER_RESTARTED: &str =
-    "deskd's container was restarted while it ran; nobody saw how it ended";
 
 impl Step<'_> {
     pub(super) fn engine_reports(&mut self, event: Event) {
@@ -34,7 +32,7 @@ impl Step<'_> {
     /// A process ended, and everything that it wrote is stored.
     fn exited(&mut self, id: &RunId, end: RunEnd, log_bytes: Option<u64>) {
         let RunEnd { exit, rusage, at } = end;
-        let event = TaskEvent::Exited { run: id.run, exit, rusage, at };
+        let event = TaskEvent::Exited { run: id.run, exit, reason: None, rusage, at };
         let Some(task) = self.apply(&id.task, event) else { return };
         self.note_log_bytes(&id.task, log_bytes);
         match task.state {
@@ -121,7 +119,7 @@ impl Step<'_> {
         let TaskRecord { pid, spawned_at, end, tree_gone, stopping, stop_steps, .. } = record;
         self.started(&RunId { task: id.clone(), run }, Some(pid), spawned_at);
         if stopping {
-            self.apply(&id, TaskEvent::StopAsked("a user".into()));
+            self.apply(&id, TaskEvent::StopAsked(Actor::a_user()));
         }
         for round in stop_steps {
             self.apply(&id, TaskEvent::StopStep(round.step()));
@@ -163,14 +161,15 @@ impl Step<'_> {
             TaskState::Starting if same_keeper => self.runs.unsent.push(task.id.clone()),
             TaskState::Planned => {}
             TaskState::Starting | TaskState::Running | TaskState::Stopping => {
-                let why = KEEPER_RESTARTED.to_owned();
-                let exit = Exit::Reason(why.clone());
+                let lost = LostReason::KeeperRestarted;
                 let (run, at) = (task.runs, self.now.unix_ms);
                 if task.state == TaskState::Starting {
+                    let why = RefusalReason::Lost(lost).into();
                     self.apply(&task.id, TaskEvent::Refused { run, why });
                 } else {
-                    let rusage = Rusage::default();
-                    self.apply(&task.id, TaskEvent::Exited { run, exit, rusage, at });
+                    let (exit, rusage) = (Exit::Lost(lost), Rusage::default());
+                    let ended = TaskEvent::Exited { run, exit, reason: None, rusage, at };
+                    self.apply(&task.id, ended);
                 }
                 self.apply(&task.id, TaskEvent::TreeGone { run });
             }

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use crate::id::{AppId, TaskId};
 use crate::plan::{LaunchSpec, Unplannable};
-use crate::port::Refusal;
 use crate::task::Task;
+use crate::why::reason::Refused;
 use crate::wire::SpawnError;
 
 /// A launch as asked for.
@@ -53,7 +53,7 @@ pub enum LaunchError {
         /// Which app.
         app: AppId,
         /// Why.
-        refusal: Refusal,
+        refusal: Box<Refused>,
     },
     /// deskd is shutting down.
     #[error("deskd is shutting down and starts nothing new")]

@@ -15,12 +15,11 @@ use crate::id::TaskId;
 use crate::origin::Origin;
 use crate::plan::facts::ApiState;
 use crate::plan::{EngineKind, KubernetesFacts, UnplannableCode};
-use crate::port::{Command, Event, Link, LogMark, Object, Observation, Refusal};
+use crate::port::{Command, Event, Link, LogMark, Object, Observation};
 use crate::task::{Exit, Rusage, Task, TaskEvent, TaskState};
+use crate::why::reason::{Ended, LostReason, RefusalReason, Refused};
 use crate::wire::RunId;
 
-/// Of what has an object on record, and none in the cluster.
-const DELETED_MEANWHILE: &str = "its pod is gone: it was deleted while deskd was not looking";
 /// Launches kept until the API answers or is known to be away.
 const HELD_LAUNCHES_MAX: usize = 1024;
 
@@ -77,7 +76,7 @@ impl Step<'_> {
             Event::Refused { run, refusal } => self.launch_refused(&run, &refusal),
             Event::Observed { run, object: Some(object), what } => {
                 // Without its own word an engine only says what it waits for.
-                let exists = !matches!(what, Observation::Waiting { .. });
+                let exists = !matches!(what, Observation::Waiting(_));
                 if self.is_known(&run, *object, &what) {
                     if exists {
                         self.accepted(&run);
@@ -100,7 +99,7 @@ impl Step<'_> {
                 Link::Keeper => self.keeper_synced(),
                 Link::Cluster => self.synced(engine, origin, present),
             },
-            Event::Gone { run } => self.gone(&run, "its pod was deleted by somebody else"),
+            Event::Gone { run } => self.gone(&run, LostReason::PodDeleted),
             // The others are no news of the cluster, or change no task.
             _ => {}
         }
@@ -147,13 +146,15 @@ impl Step<'_> {
     }
 
     /// The API server said no.
-    fn launch_refused(&mut self, run: &RunId, refusal: &Refusal) {
+    fn launch_refused(&mut self, run: &RunId, refusal: &Refused) {
         if self.runs.is_current(run) {
-            let said = Some(refusal.message.clone());
-            self.runs.table.note(&run.task, |notes| notes.cluster.refusal = said);
+            let words = refusal.words.clone();
+            self.runs.table.note(&run.task, |notes| notes.cluster.refusal = words);
         }
-        let why = refusal.sentence.clone();
-        self.not_started(run, why, |app| LaunchError::Refused { app, refusal: refusal.clone() });
+        self.not_started(run, refusal.clone(), |app| LaunchError::Refused {
+            app,
+            refusal: refusal.clone().into(),
+        });
     }
 
     /// Whether a run is of a task in the table, which it may become now.
@@ -199,7 +200,7 @@ impl Step<'_> {
         // Whatever was seen, the launch arrived.
         self.answer_launch(run);
         match what {
-            Observation::Waiting { why, .. } => {
+            Observation::Waiting(why) => {
                 self.apply(&run.task, TaskEvent::Waiting { run: run.run, why });
                 self.explain_wait(&run.task);
             }
@@ -209,7 +210,7 @@ impl Step<'_> {
                     self.apply(&run.task, TaskEvent::OnNode { run: run.run, node });
                 }
             }
-            Observation::Ended { exit, cause, at } => self.ended(run, exit, cause, at),
+            Observation::Ended { exit, reason, at } => self.ended(run, exit, reason, at),
         }
     }
 
@@ -230,37 +231,26 @@ impl Step<'_> {
         true
     }
 
-    fn ended(&mut self, run: &RunId, exit: Exit, cause: Option<String>, at: i64) {
-        let Some(entry) = self.runs.table.get(&run.task) else { return };
-        if entry.task.started_at.is_none() {
-            if let Exit::Reason(why) = &exit {
-                let why = cause.unwrap_or_else(|| why.clone());
+    fn ended(&mut self, run: &RunId, exit: Exit, reason: Option<Ended>, at: i64) {
+        let Some(task) = self.runs.task(&run.task) else { return };
+        if task.started_at.is_none() {
+            if let Exit::Lost(lost) = &exit {
+                let why = match reason {
+                    Some(Ended { reason, words }) => {
+                        Refused { reason: RefusalReason::Ended(reason), words }
+                    }
+                    None => RefusalReason::Lost(lost.clone()).into(),
+                };
                 return self.never_ran(run, why);
             }
             self.apply(&run.task, TaskEvent::Started { run: run.run, pid: None, at });
         }
-        let stopped = self.runs.table.get(&run.task).is_some_and(|entry| entry.task.stop_asked);
         let rusage = Rusage::default();
-        let ended = self.apply(&run.task, TaskEvent::Exited { run: run.run, exit, rusage, at });
-        if ended.is_some()
-            && !stopped
-            && let Some(cause) = cause
-        {
-            self.runs.table.change(&run.task, |task| {
-                task.cause = Some(cause);
-                true
-            });
-        }
+        self.apply(&run.task, TaskEvent::Exited { run: run.run, exit, reason, rusage, at });
     }
 
-    /// It ended before it began. Of one that somebody stopped, nobody knows whether it could have.
-    pub(super) fn never_ran(&mut self, run: &RunId, why: String) {
-        let why = match self.runs.table.get(&run.task).map(|entry| &entry.task) {
-            Some(task) if !task.stop_asked => {
-                format!("{} cannot be started: {why}", task.display_name)
-            }
-            _ => why,
-        };
+    /// It ended before it began.
+    pub(super) fn never_ran(&mut self, run: &RunId, why: Refused) {
         if self.apply(&run.task, TaskEvent::Refused { run: run.run, why }).is_some() {
             self.after_end(&run.task);
             self.report_drained();
@@ -268,7 +258,7 @@ impl Step<'_> {
     }
 
     /// Its object is no more, and nobody will tell how it ended.
-    fn gone(&mut self, run: &RunId, why: &str) {
+    fn gone(&mut self, run: &RunId, why: LostReason) {
         if !self.runs.is_current(run) {
             return;
         }
@@ -277,12 +267,12 @@ impl Step<'_> {
             return;
         };
         if task.started_at.is_none() {
-            return self.never_ran(run, why.to_owned());
+            return self.never_ran(run, RefusalReason::Lost(why).into());
         }
-        let (exit, rusage) = (Exit::Reason(why.to_owned()), Rusage::default());
+        let (exit, rusage) = (Exit::Lost(why), Rusage::default());
         self.apply(
             &run.task,
-            TaskEvent::Exited { run: run.run, exit, rusage, at: self.now.unix_ms },
+            TaskEvent::Exited { run: run.run, exit, reason: None, rusage, at: self.now.unix_ms },
         );
         if task.leftovers {
             self.tell(Link::Keeper, Command::CloseOutput { task: run.task.clone() });
@@ -338,7 +328,7 @@ impl Step<'_> {
             if present.contains(&run) {
                 self.follow_run(&id);
             } else if accepted {
-                self.gone(&run, DELETED_MEANWHILE);
+                self.gone(&run, LostReason::PodGone);
             } else {
                 self.start_again(run);
             }
@@ -351,7 +341,7 @@ impl Step<'_> {
         };
         for id in self.remote_tasks(alive) {
             if let Some(run) = self.run_of(&id).filter(|run| !present.contains(run)) {
-                self.gone(&run, DELETED_MEANWHILE);
+                self.gone(&run, LostReason::PodGone);
             }
         }
     }

@@ -3,9 +3,10 @@
 use super::{Entry, Runs};
 use crate::origin::Origin;
 use crate::plan::facts::ApiState;
-use crate::task::{StopStepKind, Task, TaskState};
-use crate::why::Evidence;
+use crate::task::{Exit, StopStepKind, Task, TaskState};
 use crate::why::evidence::DisplayEvidence;
+use crate::why::reason::{Explanation, Waiting};
+use crate::why::{Cause, Evidence};
 
 impl Runs {
     /// Whether a window of it is expected.
@@ -55,9 +56,21 @@ impl Runs {
                 shm_works: Some(self.display.shm.sysv.works()),
                 lost: notes.display_lost,
             },
+            reported: reported(task),
             oom_killed: None,
             dev_shm: None,
             cluster,
         }
+    }
+}
+
+/// The cause that its engine reported: of its end, or of what it waits for.
+fn reported(task: &Task) -> Option<Cause> {
+    let of_wait = task.waiting.as_ref().and_then(Waiting::cause);
+    let of_end = || task.cause.as_ref().and_then(Explanation::reported);
+    let of_exit = || task.exit.as_ref().and_then(Exit::reported);
+    match task.state {
+        TaskState::Ended => of_end().or_else(of_exit),
+        _ => of_wait,
     }
 }

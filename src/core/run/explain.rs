@@ -3,9 +3,9 @@
 use super::effect::{Effect, Question, Subject};
 use super::{Runs, Step};
 use crate::id::TaskId;
-use crate::run::life::BY_ITSELF;
 use crate::task::{Exit, Task, TaskState, UnixMs};
 use crate::why::Diagnosis;
+use crate::why::reason::Explanation;
 
 /// A program that ended so shortly before the X server was seen to be gone died of that.
 const LOST_WITH_SERVER_MS: UnixMs = 2_000;
@@ -123,21 +123,23 @@ impl Step<'_> {
     }
 }
 
-/// What the task's row says.
-fn row(task: &Task, diagnosis: &Diagnosis) -> Option<String> {
-    let own = task.cause.clone().unwrap_or_default();
-    // What the cluster said about its end is as good.
-    let told = task.engine.is_in_cluster() && !own.is_empty() && !own.starts_with(BY_ITSELF);
-    match diagnosis.cause {
-        Some(_) if !told => Some(diagnosis.sentence.clone()),
-        Some(_) => Some(own),
-        None => {
-            let words = last_words(diagnosis);
-            let words = words.map(|line| format!("; its last line was: {line}"));
-            // Looked at a second time it has them already.
-            let new = words.filter(|words| !own.ends_with(words.as_str()));
-            Some(own + &new.unwrap_or_default())
+/// What the task's row says: what the engine reported about an end in the cluster, else the diagnosis,
+/// else how it ended and its last words.
+fn row(task: &Task, diagnosis: &Diagnosis) -> Option<Explanation> {
+    let own = task.cause.clone();
+    let reported = own.as_ref().is_some_and(Explanation::is_reported);
+    match (diagnosis.cause, own) {
+        (Some(_), own) if reported && task.engine.is_in_cluster() => own,
+        (Some(cause), _) => {
+            Some(Explanation::Diagnosed { cause, sentence: diagnosis.sentence.clone() })
         }
+        (None, Some(Explanation::ByItself { exit, .. })) => {
+            Some(Explanation::ByItself { exit, last_line: last_words(diagnosis) })
+        }
+        (None, Some(Explanation::Lost { reason, .. })) => {
+            Some(Explanation::Lost { reason, last_line: last_words(diagnosis) })
+        }
+        (None, own) => own,
     }
 }
 
@@ -166,21 +168,22 @@ fn plain(text: &str) -> String {
 mod tests {
     use super::{plain, row};
     use crate::samples::{app, plan_of};
-    use crate::task::Task;
+    use crate::task::{Exit, Task};
+    use crate::why::reason::Explanation;
     use crate::why::{Evidence, Log, diagnose};
 
     #[test]
     fn a_row_has_the_last_words_once_however_often_the_end_is_looked_at() {
         let app = app("odd");
         let mut task = Task::new("odd-00001".parse().unwrap(), &app, &plan_of(&app), 0);
-        task.cause = Some("ended by itself with exit code 4".into());
+        task.cause = Some(Explanation::of_exit(&Exit::Code(4)));
         let log = Log { start: b"all is lost\n", end: b"" };
         let unknown = diagnose(&log, &Evidence::default());
         assert_eq!(unknown.cause, None);
         for _ in 0..2 {
             task.cause = row(&task, &unknown);
             let told = "ended by itself with exit code 4; its last line was: all is lost";
-            assert_eq!(task.cause.as_deref(), Some(told));
+            assert_eq!(task.cause.as_ref().map(Explanation::sentence).as_deref(), Some(told));
         }
     }
 

@@ -12,6 +12,7 @@ use crate::plan::{EphemeralPlan, Plan, PodPlan, Work};
 use crate::port::{Command, Link};
 use crate::redact::redacted;
 use crate::task::{Task, TaskEvent, TaskState};
+use crate::why::reason::{RefusalReason, Refused};
 use crate::wire::{RunId, SpawnError};
 
 impl Step<'_> {
@@ -166,7 +167,7 @@ impl Step<'_> {
 
     /// The keeper could not start a run.
     pub(super) fn not_spawned(&mut self, run: &RunId, error: &SpawnError) {
-        let why = error.to_string();
+        let why = RefusalReason::Spawn(error.clone()).into();
         self.not_started(run, why, |app| LaunchError::Spawn { app, error: error.clone() });
     }
 
@@ -174,7 +175,7 @@ impl Step<'_> {
     pub(super) fn not_started(
         &mut self,
         run: &RunId,
-        why: String,
+        why: Refused,
         error: impl Fn(AppId) -> LaunchError,
     ) {
         if !self.runs.is_current(run) {

@@ -12,13 +12,12 @@ use crate::restart::{Backoff, RestartPolicy};
 use crate::task::{
     Exit, HISTORY_ENTRIES_MAX, HistoryEntry, Rusage, StopStep, Task, TaskEvent, TaskState, UnixMs,
 };
-use crate::why::Applied;
+use crate::why::reason::{Ended, Explanation, LostReason, Refused, Waiting};
+use crate::why::{Actor, Applied};
 
 /// What kubelet says about a start is whole seconds: one that was seen from the beginning may seem to
 /// be so much older. Of one that is older deskd did not see the first window.
 const STARTED_MS_COARSE: UnixMs = 1_000;
-/// Beginning of the cause of an end that nobody explained yet.
-pub const BY_ITSELF: &str = "ended by itself";
 
 impl Task {
     /// A planned task that has not run yet.
@@ -122,9 +121,11 @@ impl Task {
                 self.windows = had.saturating_sub(1);
                 had > 0
             }
-            TaskEvent::StopAsked(who) => self.stop_asked_by(&who, now),
+            TaskEvent::StopAsked(who) => self.stop_asked_by(who, now),
             TaskEvent::StopStep(step) => self.stop_step(step),
-            TaskEvent::Exited { run, exit, rusage, at } => self.exited(run, exit, rusage, at),
+            TaskEvent::Exited { run, exit, reason, rusage, at } => {
+                self.exited(run, exit, reason, rusage, at)
+            }
             TaskEvent::TreeGone { run } => self.tree_gone(run, now),
             TaskEvent::RestartAt(at) => self.restart_at(at, now),
             TaskEvent::Remedied { applied, plan } => self.remedied(applied, &plan),
@@ -183,7 +184,7 @@ impl Task {
         true
     }
 
-    fn waits(&mut self, run: u32, why: String, now: UnixMs) -> bool {
+    fn waits(&mut self, run: u32, why: Waiting, now: UnixMs) -> bool {
         let waiting = matches!(self.state, TaskState::Starting | TaskState::Stopping);
         if run != self.runs
             || !waiting
@@ -192,7 +193,7 @@ impl Task {
         {
             return false;
         }
-        self.note(now, why.clone());
+        self.note(now, why.sentence());
         self.waiting = Some(why);
         true
     }
@@ -232,16 +233,19 @@ impl Task {
         new
     }
 
-    fn refused(&mut self, run: u32, why: String, now: UnixMs) -> bool {
+    fn refused(&mut self, run: u32, why: Refused, now: UnixMs) -> bool {
         let waiting = matches!(self.state, TaskState::Starting | TaskState::Stopping);
         if run != self.runs || !waiting || self.started_at.is_some() {
             return false;
         }
         self.ended_at = Some(now);
         self.waiting = None;
-        self.cause = Some(why.clone());
-        self.exit = Some(Exit::Reason(why.clone()));
-        self.enter(TaskState::Ended, now, why);
+        // Of one that somebody stopped, nobody knows whether it could have been started.
+        let app = (!self.stop_asked).then(|| self.display_name.clone());
+        let cause = Explanation::NotStarted { app, why: Box::new(why.clone()) };
+        self.enter(TaskState::Ended, now, cause.sentence());
+        self.cause = Some(cause);
+        self.exit = Some(Exit::Lost(LostReason::NotStarted(Box::new(why))));
         true
     }
 
@@ -258,15 +262,16 @@ impl Task {
         true
     }
 
-    fn stop_asked_by(&mut self, who: &str, now: UnixMs) -> bool {
+    fn stop_asked_by(&mut self, who: Actor, now: UnixMs) -> bool {
         match self.state {
             TaskState::Planned => {
                 self.stop_asked = true;
                 self.next_run_at = None;
                 self.ended_at = self.ended_at.or(Some(now));
-                let why = format!("stopped by {who} before it ran");
-                self.exit = self.exit.take().or(Some(Exit::Reason(why.clone())));
-                self.enter(TaskState::Ended, now, why);
+                let why = LostReason::CalledOff(who);
+                let sentence = why.sentence();
+                self.exit = self.exit.take().or(Some(Exit::Lost(why)));
+                self.enter(TaskState::Ended, now, sentence);
                 true
             }
             TaskState::Starting | TaskState::Running => {
@@ -287,7 +292,14 @@ impl Task {
         true
     }
 
-    fn exited(&mut self, run: u32, exit: Exit, rusage: Rusage, at: UnixMs) -> bool {
+    fn exited(
+        &mut self,
+        run: u32,
+        exit: Exit,
+        reason: Option<Ended>,
+        rusage: Rusage,
+        at: UnixMs,
+    ) -> bool {
         let alive = matches!(self.state, TaskState::Running | TaskState::Stopping);
         if run != self.runs || !alive || self.exit.is_some() {
             return false;
@@ -296,8 +308,9 @@ impl Task {
         self.ended_at = Some(at);
         self.rusage = Some(rusage);
         let sentence = exit.sentence();
-        if exit.is_failure() && !self.stop_asked {
-            self.cause = Some(format!("{BY_ITSELF} with {sentence}"));
+        if !self.stop_asked {
+            let by_itself = || exit.is_failure().then(|| Explanation::of_exit(&exit));
+            self.cause = reason.map(Explanation::Cluster).or_else(by_itself);
         }
         self.exit = Some(exit);
         if self.state == TaskState::Stopping {
@@ -364,6 +377,7 @@ mod tests {
     use super::*;
     use crate::restart::RestartPolicy;
     use crate::task::StopStepKind;
+    use crate::why::reason::RefusalReason;
     use crate::why::{Evidence, Remedy};
     use proptest::prelude::*;
 
@@ -392,13 +406,15 @@ mod tests {
                     container: "app".into()
                 }
             }),
-            (run.clone(), "[ab]").prop_map(|(run, why)| TaskEvent::Waiting { run, why }),
+            (run.clone(), "[ab]")
+                .prop_map(|(run, why)| TaskEvent::Waiting { run, why: why.into() }),
             (run.clone(), "[ab]").prop_map(|(run, node)| TaskEvent::OnNode { run, node }),
             proptest::bool::ANY.prop_map(TaskEvent::Stale),
-            run.clone().prop_map(|run| TaskEvent::Refused { run, why: "no".into() }),
+            run.clone()
+                .prop_map(|run| TaskEvent::Refused { run, why: RefusalReason::Stopped.into() }),
             Just(TaskEvent::WindowMapped),
             Just(TaskEvent::WindowGone),
-            Just(TaskEvent::StopAsked("you".into())),
+            Just(TaskEvent::StopAsked(Actor::a_user())),
             Just(TaskEvent::StopStep(StopStep {
                 at: 5,
                 step: StopStepKind::Term,
@@ -407,6 +423,7 @@ mod tests {
             (run.clone(), exit, 50..99i64).prop_map(|(run, exit, at)| TaskEvent::Exited {
                 run,
                 exit,
+                reason: None,
                 rusage: Rusage::default(),
                 at
             }),
@@ -421,7 +438,7 @@ mod tests {
         let diagnosis = crate::why::diagnose(&log, &Evidence::default());
         let applied = Applied {
             at: 7,
-            by: "deskd".into(),
+            by: Actor::Deskd,
             run,
             proposal: Remedy::DisableDevShm.proposal(),
             before: "without".into(),
@@ -485,9 +502,12 @@ mod tests {
         task.apply(TaskEvent::Started { run: 1, pid: Some(7), at: 2 }, 2);
         task.apply(TaskEvent::WindowMapped, 30);
         assert_eq!(task.first_window_ms, Some(29), "from when it was asked for");
-        task.apply(TaskEvent::StopAsked("you".into()), 40);
+        task.apply(TaskEvent::StopAsked(Actor::a_user()), 40);
         let exit = Exit::Code(0);
-        task.apply(TaskEvent::Exited { run: 1, exit, rusage: Rusage::default(), at: 50 }, 50);
+        task.apply(
+            TaskEvent::Exited { run: 1, exit, reason: None, rusage: Rusage::default(), at: 50 },
+            50,
+        );
         assert_eq!(task.state, TaskState::Stopping);
         task.apply(TaskEvent::TreeGone { run: 1 }, 60);
         assert_eq!(task.state, TaskState::Ended);

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::display::DisplayStatus;
+use crate::why::Actor;
 use crate::why::evidence::ClusterEvidence;
 
 /// Noted from the launch of a run to its end: not shown, and on record with the task, so that a
@@ -19,7 +20,7 @@ pub struct RunNotes {
     /// The X server went away, or was restarted, while it ran.
     pub display_lost: bool,
     /// Who asked for its end.
-    pub stopped_by: Option<String>,
+    pub stopped_by: Option<Actor>,
     /// Where its output begins in the task's log: behind that of the runs before.
     pub log_from: u64,
     /// The API server has, or had, its object: should it not be there, somebody deleted it.

@@ -13,13 +13,12 @@ use crate::plan::EngineKind;
 use crate::port::{Command, Event, Link, Object, Stranger};
 use crate::redact::redacted;
 use crate::task::{StopStep, StopStepKind, Task, TaskEvent};
+use crate::why::Actor;
 use crate::wire::RunId;
 
 /// What is told of others before the keeper said what it has; one or two for each that the engine
 /// follows.
 const EARLY_MAX: usize = 4096;
-/// Who deleted a pod that deskd did not make. The API does not say more.
-const DELETER: &str = "whoever deleted its pod";
 
 /// What the driver remembers of others' tasks but the tasks.
 #[derive(Debug, Default)]
@@ -117,8 +116,8 @@ impl Step<'_> {
         if !self.is_others(&run.task) {
             return;
         }
-        if self.apply(&run.task, TaskEvent::StopAsked(DELETER.to_owned())).is_some() {
-            self.runs.table.note(&run.task, |notes| notes.stopped_by = Some(DELETER.to_owned()));
+        if self.apply(&run.task, TaskEvent::StopAsked(Actor::PodDeleter)).is_some() {
+            self.runs.table.note(&run.task, |notes| notes.stopped_by = Some(Actor::PodDeleter));
             let detail = "its pod was deleted by abcdesktop or somebody else".to_owned();
             let step = StopStep { at: self.now.unix_ms, step: StopStepKind::Term, detail };
             self.apply(&run.task, TaskEvent::StopStep(step));

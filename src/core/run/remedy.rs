@@ -14,13 +14,10 @@ use crate::id::TaskId;
 use crate::origin::Origin;
 use crate::plan::{EngineKind, Plan, UnplannableCode, class_of};
 use crate::task::{Task, TaskEvent, TaskState};
+use crate::why::reason::RefusalReason;
 use crate::why::rule::Confidence;
-use crate::why::{Applied, Proposal, Remedy, RemedyMode};
+use crate::why::{Actor, Applied, Proposal, Remedy, RemedyMode};
 use crate::wire::RunId;
-
-/// Who applies it when nobody asked.
-const DESKD: &str = "deskd";
-const A_USER: &str = "a user";
 
 impl Step<'_> {
     /// Whether a remedy is to be proposed for a task: it was not mended before, and the next run
@@ -50,7 +47,7 @@ impl Step<'_> {
 
     /// Somebody asks for the remedy.
     pub(super) fn remedy(&mut self, id: &TaskId, reply: ReplyId) {
-        let result = self.apply_remedy(id, A_USER);
+        let result = self.apply_remedy(id, Actor::a_user());
         self.answer(reply, Answer::Remedy(result));
     }
 
@@ -65,7 +62,7 @@ impl Step<'_> {
         if self.runs.config.remedy != RemedyMode::Auto || !sure {
             return false;
         }
-        let applied = self.apply_remedy(id, DESKD);
+        let applied = self.apply_remedy(id, Actor::Deskd);
         if let Err(error) = &applied {
             let warning = format!("the remedy of task {id} cannot be applied: {error}");
             self.out.push(Effect::Warn(warning));
@@ -73,7 +70,7 @@ impl Step<'_> {
         applied.is_ok()
     }
 
-    fn apply_remedy(&mut self, id: &TaskId, by: &str) -> Result<Arc<Task>, RemedyError> {
+    fn apply_remedy(&mut self, id: &TaskId, by: Actor) -> Result<Arc<Task>, RemedyError> {
         let none = |why| Err(RemedyError::None { task: id.clone(), why });
         let Some(entry) = self.runs.table.get(id) else {
             return Err(RemedyError::UnknownTask(id.clone()));
@@ -106,7 +103,7 @@ impl Step<'_> {
         if task.state == TaskState::Starting {
             self.give_up_waiting(&task, &proposal);
         }
-        let (at, run, by) = (self.now.unix_ms, task.runs + 1, by.to_owned());
+        let (at, run) = (self.now.unix_ms, task.runs + 1);
         let applied = Box::new(Applied { at, by, run, proposal, before, after, diagnosis });
         let event = TaskEvent::Remedied { applied, plan: Box::new(plan) };
         let Some(task) = self.apply(id, event) else {
@@ -121,11 +118,11 @@ impl Step<'_> {
     fn give_up_waiting(&mut self, task: &Task, proposal: &Proposal) {
         let run = RunId { task: task.id.clone(), run: task.runs };
         self.answer_launch(&run);
-        let waited = task.waiting.clone().unwrap_or_else(|| "it had not started".into());
-        let why = format!("given up to {}: {waited}", proposal.sentence);
+        let waited = task.waiting.clone().map(Box::new);
+        let why = RefusalReason::GivenUp { remedy: proposal.remedy.clone(), waited };
         // What the node may still start is ended then.
         self.signal(&task.id, Duration::ZERO, self.runs.grace_of(&task.id));
-        self.apply(&task.id, TaskEvent::Refused { run: run.run, why });
+        self.apply(&task.id, TaskEvent::Refused { run: run.run, why: why.into() });
     }
 
     /// How the run before went and the next one goes, as after `it failed` and `it runs`.

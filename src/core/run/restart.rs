@@ -8,13 +8,11 @@ use super::ask::LaunchError;
 use crate::id::TaskId;
 use crate::plan::LaunchSpec;
 use crate::task::{Task, TaskEvent, TaskState};
+use crate::why::reason::{RefusalReason, Refused};
 use crate::wire::RunId;
 
 /// How long a restart waits again when no plan can be made (the display is away).
 const REPLAN_DELAY: Duration = Duration::from_secs(1);
-
-/// Said of what was stopped before an engine was asked for it.
-const STOPPED: &str = "it was stopped before it was started";
 
 impl Step<'_> {
     /// Plans the next run of an ended task, if a remedy is applied to it or its policy wants one.
@@ -69,7 +67,7 @@ impl Step<'_> {
             Ok(plan) => self.start(run, plan),
             Err(LaunchError::Unplannable(_)) => self.restart_in(&run.task, REPLAN_DELAY),
             Err(error) => {
-                let why = error.to_string();
+                let why = unplannable(&error);
                 self.apply(&run.task, TaskEvent::Starting { run: run.run });
                 self.apply(&run.task, TaskEvent::Refused { run: run.run, why });
             }
@@ -94,7 +92,7 @@ impl Step<'_> {
         match entry.task.state {
             TaskState::Starting => {}
             // Somebody stopped it meanwhile, and no engine has heard of it.
-            TaskState::Stopping => return self.never_ran(&run, STOPPED.to_owned()),
+            TaskState::Stopping => return self.never_ran(&run, RefusalReason::Stopped.into()),
             _ => return,
         }
         let (app, spec) = (entry.task.app.clone(), entry.spec.clone());
@@ -104,10 +102,15 @@ impl Step<'_> {
         match self.runs.plan(&app, &spec, Some(&run.task), self.now) {
             Ok(plan) => self.start(run, plan),
             Err(error) => {
-                let why = error.to_string();
+                let why = unplannable(&error);
                 self.apply(&run.task, TaskEvent::Refused { run: run.run, why });
                 self.runs.launching.remove(&run);
             }
         }
     }
+}
+
+/// Why the plan for a run could not be made.
+fn unplannable(error: &LaunchError) -> Refused {
+    Refused { reason: RefusalReason::Unplannable, words: Some(error.to_string()) }
 }

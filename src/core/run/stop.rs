@@ -10,6 +10,7 @@ use crate::origin::Origin;
 use crate::plan::EngineKind;
 use crate::port::{Command, Link};
 use crate::task::{StopStep, StopStepKind, Task, TaskEvent, TaskState};
+use crate::why::Actor;
 use crate::wire::{Drain, RunId};
 
 /// What a hurried shutdown leaves between SIGTERM and SIGKILL.
@@ -81,7 +82,7 @@ impl Step<'_> {
             let (task, why) = (id.clone(), no_stop.sentence.clone());
             return Err(StopError::NotPossible { task, why });
         }
-        self.stop_task(id, "a user", self.runs.times(id, request));
+        self.stop_task(id, Actor::a_user(), self.runs.times(id, request));
         let task = self.runs.task(id).ok_or_else(unknown)?.clone();
         Ok(match task.state {
             TaskState::Ended => StopAdmission::AlreadyEnded(task),
@@ -90,9 +91,9 @@ impl Step<'_> {
     }
 
     /// Asks windows first when there are any that take it; the engine's deadlines run from now.
-    fn stop_task(&mut self, id: &TaskId, who: &str, times: Times) {
-        if self.apply(id, TaskEvent::StopAsked(who.to_owned())).is_some() {
-            self.runs.table.note(id, |notes| notes.stopped_by = Some(who.to_owned()));
+    fn stop_task(&mut self, id: &TaskId, who: Actor, times: Times) {
+        if self.apply(id, TaskEvent::StopAsked(who.clone())).is_some() {
+            self.runs.table.note(id, |notes| notes.stopped_by = Some(who));
         }
         if self.runs.task(id).is_none_or(|task| task.state == TaskState::Ended) {
             return;
@@ -169,7 +170,7 @@ impl Step<'_> {
             if self.runs.task(&id).is_some_and(|task| task.state == TaskState::Ended) {
                 self.signal(&id, Duration::ZERO, times.kill);
             } else {
-                self.stop_task(&id, "the shutdown", times);
+                self.stop_task(&id, Actor::Shutdown, times);
             }
         }
         self.report_drained();

@@ -18,7 +18,8 @@ pub const TOMBSTONES_MAX: usize = 1024;
 /// A task and what belongs to it but is not shown with it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Entry {
-    /// The task.
+    /// The task; on record with the values of its sentences.
+    #[serde(with = "crate::why::reason::on_record")]
     pub task: Arc<Task>,
     /// Arguments of the launch and the engine that was insisted on, for every run.
     #[serde(flatten)]

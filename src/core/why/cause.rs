@@ -94,15 +94,15 @@ pub enum Cause {
     QuotaExceeded,
     /// An admission policy or webhook refused it.
     AdmissionDenied,
-    /// deskd has not the right.
+    /// deskd lacks the right.
     RightMissing,
-    /// Its time was over.
+    /// It took longer than it may.
     DeadlineExceeded,
-    /// The node ran out of something and ended it.
+    /// The node ran out of something and ended it, or somebody cleared the node.
     Evicted,
     /// The node is gone.
     NodeLost,
-    /// The container's configuration cannot be: a secret or volume is missing, root is not allowed.
+    /// The container cannot be made as configured: a secret or volume is missing, root is not allowed.
     ContainerConfig,
     /// The Kubernetes API does not answer.
     ApiAway,
@@ -207,6 +207,63 @@ impl Cause {
             Self::NodeLost => "node_lost",
             Self::ContainerConfig => "container_config",
             Self::ApiAway => "api_away",
+        }
+    }
+
+    /// What it means, in one sentence.
+    #[must_use]
+    pub fn meaning(self) -> &'static str {
+        match self {
+            Self::ShmRefused => "MIT-SHM attach was refused: BadShmSeg, or BadAccess on ShmAttach.",
+            Self::ShmWrongMemory => {
+                "Attached a segment of another IPC namespace: BadValue on ShmPutImage, wrong pixels."
+            }
+            Self::DisplayNotListening => "Nothing listens on the display it was given.",
+            Self::DisplayWrong => "DISPLAY is not set, or names none that exists.",
+            Self::DisplayCookieRefused => "The X server refused the cookie.",
+            Self::DisplayHangs => "The X server accepts connections and does not answer.",
+            Self::DisplayLost => "The X server ended while the program ran.",
+            Self::QtPluginMissing => "A Qt platform plugin lacks libraries.",
+            Self::ChromiumSandbox => "Chromium's sandbox cannot be made.",
+            Self::DevShmTooSmall => "`/dev/shm` is too small or missing.",
+            Self::ChromiumGpu => "Chromium's GPU process does not work.",
+            Self::GlMissing => "OpenGL or Vulkan without a GPU or driver.",
+            Self::LibraryMissing => "A shared library is missing.",
+            Self::ProgramNotFound => "The program is not there.",
+            Self::ProgramNotExecutable => "It is there and may not be executed.",
+            Self::WrongArchitecture => "It is for another machine.",
+            Self::HomePermission => "It may not read or write its home directory.",
+            Self::FilePermission => "It may not read a secret or configuration file.",
+            Self::NoSpace => "A disk is full.",
+            Self::OutOfMemory => "The kernel killed it since its container had no memory left.",
+            Self::AllocationFailed => "An allocation in the program failed.",
+            Self::StoppedByUser => "Somebody stopped it.",
+            Self::StoppedByDeskd => "deskd stopped it (shutdown, deadline of a stop).",
+            Self::StoppedByNode => "The node or kubelet ended it.",
+            Self::Crashed => "It crashed: SIGSEGV, SIGABRT, SIGBUS, SIGILL, SIGFPE.",
+            Self::ExitedAtOnce => "It ended at once, with success, without ever showing a window.",
+            Self::DbusMissing => "D-Bus cannot be reached, and it cannot do without.",
+            Self::ImageNotFound => "The image does not exist.",
+            Self::ImageAuth => "The registry wants other credentials.",
+            Self::ImageRateLimit => "The registry refuses more pulls for now.",
+            Self::RegistryAway => "The registry cannot be reached.",
+            Self::ImageNameInvalid => "The name of the image cannot be one.",
+            Self::ImageNeverPulled => "The node lacks the image and may not pull it.",
+            Self::UnschedulableResource => "No node has enough of a resource.",
+            Self::UnschedulableTaint => "No node's taints are tolerated.",
+            Self::UnschedulableSelector => "No node matches the selector or affinity.",
+            Self::QuotaExceeded => "A quota is used up.",
+            Self::AdmissionDenied => "An admission policy or webhook refused it.",
+            Self::RightMissing => "deskd lacks the right.",
+            Self::DeadlineExceeded => "It took longer than it may.",
+            Self::Evicted => {
+                "The node ran out of something and ended it, or somebody cleared the node."
+            }
+            Self::NodeLost => "The node is gone.",
+            Self::ContainerConfig => {
+                "The container cannot be made as configured: a secret or volume is missing, root is not allowed."
+            }
+            Self::ApiAway => "The Kubernetes API does not answer.",
         }
     }
 

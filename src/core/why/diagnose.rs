@@ -6,6 +6,7 @@ use super::cause::Cause;
 use super::evidence::Evidence;
 use super::fact::Fact;
 use super::log::{self, Log};
+use super::reason::LostReason;
 use super::remedy::{self, Proposal, Remedy};
 use super::rule::{Confidence, NEAR_LINES, Rule, Speaker, Weight};
 use super::scan::{Hit, scan};
@@ -187,7 +188,7 @@ fn texts<'a>(log: &Log<'a>, evidence: &'a Evidence) -> Vec<Text<'a>> {
     ];
     let cluster = &evidence.cluster;
     let why = match &evidence.exit {
-        Some(Exit::Reason(why)) => Some(why),
+        Some(Exit::Lost(LostReason::Told(words))) => Some(words),
         _ => None,
     };
     let fields = [

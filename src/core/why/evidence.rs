@@ -3,6 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::cause::Cause;
+use super::reason::Actor;
 use crate::plan::EngineKind;
 use crate::task::{Exit, Rusage};
 
@@ -27,7 +29,7 @@ pub struct Evidence {
     #[serde(deserialize_with = "exit::deserialize")]
     pub exit: Option<Exit>,
     /// Who asked for its end, if somebody did (`a user`, `the shutdown`).
-    pub stopped_by: Option<String>,
+    pub stopped_by: Option<Actor>,
     /// SIGKILL was needed: it took no SIGTERM.
     pub killed_by_deskd: bool,
     /// How long it ran, in milliseconds.
@@ -44,6 +46,8 @@ pub struct Evidence {
     pub oom_killed: Option<bool>,
     /// Size and use of `/dev/shm`, in bytes, where it ran.
     pub dev_shm: Option<DevShmEvidence>,
+    /// The cause that the engine reported, by a reason of its own.
+    pub reported: Option<Cause>,
     /// What the cluster said.
     pub cluster: ClusterEvidence,
 }

@@ -1,7 +1,9 @@
 //! What a rule may ask of the evidence: a closed set of questions with three answers, yes, no, and
 //! not known.
 
+use super::cause::Cause;
 use super::evidence::{DevShmEvidence, Evidence};
+use super::reason::Actor;
 use crate::plan::EngineKind;
 use crate::task::Exit;
 
@@ -114,8 +116,8 @@ pub enum Fact {
     ApiAway,
     /// The pod's status has a reason of its own: its end is Kubernetes' doing.
     ClusterSpoke,
-    /// The pod's status has the reason `Evicted`.
-    PodEvicted,
+    /// The engine reported this cause.
+    Reported(Cause),
 }
 
 impl Fact {
@@ -165,15 +167,18 @@ impl Fact {
             Self::DevShmScarce => e.dev_shm.and_then(scarce),
             Self::TimeLimited => (!e.command.is_empty()).then(|| time_limited(&e.command)),
             Self::Stopped => Some(e.stopped_by.is_some() || e.killed_by_deskd),
-            Self::StoppedByUser => Some(e.stopped_by.as_deref().is_some_and(a_person)),
-            Self::StoppedByDeskd => Some(match e.stopped_by.as_deref() {
-                Some(who) => !a_person(who) && !the_node(who),
+            Self::StoppedByUser => {
+                Some(matches!(e.stopped_by, Some(Actor::User(_) | Actor::PodDeleter)))
+            }
+            Self::StoppedByDeskd => Some(match e.stopped_by {
+                Some(Actor::Deskd | Actor::Shutdown) => true,
+                Some(_) => false,
                 None => e.killed_by_deskd,
             }),
-            Self::StoppedByNode => Some(e.stopped_by.as_deref().is_some_and(the_node)),
+            Self::StoppedByNode => Some(e.stopped_by == Some(Actor::Node)),
             Self::ApiAway => Some(e.cluster.api_away),
             Self::ClusterSpoke => Some(e.cluster.pod_reason.is_some()),
-            Self::PodEvicted => Some(e.cluster.pod_reason.as_deref() == Some("Evicted")),
+            Self::Reported(cause) => Some(e.reported.or_else(|| of_pod(e)) == Some(cause)),
         }
     }
 
@@ -222,13 +227,13 @@ impl Fact {
             Self::DisplayNotGiven => Some(("env", "DISPLAY is not set".into())),
             Self::Stopped | Self::StoppedByUser | Self::StoppedByDeskd | Self::StoppedByNode => {
                 match &e.stopped_by {
-                    Some(who) => Some(("stopped_by", who.clone())),
+                    Some(who) => Some(("stopped_by", who.to_string())),
                     None => e
                         .killed_by_deskd
                         .then(|| ("killed_by_deskd", "it took no SIGTERM: SIGKILL".to_owned())),
                 }
             }
-            Self::PodEvicted => Some(("cluster.pod_reason", "Evicted".into())),
+            Self::Reported(cause) => Some(("reported", cause.as_str().to_owned())),
             Self::ApiAway => {
                 Some(("cluster.api_away", "the Kubernetes API does not answer".into()))
             }
@@ -320,7 +325,7 @@ fn by_signal(exit: &Exit, number: i32) -> bool {
     match exit {
         Exit::Signal { number: by, .. } => *by == number,
         Exit::Code(code) | Exit::EntryPoint(code) => *code == 128 + number,
-        Exit::Reason(_) => false,
+        Exit::Lost(_) => false,
     }
 }
 
@@ -334,6 +339,11 @@ fn display(e: &Evidence) -> Option<&str> {
 fn display_lost(e: &Evidence) -> bool {
     let d = &e.display;
     d.lost || (d.answered_at_launch == Some(true) && d.answers == Some(false))
+}
+
+/// The pod's status names it, in a word of Kubernetes' API (`reason`).
+fn of_pod(e: &Evidence) -> Option<Cause> {
+    (e.cluster.pod_reason.as_deref() == Some("Evicted")).then_some(Cause::Evicted)
 }
 
 fn max_rss_kib(e: &Evidence) -> Option<u64> {
@@ -387,14 +397,6 @@ fn time_limited(command: &[String]) -> bool {
     command.iter().any(|word| program(word) || in_script(word))
 }
 
-fn a_person(who: &str) -> bool {
-    who.contains("user") || who.contains("panel")
-}
-
-fn the_node(who: &str) -> bool {
-    ["node", "kubelet", "eviction", "cluster"].iter().any(|word| who.contains(word))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -425,7 +427,7 @@ mod tests {
         let e = Evidence {
             had_window: Some(true),
             exit: Some(Exit::Code(143)),
-            stopped_by: Some("a user".into()),
+            stopped_by: Some(Actor::a_user()),
             ..Evidence::default()
         };
         assert_eq!(Fact::RanWell.holds(&e), Some(true));

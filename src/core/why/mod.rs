@@ -17,16 +17,19 @@ pub mod evidence;
 pub mod fact;
 pub mod log;
 mod pattern;
+pub mod reason;
 pub mod remedy;
 pub mod rule;
 pub mod rules;
 mod scan;
+mod sentence;
 mod unknown;
 
 pub use cause::Cause;
 pub use diagnose::{Diagnosis, Other, Place, Proof, diagnose};
 pub use evidence::Evidence;
 pub use log::Log;
+pub use reason::Actor;
 pub use remedy::{Applied, Proposal, Remedy, RemedyMode};
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::diagnose::Diagnosis;
 use super::evidence::Evidence;
 use super::fact::Fact;
+use super::reason::Actor;
 use super::rule::Offer;
 use crate::app::container::EntryPoint;
 use crate::plan::facts::{Change, ClassChange};
@@ -91,7 +92,8 @@ pub struct Applied {
     /// When, in milliseconds since the Unix epoch.
     pub at: i64,
     /// By whom: `deskd`, `a user`.
-    pub by: String,
+    #[schema(value_type = String)]
+    pub by: Actor,
     /// The first run that has it.
     pub run: u32,
     /// What was done.
@@ -131,7 +133,9 @@ impl Remedy {
         Proposal { remedy: self, sentence }
     }
 
-    fn sentence(&self) -> String {
+    /// What it does, as a button says it.
+    #[must_use]
+    pub fn sentence(&self) -> String {
         match self {
             Self::OtherEngine { engine } => format!("start it again as {}", engine.phrase()),
             Self::ShmSwitches => "start it again without shared memory (MIT-SHM)".into(),

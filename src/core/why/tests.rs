@@ -11,6 +11,7 @@ mod families;
 mod properties;
 mod quoted;
 mod ranking;
+mod reported;
 
 fn failed() -> Evidence {
     Evidence { exit: Some(Exit::Code(1)), had_window: Some(false), ..Evidence::default() }

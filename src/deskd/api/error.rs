@@ -134,6 +134,9 @@ pub enum ApiError {
     /// The limit on open streams.
     #[error("{0} streams are open, the limit: close one")]
     TooManyStreams(usize),
+    /// No place for one more connection, but for health.
+    #[error("too many connections are open: close some")]
+    TooManyConnections,
     /// The handler took too long.
     #[error("no answer within {0} ms")]
     RequestTime(u128),
@@ -217,6 +220,7 @@ impl ApiError {
             Self::NoTcp => (S::CONFLICT, "no_tcp"),
             Self::RandomUnavailable => (S::INTERNAL_SERVER_ERROR, "no_random"),
             Self::TooManyStreams(_) => (S::SERVICE_UNAVAILABLE, "too_many_streams"),
+            Self::TooManyConnections => (S::SERVICE_UNAVAILABLE, "too_many_connections"),
             Self::RequestTime(_) => (S::SERVICE_UNAVAILABLE, "request_time"),
             Self::WaitedInVain { .. } => (S::REQUEST_TIMEOUT, "wait_timeout"),
             Self::ShuttingDown => (S::SERVICE_UNAVAILABLE, "shutting_down"),
@@ -277,7 +281,7 @@ fn launch_status(error: &LaunchError) -> (StatusCode, &'static str) {
             UnplannableCode::CannotBePlaced => (S::CONFLICT, "cannot_be_placed"),
         },
         LaunchError::Spawn { .. } => (S::UNPROCESSABLE_ENTITY, "cannot_execute"),
-        LaunchError::Refused { refusal, .. } => refused(refusal.code),
+        LaunchError::Refused { refusal, .. } => refused(refusal.code()),
         LaunchError::Draining => (S::SERVICE_UNAVAILABLE, "shutting_down"),
         LaunchError::TooManyTasks { .. } => (S::CONFLICT, "too_many_tasks"),
         LaunchError::KeeperAway => (S::SERVICE_UNAVAILABLE, "keeper_away"),
@@ -296,6 +300,7 @@ fn refused(code: RefusalCode) -> (StatusCode, &'static str) {
         RefusalCode::NotFound => (S::CONFLICT, "kubernetes_object_gone"),
         RefusalCode::Full => (S::CONFLICT, "too_many_ephemeral_containers"),
         RefusalCode::Stopped => (S::CONFLICT, "stopped"),
+        RefusalCode::Other => (S::CONFLICT, "cannot_start"),
     }
 }
 

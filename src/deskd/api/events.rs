@@ -7,20 +7,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Bytes;
-use axum::extract::State;
+use axum::extract::{Extension, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 use futures_util::stream;
 use serde::{Deserialize, Serialize};
-use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::apps::visible;
 use super::error::{ApiError, ErrorBody};
 use super::extract::Query;
+use super::guard::Peer;
 use super::limits::KEEP_ALIVE_S;
 use super::sse;
 use super::state::{ApiState, Shared};
+use super::streams::StreamPermit;
 use crate::supervisor::{Changes, Desktop, Snapshot};
 use deskd_core::app::App;
 use deskd_core::app::access::Identity;
@@ -54,10 +56,11 @@ pub struct Everything {
               (status = 503, description = "Too many streams", body = ErrorBody)))]
 pub async fn events(
     State(state): State<ApiState>,
+    Extension(peer): Extension<Peer>,
     Query(query): Query<EventsQuery>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let permit = state.stream_permit()?;
+    let permit = state.stream_permit(peer)?;
     let watcher = Watcher {
         seen: headers.get("last-event-id").and_then(|id| parse_id(id.to_str().ok()?)),
         snapshots: state.handle.watch(),
@@ -86,7 +89,7 @@ struct Watcher {
     seen: Option<(u64, u64)>,
     hello: bool,
     _open: super::metrics::OpenStream,
-    _permit: OwnedSemaphorePermit,
+    _permit: StreamPermit,
 }
 
 impl Watcher {

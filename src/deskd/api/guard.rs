@@ -15,6 +15,7 @@ use axum::middleware::Next;
 use axum::response::Response;
 
 use super::error::ApiError;
+use super::peers::PeerKey;
 use super::state::ApiState;
 
 /// The header of a request's id.
@@ -32,16 +33,36 @@ pub enum Peer {
     Tcp {
         /// The address the client connected to.
         local: SocketAddr,
+        /// Its own.
+        remote: IpAddr,
     },
 }
+
+impl Peer {
+    /// Whose limits it has.
+    #[must_use]
+    pub fn key(self) -> PeerKey {
+        match self {
+            Self::Unix { uid } => PeerKey::Uid(uid),
+            Self::Tcp { remote, .. } => PeerKey::of(remote),
+        }
+    }
+}
+
+/// Marks requests of the connections beyond a door's limit.
+#[derive(Debug, Clone, Copy)]
+pub struct Reserved;
 
 /// Lets a request to `/v1` pass or refuses it.
 pub fn admit(state: &ApiState, request: &Request) -> Result<(), ApiError> {
     let headers = request.headers();
+    if request.extensions().get::<Reserved>().is_some() {
+        return Err(ApiError::TooManyConnections);
+    }
     match request.extensions().get::<Peer>() {
         Some(Peer::Unix { uid }) if *uid == 0 || *uid == state.own_uid => Ok(()),
         Some(Peer::Unix { uid }) => Err(ApiError::PeerUid(*uid)),
-        Some(Peer::Tcp { local }) => {
+        Some(Peer::Tcp { local, .. }) => {
             if let Some(bearer) = headers.get(AUTHORIZATION) {
                 let bearer = bearer.to_str().ok().and_then(|text| text.split_once(' '));
                 return match bearer {

@@ -3,8 +3,6 @@
 //! catalogue's bytes, and a browser needs each once.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-use std::io::Read as _;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path as FilePath;
 
 use axum::extract::{Path, State};
@@ -24,6 +22,7 @@ use super::extract::Query;
 use super::limits::ICON_BYTES_MAX;
 use super::state::ApiState;
 use deskd_core::app::App;
+use deskd_keeper::files;
 
 /// For an address that changes with the icon.
 const FOR_EVER: &str = "private, max-age=31536000, immutable";
@@ -76,7 +75,13 @@ pub async fn icon(
 ) -> Result<Response, ApiError> {
     let app = find(&state, &id)?;
     let icon = app.icon.as_deref().unwrap_or_default();
-    let found = if is_data(icon) { data(icon) } else { file(FilePath::new(icon)) };
+    let found = if is_data(icon) {
+        data(icon)
+    } else {
+        // The file system may be one of the network.
+        let path = FilePath::new(icon).to_owned();
+        tokio::task::spawn_blocking(move || file(&path)).await.ok().flatten()
+    };
     let (kind, bytes) = found.ok_or_else(|| ApiError::NoIcon(id.clone()))?;
     let kind = HeaderValue::from_str(&kind).map_err(|_| ApiError::NoIcon(id))?;
     let mark = mark(if is_data(icon) { icon.as_bytes() } else { &bytes });
@@ -122,15 +127,7 @@ fn file(path: &FilePath) -> Option<Icon> {
         "png" => "image/png",
         _ => return None,
     };
-    // Without blocking: a FIFO put in an icon's place must not stop the daemon.
-    let nonblocking = nix::fcntl::OFlag::O_NONBLOCK.bits();
-    let file = std::fs::OpenOptions::new().read(true).custom_flags(nonblocking).open(path).ok()?;
-    let metadata = file.metadata().ok()?;
-    if !metadata.is_file() || metadata.len() > ICON_BYTES_MAX {
-        return None;
-    }
-    let mut bytes = Vec::new();
-    file.take(ICON_BYTES_MAX).read_to_end(&mut bytes).ok()?;
+    let bytes = files::read_within(path, ICON_BYTES_MAX).ok()?;
     let looks_right = match kind {
         "image/png" => bytes.starts_with(b"\x89PNG\r\n\x1a\n"),
         _ => memchr::memmem::find(&bytes, b"<svg").is_some(),

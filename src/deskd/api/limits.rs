@@ -24,6 +24,9 @@ pub const GRACE_MS_MAX: u64 = 600_000;
 pub const PROBE_WAIT_MS_MAX: u64 = 60_000;
 /// Requests held at once on one health path; kubelet has one on its way.
 pub const HELD_PROBES_MAX: usize = 8;
+/// Connections on each door beyond all others, in which only the open paths (health, metrics) are
+/// answered.
+pub const RESERVED_CONNECTIONS: usize = 32;
 /// Largest icon file that is served.
 pub const ICON_BYTES_MAX: u64 = 512 << 10;
 /// Lifetime of a one-time login.
@@ -46,21 +49,30 @@ pub const USAGE_INTERVAL_MS: u64 = 2_000;
 pub struct Limits {
     /// From the first byte of a connection (or the end of the last answer) to the end of the head.
     pub head_time: Duration,
-    /// From a request's head to its answer's head; `/wait` has its own.
+    /// From a request's head to its answer's head, its body included; `/wait` has its own.
     pub request_time: Duration,
+    /// How long a peer may take nothing of an answer before it is cut.
+    pub write_time: Duration,
     /// Open event and log streams, and log downloads, together.
     pub streams: usize,
+    /// Those of one peer (an address, or a user of the unix socket).
+    pub peer_streams: usize,
     /// Open connections on each door.
     pub connections: usize,
+    /// Those of one peer.
+    pub peer_connections: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            head_time: Duration::from_secs(30),
+            head_time: Duration::from_secs(10),
             request_time: Duration::from_secs(20),
-            streams: 200,
+            write_time: Duration::from_secs(30),
+            streams: 240,
+            peer_streams: 200,
             connections: 256,
+            peer_connections: 224,
         }
     }
 }

@@ -1,9 +1,9 @@
 //! The two doors: binding, accepting, serving connections, and closing.
 
+use std::convert::Infallible;
 use std::io;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -15,13 +15,15 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::Service as _;
 
-use super::guard::Peer;
+use super::connection::{Answering, Timed, Tracked};
+use super::guard::{Peer, Reserved};
 use super::limits::{DRAIN_MS_MAX, HEAD_BYTES_MAX, Limits};
+use super::peers::{PeerKey, Peers, Place};
+use deskd_keeper::files;
 
 /// Pause after accept(2) failed, for example because no file descriptor is left.
 const ACCEPT_PAUSE_MS: u64 = 100;
@@ -30,14 +32,11 @@ const ACCEPT_PAUSE_MS: u64 = 100;
 /// others could connect or nobody can: under another name first, then renamed.
 pub(super) fn bind_unix(path: &Path) -> io::Result<(UnixListener, SocketFile)> {
     let part = path.with_extension(format!("part-{}", std::process::id()));
-    match std::fs::remove_file(&part) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
+    files::clear(&part)?;
     let listener = UnixListener::bind(&part)?;
     let put = || {
         std::fs::set_permissions(&part, std::fs::Permissions::from_mode(0o600))?;
-        std::fs::rename(&part, path)?;
+        files::replace(&part, path)?;
         Ok(std::fs::symlink_metadata(path)?.ino())
     };
     match put() {
@@ -77,12 +76,14 @@ pub(super) struct Server {
 impl Server {
     /// Serves the unix socket until the stop.
     pub async fn unix(self, listener: UnixListener) {
-        let room = Arc::new(Semaphore::new(self.limits.connections));
-        loop {
-            let accepted = self.accept(&room, async || Ok(listener.accept().await?.0)).await;
-            let Some((stream, permit)) = accepted else { return };
+        let peers = Peers::new(&self.limits);
+        while let Some((stream, _)) = self.accept(async || listener.accept().await).await {
             match stream.peer_cred() {
-                Ok(peer) => self.serve(stream, Peer::Unix { uid: peer.uid() }, permit),
+                Ok(peer) => {
+                    let uid = peer.uid();
+                    let place = peers.admit(PeerKey::Uid(uid));
+                    self.serve(stream, Peer::Unix { uid }, place);
+                }
                 Err(error) => tracing::warn!(%error, "a peer has no credentials"),
             }
         }
@@ -90,30 +91,27 @@ impl Server {
 
     /// Serves TCP until the stop.
     pub async fn tcp(self, listener: TcpListener) {
-        let room = Arc::new(Semaphore::new(self.limits.connections));
-        loop {
-            let accepted = self.accept(&room, async || Ok(listener.accept().await?.0)).await;
-            let Some((stream, permit)) = accepted else { return };
+        let peers = Peers::new(&self.limits);
+        while let Some((stream, remote)) = self.accept(async || listener.accept().await).await {
             // A log line goes out at once, not after the peer's delayed acknowledgement.
             let _ = stream.set_nodelay(true);
             if let Ok(local) = stream.local_addr() {
-                self.serve(stream, Peer::Tcp { local }, permit);
+                let key = PeerKey::of(remote.ip());
+                self.serve(stream, Peer::Tcp { local, remote: remote.ip() }, peers.admit(key));
             }
         }
     }
 
-    /// The next connection and its place; nothing once the server stops. Without a place, further
-    /// connections wait in the kernel's backlog.
-    async fn accept<S>(
-        &self,
-        room: &Arc<Semaphore>,
-        accept: impl AsyncFn() -> io::Result<S>,
-    ) -> Option<(S, tokio::sync::OwnedSemaphorePermit)> {
+    /// The next connection; nothing once the server stops. Connections are always taken: who waits
+    /// in the kernel's backlog cannot be told from a probe behind him.
+    async fn accept<S>(&self, accept: impl AsyncFn() -> io::Result<S>) -> Option<S> {
         let next = async {
-            let permit = room.clone().acquire_owned().await.ok()?;
+            // Those that are open are served between any two: a probe is answered before so many
+            // more came that its place is needed.
+            tokio::task::yield_now().await;
             loop {
                 match accept().await {
-                    Ok(stream) => return Some((stream, permit)),
+                    Ok(connection) => return connection,
                     Err(error) => {
                         tracing::warn!(%error, "a connection could not be accepted");
                         tokio::time::sleep(Duration::from_millis(ACCEPT_PAUSE_MS)).await;
@@ -122,30 +120,42 @@ impl Server {
             }
         };
         tokio::select! {
-            next = next => next,
+            next = next => Some(next),
             () = self.stop.cancelled() => None,
         }
     }
 
-    fn serve<S>(&self, stream: S, peer: Peer, permit: tokio::sync::OwnedSemaphorePermit)
+    /// Without a place the connection is closed at once.
+    fn serve<S>(&self, stream: S, peer: Peer, place: Option<Place>)
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
+        let Some(place) = place else { return };
         let (router, stop, limits) = (self.router.clone(), self.stop.clone(), self.limits);
         self.open.spawn(async move {
+            let (activity, reserve) = (place.activity.clone(), place.reserve);
             let service = service_fn(move |request: hyper::Request<Incoming>| {
+                let answering = Answering::begin(&activity);
                 let mut request: Request = request.map(Body::new);
                 request.extensions_mut().insert(peer);
+                if reserve {
+                    request.extensions_mut().insert(Reserved);
+                }
                 let mut router = router.clone();
-                async move { router.call(request).await }
+                async move {
+                    let answer = router.call(request).await?;
+                    Ok::<_, Infallible>(answer.map(|body| Tracked::new(body, answering)))
+                }
             });
             let mut http = http1::Builder::new();
             http.timer(TokioTimer::new()).header_read_timeout(limits.head_time);
-            http.max_buf_size(HEAD_BYTES_MAX.max(8192)).half_close(false);
+            http.max_buf_size(HEAD_BYTES_MAX.max(8192)).half_close(false).keep_alive(!reserve);
+            let stream = Timed::new(stream, limits.write_time, place.activity.clone());
             let connection = http.serve_connection(TokioIo::new(stream), service);
             tokio::pin!(connection);
             let ended = tokio::select! {
                 ended = connection.as_mut() => ended,
+                () = place.activity.cut() => Ok(()),
                 () = stop.cancelled() => {
                     connection.as_mut().graceful_shutdown();
                     connection.await
@@ -154,7 +164,6 @@ impl Server {
             if let Err(error) = ended {
                 tracing::trace!(%error, "a connection ended badly");
             }
-            drop(permit);
         });
     }
 

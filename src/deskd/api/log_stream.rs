@@ -8,20 +8,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Bytes;
-use axum::extract::{Path, State};
+use axum::extract::{Extension, Path, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 use futures_util::stream;
 use serde::Deserialize;
-use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::error::{ApiError, ErrorBody};
 use super::extract::{Query, task_id};
 use super::feed::{Feed, pause};
+use super::guard::Peer;
 use super::limits::KEEP_ALIVE_S;
 use super::sse;
 use super::state::{ApiState, Shared};
+use super::streams::StreamPermit;
 use crate::supervisor::{LogFollow, Snapshot};
 use deskd_core::id::TaskId;
 
@@ -50,6 +52,7 @@ pub struct StreamQuery {
               (status = 416, description = "The cursor is not one of this log", body = ErrorBody)))]
 pub async fn stream_log(
     State(state): State<ApiState>,
+    Extension(peer): Extension<Peer>,
     Path(id): Path<String>,
     Query(query): Query<StreamQuery>,
     headers: HeaderMap,
@@ -59,7 +62,7 @@ pub async fn stream_log(
     if snapshots.borrow().task(&task).is_none() {
         return Err(ApiError::UnknownTask(id));
     }
-    let permit = state.stream_permit()?;
+    let permit = state.stream_permit(peer)?;
     let from = last_event_id(&headers)?.or(query.from);
     let feed = state.feeds.open(&state.handle, &task)?;
     let cursor = feed.start(from, query.tail)?;
@@ -114,7 +117,7 @@ struct Follower {
     force: bool,
     last_sent: Option<Instant>,
     open: super::metrics::OpenStream,
-    _permit: OwnedSemaphorePermit,
+    _permit: StreamPermit,
 }
 
 impl Follower {

@@ -5,18 +5,19 @@
 use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
-use axum::extract::{Path, State};
+use axum::extract::{Extension, Path, State};
 use axum::http::header::{CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use axum::http::{HeaderName, HeaderValue};
 use axum::response::Response;
 use futures_util::stream;
 use serde::Deserialize;
-use tokio::sync::OwnedSemaphorePermit;
 
 use super::error::{ApiError, ErrorBody};
 use super::extract::{Query, task_id};
+use super::guard::Peer;
 use super::limits::{CHUNK_BYTES_MAX, RANGE_BYTES_MAX};
 use super::state::{ApiState, Shared};
+use super::streams::StreamPermit;
 use deskd_keeper::logs::{Gap, GapReason, LogReader, Records, Stream, Tag};
 
 /// Cursor of the first record of the answer.
@@ -58,11 +59,12 @@ pub struct TextQuery {
               (status = 416, description = "The cursor is not one of this log", body = ErrorBody)))]
 pub async fn log_text(
     State(state): State<ApiState>,
+    Extension(peer): Extension<Peer>,
     Path(id): Path<String>,
     Query(query): Query<TextQuery>,
 ) -> Result<Response, ApiError> {
     let task = task_id(&id)?;
-    let permit = state.stream_permit()?;
+    let permit = state.stream_permit(peer)?;
     let mut reader = state.handle.log_reader(&task)?;
     let bounds = reader.bounds()?;
     let from = match (query.from, query.tail) {
@@ -114,7 +116,7 @@ struct Download {
     state: Arc<Shared>,
     text: Text,
     first: Option<Bytes>,
-    _permit: OwnedSemaphorePermit,
+    _permit: StreamPermit,
 }
 
 impl Download {
@@ -229,6 +231,7 @@ impl Format {
             GapReason::TotalLimit => "the limit of all logs together",
             GapReason::WriteFailed => "the log could not be written",
             GapReason::Torn => "a crash tore the log",
+            GapReason::Damaged => "the log's file was damaged",
         };
         let line = format!("[deskd: {} bytes are missing here: {why}]\n", gap.dropped_bytes);
         out.extend_from_slice(line.as_bytes());

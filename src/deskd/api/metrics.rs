@@ -325,7 +325,7 @@ fn exit_word(exit: &Exit) -> &'static str {
         Exit::Code(0) | Exit::EntryPoint(0) => "code_zero",
         Exit::Code(_) | Exit::EntryPoint(_) => "code_nonzero",
         Exit::Signal { .. } => "signal",
-        Exit::Reason(_) => "reason",
+        Exit::Lost(_) => "reason",
     }
 }
 

@@ -14,6 +14,7 @@
 
 mod app_input;
 mod apps;
+mod connection;
 mod desktop;
 mod encode;
 mod error;
@@ -30,11 +31,13 @@ mod log_stream;
 mod log_text;
 mod metrics;
 mod panel;
+mod peers;
 mod pulls;
 mod router;
 mod session;
 mod sse;
 mod state;
+mod streams;
 mod tasks;
 mod token;
 mod usage;
@@ -45,7 +48,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::net::{TcpListener, UnixListener};
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -138,7 +140,7 @@ pub fn build(
         held: state::Held::default(),
         stop,
         own_uid: nix::unistd::geteuid().as_raw(),
-        streams: Arc::new(Semaphore::new(config.limits.streams)),
+        streams: streams::Streams::new(&config.limits),
         request_prefix: token::random_hex(4).map_err(BuildError::Random)?,
         request_number: 1.into(),
     });

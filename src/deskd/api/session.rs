@@ -104,7 +104,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("token");
         std::fs::write(&path, token).unwrap();
-        Sessions::new(&Token::load_or_create(&path).unwrap())
+        Sessions::new(&Token::load_or_create(&path, None).unwrap())
     }
 
     #[test]

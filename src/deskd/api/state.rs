@@ -3,15 +3,16 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use super::error::ApiError;
 use super::feed::Feeds;
+use super::guard::Peer;
 use super::hold::Hold;
 use super::limits::Limits;
 use super::metrics::Counters;
 use super::session::Sessions;
+use super::streams::{StreamPermit, Streams};
 use super::token::Token;
 use super::usage::Usage;
 use crate::supervisor::Handle;
@@ -50,7 +51,7 @@ pub struct Shared {
     /// deskd's own uid, which the unix socket admits.
     pub own_uid: u32,
     /// Room for streams.
-    pub streams: Arc<Semaphore>,
+    pub streams: Arc<Streams>,
     /// Makes request ids of this daemon unlike those of one before it.
     pub request_prefix: String,
     /// Counts requests.
@@ -73,14 +74,11 @@ impl Shared {
         format!("{}-{number}", self.request_prefix)
     }
 
-    /// Room for one more stream, held while it is open.
-    pub fn stream_permit(&self) -> Result<OwnedSemaphorePermit, ApiError> {
+    /// Room for one more stream of this peer, held while it is open.
+    pub fn stream_permit(&self, peer: Peer) -> Result<StreamPermit, ApiError> {
         if self.stop.is_cancelled() {
             return Err(ApiError::ShuttingDown);
         }
-        self.streams
-            .clone()
-            .try_acquire_owned()
-            .map_err(|_| ApiError::TooManyStreams(self.limits.streams))
+        self.streams.permit(peer.key())
     }
 }

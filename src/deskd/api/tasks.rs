@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{Path, State};
+use axum::extract::{Extension, Path, State};
 use axum::http::header::LOCATION;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -13,6 +13,7 @@ use serde::Deserialize;
 use super::apps::check_args;
 use super::error::{ApiError, ErrorBody, wait_limit};
 use super::extract::{Json, OptionalJson, Query, task_id};
+use super::guard::Peer;
 use super::limits::{GRACE_MS_MAX, IDEMPOTENCY_KEY_BYTES_MAX, WAIT_MS_MAX};
 use super::state::ApiState;
 use crate::supervisor::{LaunchAdmission, LaunchRequest, StopAdmission, StopRequest};
@@ -206,6 +207,7 @@ pub struct WaitQuery {
               (status = 408, description = "Time ran out", body = ErrorBody)))]
 pub async fn wait(
     State(state): State<ApiState>,
+    Extension(peer): Extension<Peer>,
     Path(id): Path<String>,
     Query(query): Query<WaitQuery>,
 ) -> Result<axum::Json<Arc<Task>>, ApiError> {
@@ -215,7 +217,7 @@ pub async fn wait(
         return Err(wait_limit());
     }
     let wanted = query.state.unwrap_or(TaskState::Ended);
-    let _permit = state.stream_permit()?;
+    let _permit = state.stream_permit(peer)?;
     let mut snapshots = state.handle.watch();
     let found = async {
         let reached = |it: &Task| reached(it, wanted);

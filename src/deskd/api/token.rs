@@ -1,11 +1,14 @@
 //! The bearer token: loaded from its file, or made there at the first start.
 
-use std::io::{ErrorKind, Read as _, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::fs::Permissions;
+use std::io::{ErrorKind, Write as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
+
+use deskd_keeper::files;
 
 /// Random bytes of a token that deskd makes; the file holds twice as many hexadecimal digits.
 pub const TOKEN_BYTES: usize = 32;
@@ -13,14 +16,13 @@ pub const TOKEN_BYTES: usize = 32;
 pub const TOKEN_CHARS_MIN: usize = 16;
 /// Longest token, and so the largest file that is read.
 pub const TOKEN_BYTES_MAX: usize = 4096;
-
 /// Why there is no token.
 #[derive(Debug, thiserror::Error)]
 pub enum TokenError {
     /// The file cannot be read or made.
     #[error("cannot {what} the token file {path}")]
     Io {
-        /// `read` or `create`.
+        /// `read`, `create` or `rename`.
         what: &'static str,
         /// Which file.
         path: PathBuf,
@@ -51,9 +53,27 @@ impl Token {
     /// Reads `path`; makes it (mode 0600) when there is none. deskd's own death leaves either no file
     /// or a whole one; that of the machine may leave an empty one, which counts as none. (It is not
     /// waited for on the disk: on a busy one that can take longer than kubelet waits for deskd.)
-    pub fn load_or_create(path: &Path) -> Result<Self, TokenError> {
-        if let Some(token) = read(path)? {
+    ///
+    /// What is no token is refused, since somebody chose it; in `own_dir`, deskd's state directory,
+    /// nobody did: there it is set aside, and the desktop comes up.
+    pub fn load_or_create(path: &Path, own_dir: Option<&Path>) -> Result<Self, TokenError> {
+        let found = read(path);
+        if let Ok(Some(token)) = found {
+            keep_private(path);
             return Ok(token);
+        }
+        match found {
+            Err(error) if path.parent() == own_dir && own_dir.is_some() => {
+                let why = std::io::Error::other(chain(&error));
+                let aside = files::set_aside(path, &why);
+                aside.map_err(|source| TokenError::Io {
+                    what: "rename",
+                    path: path.to_owned(),
+                    source,
+                })?;
+            }
+            Err(error) => return Err(error),
+            Ok(_) => {}
         }
         create(path)?;
         read(path)?.ok_or_else(|| TokenError::Invalid(path.to_owned()))
@@ -103,24 +123,55 @@ pub fn hex(bytes: &[u8]) -> String {
     })
 }
 
+/// An error with what it came from.
+fn chain(error: &dyn std::error::Error) -> String {
+    match error.source() {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
+    }
+}
+
 /// Nothing when there is no file, or an empty one.
 fn read(path: &Path) -> Result<Option<Token>, TokenError> {
     let io = |source| TokenError::Io { what: "read", path: path.to_owned(), source };
-    let mut text = String::new();
-    let file = match std::fs::File::open(path) {
+    let bytes = match files::read_within(path, TOKEN_BYTES_MAX as u64 + 2) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         other => other.map_err(io)?,
     };
-    file.take(TOKEN_BYTES_MAX as u64 + 2).read_to_string(&mut text).map_err(io)?;
-    if text.is_empty() {
+    if bytes.is_empty() {
         return Ok(None);
     }
+    let text = String::from_utf8(bytes).map_err(|_| TokenError::Invalid(path.to_owned()))?;
     let token = text.trim();
     let fits = (TOKEN_CHARS_MIN..=TOKEN_BYTES_MAX).contains(&token.len());
     if !fits || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err(TokenError::Invalid(path.to_owned()));
     }
     Ok(Some(Token(token.to_owned())))
+}
+
+/// Says so when others can read the token, and keeps them out where the file is deskd's own: it is
+/// still the token, since a volume may have been given to a group after it was made.
+fn keep_private(path: &Path) {
+    let Ok(metadata) = std::fs::metadata(path) else { return };
+    let mode = metadata.mode() & 0o777;
+    if mode & 0o077 == 0 {
+        return;
+    }
+    let file = path.display();
+    let own = metadata.uid() == nix::unistd::geteuid().as_raw();
+    if own && std::fs::set_permissions(path, Permissions::from_mode(0o600)).is_ok() {
+        tracing::warn!(
+            "the token file {file} had mode {mode:04o}, so others could read the token; it has 0600 \
+             now. Whoever read it can still use it: remove the file and restart deskd, which makes \
+             another"
+        );
+    } else {
+        tracing::warn!(
+            "the token file {file} has mode {mode:04o}: others can read the token. Give it mode \
+             0600 (of a Secret's volume: `defaultMode: 0400`)"
+        );
+    }
 }
 
 fn create(path: &Path) -> Result<(), TokenError> {
@@ -134,7 +185,11 @@ fn create(path: &Path) -> Result<(), TokenError> {
         // A link fails where somebody else was faster: then theirs is the token.
         match std::fs::hard_link(&part, path) {
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-                let empty = std::fs::metadata(path)?.len() == 0;
+                // A link to nothing is as good as an empty file.
+                let empty = match std::fs::metadata(path) {
+                    Err(error) if error.kind() == ErrorKind::NotFound => true,
+                    other => other?.len() == 0,
+                };
                 if empty { std::fs::rename(&part, path) } else { Ok(()) }
             }
             other => other,
@@ -147,17 +202,16 @@ fn create(path: &Path) -> Result<(), TokenError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::PermissionsExt as _;
 
     #[test]
     fn the_first_start_makes_a_token_that_only_its_owner_reads_and_the_next_finds_it() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("token");
-        let made = Token::load_or_create(&path).unwrap();
+        let made = Token::load_or_create(&path, None).unwrap();
         let mode = std::fs::metadata(&path).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         assert_eq!(made.0.len(), TOKEN_BYTES * 2);
-        assert!(Token::load_or_create(&path).unwrap().is(&made.0));
+        assert!(Token::load_or_create(&path, None).unwrap().is(&made.0));
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "a part file stayed");
     }
 
@@ -166,8 +220,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("token");
         std::fs::write(&path, "").unwrap();
-        let made = Token::load_or_create(&path).unwrap();
-        assert!(Token::load_or_create(&path).unwrap().is(&made.0));
+        let made = Token::load_or_create(&path, None).unwrap();
+        assert!(Token::load_or_create(&path, None).unwrap().is(&made.0));
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "a part file stayed");
     }
 
@@ -176,7 +230,36 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("token");
         std::fs::write(&path, "short\n").unwrap();
-        assert!(matches!(Token::load_or_create(&path), Err(TokenError::Invalid(_))));
+        assert!(matches!(Token::load_or_create(&path, None), Err(TokenError::Invalid(_))));
+    }
+
+    #[test]
+    fn what_is_no_token_in_the_state_directory_is_set_aside_and_another_is_made() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("token");
+        let own = Some(dir.path());
+        let makes: [fn(&Path); 4] = [
+            |path| std::fs::write(path, "short").unwrap(),
+            |path| std::fs::create_dir(path).unwrap(),
+            |path| nix::unistd::mkfifo(path, nix::sys::stat::Mode::S_IRWXU).unwrap(),
+            |path| std::fs::write(path, vec![b'x'; 1 << 20]).unwrap(),
+        ];
+        for make in makes {
+            make(&path);
+            let made = Token::load_or_create(&path, own).unwrap();
+            assert!(Token::load_or_create(&path, own).unwrap().is(&made.0));
+            std::fs::remove_file(&path).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_token_that_others_can_read_is_taken_from_them() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("token");
+        std::fs::write(&path, "0123456789abcdef").unwrap();
+        std::fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
+        assert!(Token::load_or_create(&path, None).unwrap().is("0123456789abcdef"));
+        assert_eq!(std::fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
     }
 
     #[test]

@@ -1,13 +1,13 @@
 //! The files of the directory, and what each said when it could be read last.
 
 use std::collections::BTreeMap;
-use std::io::{self, Read as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use deskd_core::app::document;
 use deskd_core::app::{App, AppSource, DirectoryApp};
 use deskd_core::id::AppId;
+use deskd_keeper::files;
 
 /// Most files that are read; the rest is reported.
 const FILES_MAX: usize = 1000;
@@ -161,20 +161,8 @@ fn placeholder(path: &Path, error: &str) -> Option<App> {
 }
 
 fn read_text(path: &Path) -> io::Result<String> {
-    // Without blocking: a FIFO in a file's place must not stop the watch.
-    let nonblocking = nix::fcntl::OFlag::O_NONBLOCK.bits();
-    let file = std::fs::OpenOptions::new().read(true).custom_flags(nonblocking).open(path)?;
-    let metadata = file.metadata()?;
-    if !metadata.is_file() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file"));
-    }
-    if metadata.len() > FILE_BYTES_MAX {
-        let text = format!("it is larger than {} MiB", FILE_BYTES_MAX >> 20);
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, text));
-    }
-    let mut text = String::new();
-    file.take(FILE_BYTES_MAX).read_to_string(&mut text)?;
-    Ok(text)
+    let bytes = files::read_within(path, FILE_BYTES_MAX)?;
+    String::from_utf8(bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
 }
 
 #[cfg(test)]

@@ -69,7 +69,7 @@ pub fn main() -> ExitCode {
 fn run(args: Args, env: &Env, out: &mut Out) -> Result<Exit, Failure> {
     match args.command {
         Command::Run { config, lenient } => {
-            wiring::keeper(local::load(config.as_deref(), lenient, env)?)
+            Err(wiring::run(&local::load(config.as_deref(), lenient, env)?))
         }
         Command::Daemon { config_fd } => wiring::daemon(local::config_from_fd(config_fd)?, env),
         Command::Probe { config } => local::probe(config.as_deref(), env, out),

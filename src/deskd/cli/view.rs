@@ -9,6 +9,7 @@ use deskd_core::app::container::{ContainerApp, HomeNeed};
 use deskd_core::app::{App, AppSource};
 use deskd_core::kubernetes::ObjectRef;
 use deskd_core::task::{Exit, Task, TaskState};
+use deskd_core::why::reason::{Explanation, Waiting};
 use deskd_core::why::{Applied, Diagnosis};
 
 /// One word about a state, and its colour.
@@ -50,13 +51,21 @@ fn ending(task: &Task, now_ms: i64) -> String {
             }
             None => String::new(),
         },
-        (TaskState::Ended, Some(exit)) => task.cause.clone().unwrap_or_else(|| exit.sentence()),
-        (TaskState::Starting | TaskState::Stopping, _) if task.waiting.is_some() => {
-            task.waiting.clone().unwrap_or_default()
+        (TaskState::Ended, Some(exit)) => {
+            task.cause.as_ref().map_or_else(|| exit.sentence(), Explanation::sentence)
         }
+        (TaskState::Starting | TaskState::Stopping, _) if task.waiting.is_some() => waits_for(task),
         _ if task.stale => STALE.to_owned(),
-        _ => task.cause.clone().unwrap_or_default(),
+        _ => cause(task),
     }
+}
+
+fn cause(task: &Task) -> String {
+    task.cause.as_ref().map(Explanation::sentence).unwrap_or_default()
+}
+
+fn waits_for(task: &Task) -> String {
+    task.waiting.as_ref().map(Waiting::sentence).unwrap_or_default()
 }
 
 /// The table of `task list`.
@@ -97,7 +106,7 @@ pub fn task(task: &Task, now_ms: i64, out: &mut Out) -> Result<(), Failure> {
         ("no stop", task.no_stop.as_ref().map(|why| why.sentence.clone()).unwrap_or_default()),
         ("state", task.state.as_str().to_owned()),
         ("ended by", task.exit.as_ref().map(Exit::sentence).unwrap_or_default()),
-        ("cause", task.cause.clone().unwrap_or_default()),
+        ("cause", cause(task)),
         (
             "diagnosis",
             task.diagnosis.as_deref().map(|found| sentence(task, found)).unwrap_or_default(),
@@ -110,7 +119,7 @@ pub fn task(task: &Task, now_ms: i64, out: &mut Out) -> Result<(), Failure> {
         ("engine", format!("{}: {}", task.engine.as_str(), task.reasons.join("; "))),
         ("command", shell_words::join(&task.command)),
         ("program", shell_words::join(&task.program)),
-        ("waits for", task.waiting.clone().unwrap_or_default()),
+        ("waits for", waits_for(task)),
         ("object", task.object.as_ref().map(object).unwrap_or_default()),
         ("node", task.node.clone().unwrap_or_default()),
         ("stale", if task.stale { STALE.to_owned() } else { String::new() }),
@@ -129,7 +138,7 @@ pub fn task(task: &Task, now_ms: i64, out: &mut Out) -> Result<(), Failure> {
 
 /// Unless it is the cause already.
 fn sentence(task: &Task, found: &Diagnosis) -> String {
-    let told = found.cause.is_none() || task.cause.as_ref() == Some(&found.sentence);
+    let told = found.cause.is_none() || cause(task) == found.sentence;
     if told { String::new() } else { found.sentence.clone() }
 }
 
@@ -276,8 +285,10 @@ pub fn task_line(task: &Task) -> String {
     let pid = task.pid.map(|pid| format!("pid {pid}"));
     let windows = task.first_window_ms.map(|ms| format!("first window after {ms} ms"));
     let exit = task.exit.as_ref().filter(|_| task.state == TaskState::Ended).map(Exit::sentence);
-    let extra: BTreeSet<_> =
-        [pid, windows, exit, task.cause.clone()].into_iter().flatten().collect();
+    let extra: BTreeSet<_> = [pid, windows, exit, task.cause.as_ref().map(Explanation::sentence)]
+        .into_iter()
+        .flatten()
+        .collect();
     words.extend(extra.iter().map(String::as_str));
     super::output::printable(&format!("task {} {}", task.id, words.join(", ")))
 }

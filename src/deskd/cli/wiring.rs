@@ -2,59 +2,72 @@
 
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
 use std::net::TcpListener;
-use std::os::fd::AsFd as _;
-use std::sync::Arc;
+use std::os::fd::{AsFd as _, AsRawFd as _};
+use std::os::unix::process::CommandExt as _;
+use std::path::PathBuf;
 
+use deskd_core::exit::Exit;
+use deskd_keeper::KeeperConfig;
+use deskd_keeper::logs::Limits;
 use nix::sys::memfd::{MFdFlags, memfd_create};
 
 use crate::config::{Config, Env};
-use crate::{api, daemon, telemetry};
-use deskd_core::exit::Exit;
-use deskd_keeper::logs::Limits;
-use deskd_keeper::{self, KeeperConfig, KeeperError};
+use crate::{api, daemon};
 
 use super::failure::Failure;
 
-/// `deskd run`: becomes the keeper and returns when it is over. No async, no network here.
+/// The program that owns the processes; it is installed beside this one.
+const KEEPER: &str = "deskd-keeper";
+
+/// `deskd run`: becomes the keeper, and returns only when it cannot.
 ///
 /// The daemon gets the configuration as it was checked now, from a memory file, so that a file
 /// that is broken later does not keep a restarted daemon from working.
-pub fn keeper(config: Config) -> Result<Exit, Failure> {
+pub fn run(config: &Config) -> Failure {
     let doing = "start";
-    let failed = |error: &dyn std::fmt::Display| Failure::new(Exit::Internal, doing, error);
-    let program = std::env::current_exe().map_err(|error| failed(&error))?;
-    let memory = memfd_create(c"deskd-config", MFdFlags::MFD_CLOEXEC).map_err(|e| failed(&e))?;
-    let mut memory = File::from(memory);
-    let json = serde_json::to_vec(&config).map_err(|error| failed(&error))?;
-    memory.write_all(&json).map_err(|error| failed(&error))?;
-    drop(json);
-    let limits = Limits {
-        task_bytes: config.log_store.task_limit_bytes,
-        total_bytes: config.log_store.total_limit_bytes,
+    let failed = |error: std::io::Error| Failure::io(doing, &error);
+    let program = match std::env::current_exe() {
+        Ok(program) => program,
+        Err(error) => return failed(error),
     };
+    let memory = match config_in_memory(config) {
+        Ok(memory) => memory,
+        Err(error) => return failed(error),
+    };
+    let keeper = program.with_file_name(KEEPER);
+    let options = keeper_config(config, program).to_options(Some(memory.as_raw_fd()));
+    let error = std::process::Command::new(&keeper).args(options).exec();
+    let failure = Failure::new(Exit::Internal, doing, format!("{}: {error}", keeper.display()));
+    match error.kind() {
+        ErrorKind::NotFound => failure.remedy("install deskd-keeper in the directory of deskd"),
+        _ => failure,
+    }
+}
+
+/// Inherited by whatever this process becomes.
+fn config_in_memory(config: &Config) -> std::io::Result<File> {
+    let mut memory = File::from(memfd_create(c"deskd-config", MFdFlags::empty())?);
+    memory.write_all(&serde_json::to_vec(config)?)?;
+    Ok(memory)
+}
+
+fn keeper_config(config: &Config, program: PathBuf) -> KeeperConfig {
     let config_fd = deskd_keeper::DAEMON_FILE_FD.to_string();
     let arguments = ["daemon", "--config-fd", &config_fd].map(OsString::from);
-    let keeper = KeeperConfig {
+    KeeperConfig {
         state_dir: config.state_dir.clone(),
-        limits,
+        limits: Limits {
+            task_bytes: config.log_store.task_limit_bytes,
+            total_bytes: config.log_store.total_limit_bytes,
+        },
         grace: config.stop.shutdown_grace,
         daemon_argv: std::iter::once(program.into_os_string()).chain(arguments).collect(),
         listen: config.listen,
-        daemon_file: Some(Arc::new(memory.into())),
-        daemon_env: Vec::new(),
+        daemon_file: None,
         tasks_max: config.tasks_max as usize,
-    };
-    telemetry::init(config.log_filter.as_deref());
-    drop(config);
-    deskd_keeper::run(keeper).map_err(|error| {
-        // An address that cannot be had is for the operator.
-        let operator = matches!(error, KeeperError::Listen { .. });
-        let exit = if operator { Exit::Config } else { Exit::Internal };
-        let why = anyhow::Error::new(error);
-        Failure::new(exit, doing, format!("{why:#}"))
-    })
+    }
 }
 
 /// `deskd daemon`: becomes the daemon and returns when it is over.

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::env::Env;
 use deskd_core::app::desktop_entry::{self, DesktopEntry, EntryError, ExecError, Locale};
+use deskd_keeper::files;
 
 /// Largest `.desktop` file read, in bytes (the largest in Debian have about 100 kB of
 /// translations).
@@ -112,7 +113,7 @@ impl Lookup {
         } else {
             self.find(name)?
         };
-        let bytes = read_bounded(&file)
+        let bytes = files::read_within(&file, DESKTOP_FILE_BYTES_MAX)
             .map_err(|source| LookupError::Unreadable { file: file.clone(), source })?;
         let entry = desktop_entry::parse(&bytes, self.locale.as_ref())
             .map_err(|source| LookupError::Malformed { file: file.clone(), source })?;
@@ -160,17 +161,6 @@ impl Lookup {
             .and_then(|file| file.into_os_string().into_string().ok())
             .ok_or_else(missing)
     }
-}
-
-fn read_bounded(file: &Path) -> std::io::Result<Vec<u8>> {
-    use std::io::Read as _;
-    let mut bytes = Vec::new();
-    std::fs::File::open(file)?.take(DESKTOP_FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > DESKTOP_FILE_BYTES_MAX {
-        let text = format!("it is larger than {} MiB", DESKTOP_FILE_BYTES_MAX >> 20);
-        return Err(std::io::Error::new(std::io::ErrorKind::FileTooLarge, text));
-    }
-    Ok(bytes)
 }
 
 #[cfg(test)]

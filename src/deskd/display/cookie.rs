@@ -3,10 +3,12 @@
 //! `XAUTH_KEY` wins over the Xauthority file; one that is no cookie is passed over. What is missing is
 //! a note, not an error: a server without access control answers without a cookie.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::fs::OpenOptions;
+use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+
+use deskd_keeper::files;
 
 use super::DisplayConfig;
 use super::xauthority::{self, Cookie, Servers};
@@ -45,9 +47,7 @@ pub(super) fn file(config: &DisplayConfig, number: u16, cookie: Option<&Cookie>)
 }
 
 fn from_file(path: &Path, number: u16) -> Result<Cookie, String> {
-    let mut bytes = Vec::new();
-    File::open(path)
-        .and_then(|file| file.take(XAUTHORITY_BYTES_MAX).read_to_end(&mut bytes))
+    let bytes = files::read_within(path, XAUTHORITY_BYTES_MAX)
         .map_err(|error| format!("cannot read {}: {error}", path.display()))?;
     let host = nix::unistd::gethostname().unwrap_or_default();
     let (entries, truncated) = xauthority::parse(&bytes);
@@ -75,13 +75,10 @@ pub fn write_xauthority(
     let mut temporary = path.as_os_str().to_owned();
     temporary.push(".new");
     let temporary = Path::new(&temporary);
-    match std::fs::remove_file(temporary) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
+    files::clear(temporary)?;
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(temporary)?;
     file.write_all(&xauthority::to_xauthority_file(cookie, number, servers))?;
-    std::fs::rename(temporary, path)
+    files::replace(temporary, path)
 }
 
 #[cfg(test)]

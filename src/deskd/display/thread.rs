@@ -177,9 +177,9 @@ impl Worker {
             Server::Away(away) => (away.watch.as_ref().map(AsFd::as_fd), away.retry_at),
             Server::Here(here) if here.hanging => (Some(here.session.as_fd()), here.check_at),
             Server::Here(here) => {
-                let until = match (here.busy, here.session.refresh_at()) {
+                let until = match (here.busy, here.session.due_at()) {
                     (true, _) => Instant::now(),
-                    (false, Some(refresh)) => refresh.min(here.check_at),
+                    (false, Some(due)) => due.min(here.check_at),
                     (false, None) => here.check_at,
                 };
                 (Some(here.session.as_fd()), until)
@@ -244,6 +244,8 @@ impl Worker {
                 // New clients are kept waiting; are we, too?
                 let silent = status.unix.state == EndpointState::Hanging && !here.hanging;
                 let check = if silent { here.session.check() } else { Ok(()) };
+                // It is the same one, whether or not it lets others in.
+                status.server = status.server.or_else(|| self.status.server.clone());
                 status.notes.extend(pid_note(&here.session));
                 self.publish(status);
                 if let Err(error) = check {

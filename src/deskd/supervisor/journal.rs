@@ -16,6 +16,7 @@ use deskd_core::id::{AppId, TaskId};
 use deskd_core::plan::EngineKind;
 use deskd_core::run::Entry;
 use deskd_core::run::journal::{Line, Remembered, replay};
+use deskd_keeper::files;
 
 /// The file is rewritten when it has grown by this and by what it had after the last rewrite: the
 /// work of rewriting stays in proportion to what was written, however much is live.
@@ -40,8 +41,16 @@ impl Journal {
     #[must_use]
     pub fn open(state_dir: &Path) -> (Self, Remembered) {
         let path = state_dir.join("tasks.jsonl");
-        let opened =
-            OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(&path);
+        let mut options = OpenOptions::new();
+        options.read(true).append(true).create(true).mode(0o600);
+        let opened = files::open_own(&options, &path).and_then(|file| {
+            if file.metadata()?.len() <= READ_BYTES_MAX {
+                return Ok(file);
+            }
+            let why = std::io::Error::other(format!("it has more than {READ_BYTES_MAX} bytes"));
+            files::set_aside(&path, &why)?;
+            files::open_own(&options, &path)
+        });
         let mut journal = Self {
             path,
             file: None,
@@ -156,8 +165,8 @@ impl Journal {
 
     fn replace<'a>(&self, lines: impl Iterator<Item = Line<'a>>) -> std::io::Result<(File, u64)> {
         let fresh = self.path.with_extension("new");
-        let file = OpenOptions::new().append(true).create(true).mode(0o600).open(&fresh)?;
-        file.set_len(0)?;
+        files::clear(&fresh)?;
+        let file = OpenOptions::new().append(true).create_new(true).mode(0o600).open(&fresh)?;
         let mut out = std::io::BufWriter::new(file);
         for line in lines {
             let mut bytes = Vec::new();
@@ -165,7 +174,7 @@ impl Journal {
             out.write_all(&bytes)?;
         }
         let file = out.into_inner().map_err(std::io::IntoInnerError::into_error)?;
-        std::fs::rename(&fresh, &self.path)?;
+        files::replace(&fresh, &self.path)?;
         let bytes = file.metadata()?.len();
         Ok((file, bytes))
     }

@@ -21,7 +21,7 @@ mod settings;
 mod snapshot;
 mod windows;
 
-pub use crate::engine::kubernetes::{Refusal, RefusalCode};
+pub use deskd_core::why::reason::{RefusalCode, Refused};
 pub use handle::{
     AppChange, AppError, Handle, LaunchAdmission, LaunchError, LaunchRequest, LogFollow,
     LogOpenError, PullError, RemedyError, RemoveError, StopAdmission, StopError, StopRequest,

@@ -23,7 +23,7 @@ impl Keeper {
             return Ok(());
         }
         let stdin = self.daemon_tcp.as_ref().map(AsFd::as_fd);
-        let file = self.config.daemon_file.as_deref().map(AsFd::as_fd);
+        let file = self.config.daemon_file.as_ref().map(AsFd::as_fd);
         match self.spawner.start_uncaptured(&self.daemon.command, stdin, file) {
             Ok(pid) => self.daemon.started(pid, now),
             Err(error) if !self.daemon.has_run() => {

@@ -29,7 +29,6 @@ use super::table::{Table, TaskKey};
 use super::tree::Process;
 use super::{KeeperConfig, KeeperError, tried};
 use crate::logs::LogStore;
-use crate::memory;
 use deskd_core::exit::Exit;
 use deskd_core::task::UnixMs;
 use deskd_core::wire::{FromKeeper, ToKeeper};
@@ -38,8 +37,6 @@ use deskd_core::wire::{FromKeeper, ToKeeper};
 const EVENTS_MAX: usize = 4;
 /// Requests answered in one turn: starting many processes takes time in which nothing else happens.
 const REQUESTS_PER_TURN: usize = 8;
-/// Without a request or an end for so long, memory is given back.
-const QUIET_MS: u64 = 500;
 /// Until the next look at `/proc` after one that failed.
 const SURVEY_RETRY_MS: u64 = 100;
 
@@ -75,8 +72,6 @@ pub(super) struct Keeper {
     inbox: VecDeque<ToKeeper>,
     /// Where a Welcome that is under way goes on.
     welcome: Option<TaskKey>,
-    /// When to give back the memory that requests and ends needed, unless there are more.
-    release_at: Option<Instant>,
     /// The daemon said Hello on this connection.
     greeted: bool,
 
@@ -183,7 +178,6 @@ impl Keeper {
         self.survey_if_wanted(now);
         self.go_on_ending(now);
         self.retry_logs_if_due(now);
-        self.release_memory_if_due(now);
         if ready.pipes {
             self.read_pipes()?;
         }
@@ -204,25 +198,11 @@ impl Keeper {
             self.survey_retry_at,
             self.log_retry_at,
             self.listen_again_at,
-            self.release_at,
             self.daemon.start_at().filter(|_| !self.is_daemons_turn()),
             self.notify.ping_at(),
             self.shutdown.as_ref().map(Shutdown::next_at),
         ];
         stops.chain(others.into_iter().flatten()).min()
-    }
-
-    /// Something was done that is not done all the time (reading output is): what it needed is given
-    /// back once it has been quiet for a while.
-    fn note_rare_work(&mut self) {
-        self.release_at = Some(Instant::now() + Duration::from_millis(QUIET_MS));
-    }
-
-    fn release_memory_if_due(&mut self, now: Instant) {
-        if self.release_at.is_some_and(|at| now >= at) {
-            self.release_at = None;
-            memory::release();
-        }
     }
 
     fn take_signals(&mut self) -> Result<(), KeeperError> {

@@ -33,7 +33,6 @@ impl Keeper {
     }
 
     fn ended(&mut self, ended: Ended) {
-        self.note_rare_work();
         if self.daemon.pid() == Some(ended.pid) {
             return self.daemon_ended(&ended.exit);
         }

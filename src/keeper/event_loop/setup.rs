@@ -21,6 +21,7 @@ use super::container_logs::ContainerLogs;
 use super::{Keeper, Source, unix_ms};
 use crate::capture::Capture;
 use crate::daemon::Daemon;
+use crate::files;
 use crate::link::Listener;
 use crate::logs::LogStore;
 use crate::notify::{self, Notify};
@@ -86,7 +87,6 @@ impl Keeper {
             interest: EpollFlags::empty(),
             inbox: VecDeque::new(),
             welcome: None,
-            release_at: None,
             greeted: false,
             table: Table::default(),
             spawner,
@@ -143,13 +143,9 @@ fn block_signals() -> nix::Result<SignalFd> {
 fn lock_state_dir(dir: &Path) -> Result<Flock<File>, KeeperError> {
     let failed = |source| KeeperError::StateDir { path: dir.to_owned(), source };
     make_private(dir).map_err(failed)?;
-    let file = File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .mode(0o600)
-        .open(dir.join(LOCK_NAME))
-        .map_err(failed)?;
+    let mut options = File::options();
+    options.create(true).truncate(false).write(true).mode(0o600);
+    let file = files::open_own(&options, &dir.join(LOCK_NAME)).map_err(failed)?;
     Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| match errno {
         Errno::EWOULDBLOCK => KeeperError::AlreadyRunning(dir.to_owned()),
         other => failed(other.into()),
@@ -169,11 +165,7 @@ fn make_private(dir: &Path) -> io::Result<()> {
 
 /// The daemon gets the keeper's environment without what is between the keeper and systemd.
 fn daemon_command(config: &KeeperConfig) -> Result<Command, KeeperError> {
-    let own = |key: &OsString| {
-        notify::VARIABLES.iter().any(|name| key == name)
-            || config.daemon_env.iter().any(|(added, _)| added == key)
-    };
-    let inherited = std::env::vars_os().filter(|(key, _)| !own(key));
-    let env = inherited.chain(config.daemon_env.iter().cloned());
+    let own = |key: &OsString| notify::VARIABLES.iter().any(|name| key == name);
+    let env = std::env::vars_os().filter(|(key, _)| !own(key));
     Command::of_program(&config.daemon_argv, env).map_err(KeeperError::Daemon)
 }

@@ -79,9 +79,6 @@ impl Keeper {
                 return;
             }
             let Some(request) = self.inbox.pop_front() else { return };
-            if !matches!(request, ToKeeper::WatchLog { .. } | ToKeeper::Pong { .. }) {
-                self.note_rare_work();
-            }
             match request {
                 ToKeeper::Hello { version } => self.greet(version),
                 _ if !self.greeted => {

@@ -4,15 +4,16 @@
 //! place is not used again: the log goes on in a new segment, so that readers in other processes
 //! can trust every byte up to the last newline.
 
-use std::fs::{DirBuilder, OpenOptions};
+use std::fs::OpenOptions;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use super::record::{GapReason, Records, Stamp};
 use super::repair::repair;
 use super::segment;
 use super::writer::{Log, LogStore, Segment};
+use crate::files::{self, Links};
 
 impl LogStore {
     /// Makes the log ready for records: it is repaired, and the gap record it is owed is written.
@@ -40,7 +41,8 @@ impl LogStore {
         let loaded = self.with_descriptors(|store| {
             let Some(log) = store.logs.get_mut(&key) else { return Ok(()) };
             store.total_bytes -= log.stored_bytes();
-            let repaired = make_dir(&dir).and_then(|()| repair(&dir, log, &mut store.batch.bytes));
+            let repaired =
+                files::make_dir(&dir).and_then(|()| repair(&dir, log, &mut store.batch.bytes));
             store.total_bytes += log.stored_bytes();
             store.batch.bytes.clear();
             repaired
@@ -159,19 +161,19 @@ fn is_out_of_descriptors(error: &io::Error) -> bool {
     errno == Some(nix::libc::EMFILE) || errno == Some(nix::libc::ENFILE)
 }
 
-/// Creates a directory that only its owner may look into, and those above it.
-pub(super) fn make_dir(dir: &Path) -> io::Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(dir)
-}
-
 /// Makes `log.file` the segment that the next record belongs to.
 fn open_segment(dir: &Path, log: &mut Log) -> io::Result<()> {
     if log.file.is_some() {
         return Ok(());
     }
     if let Some(segment) = log.segments.last().filter(|_| !log.sealed) {
-        match OpenOptions::new().write(true).open(segment::path(dir, segment.start)) {
+        let path = segment::path(dir, segment.start);
+        match files::open_with(OpenOptions::new().write(true), &path, Links::Refuse) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            // Something else is there now: it makes room for a new segment, here or later.
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+                files::set_aside(&path, &error)?;
+            }
             opened => {
                 log.file = Some(opened?);
                 return Ok(());
@@ -183,13 +185,13 @@ fn open_segment(dir: &Path, log: &mut Log) -> io::Result<()> {
     let file = match create() {
         // The directory was removed under us.
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            make_dir(dir)?;
+            files::make_dir(dir)?;
             create()?
         }
         // Without a whole record: the log would end later. A new file, because a reader may have
         // seen the torn bytes of the old one.
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            std::fs::remove_file(&path)?;
+            files::clear(&path)?;
             create()?
         }
         created => created?,

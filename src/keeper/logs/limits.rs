@@ -13,6 +13,7 @@ use std::path::Path;
 use super::record::{Gap, GapReason, Stamp};
 use super::segment;
 use super::writer::LogStore;
+use crate::files;
 
 impl LogStore {
     /// Drops what is in the way of `bytes` more in the log `key`. Where nothing can be dropped the
@@ -85,10 +86,10 @@ fn write_dropped(dir: &Path, gap: &Gap) -> io::Result<u64> {
     let mut record = Vec::new();
     Stamp::now().push_gap(gap, &mut record);
     let temporary = segment::dropped_temporary(dir);
-    let mut file =
-        OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+    files::clear(&temporary)?;
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
     let written = file.write_all(&record);
-    let renamed = written.and_then(|()| fs::rename(&temporary, segment::dropped_path(dir)));
+    let renamed = written.and_then(|()| files::replace(&temporary, &segment::dropped_path(dir)));
     if renamed.is_err() {
         let _ = fs::remove_file(&temporary);
     }

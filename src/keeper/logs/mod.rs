@@ -21,6 +21,8 @@
 //! What the limits dropped, always `[0, first segment)`, is one gap record in a file of its own,
 //! `00000000000000000000-dropped.log`; every other gap is a record in its place.
 //!
+//! A file that was damaged is read on at its next record; what is missing there is a gap (`mend`).
+//!
 //! Writers live in the keeper (one process), readers anywhere: a reader needs nothing but the
 //! directory. Followers are woken by the keeper (`WatchLog`), not by polling.
 //!
@@ -30,10 +32,12 @@ mod disk;
 mod flush;
 mod format;
 mod limits;
+mod mend;
 mod reader;
 mod record;
 mod repair;
 mod segment;
+mod source;
 mod tail;
 mod writer;
 

@@ -5,13 +5,13 @@
 //! by the cursor at which its predecessor ends, the next one is found by its name. A file that is
 //! unlinked meanwhile is still read to its end.
 
-use std::fs::File;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use super::record::{self, Gap, GapReason, RECORD_BYTES_MAX};
 use super::segment::{self, Listing, Place};
+use super::source::Source;
 use deskd_core::id::TaskId;
 
 /// Most bytes one read returns, whatever is asked for.
@@ -81,7 +81,7 @@ pub struct LogReader {
 #[derive(Debug)]
 struct Position {
     /// Nothing while the segment does not exist yet.
-    file: Option<File>,
+    source: Option<Source>,
     start: u64,
     place: Place,
 }
@@ -140,7 +140,8 @@ impl LogReader {
         }
     }
 
-    /// Goes to a later segment; false when there is none.
+    /// Goes on where there is more: in the same segment, mended, or in a later one; false when there
+    /// is nothing.
     fn advance(
         &mut self,
         at: &mut Position,
@@ -148,28 +149,94 @@ impl LogReader {
         gap: &mut Option<Gap>,
     ) -> Result<bool, ReadError> {
         let cursor = at.place.cursor;
-        if at.file.is_none() || at.start != cursor {
-            match File::open(segment::path(&self.dir, cursor)) {
-                Ok(file) => {
+        let begins_here = || segment::path(&self.dir, cursor).symlink_metadata().is_ok();
+        if (at.source.is_none() || at.start != cursor) && begins_here() {
+            match Source::open(&self.dir, cursor, self.next_after(cursor)?, &mut self.block) {
+                Ok(source) => {
                     let place = Place { offset: 0, cursor };
-                    *at = Position { file: Some(file), start: cursor, place };
+                    *at = Position { source: Some(source), start: cursor, place };
                     return Ok(true);
                 }
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => return Err(self.io(error)),
             }
         }
-        let unlinked = match &at.file {
-            Some(file) => file.metadata().map_err(|error| self.io(error))?.nlink() == 0,
-            None => true,
+        let Some(source) = &at.source else {
+            *at = self.seek(cursor, gap)?;
+            return Ok(at.source.is_some() || at.place.cursor != cursor);
         };
-        if !unlinked && !matches!(found, Found::Damage) && !self.has_later(at.start)? {
-            return Ok(false);
+        let unlinked = source.file().metadata().map_err(|error| self.io(error))?.nlink() == 0;
+        let old = !unlinked && source.is_old().map_err(|error| self.io(error))?;
+        if old || (matches!(found, Found::Damage) && !source.is_mended() && !unlinked) {
+            let (bytes, start) = (source.bytes().map_err(|error| self.io(error))?, at.start);
+            let was_mended = source.is_mended();
+            *at = self.seek(cursor, gap)?;
+            let more = match &at.source {
+                Some(source) if at.start == start && was_mended => {
+                    source.bytes().map_err(|error| self.io(error))? > bytes
+                }
+                // A file that is shorter than it was is not mended, and has no more.
+                Some(source) => at.start != start || source.is_mended(),
+                None => false,
+            };
+            return Ok(more || at.place.cursor != cursor);
         }
-        let (start, was_there) = (at.start, at.file.is_some());
-        *at = self.seek(cursor, gap)?;
-        let moved = at.place.cursor != cursor || at.start != start;
-        Ok(moved || (unlinked && was_there && at.file.is_some()))
+        if unlinked {
+            let start = at.start;
+            *at = self.seek(cursor, gap)?;
+            let moved = at.place.cursor != cursor || at.start != start;
+            return Ok(moved || at.source.is_some());
+        }
+        Ok(self.has_later(at.start)? && self.next_segment(at, gap)?)
+    }
+
+    /// Leaves a segment that was read to its end for the next one that there is.
+    fn next_segment(
+        &mut self,
+        at: &mut Position,
+        gap: &mut Option<Gap>,
+    ) -> Result<bool, ReadError> {
+        let (cursor, start) = (at.place.cursor, at.start);
+        let listing = self.list()?;
+        let later = listing.starts.iter().find(|later| **later > start);
+        match later {
+            // What is in between never came to a file, or is in one that was damaged.
+            Some(&later) if later > cursor && listing.first() != later => {
+                let next = self.next_after(later)?;
+                let source = Source::open(&self.dir, later, next, &mut self.block);
+                let source = match source {
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                        *at = self.seek(cursor, gap)?;
+                        return Ok(at.place.cursor != cursor || at.start != start);
+                    }
+                    other => other.map_err(|error| self.io(error))?,
+                };
+                add_gap(gap, later - cursor, GapReason::Torn);
+                let place = Place { offset: 0, cursor: later };
+                *at = Position { source: Some(source), start: later, place };
+                Ok(true)
+            }
+            // More was thought to be missing than was: what is there of it was passed over.
+            Some(&later) if later < cursor => {
+                let source = self.open_segment(later, listing.next_after(later))?;
+                let place = self.walk(&source, Place { offset: 0, cursor: later }, cursor)?;
+                let there = place.cursor >= cursor;
+                if there {
+                    add_gap(gap, place.cursor - cursor, GapReason::Damaged);
+                    *at = Position { source: Some(source), start: later, place };
+                }
+                Ok(there)
+            }
+            _ => {
+                *at = self.seek(cursor, gap)?;
+                Ok(at.place.cursor != cursor || at.start != start)
+            }
+        }
+    }
+
+    /// Where the first segment after `start` begins.
+    fn next_after(&self, start: u64) -> Result<Option<u64>, ReadError> {
+        Ok(self.list()?.next_after(start))
     }
 
     /// Whether a segment after `start` exists whose name is not where this one ends: after a crash
@@ -195,9 +262,7 @@ impl LogReader {
             reader.locate(cursor, &listing)
         })?;
         if let Some(missing) = missing {
-            let before = gap.as_ref().map_or(0, |gap| gap.dropped_bytes);
-            let dropped_bytes = before + missing.dropped_bytes;
-            *gap = Some(Gap { dropped_bytes, reason: missing.reason });
+            add_gap(gap, missing.dropped_bytes, missing.reason);
         }
         Ok(position)
     }
@@ -218,42 +283,35 @@ impl LogReader {
                 return Err(ReadError::BadCursor { cursor, first, end: first });
             }
             let place = Place { offset: 0, cursor: first };
-            return Ok((Position { file: None, start: first, place }, gap));
+            return Ok((Position { source: None, start: first, place }, gap));
         };
-        let file = self.open_segment(start)?;
+        let next = listing.starts.get(after).copied();
+        let source = self.open_segment(start, next)?;
         let from = Place { offset: 0, cursor: start };
-        let place = self.walk(&file, from, target)?;
-        if place.cursor > target {
+        let place = self.walk(&source, from, target)?;
+        let mut gap = gap;
+        if place.cursor > target && source.is_mended() {
+            // It was a record's once, or what was known of the damage has changed.
+            add_gap(&mut gap, place.cursor - target, GapReason::Damaged);
+        } else if place.cursor > target {
             let end = self.end_of(listing)?.map_or(first, |(_, place)| place.cursor);
             return Err(ReadError::BadCursor { cursor, first, end });
+        } else if place.cursor < target {
+            // Only in the last one: every other is mended to where the next begins.
+            return Err(ReadError::BadCursor { cursor, first, end: place.cursor });
         }
-        let Some(&next) = listing.starts.get(after) else {
-            if place.cursor < target {
-                return Err(ReadError::BadCursor { cursor, first, end: place.cursor });
-            }
-            return Ok((Position { file: Some(file), start, place }, gap));
-        };
-        let more = self.walk(&file, place, target.saturating_add(1))?;
-        if more != place {
-            return Ok((Position { file: Some(file), start, place }, gap));
-        }
-        // The segment ends at or before the target, and the next one begins after it.
-        if place.cursor == target && segment::path(&self.dir, target).exists() {
-            return Ok((Position { file: Some(file), start, place }, gap));
-        }
-        let file = self.open_segment(next)?;
-        let torn = next - target + gap.as_ref().map_or(0, |gap| gap.dropped_bytes);
-        let gap = Gap { dropped_bytes: torn, reason: GapReason::Torn };
-        let place = Place { offset: 0, cursor: next };
-        Ok((Position { file: Some(file), start: next, place }, Some(gap)))
+        Ok((Position { source: Some(source), start, place }, gap))
     }
 
     /// The last segment and the place where it ends.
-    pub(super) fn end_of(&mut self, listing: &Listing) -> Result<Option<(File, Place)>, ReadError> {
+    pub(super) fn end_of(
+        &mut self,
+        listing: &Listing,
+    ) -> Result<Option<(Source, Place)>, ReadError> {
         let Some(&start) = listing.starts.last() else { return Ok(None) };
-        let file = self.open_segment(start)?;
-        let place = self.walk(&file, Place { offset: 0, cursor: start }, u64::MAX)?;
-        Ok(Some((file, place)))
+        let source = self.open_segment(start, None)?;
+        let place = self.walk(&source, Place { offset: 0, cursor: start }, u64::MAX)?;
+        Ok(Some((source, place)))
     }
 
     /// Does `look` again when a segment it wanted was dropped meanwhile.
@@ -279,13 +337,18 @@ impl LogReader {
         })
     }
 
-    pub(super) fn open_segment(&self, start: u64) -> Result<File, ReadError> {
-        let path = segment::path(&self.dir, start);
-        File::open(&path).map_err(|source| ReadError::Io { path, source })
+    pub(super) fn open_segment(
+        &mut self,
+        start: u64,
+        next: Option<u64>,
+    ) -> Result<Source, ReadError> {
+        Source::open(&self.dir, start, next, &mut self.block)
+            .map_err(|source| ReadError::Io { path: segment::path(&self.dir, start), source })
     }
 
-    fn walk(&mut self, file: &File, from: Place, until: u64) -> Result<Place, ReadError> {
-        segment::walk(file, from, until, &mut self.block).map_err(|error| self.io(error))
+    fn walk(&mut self, source: &Source, from: Place, until: u64) -> Result<Place, ReadError> {
+        let walked = segment::walk(source, from, until, &mut self.block);
+        walked.map(|(place, _)| place).map_err(|error| self.io(error))
     }
 
     pub(super) fn io(&self, source: io::Error) -> ReadError {
@@ -296,20 +359,20 @@ impl LogReader {
 impl Position {
     /// Appends records to `out` and moves behind them.
     fn read(&mut self, bytes_max: usize, out: &mut Vec<u8>) -> io::Result<Found> {
-        let Some(file) = &self.file else { return Ok(Found::End) };
+        let Some(source) = &self.source else { return Ok(Found::End) };
         let base = out.len();
-        let Some(there) = file.metadata()?.len().checked_sub(self.place.offset) else {
+        let Some(there) = source.bytes()?.checked_sub(self.place.offset) else {
             return Ok(Found::Damage);
         };
         let there = usize::try_from(there).unwrap_or(usize::MAX);
         let mut want = there.min(bytes_max.clamp(1, READ_BYTES_MAX));
         out.resize(base + want, 0);
-        let mut got = segment::read_at(file, &mut out[base..], self.place.offset)?;
+        let mut got = source.read_at(&mut out[base..], self.place.offset)?;
         let mut whole = memchr::memrchr(b'\n', &out[base..base + got]).map_or(0, |at| at + 1);
         if whole == 0 && want < there && want < RECORD_BYTES_MAX {
             want = there.min(RECORD_BYTES_MAX);
             out.resize(base + want, 0);
-            got = segment::read_at(file, &mut out[base..], self.place.offset)?;
+            got = source.read_at(&mut out[base..], self.place.offset)?;
             whole = memchr::memchr(b'\n', &out[base..base + got]).map_or(0, |at| at + 1);
         }
         let mut rest = &out[base..base + whole];
@@ -329,4 +392,12 @@ impl Position {
             (true, false) => Found::End,
         })
     }
+}
+
+fn add_gap(gap: &mut Option<Gap>, bytes: u64, reason: GapReason) {
+    if bytes == 0 {
+        return;
+    }
+    let before = gap.as_ref().map_or(0, |gap| gap.dropped_bytes);
+    *gap = Some(Gap { dropped_bytes: before + bytes, reason });
 }

@@ -33,10 +33,13 @@ pub enum GapReason {
     WriteFailed,
     /// A crash tore the end of a segment; the count is what is known to have been there, at least 1.
     Torn,
+    /// A file was damaged in its middle.
+    Damaged,
 }
 
 impl GapReason {
-    const ALL: [Self; 4] = [Self::TaskLimit, Self::TotalLimit, Self::WriteFailed, Self::Torn];
+    const ALL: [Self; 5] =
+        [Self::TaskLimit, Self::TotalLimit, Self::WriteFailed, Self::Torn, Self::Damaged];
 
     /// The word in the file, the same as in JSON.
     fn word(self) -> &'static str {
@@ -45,6 +48,7 @@ impl GapReason {
             Self::TotalLimit => "total_limit",
             Self::WriteFailed => "write_failed",
             Self::Torn => "torn",
+            Self::Damaged => "damaged",
         }
     }
 
@@ -55,6 +59,7 @@ impl GapReason {
             Self::TotalLimit => "the logs of all tasks reached their limit",
             Self::WriteFailed => "the log could not be written",
             Self::Torn => "a crash tore the end of the log",
+            Self::Damaged => "the log's file was damaged",
         }
     }
 }
@@ -200,6 +205,11 @@ impl Stamp {
         }
     }
 
+    /// That of a record.
+    pub(super) fn of_record(record: &[u8]) -> Option<Self> {
+        record.get(..TIME_BYTES)?.try_into().ok().map(Self)
+    }
+
     /// The head of the records of `stream` with the tag `tag`.
     pub(super) fn head(&self, stream: Stream, tag: u8) -> [u8; HEAD_BYTES] {
         let mut head = [b' '; HEAD_BYTES];
@@ -272,12 +282,33 @@ fn parse_head(line: &[u8]) -> Result<(Stream, Tag, usize), &'static str> {
     }
 }
 
+/// Where a head begins in `line`, from `from` on.
+pub(super) fn head_at(line: &[u8], from: usize) -> Option<usize> {
+    // `T` is rare enough to look for.
+    let day = TIME_SHAPE.iter().position(|byte| *byte == b'T').unwrap_or(0);
+    memchr::memchr_iter(b'T', line)
+        .filter_map(|at| at.checked_sub(day))
+        .find(|&at| at >= from && parse_head(&line[at..]).is_ok())
+}
+
+/// Whether most of it is a head's, so that what follows was content.
+pub(super) fn looks_like_head(head: &[u8]) -> bool {
+    let time = head.iter().zip(TIME_SHAPE);
+    let wrong = time.filter(|(byte, shape)| match shape {
+        b'0' => !byte.is_ascii_digit(),
+        _ => byte != shape,
+    });
+    wrong.count() <= TIME_BYTES / 4
+}
+
 fn parse_gap(tag_and_content: &[u8]) -> Option<Gap> {
     let content = std::str::from_utf8(tag_and_content.strip_prefix(GAP_TAG)?).ok()?;
     let mut words = content.split(' ');
     let dropped_bytes = words.next()?.parse().ok().filter(|count| *count > 0)?;
     let word = words.next()?;
     let reason = GapReason::ALL.into_iter().find(|reason| reason.word() == word)?;
+    // It is there twice, so that one wrong digit does not move every cursor after it.
+    (words.next()?.parse() == Ok(dropped_bytes)).then_some(())?;
     Some(Gap { dropped_bytes, reason })
 }
 
@@ -311,6 +342,7 @@ mod tests {
             format!("{time} stderr F:gap 0 torn"),
             format!("{time} stderr F:gap 18446744073709551616 torn"),
             format!("{time} stderr F:gap 7 boredom"),
+            format!("{time} stderr F:gap 7 torn 8 bytes dropped"),
             format!("{} stdout F x", time.replace('T', " ")),
             "\0".repeat(80),
         ] {

@@ -6,15 +6,19 @@
 //! What a crash kept from ever reaching the file nobody can count.
 
 use std::fs::{self, File, OpenOptions};
-use std::io;
+use std::io::{self, Read as _};
 use std::path::Path;
 
+use super::mend::mend;
 use super::record::{self, GapReason, HEAD_BYTES};
 use super::segment::{self, BLOCK_BYTES, Place};
+use super::source::Source;
 use super::writer::{Log, Segment};
+use crate::files::{self, Links};
 
 /// Adds up the files of a log, without reading records.
 pub(super) fn measure(dir: &Path, log: &mut Log) -> io::Result<segment::Listing> {
+    segment::set_aside_strangers(dir)?;
     let listing = segment::list(dir)?;
     let mut segments = Vec::with_capacity(listing.starts.len());
     for &start in &listing.starts {
@@ -37,15 +41,26 @@ pub(super) fn repair(dir: &Path, log: &mut Log, block: &mut Vec<u8>) -> io::Resu
     let mut torn = 0;
     if let Some(last) = log.segments.last_mut() {
         let path = segment::path(dir, last.start);
-        let file = File::open(&path)?;
+        let file = files::open(&path, Links::Refuse)?;
         let from = Place { offset: 0, cursor: last.start };
-        let place = segment::walk(&file, from, u64::MAX, block)?;
+        let source = Source::File(file.try_clone()?);
+        let (mut place, damaged) = segment::walk(&source, from, u64::MAX, block)?;
+        if damaged {
+            // Records after it stay where they are; only what is behind the last one is cut.
+            block.clear();
+            (&file).read_to_end(block)?;
+            let mended = mend(block, None);
+            place.offset = mended.whole_bytes as u64;
+            place.cursor = last.start + mended.whole_output;
+            log.sealed = true;
+        }
         end = place.cursor;
         if place.offset < last.bytes {
             torn = torn_output(&file, place.offset, block)?.max(1);
             // A reader may be reading the torn bytes: their place is not used again.
             log.sealed = true;
-            OpenOptions::new().write(true).open(&path)?.set_len(place.offset)?;
+            files::open_with(OpenOptions::new().write(true), &path, Links::Refuse)?
+                .set_len(place.offset)?;
             last.bytes = place.offset;
         }
     }

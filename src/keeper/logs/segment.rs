@@ -7,6 +7,9 @@ use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
+use super::source::Source;
+use crate::files::{self, Links};
+
 use super::record::{self, Gap, GapReason, RECORD_BYTES_MAX, Records, Tag};
 
 /// Holds one gap record for everything the limits dropped: the output from 0 up to the first
@@ -18,6 +21,10 @@ const DROPPED_TEMPORARY: &str = "dropped.tmp";
 pub(super) const BLOCK_BYTES: usize = 64 << 10;
 /// Largest "dropped" file that is believed, in bytes.
 const DROPPED_FILE_BYTES_MAX: u64 = 4096;
+/// Largest segment that is believed, in bytes; none that was written comes near.
+pub(super) const SEGMENT_FILE_BYTES_MAX: u64 = 4 << 20;
+/// Largest cursor that is believed: an exbibyte.
+const CURSOR_MAX: u64 = 1 << 60;
 /// How often a list that changed while it was made is made again.
 const LIST_TRIES_MAX: usize = 8;
 
@@ -60,6 +67,12 @@ impl Listing {
         self.dropped.as_ref().map_or(GapReason::TaskLimit, |gap| gap.reason)
     }
 
+    /// Where the first segment after `start` begins.
+    pub(super) fn next_after(&self, start: u64) -> Option<u64> {
+        let after = self.starts.partition_point(|other| *other <= start);
+        self.starts.get(after).copied()
+    }
+
     fn dropped_end(&self) -> u64 {
         self.dropped.as_ref().map_or(0, |gap| gap.dropped_bytes)
     }
@@ -84,7 +97,10 @@ pub(super) fn list(dir: &Path) -> io::Result<Listing> {
 fn list_once(dir: &Path) -> io::Result<Listing> {
     let mut listing = Listing::default();
     for entry in std::fs::read_dir(dir)? {
-        if let Some(start) = entry?.file_name().to_str().and_then(start_of) {
+        let entry = entry?;
+        // Whatever else has such a name is none of ours, and may keep whoever opens it waiting.
+        let is_file = entry.file_type().is_ok_and(|kind| kind.is_file());
+        if let (true, Some(start)) = (is_file, entry.file_name().to_str().and_then(start_of)) {
             listing.starts.push(start);
         }
     }
@@ -99,15 +115,32 @@ fn list_once(dir: &Path) -> io::Result<Listing> {
 fn start_of(name: &str) -> Option<u64> {
     let digits = name.strip_suffix(".log")?;
     (digits.len() == 20 && digits.bytes().all(|b| b.is_ascii_digit())).then_some(())?;
-    digits.parse().ok()
+    digits.parse().ok().filter(|start| *start <= CURSOR_MAX)
+}
+
+/// Sets aside what has the name of a file of a log and is none: no regular file, or larger than any.
+/// For the writer alone.
+pub(super) fn set_aside_strangers(dir: &Path) -> io::Result<()> {
+    for entry in std::fs::read_dir(dir)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let name = name.to_str().unwrap_or_default();
+        if start_of(name).is_none() && name != DROPPED_FILE {
+            continue;
+        }
+        let Ok(metadata) = entry.path().symlink_metadata() else { continue };
+        let why = match (metadata.is_file(), metadata.len() > SEGMENT_FILE_BYTES_MAX) {
+            (false, _) => "it is no regular file",
+            (true, true) => "it is larger than any segment",
+            (true, false) => continue,
+        };
+        files::set_aside(&entry.path(), &io::Error::other(why))?;
+    }
+    Ok(())
 }
 
 fn read_dropped(dir: &Path) -> Option<Gap> {
-    let path = dropped_path(dir);
-    if std::fs::metadata(&path).ok()?.len() > DROPPED_FILE_BYTES_MAX {
-        return None;
-    }
-    let bytes = std::fs::read(path).ok()?;
+    let bytes = files::read(&dropped_path(dir), DROPPED_FILE_BYTES_MAX, Links::Refuse).ok()?;
     match Records::new(&bytes, 0).next()?.ok()?.tag {
         Tag::Gap(gap) => Some(gap),
         Tag::Full | Tag::Partial => None,
@@ -124,27 +157,34 @@ pub(super) struct Place {
 }
 
 /// Walks over whole, valid records from `from` until the cursor is at least `until`, or there are
-/// no more. `block` is working memory.
-pub(super) fn walk(file: &File, from: Place, until: u64, block: &mut Vec<u8>) -> io::Result<Place> {
+/// no more; says whether that is because of something that is no record. `block` is working memory.
+pub(super) fn walk(
+    source: &Source,
+    from: Place,
+    until: u64,
+    block: &mut Vec<u8>,
+) -> io::Result<(Place, bool)> {
     let mut place = from;
     block.resize(BLOCK_BYTES, 0);
     while place.cursor < until {
-        let got = read_at(file, block, place.offset)?;
+        let got = source.read_at(block, place.offset)?;
         let mut rest = &block[..got];
         let before = place;
         while place.cursor < until
             && let Some(newline) = memchr::memchr(b'\n', rest)
         {
-            let Ok(output) = record::output_bytes(&rest[..newline]) else { return Ok(place) };
+            let Ok(output) = record::output_bytes(&rest[..newline]) else {
+                return Ok((place, true));
+            };
             place.offset += newline as u64 + 1;
             place.cursor = place.cursor.saturating_add(output);
             rest = &rest[newline + 1..];
         }
         if place == before {
-            break;
+            return Ok((place, got >= RECORD_BYTES_MAX));
         }
     }
-    Ok(place)
+    Ok((place, false))
 }
 
 /// pread(2) that is not disturbed by signals.

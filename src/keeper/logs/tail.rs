@@ -1,11 +1,10 @@
 //! Where the last lines begin: read backwards in blocks, from the end of the log, so that the cost
 //! is that of what is found (and of one walk over the last segment, to know where the log ends).
 
-use std::fs::File;
-
 use super::reader::{LogReader, ReadError};
 use super::record::{HEAD_BYTES, RECORD_BYTES_MAX, output_bytes};
-use super::segment::{self, Place};
+use super::segment::Place;
+use super::source::Source;
 
 /// Bytes read at a time, backwards; more than a record.
 const TAIL_BLOCK_BYTES: u64 = 64 << 10;
@@ -50,8 +49,8 @@ impl LogReader {
                 if done {
                     break;
                 }
-                let file = reader.open_segment(start)?;
-                let offset = file.metadata().map_err(|error| reader.io(error))?.len();
+                let file = reader.open_segment(start, listing.next_after(start))?;
+                let offset = file.bytes().map_err(|error| reader.io(error))?;
                 (cursor, done) = reader.back(&file, Place { offset, cursor }, &mut count)?;
             }
             Ok(cursor)
@@ -62,7 +61,7 @@ impl LogReader {
     /// whether all lines were found.
     fn back(
         &mut self,
-        file: &File,
+        source: &Source,
         from: Place,
         count: &mut Count,
     ) -> Result<(u64, bool), ReadError> {
@@ -71,7 +70,7 @@ impl LogReader {
             let block_start = place.offset.saturating_sub(TAIL_BLOCK_BYTES);
             self.block.resize((place.offset - block_start) as usize, 0);
             let mut block = std::mem::take(&mut self.block);
-            let got = segment::read_at(file, &mut block, block_start);
+            let got = source.read_at(&mut block, block_start);
             self.block = block;
             let got = got.map_err(|error| self.io(error))?;
             let before = place;

@@ -13,10 +13,10 @@ use std::io;
 use std::path::PathBuf;
 
 use super::disk::Disk;
-use super::flush::make_dir;
 use super::format::{Batch, Heads};
 use super::record::{Gap, GapReason, Stamp, Stream};
 use super::repair::measure;
+use crate::files;
 use deskd_core::id::TaskId;
 
 /// Smallest segment, in bytes.
@@ -101,7 +101,7 @@ impl LogStore {
     /// Opens (and creates, mode 0700) the directory; adds up what is there. The logs found count
     /// against the total and are the first to be dropped until their task is opened.
     pub fn open(dir: PathBuf, limits: Limits) -> io::Result<Self> {
-        make_dir(&dir)?;
+        files::make_dir(&dir)?;
         let segment_bytes =
             (limits.task_bytes / SEGMENTS_PER_TASK).clamp(SEGMENT_BYTES_MIN, SEGMENT_BYTES_MAX);
         let mut store = Self {

@@ -52,7 +52,10 @@ impl Installed {
         let dir =
             tempfile::Builder::new().prefix("deskd-installed-").tempdir().expect("a directory");
         chown(dir.path(), Some(POD_UID), Some(POD_UID)).expect("chown");
-        std::fs::copy(binary, dir.path().join("deskd")).expect("a copy of the binary");
+        for name in ["deskd", "deskd-keeper"] {
+            let from = binary.with_file_name(name);
+            std::fs::copy(from, dir.path().join(name)).expect("a copy of the binary");
+        }
         Self { dir }
     }
 

@@ -2,12 +2,13 @@
 
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::{PermissionsExt, chown};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
+use super::binaries;
 use super::http::{Answer, Ask, Door};
 use super::xvnc::{POD_UID, Place, Running, Xvnc, eventually};
 
@@ -27,18 +28,25 @@ impl Desk {
 
     /// With more variables.
     pub fn start_with(config: &str, display: Option<&Xvnc>, env: &[(&str, String)]) -> Self {
+        Self::start_in(config, display, env, |_| {})
+    }
+
+    /// With a state directory in which `prepare` put something.
+    pub fn start_in(
+        config: &str,
+        display: Option<&Xvnc>,
+        env: &[(&str, String)],
+        prepare: impl FnOnce(&Path),
+    ) -> Self {
         let dir = tempfile::Builder::new().prefix("deskd-it-").tempdir().expect("a directory");
         std::fs::set_permissions(dir.path(), PermissionsExt::from_mode(0o755)).expect("chmod");
         let state = dir.path().join("state");
         std::fs::create_dir(&state).expect("a state directory");
         chown(&state, Some(POD_UID), Some(POD_UID)).expect("chown");
+        prepare(&state);
         let file = dir.path().join("deskd.toml");
         std::fs::write(&file, config).expect("a configuration");
-        let binary = dir.path().join("deskd");
-        let built = env!("CARGO_BIN_EXE_deskd");
-        if std::fs::hard_link(built, &binary).is_err() {
-            std::fs::copy(built, &binary).expect("a copy of the binary");
-        }
+        let binary = binaries::install(dir.path());
         let tcp = free_address();
         let mut desk = Self { keeper: None, dir, tcp };
         let mut command = Place::pod().command(&[binary.to_str().expect("a path"), "run"]);

@@ -17,10 +17,11 @@ use deskd_core::wire::{
     Drain, FromKeeper, RunEnd, RunId, SpawnError, SpawnRequest, StopRound, TaskRecord, ToKeeper,
     VERSION,
 };
-use deskd_keeper::logs::{LogReader, Records, Stream, Tag};
+use deskd_keeper::KeeperConfig;
+use deskd_keeper::logs::{Limits, LogReader, Records, Stream, Tag};
 use nix::sys::signal::Signal;
 
-use super::keeper_host::{HostConfig, VARIABLE};
+use super::binaries;
 use super::proc;
 use super::wait::{self, PATIENCE};
 
@@ -78,19 +79,21 @@ impl Setup {
 
     #[expect(clippy::disallowed_methods, reason = "the process under test")]
     fn process(self, dir: &Path) -> Child {
-        let host = HostConfig {
+        let config = KeeperConfig {
             state_dir: dir.to_owned(),
-            grace_ms: self.grace_ms,
-            daemon_argv: self.daemon_argv,
+            limits: Limits { task_bytes: 8 << 20, total_bytes: 64 << 20 },
+            grace: Duration::from_millis(self.grace_ms),
+            daemon_argv: self.daemon_argv.into_iter().map(Into::into).collect(),
+            listen: None,
+            daemon_file: None,
             tasks_max: self.tasks_max,
         };
         let log = File::options().create(true).append(true).open(dir.join("stderr")).unwrap();
-        let exe = std::env::current_exe().unwrap();
-        let mut words =
-            self.wrapper.iter().map(|word| (*word).into()).chain([exe.into_os_string()]);
+        let keeper = binaries::keeper().into_os_string();
+        let mut words = self.wrapper.iter().map(|word| (*word).into()).chain([keeper]);
         Command::new(words.next().unwrap())
             .args(words)
-            .env(VARIABLE, serde_json::to_string(&host).unwrap())
+            .args(config.to_options(None))
             .envs(self.env)
             .stdin(Stdio::null())
             .stdout(Stdio::null())

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use deskd::engine::keeper::{self, LocalEngine};
 use deskd::engine::kubernetes::{
-    Calls, Command, CommandSender, EngineConfig, Event, Observation, PodIdentity, Refusal, start,
+    Calls, Command, CommandSender, EngineConfig, Event, Observation, PodIdentity, Refused, start,
 };
 use deskd_core::env_var::{EnvSource, EnvVar};
 use deskd_core::id::AppId;
@@ -19,6 +19,7 @@ use deskd_core::plan::facts::KubernetesFacts;
 use deskd_core::plan::remote::{ContainerPlan, EphemeralPlan, PodPlan};
 use deskd_core::plan::{EngineKind, Work};
 use deskd_core::policy::{Policy, PullPolicy, RunAs};
+use deskd_core::why::reason::Ended;
 use deskd_core::wire::frame::Decoder;
 use deskd_core::wire::{FromKeeper, RunId, ToKeeper};
 use serde_json::{Value, json};
@@ -232,7 +233,7 @@ impl KubeEngine {
     }
 
     #[track_caller]
-    pub fn until_refused(&self, wanted: &RunId) -> Refusal {
+    pub fn until_refused(&self, wanted: &RunId) -> Refused {
         self.until("it is refused", |event| match event {
             Event::Refused { run, refusal } => (run == wanted).then(|| refusal.clone()),
             _ => None,
@@ -358,8 +359,8 @@ fn in_json(event: &Event) -> Option<Value> {
         Event::Observed { what: Observation::Running { at, pid, .. }, .. } => {
             Some(json!({ "running": pid, "at": at }))
         }
-        Event::Observed { what: Observation::Ended { exit, cause, at }, .. } => {
-            Some(json!({ "ended": exit, "cause": cause, "at": at }))
+        Event::Observed { what: Observation::Ended { exit, reason, at }, .. } => {
+            Some(json!({ "ended": exit, "cause": reason.as_ref().map(Ended::sentence), "at": at }))
         }
         Event::StopStep { step, .. } => Some(json!({ "step": step.step, "detail": step.detail })),
         _ => None,

@@ -1,6 +1,7 @@
 //! Helpers shared by the integration tests.
 
 pub(crate) mod abcdesktop;
+pub(crate) mod binaries;
 pub mod browser;
 pub(crate) mod cluster;
 pub(crate) mod control_plane;
@@ -9,7 +10,6 @@ pub mod desk;
 pub mod forward;
 pub mod http;
 pub(crate) mod keeper;
-mod keeper_host;
 pub(crate) mod kube_desk;
 pub(crate) mod kube_engine;
 pub(crate) mod needs;

@@ -105,6 +105,36 @@ fn a_document_for_abcdesktop_gets_its_variables_on_any_desktop() {
 }
 
 #[test]
+fn what_is_in_a_secret_or_is_a_part_of_a_volume_is_told_and_not_given() {
+    let with = |engine| {
+        let mut case = desktop(engine, &[]);
+        let graphical = case.pod.graphical.as_mut().unwrap();
+        graphical.untold_env = vec!["LANG".into(), "SOMETHING".into()];
+        let (name, path) = ("mail".to_owned(), "/var/mail".to_owned());
+        graphical.parts.push(VolumeMount { name, path, read_only: false });
+        case.pod.volumes.insert("mail".into(), json!({ "persistentVolumeClaim": {} }));
+        case.policy.volumes.push("mail".into());
+        case.policy.pod_volumes.push("mail".into());
+        case
+    };
+    let why =
+        "it does not get LANG of the graphical container: its value is in a Secret or a ConfigMap";
+    let part =
+        "it does not get /var/mail of the graphical container: that is a part of the volume `mail`";
+    let case = with(EphemeralContainer);
+    says(&case, &[why, part]);
+    assert!(!said(&case.plan()).contains("SOMETHING"), "nobody wants it");
+    let mounts = container(&case).mounts;
+    assert!(mounts.iter().all(|mount| mount.path != "/var/mail"), "{mounts:?}");
+    let of_pod =
+        "it does not get the volume `mail` (pod_volumes): the desktop mounts only a part of it";
+    says(&with(PodApplication), &[why, of_pod]);
+    let mut case = with(EphemeralContainer);
+    case.policy.env.insert("LANG".into(), "C".into());
+    assert!(!said(&case.plan()).contains("LANG of the graphical"), "it was given");
+}
+
+#[test]
 fn the_address_of_a_service_is_handed_over_only_where_it_leads_somewhere() {
     let addresses = |pulse, dbus, cups| {
         [("PULSE_SERVER", pulse), ("DBUS_SESSION_BUS_ADDRESS", dbus), ("CUPS_SERVER", cups)]

@@ -4,6 +4,7 @@
 use serde::{Deserialize, Deserializer, de::Error};
 
 use crate::task::Exit;
+use crate::why::reason::LostReason;
 
 /// Signals by number, signal(7): the numbers of x86 and ARM.
 const SIGNALS: [(i32, &str); 17] = [
@@ -51,7 +52,9 @@ pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<E
     match written {
         Written { code: None, signal: None, reason: None } => Ok(None),
         Written { code: Some(code), signal: None, reason: None } => Ok(Some(Exit::Code(code))),
-        Written { code: None, signal: None, reason: Some(why) } => Ok(Some(Exit::Reason(why))),
+        Written { code: None, signal: None, reason: Some(why) } => {
+            Ok(Some(Exit::Lost(LostReason::Told(why))))
+        }
         Written { code: None, signal: Some(signal), reason: None } => {
             named(signal).map(Some).map_err(D::Error::custom)
         }

@@ -12,6 +12,7 @@ fn everything() -> Value {
         "entry_point": true,
         "exit": { "signal": { "number": 11, "name": "SIGSEGV", "core_dumped": true } },
         "stopped_by": "a user",
+        "reported": "evicted",
         "killed_by_deskd": true,
         "ran_ms": 331,
         "had_window": false,

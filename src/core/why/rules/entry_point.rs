@@ -27,8 +27,7 @@ pub(super) const RULES: &[Rule] = &[
             "exec: \"*\": executable file not found in $PATH",
             "exec: \"*\": no such file or directory",
             "executable file `*` not found in $PATH",
-            "program cannot be started: \"*\": *no such file or directory",
-            "program cannot be started: \"*\": executable file not found",
+            "exec: \"*\": *no such file or directory",
             "^exec *: no such file or directory",
         ],
         sentence: "The image's own command {1} is not in the image, or the interpreter of its first line is not.",
@@ -40,8 +39,6 @@ pub(super) const RULES: &[Rule] = &[
         any: &[
             "exec: \"*\": permission denied",
             "exec: \"*\": is a directory",
-            "program cannot be started: \"*\": permission denied",
-            "program cannot be started: \"*\": is a directory",
             "^exec *: permission denied",
         ],
         sentence: "The image's own command {1} is there, and may not be started by this user.",
@@ -50,11 +47,7 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         name: "entry-point-no-script",
         cause: Cause::WrongArchitecture,
-        any: &[
-            "exec: \"*\": exec format error",
-            "program cannot be started: *: exec format error",
-            "^exec *: exec format error",
-        ],
+        any: &["exec: \"*\": exec format error", "^exec *: exec format error"],
         sentence: "The image's own command {1} is neither a program for this machine nor a script: it does not begin with `#!`.",
         ..BASE
     },

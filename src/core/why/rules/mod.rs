@@ -14,6 +14,7 @@ mod memory;
 mod not_executable;
 mod not_found;
 mod permissions;
+mod reported;
 mod scheduling;
 mod shm;
 mod starting;
@@ -23,7 +24,7 @@ mod toolkits;
 use super::rule::Rule;
 
 /// The families, in the order of the table.
-pub const FAMILIES: [(&str, &[Rule]); 18] = [
+pub const FAMILIES: [(&str, &[Rule]); 19] = [
     ("shm", shm::RULES),
     ("display", display::RULES),
     ("toolkits", toolkits::RULES),
@@ -42,6 +43,7 @@ pub const FAMILIES: [(&str, &[Rule]); 18] = [
     ("images", images::RULES),
     ("kubernetes", kubernetes::RULES),
     ("scheduling", scheduling::RULES),
+    ("reported", reported::RULES),
 ];
 
 /// All rules, in the order of the table.

@@ -48,7 +48,6 @@ pub(super) const RULES: &[Rule] = &[
             "Node didn't have enough resource: *",
             "UnexpectedAdmissionError*",
             "requested number of devices unavailable for *",
-            "the node * has not enough *",
         ],
         never: &["OutOfMemoryE", "RuntimeError", "^Deferred: ", "^Infeasible: ", "^Resize"],
         sentence: "The machine chosen for the application had not enough left when it arrived.",
@@ -63,7 +62,6 @@ pub(super) const RULES: &[Rule] = &[
             "Failed to prepare dynamic resources: *",
             "NodePrepareResources failed for ResourceClaim *",
             "DRA driver * is not registered",
-            "the node cannot prepare a device that it claims: *",
         ],
         sentence: "The machine chosen for the application could not prepare a device that it claims.",
         advice: "The message names the claim or the driver: look at the driver's pod on that node, and at the claim: `kubectl describe \

@@ -1,6 +1,7 @@
 //! An image whose own command cannot be run.
 
 use super::*;
+use crate::why::reason::LostReason;
 use crate::why::remedy::Remedy;
 
 const RUNC: &str = "failed to create containerd task: failed to create shim task: OCI runtime create failed: runc create \
@@ -9,7 +10,7 @@ const RUNC: &str = "failed to create containerd task: failed to create shim task
 /// What kubelet said about a container that runs the image's own command.
 fn said(message: &str) -> Evidence {
     let mut e = Evidence {
-        exit: Some(Exit::Reason("its program cannot be started".into())),
+        exit: Some(Exit::Lost(LostReason::Unseen)),
         command: vec!["/usr/bin/edit".into()],
         entry_point: true,
         had_window: Some(false),

@@ -32,7 +32,7 @@ fn evidence() -> impl Strategy<Value = Evidence> {
         |(exit, had_window, stopped_by, ms)| Evidence {
             exit,
             had_window,
-            stopped_by,
+            stopped_by: stopped_by.map(Actor::from),
             ran_ms: Some(ms),
             ..Evidence::default()
         },

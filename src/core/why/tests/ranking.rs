@@ -22,7 +22,7 @@ fn noise_is_no_cause_for_a_program_that_ran_well_or_of_which_nothing_is_known() 
     assert_eq!(cause_of(NOISE, &runs).cause, None);
     assert_eq!(cause_of(NOISE, &Evidence::default()).cause, None);
     let stopped =
-        Evidence { exit: Some(Exit::Code(143)), stopped_by: Some("a user".into()), ..well };
+        Evidence { exit: Some(Exit::Code(143)), stopped_by: Some(Actor::a_user()), ..well };
     assert_eq!(cause_of(NOISE, &stopped).cause, Some(Cause::StoppedByUser));
 }
 

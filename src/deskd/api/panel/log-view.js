@@ -21,6 +21,7 @@ const REASONS = {
   total_limit: "the limit of all logs together",
   write_failed: "the log could not be written",
   torn: "a crash tore the log",
+  damaged: "the log's file was damaged",
 };
 
 export class LogView {

@@ -68,7 +68,7 @@ pub async fn login(
     headers: HeaderMap,
     RawQuery(query): RawQuery,
 ) -> Response {
-    if let Peer::Tcp { local } = peer
+    if let Peer::Tcp { local, .. } = peer
         && let Err(error) = check_host(&state, &headers, local)
     {
         return refused(&error);

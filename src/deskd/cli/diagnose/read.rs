@@ -10,7 +10,6 @@ use std::path::{Path, PathBuf};
 use crate::cli::failure::Failure;
 use deskd_core::exit::Exit;
 use deskd_core::why::Log;
-use deskd_keeper::memory;
 
 /// Bytes kept of a log's start.
 const START_BYTES_MAX: usize = 16 << 20;
@@ -46,7 +45,6 @@ impl Kept {
         let mut file = File::open(path)?;
         let bytes = usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX);
         self.start.reserve(bytes.min(START_BYTES_MAX.saturating_sub(self.start.len())));
-        memory::prefer_huge_pages(&mut self.start);
         self.read(&mut file)
     }
 

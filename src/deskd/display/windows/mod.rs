@@ -29,6 +29,8 @@ use deskd_core::window::{CloseOutcome, WindowEvent, WindowId};
 const CHANGES_COALESCE_MS: u64 = 50;
 /// Events taken before commands get their turn.
 const EVENTS_PER_TURN_MAX: usize = 1024;
+/// A window manager is woken this long after the last window was created.
+const WAKE_AFTER_MS: u64 = 1_000;
 /// Window managers put clients two or three windows deep.
 const FRAME_DEPTH_MAX: usize = 8;
 /// Windows looked into below one child of the root when adopting.
@@ -81,6 +83,8 @@ pub(super) struct Session {
     stale: BTreeSet<WindowId>,
     /// When they were read last.
     refreshed_at: Option<Instant>,
+    /// When the window manager is to be woken.
+    wake_at: Option<Instant>,
     /// Limit of one operation.
     limit: Duration,
 }
@@ -98,7 +102,8 @@ impl Session {
         let root = connection.setup().roots.first().map_or(0, |screen| screen.root);
         let asker = Asker::new(connection)?;
         let (tracker, stale) = (Tracker::default(), BTreeSet::new());
-        let mut session = Self { asker, root, tracker, stale, refreshed_at: None, limit };
+        let mut session =
+            Self { asker, root, tracker, stale, refreshed_at: None, wake_at: None, limit };
         session.select(root, EventMask::SUBSTRUCTURE_NOTIFY)?;
         Ok(session)
     }
@@ -205,6 +210,7 @@ impl Session {
                 if self.refresh(emit)? {
                     continue;
                 }
+                self.wake_manager()?;
                 return Ok(false);
             };
             match event {
@@ -212,6 +218,9 @@ impl Session {
                     self.reparented(event.window, event.parent, emit)?;
                 }
                 event => {
+                    if matches!(event, Event::CreateNotify(_)) {
+                        self.wake_at = Some(Instant::now() + Duration::from_millis(WAKE_AFTER_MS));
+                    }
                     let steps = self.decode(&event).map(|event| self.tracker.event(event));
                     self.carry_out(steps.unwrap_or_default(), emit)?;
                 }
@@ -220,8 +229,13 @@ impl Session {
         Ok(true)
     }
 
+    /// When [`Self::drain`] has something to do, also without events.
+    pub(super) fn due_at(&self) -> Option<Instant> {
+        self.refresh_at().into_iter().chain(self.wake_at).min()
+    }
+
     /// When [`Self::refresh`] has something to do.
-    pub(super) fn refresh_at(&self) -> Option<Instant> {
+    fn refresh_at(&self) -> Option<Instant> {
         let pause = Duration::from_millis(CHANGES_COALESCE_MS);
         let now = Instant::now();
         (!self.stale.is_empty()).then(|| self.refreshed_at.map_or(now, |last| last + pause))
@@ -238,6 +252,23 @@ impl Session {
         let stale = std::mem::take(&mut self.stale);
         self.carry_out(stale.into_iter().map(Step::Read).collect(), emit)?;
         Ok(true)
+    }
+
+    /// Sends the window manager an event that means nothing, once no windows are created any more.
+    ///
+    /// openbox (3.6.1, `obt/xqueue.c`) sleeps over what it read while it was busy with something
+    /// else, above all while it started: a window that an application asked it to show stays
+    /// invisible until the next event of any kind.
+    fn wake_manager(&mut self) -> Result<(), SessionError> {
+        if self.wake_at.is_none_or(|at| at > Instant::now()) {
+            return Ok(());
+        }
+        self.wake_at = None;
+        self.begin();
+        let nothing = ClientMessageEvent::new(32, self.root, self.asker.atoms._DESKD_WAKE, [0; 5]);
+        let manager = EventMask::SUBSTRUCTURE_REDIRECT;
+        self.asker.connection.send_event(false, self.root, manager, nothing)?.ignore_error();
+        Ok(self.asker.connection.flush()?)
     }
 
     /// Asks one window to close.

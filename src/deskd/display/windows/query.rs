@@ -15,7 +15,7 @@ use crate::display::handshake::ServerConnection;
 use deskd_core::window::{Window, WindowId};
 
 x11rb::atom_manager! {
-    /// The atoms this module reads.
+    /// The atoms this module reads, and one of deskd's own.
     pub(super) Atoms: AtomCookies {
         UTF8_STRING,
         WM_STATE,
@@ -26,6 +26,7 @@ x11rb::atom_manager! {
         _NET_WM_PID,
         _NET_SUPPORTING_WM_CHECK,
         _XEMBED_INFO,
+        _DESKD_WAKE,
     }
 }
 

@@ -13,12 +13,14 @@ use kube::config::{
 };
 
 use super::identity::chain;
+use deskd_keeper::files;
 
 /// Where kubelet mounts a service account's token, `ca.crt` and `namespace`.
 const SERVICE_ACCOUNT_DIR: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 /// The one entry of each list in the kubeconfig that is made here.
 const NAME: &str = "pod";
-
+/// Largest kubeconfig, in bytes: certificates are in it.
+const KUBECONFIG_BYTES_MAX: u64 = 4 << 20;
 /// Why there is no way to the API server.
 #[derive(Debug, thiserror::Error)]
 pub enum CredentialsError {
@@ -51,12 +53,37 @@ pub(super) async fn credentials(
 ) -> Result<kube::Config, CredentialsError> {
     let missing = |error: KubeconfigError| CredentialsError::Missing(chain(&error));
     let kubeconfig = match kubeconfig {
-        Some(path) => Kubeconfig::read_from(path).map_err(missing)?,
+        Some(path) => from_file(path)?,
         None => in_pod(Path::new(SERVICE_ACCOUNT_DIR), variable)?,
     };
     kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
         .await
         .map_err(missing)
+}
+
+/// Relative names in it are relative to it, as kubectl has it.
+fn from_file(path: &Path) -> Result<Kubeconfig, CredentialsError> {
+    let missing = |why: &dyn std::fmt::Display| {
+        CredentialsError::Missing(format!("{}: {why}", path.display()))
+    };
+    let bytes = files::read_within(path, KUBECONFIG_BYTES_MAX).map_err(|error| missing(&error))?;
+    let text = String::from_utf8(bytes).map_err(|error| missing(&error))?;
+    let mut kubeconfig = Kubeconfig::from_yaml(&text).map_err(|error| missing(&chain(&error)))?;
+    let dir = path.parent().unwrap_or(Path::new("/"));
+    let absolute = |name: &mut Option<String>| {
+        if let Some(name) = name.as_mut().filter(|name| !name.is_empty()) {
+            *name = dir.join(&*name).to_string_lossy().into_owned();
+        }
+    };
+    for cluster in kubeconfig.clusters.iter_mut().filter_map(|named| named.cluster.as_mut()) {
+        absolute(&mut cluster.certificate_authority);
+    }
+    for user in kubeconfig.auth_infos.iter_mut().filter_map(|named| named.auth_info.as_mut()) {
+        absolute(&mut user.client_certificate);
+        absolute(&mut user.client_key);
+        absolute(&mut user.token_file);
+    }
+    Ok(kubeconfig)
 }
 
 /// kubelet sets these in every container; no configuration stands between it and its API server.

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use super::api::{Api, ApiError, Ask};
 use super::calls::Verb;
 use deskd_core::kubernetes::ObjectRef;
+use deskd_core::why::reason::{WaitReason, Waiting};
 
 /// Events read of one pod.
 const EVENTS_MAX: u32 = 100;
@@ -97,35 +98,23 @@ pub fn words(events: &[PodEvent], container: &str) -> Vec<String> {
         .collect()
 }
 
-/// What keeps a container from being made, in one sentence: the newest complaint. `container`
-/// leaves out what is about other containers of the pod.
+/// What keeps a container from being made: the newest complaint. `container` leaves out what is about
+/// other containers of the pod.
 #[must_use]
-pub fn obstacle(events: &[PodEvent], container: &str) -> Option<String> {
-    let sentence = |event: &PodEvent| {
-        let said = event.message.trim();
-        Some(match event.reason.as_str() {
-            "FailedCreatePodSandBox" => {
-                format!("the node cannot make its network and sandbox: {said}")
-            }
-            "FailedMount" | "FailedAttachVolume" | "FailedMapVolume" => {
-                format!("the node cannot mount a volume of it: {said}")
-            }
-            "NetworkNotReady" => format!("the node's network is not ready: {said}"),
-            "FailedPrepareDynamicResources" => {
-                format!("the node cannot prepare a device that it claims: {said}")
-            }
-            "Pulling" if names(event, container) => {
-                format!("the node is pulling its image: {said}")
-            }
-            "Pulling" => format!("the node is pulling the image of a volume of it: {said}"),
-            _ => return None,
-        })
-    };
+pub fn obstacle(events: &[PodEvent], container: &str) -> Option<Waiting> {
     let newest = events
         .iter()
         .filter(|event| concerns(event, container))
         .max_by_key(|event| event.last_timestamp.clone())?;
-    sentence(newest)
+    let reason = match newest.reason.as_str() {
+        "FailedCreatePodSandBox" => WaitReason::Sandbox,
+        "FailedMount" | "FailedAttachVolume" | "FailedMapVolume" => WaitReason::Volume,
+        "NetworkNotReady" => WaitReason::Network,
+        "FailedPrepareDynamicResources" => WaitReason::Device,
+        "Pulling" => WaitReason::Pulling { of_volume: !names(newest, container) },
+        _ => return None,
+    };
+    Some(Waiting { reason, words: Some(newest.message.trim().to_owned()) })
 }
 
 #[cfg(test)]
@@ -160,11 +149,8 @@ mod tests {
         let events = [event("Pulling", "Pulling image \"v\"", 1, ""), event("Pulled", said, 2, "")];
         assert_eq!(image_bytes(&events, "app"), None);
         assert_eq!(pulled(&events, "app").count(), 0);
-        let sentence = obstacle(&events[..1], "app").unwrap();
-        assert_eq!(
-            sentence,
-            "the node is pulling the image of a volume of it: Pulling image \"v\""
-        );
+        let why = obstacle(&events[..1], "app").unwrap();
+        assert_eq!(why.reason, WaitReason::Pulling { of_volume: true });
     }
 
     #[test]
@@ -174,16 +160,15 @@ mod tests {
             event("FailedCreatePodSandBox", "plugin type=\"bridge\" failed", 5, ""),
             event("Pulling", "Pulling image \"other\"", 9, "spec.ephemeralContainers{other}"),
         ];
-        let sentence = obstacle(&events, "app").unwrap();
-        assert_eq!(
-            sentence,
-            "the node cannot make its network and sandbox: plugin type=\"bridge\" failed"
-        );
-        assert!(obstacle(&events, "other").unwrap().contains("pulling its image"));
+        let why = obstacle(&events, "app").unwrap();
+        let said = "plugin type=\"bridge\" failed".to_owned();
+        assert_eq!(why, Waiting { reason: WaitReason::Sandbox, words: Some(said) });
+        let pulls = obstacle(&events, "other").unwrap().reason;
+        assert_eq!(pulls, WaitReason::Pulling { of_volume: false });
         assert_eq!(obstacle(&[event("Scheduled", "x", 1, "")], "app"), None);
         let said = "Failed to prepare dynamic resources: prepare dynamic resources: \
                     NodePrepareResources: DRA driver gpu.example is not registered";
         let claim = obstacle(&[event("FailedPrepareDynamicResources", said, 1, "")], "app");
-        assert!(claim.unwrap().starts_with("the node cannot prepare a device that it claims: "));
+        assert_eq!(claim.unwrap().reason, WaitReason::Device);
     }
 }

@@ -5,7 +5,7 @@
 //!                          |  one watch of the own pod, one of the app pods (by label), one of those
 //!                          |  that another control plane made for this user
 //!                          |  writes: PATCH ephemeralcontainers (batched), POST and DELETE pods
-//!                          +-- lines of pods/log --> keeper (through engine::keeper's bulk queue)
+//!                          +-- lines of pods/log --> keeper (through engine::local's bulk queue)
 //! ```
 //!
 //! Carries plans out and says what it sees; it decides nothing about tasks, and keeps no state that
@@ -39,8 +39,7 @@ mod waiting;
 mod watch;
 
 pub use calls::{Calls, Verb};
-pub use deskd_core::port::{
-    Command, Event, LogMark, Object, Observation, Refusal, RefusalCode, Stranger,
-};
+pub use deskd_core::port::{Command, Event, LogMark, Object, Observation, Stranger};
+pub use deskd_core::why::reason::{Ended, RefusalCode, Refused, Waiting};
 pub use engine::{CommandSender, start};
 pub use identity::{EngineConfig, PodIdentity};

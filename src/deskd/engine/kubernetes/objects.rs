@@ -125,6 +125,10 @@ pub struct EnvVar {
 pub struct ValueFrom {
     /// A field of the pod.
     pub field_ref: Option<FieldRef>,
+    /// A key of a config map.
+    pub config_map_key_ref: Option<serde_json::Value>,
+    /// A key of a secret.
+    pub secret_key_ref: Option<serde_json::Value>,
 }
 
 /// A field of the pod.

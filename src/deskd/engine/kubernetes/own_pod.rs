@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use super::identity::EngineConfig;
-use super::objects::{Container, Mount, Pod};
+use super::objects::{Container, EnvVar, Mount, Pod};
 use deskd_core::expansion::expand;
 use deskd_core::plan::facts::{DeskdProgram, Graphical, OwnPod, VolumeMount};
 
@@ -41,11 +41,18 @@ pub fn facts(pod: &Pod, config: &EngineConfig, bytes: u64) -> OwnPod {
             .map(plain_mount)
             .collect()
     };
+    let parts_of = |container: &Container| {
+        let mounts = container.volume_mounts.iter();
+        let parts = mounts.filter(|mount| !is_whole(mount) && !withheld.contains(&mount.name));
+        parts.map(plain_mount).collect()
+    };
     let graphical = graphical(pod, config, &target).map(|container| Graphical {
         name: container.name.clone(),
         image: container.image.clone(),
         env: environment(pod, container),
+        untold_env: untold(container),
         mounts: mounts_of(Some(container)),
+        parts: parts_of(container),
         resources: container.resources.clone(),
     });
     OwnPod {
@@ -119,6 +126,16 @@ fn environment(pod: &Pod, container: &Container) -> BTreeMap<String, String> {
         env.extend(value.map(|value| (var.name.clone(), value)));
     }
     env
+}
+
+/// Its variables whose value is in a config map or a secret.
+fn untold(container: &Container) -> Vec<String> {
+    let elsewhere = |var: &&EnvVar| {
+        var.value_from
+            .as_ref()
+            .is_some_and(|from| from.config_map_key_ref.is_some() || from.secret_key_ref.is_some())
+    };
+    container.env.iter().filter(elsewhere).map(|var| var.name.clone()).collect()
 }
 
 /// A field as the downward API gives it.
@@ -287,7 +304,9 @@ mod tests {
                     ],
                     "volumeMounts": [
                         { "name": "home", "mountPath": "/home/balloon" },
+                        { "name": "home", "mountPath": "/mail", "subPath": "mail" },
                         { "name": "auth-vnc-b", "mountPath": "/var/secrets/d/vnc" },
+                        { "name": "auth-vnc-b", "mountPath": "/pw", "subPath": "password" },
                     ],
                 }],
                 "ephemeralContainers": [{ "name": "a" }, { "name": "b" }],
@@ -349,7 +368,9 @@ mod tests {
             env,
             ["COOKIE=c0", "EMPTY=", "HERE=10.0.0.1", "HOME=/home/b", "MAIL=/home/b/mail$(X)"]
         );
+        assert_eq!(found.untold_env, ["SECRET"]);
         assert_eq!(found.mounts.len(), 1);
+        assert_eq!(found.parts.iter().map(|part| &part.path).collect::<Vec<_>>(), ["/mail"]);
         assert_eq!(found.resources["limits"]["cpu"], "1");
         assert_eq!(graphical(Some("deskd")).unwrap().name, "deskd");
         assert_eq!(graphical(Some("nobody")), None);

@@ -12,16 +12,17 @@ use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use super::Refused;
 use super::api::{Api, ApiError, Ask};
 use super::backoff::Pauses;
 use super::calls::Verb;
 use super::engine::Input;
 use super::identity::Own;
 use super::manifest::ephemeral_patch;
-use super::pods::stopped;
+use super::pods::{stopped, waiting};
 use super::refusal::{Verdict, verdict};
-use super::{Refusal, RefusalCode};
-use deskd_core::room::Room;
+use deskd_core::room::{NoRoom, Room};
+use deskd_core::why::reason::{Delay, RefusalReason, Request};
 use deskd_core::wire::RunId;
 
 /// Launches that wait for their patch.
@@ -89,18 +90,18 @@ impl Patches {
                     self.count(&batch);
                     return self.answer(batch, &Ok(())).await;
                 }
-                Err(ApiError::Answer(status)) => match verdict(&status, &self.what()) {
+                Err(ApiError::Answer(status)) => match verdict(&status, &self.request()) {
                     Verdict::Refused(refusal) => return self.refused(batch, refusal).await,
-                    Verdict::Later(why) => why,
-                    Verdict::Exists => status.message.clone(),
+                    Verdict::Later(delay, words) => (delay, words),
+                    Verdict::Exists => (Delay::Conflict, status.message.clone()),
                 },
                 Err(error) => {
                     let lost = matches!(error, ApiError::Lost(_));
                     batch.iter_mut().for_each(|launch| launch.may_exist |= lost);
-                    error.to_string()
+                    (Delay::NoAnswer, error.to_string())
                 }
             };
-            self.wait(&batch, &why, &mut pauses).await;
+            self.wait(&batch, why, &mut pauses).await;
         }
     }
 
@@ -117,8 +118,9 @@ impl Patches {
         *room = batch.iter().fold(*room, |room, launch| with(room, launch).unwrap_or(room));
     }
 
-    fn what(&self) -> String {
-        format!("add an ephemeral container to the pod {} in {}", self.own.name, self.own.namespace)
+    fn request(&self) -> Request {
+        let (namespace, pod) = (self.own.namespace.clone(), self.own.name.clone());
+        Request::AddContainer { namespace, pod }
     }
 
     async fn patch(&self, batch: &[Launch]) -> Result<(), ApiError> {
@@ -134,7 +136,7 @@ impl Patches {
     }
 
     /// One of several is refused: each is asked for alone, so that only the guilty one fails.
-    async fn refused(&mut self, batch: Vec<Launch>, refusal: Refusal) {
+    async fn refused(&mut self, batch: Vec<Launch>, refusal: Refused) {
         if batch.len() == 1 {
             return self.answer(batch, &Err(refusal)).await;
         }
@@ -142,7 +144,7 @@ impl Patches {
             let alone = self.patch(std::slice::from_ref(&launch)).await;
             match alone {
                 Ok(()) => self.answer(vec![launch], &Ok(())).await,
-                Err(ApiError::Answer(status)) => match verdict(&status, &self.what()) {
+                Err(ApiError::Answer(status)) => match verdict(&status, &self.request()) {
                     Verdict::Refused(refusal) => self.answer(vec![launch], &Err(refusal)).await,
                     _ => Box::pin(self.launch(vec![launch])).await,
                 },
@@ -151,11 +153,11 @@ impl Patches {
         }
     }
 
-    async fn wait(&self, batch: &[Launch], why: &str, pauses: &mut Pauses) {
+    async fn wait(&self, batch: &[Launch], why: (Delay, String), pauses: &mut Pauses) {
+        let why = waiting(&self.request(), why);
         for launch in batch {
-            let why = format!("cannot {} yet: {why}", self.what());
             // The engine is gone when nobody listens.
-            let _ = self.told.send(Input::Waits(launch.run.clone(), why)).await;
+            let _ = self.told.send(Input::Waits(launch.run.clone(), why.clone())).await;
         }
         let stops = batch.iter().filter(|launch| !launch.may_exist);
         let mut stops: Vec<_> = stops.map(|launch| Box::pin(launch.cancel.cancelled())).collect();
@@ -170,7 +172,7 @@ impl Patches {
         }
     }
 
-    async fn answer(&self, batch: Vec<Launch>, answer: &Result<(), Refusal>) {
+    async fn answer(&self, batch: Vec<Launch>, answer: &Result<(), Refused>) {
         for launch in batch {
             let input = Input::Launched(launch.run, answer.clone());
             // The engine is gone when nobody listens.
@@ -200,34 +202,10 @@ impl Patches {
     }
 }
 
-fn with(room: Room, launch: &Launch) -> Result<Room, String> {
+fn with(room: Room, launch: &Launch) -> Result<Room, NoRoom> {
     room.with(launch.container.to_string().len() as u64)
 }
 
-fn full(pod: &str, why: String) -> Refusal {
-    Refusal {
-        code: RefusalCode::Full,
-        sentence: format!(
-            "the desktop's pod {pod} has no room for another ephemeral container: it {why}. \
-             Kubernetes never removes their entries: make the desktop's pod anew, or run the \
-             application as a pod (`--engine pod_application`)"
-        ),
-        message: why,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_full_pod_is_explained_with_both_remedies() {
-        let refusal = full("anna", "has had 400 ephemeral containers".into());
-        assert_eq!(refusal.code, RefusalCode::Full);
-        for words in
-            ["pod anna", "400 ephemeral containers", "pod anew", "--engine pod_application"]
-        {
-            assert!(refusal.sentence.contains(words), "{}", refusal.sentence);
-        }
-    }
+fn full(pod: &str, why: NoRoom) -> Refused {
+    RefusalReason::PodFull { pod: pod.to_owned(), why }.into()
 }

@@ -13,8 +13,9 @@ use super::backoff::Pauses;
 use super::calls::Verb;
 use super::objects::Pod;
 use super::refusal::{Verdict, verdict};
-use super::{Refusal, RefusalCode};
+use super::{RefusalCode, Refused, Waiting};
 use deskd_core::kubernetes::{LABEL_RUN, LABEL_TASK, ObjectRef};
+use deskd_core::why::reason::{Delay, RefusalReason, Request, WaitReason};
 use deskd_core::wire::RunId;
 
 /// Grace of a pod that is to be killed at once. Zero would remove it from the API without waiting
@@ -23,16 +24,18 @@ use deskd_core::wire::RunId;
 const GRACE_S_MIN: u64 = 1;
 
 /// What a launch says while it waits.
-pub type Waits<'a> = &'a (dyn Fn(String) + Send + Sync);
+pub type Waits<'a> = &'a (dyn Fn(Waiting) + Send + Sync);
 
 /// The answer to a launch that was given up before it was sent.
 #[must_use]
-pub fn stopped() -> Refusal {
-    Refusal {
-        code: RefusalCode::Stopped,
-        sentence: "it was stopped before the API server was asked for it".to_owned(),
-        message: String::new(),
-    }
+pub fn stopped() -> Refused {
+    RefusalReason::Stopped.into()
+}
+
+/// What a request waits for.
+#[must_use]
+pub fn waiting(request: &Request, (delay, words): (Delay, String)) -> Waiting {
+    Waiting { reason: WaitReason::Request { request: request.clone(), delay }, words: Some(words) }
 }
 
 /// Labels by which an existing pod is recognised as the one that was to be created.
@@ -53,9 +56,9 @@ pub async fn create(
     manifest: Value,
     cancel: &CancellationToken,
     waits: Waits<'_>,
-) -> Result<(), Refusal> {
+) -> Result<(), Refused> {
     let ObjectRef { namespace, pod, .. } = object;
-    let what = format!("create the pod {pod} in {namespace}");
+    let request = Request::CreatePod { namespace: namespace.clone(), pod: pod.clone() };
     let mut pauses = Pauses::default();
     let mut may_exist = false;
     loop {
@@ -72,21 +75,21 @@ pub async fn create(
         };
         let why = match answer {
             Ok(_) => return Ok(()),
-            Err(ApiError::Answer(status)) => match verdict(&status, &what) {
+            Err(ApiError::Answer(status)) => match verdict(&status, &request) {
                 Verdict::Refused(refusal) => return Err(refusal),
-                Verdict::Later(why) => why,
+                Verdict::Later(delay, words) => (delay, words),
                 Verdict::Exists => match is_own(api, labels, object).await {
                     Ok(true) => return Ok(()),
                     Ok(false) => return Err(taken(object)),
-                    Err(error) => error.to_string(),
+                    Err(error) => (Delay::NoAnswer, error.to_string()),
                 },
             },
             Err(error) => {
                 may_exist |= matches!(error, ApiError::Lost(_));
-                error.to_string()
+                (Delay::NoAnswer, error.to_string())
             }
         };
-        waits(format!("cannot {what} yet: {why}"));
+        waits(waiting(&request, why));
         tokio::select! {
             () = cancel.cancelled() => break,
             () = pauses.pause() => {}
@@ -105,16 +108,10 @@ async fn is_own(api: &Api, labels: Labels<'_>, object: &ObjectRef) -> Result<boo
     Ok(labels.iter().all(|(name, value)| pod.metadata.labels.get(*name) == Some(value)))
 }
 
-fn taken(object: &ObjectRef) -> Refusal {
-    let ObjectRef { namespace, pod, .. } = object;
-    Refusal {
-        code: RefusalCode::Invalid,
-        sentence: format!(
-            "a pod {pod} that belongs to something else is in {namespace}: delete it, or launch \
-             again under another name"
-        ),
-        message: format!("pods \"{pod}\" already exists"),
-    }
+fn taken(object: &ObjectRef) -> Refused {
+    let ObjectRef { namespace, pod, .. } = object.clone();
+    let words = Some(format!("pods \"{pod}\" already exists"));
+    Refused { reason: RefusalReason::NameTaken { namespace, pod }, words }
 }
 
 /// The grace that a pod is deleted with.
@@ -131,8 +128,8 @@ pub async fn delete(
     object: &ObjectRef,
     grace: Duration,
     waits: Waits<'_>,
-) -> Result<(), Refusal> {
-    let what = format!("delete the pod {} in {}", object.pod, object.namespace);
+) -> Result<(), Refused> {
+    let request = delete_request(object);
     let mut pauses = Pauses::default();
     loop {
         let body = json!({
@@ -145,15 +142,15 @@ pub async fn delete(
         let answer = api.text(Ask { verb: Verb::Delete, resource: "pods", path, body }).await;
         let why = match answer {
             Ok(_) => return Ok(()),
-            Err(ApiError::Answer(status)) => match verdict(&status, &what) {
-                Verdict::Refused(Refusal { code: RefusalCode::NotFound, .. }) => return Ok(()),
+            Err(ApiError::Answer(status)) => match verdict(&status, &request) {
+                Verdict::Refused(why) if why.code() == RefusalCode::NotFound => return Ok(()),
                 Verdict::Refused(refusal) => return Err(refusal),
-                Verdict::Later(why) => why,
-                Verdict::Exists => status.message.clone(),
+                Verdict::Later(delay, words) => (delay, words),
+                Verdict::Exists => (Delay::Conflict, status.message.clone()),
             },
-            Err(error) => error.to_string(),
+            Err(error) => (Delay::NoAnswer, error.to_string()),
         };
-        waits(format!("cannot {what} yet: {why}"));
+        waits(waiting(&request, why));
         pauses.pause().await;
     }
 }
@@ -161,7 +158,7 @@ pub async fn delete(
 /// Whether the API server would delete a pod for deskd: its rights and the admission policies are asked,
 /// and nothing is done (`dryRun`). Without an answer it is asked again.
 pub async fn may_delete(api: &Api, object: &ObjectRef) -> bool {
-    let what = format!("delete the pod {} in {}", object.pod, object.namespace);
+    let request = delete_request(object);
     let mut pauses = Pauses::default();
     loop {
         let body = json!({
@@ -173,16 +170,20 @@ pub async fn may_delete(api: &Api, object: &ObjectRef) -> bool {
         let (path, body) = (path(object), Some(body));
         match api.text(Ask { verb: Verb::Delete, resource: "pods", path, body }).await {
             Ok(_) => return true,
-            Err(ApiError::Answer(status)) => match verdict(&status, &what) {
+            Err(ApiError::Answer(status)) => match verdict(&status, &request) {
                 // It ended meanwhile.
-                Verdict::Refused(Refusal { code: RefusalCode::NotFound, .. }) => return true,
+                Verdict::Refused(why) if why.code() == RefusalCode::NotFound => return true,
                 Verdict::Refused(_) => return false,
-                Verdict::Later(_) | Verdict::Exists => {}
+                Verdict::Later(..) | Verdict::Exists => {}
             },
             Err(_) => {}
         }
         pauses.pause().await;
     }
+}
+
+fn delete_request(object: &ObjectRef) -> Request {
+    Request::DeletePod { namespace: object.namespace.clone(), pod: object.pod.clone() }
 }
 
 fn path(object: &ObjectRef) -> String {

@@ -7,12 +7,14 @@
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::OwnedFd;
+use std::path::Path;
 
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, fchmod, fstat, mkdirat, openat, renameat, unlinkat};
 use rustix::io::Errno;
 
 use deskd_core::plan::EphemeralPlan;
 use deskd_core::plan::remote::{CookieCopy, PrivateDirectory};
+use deskd_keeper::files;
 
 /// Mode of the directory, and of what is made on the way to it.
 const MODE: Mode = Mode::RWXU;
@@ -63,8 +65,7 @@ pub fn prepare(plan: &mut EphemeralPlan) {
 /// Copies the cookie file, unless what is there has all of it: `xauth` appends its own records.
 /// Applications may write to the directory, so the copy is made beside it and takes its place.
 pub fn copy(cookie: &CookieCopy) -> Result<(), NotMade> {
-    let mut wanted = Vec::new();
-    File::open(&cookie.from)?.take(COOKIE_FILE_BYTES_MAX).read_to_end(&mut wanted)?;
+    let wanted = files::read_within(Path::new(&cookie.from), COOKIE_FILE_BYTES_MAX)?;
     let directory = make(&cookie.directory)?;
     if there(&directory, wanted.len()).is_some_and(|there| there.starts_with(&wanted)) {
         return Ok(());

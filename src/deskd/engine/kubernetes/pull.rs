@@ -18,7 +18,7 @@ use super::engine::Input;
 use super::identity::Own;
 use super::manifest::{self, PULL_SECONDS_MAX, PullPlan};
 use super::objects::{Meta, Pod};
-use super::{Observation, events, pods, status};
+use super::{Observation, Waiting, events, pods, status};
 use deskd_core::kubernetes::{
     APP_CONTAINER, LABEL_DESKTOP, LABEL_DESKTOP_NAMESPACE, LABEL_DESKTOP_UID, LABEL_MANAGED_BY,
     LABEL_TYPE, MANAGED_BY, ObjectRef, TYPE_PULL, pull_pod_name,
@@ -189,17 +189,17 @@ impl Pull {
         let made = self.create(&plan).await;
         let end = match made {
             Ok(()) => self.follow(&plan, seen, began).await,
-            Err(refusal) => (node, PullState::Failed { why: refusal.sentence }),
+            Err(refusal) => (node, PullState::Failed { why: refusal.sentence() }),
         };
         self.tell(end.0, end.1).await;
         remove(&self.api, &plan.object).await;
         table().remove(&name);
     }
 
-    async fn create(&self, plan: &PullPlan) -> Result<(), super::Refusal> {
+    async fn create(&self, plan: &PullPlan) -> Result<(), super::Refused> {
         let labels = [(LABEL_TYPE, TYPE_PULL.to_owned())];
-        let waits = |why| {
-            let state = PullState::Scheduling { why: Some(why) };
+        let waits = |why: Waiting| {
+            let state = PullState::Scheduling { why: Some(why.sentence()) };
             // News that do not fit now are told with the next attempt.
             let _ = self.told.try_send(Input::Pull(self.status(plan.node.clone(), state)));
         };
@@ -297,13 +297,16 @@ fn state_of(pod: &Pod, took: Duration) -> PullState {
         return PullState::Pulled { size_bytes: None, took_ms };
     }
     match status::look(pod, APP_CONTAINER, false, 0).what {
-        Some(Observation::Ended { exit, cause, .. }) => {
-            PullState::Failed { why: cause.unwrap_or_else(|| exit.sentence()) }
+        Some(Observation::Ended { exit, reason, .. }) => {
+            let why = reason.map_or_else(|| exit.sentence(), |reason| reason.sentence());
+            PullState::Failed { why }
         }
-        Some(Observation::Waiting { why, .. }) if pod.spec.node_name.is_none() => {
-            PullState::Scheduling { why: Some(why) }
+        Some(Observation::Waiting(why)) if pod.spec.node_name.is_none() => {
+            PullState::Scheduling { why: Some(why.sentence()) }
         }
-        Some(Observation::Waiting { why, stuck: true }) => PullState::Failed { why },
+        Some(Observation::Waiting(why)) if why.reason.is_stuck() => {
+            PullState::Failed { why: why.sentence() }
+        }
         _ => PullState::Pulling,
     }
 }

@@ -1,18 +1,18 @@
 //! What an error of the API server means for a request: refused for good, or to be tried again.
 //! Pure; the texts are those of Kubernetes 1.34 to 1.36.
 
-use super::{Refusal, RefusalCode};
+use deskd_core::why::reason::{ApiRefusal, Delay, RefusalReason, Refused, Request};
 use kube::core::Status;
 
 /// What becomes of a request that was answered with an error.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
     /// It will never be granted as it is.
-    Refused(Refusal),
+    Refused(Refused),
     /// An object of that name exists.
     Exists,
-    /// Later it may be: the sentence says what is in the way.
-    Later(String),
+    /// Later it may be: what is in the way, and the API server's words.
+    Later(Delay, String),
 }
 
 /// Texts by which the quota and limit plugins are known: their errors are 403s like all others.
@@ -25,109 +25,71 @@ const QUOTA_TEXTS: [&str; 6] = [
     "limit to request ratio",
 ];
 
-/// What `status` means for a request that was to do `what` (`create the pod p in n`).
+/// What `status` means for `request`.
 #[must_use]
-pub fn verdict(status: &Status, what: &str) -> Verdict {
+pub fn verdict(status: &Status, request: &Request) -> Verdict {
     let said = status.message.trim();
-    let refused = |code, sentence: String| {
-        Verdict::Refused(Refusal { code, sentence, message: said.to_owned() })
+    let refused = |refusal| {
+        let reason = RefusalReason::Api { request: request.clone(), refusal };
+        Verdict::Refused(Refused { reason, words: Some(said.to_owned()) })
     };
+    let later = |delay| Verdict::Later(delay, said.to_owned());
     if status.code == 409 {
         return match status.reason.as_str() {
             "AlreadyExists" => Verdict::Exists,
-            _ => {
-                Verdict::Later(format!("somebody else changed the object while deskd did: {said}"))
-            }
+            _ => later(Delay::Conflict),
         };
     }
-    if let Some(sentence) = admission(said, what) {
-        return refused(RefusalCode::Admission, sentence);
+    if let Some(refusal) = admission(said) {
+        return refused(refusal);
     }
     match status.code {
-        401 => Verdict::Later(format!(
-            "the API server does not accept deskd's token (cannot {what}): is it expired?"
-        )),
-        403 => forbidden(status, said, what),
-        404 => refused(
-            RefusalCode::NotFound,
-            format!("cannot {what}: what it belongs to does not exist ({said})"),
-        ),
-        413 => refused(
-            RefusalCode::Full,
-            format!("cannot {what}: it is larger than the API server takes ({said})"),
-        ),
-        400 | 422 => refused(
-            RefusalCode::Invalid,
-            format!(
-                "cannot {what}: the API server says that it is not valid ({}); correct the \
-                 application's description or its execute class",
-                causes(status)
-            ),
-        ),
-        429 => Verdict::Later("the API server is busy and asks to wait".to_owned()),
-        code => Verdict::Later(format!("the API server answered with error {code}: {said}")),
+        401 => later(Delay::Token),
+        403 => forbidden(status, said).map_or_else(later, refused),
+        404 => refused(ApiRefusal::NotFound),
+        413 => refused(ApiRefusal::TooLarge),
+        400 | 422 => refused(ApiRefusal::Invalid { why: causes(status) }),
+        429 => later(Delay::Busy),
+        code => later(Delay::Error { code }),
     }
 }
 
-fn forbidden(status: &Status, said: &str, what: &str) -> Verdict {
-    let refused = |code, sentence: String| {
-        Verdict::Refused(Refusal { code, sentence, message: said.to_owned() })
-    };
-    let causes = status.details.iter().flat_map(|details| &details.causes);
-    if causes.clone().any(|cause| cause.reason == "NamespaceTerminating") {
-        return refused(
-            RefusalCode::NotFound,
-            format!("cannot {what}: the namespace is being deleted"),
-        );
+fn forbidden(status: &Status, said: &str) -> Result<ApiRefusal, Delay> {
+    let mut causes = status.details.iter().flat_map(|details| &details.causes);
+    if causes.any(|cause| cause.reason == "NamespaceTerminating") {
+        return Ok(ApiRefusal::NamespaceEnds);
     }
-    if QUOTA_TEXTS.iter().any(|text| said.contains(text)) {
-        let tail = QUOTA_TEXTS.iter().find_map(|text| said.find(text)).unwrap_or(0);
-        let start = said[..tail].rfind(": ").map_or(tail, |at| at + 2);
-        return refused(
-            RefusalCode::Quota,
-            format!(
-                "cannot {what}: the namespace's quota does not allow it ({}); stop something \
-                 there, or ask for a larger quota",
-                &said[start..]
-            ),
-        );
+    if let Some(at) = QUOTA_TEXTS.iter().find_map(|text| said.find(text)) {
+        let start = said[..at].rfind(": ").map_or(at, |at| at + 2);
+        return Ok(ApiRefusal::Quota { why: said[start..].to_owned() });
     }
     // The controller that makes it in a new namespace is not done yet.
     if said.contains("error looking up service account") {
-        return Verdict::Later(format!("the namespace is not ready: {said}"));
+        return Err(Delay::NamespaceNotReady);
     }
-    refused(
-        RefusalCode::Forbidden,
-        format!(
-            "cannot {what}: deskd has not the right to ({said}); grant it as container/rbac.yaml \
-             does"
-        ),
-    )
+    Ok(ApiRefusal::Right)
 }
 
-/// The sentence when a policy, a plugin of the API server or a webhook said no. Their codes differ.
-fn admission(said: &str, what: &str) -> Option<String> {
+/// A policy, a plugin of the API server or a webhook said no. Their codes differ.
+fn admission(said: &str) -> Option<ApiRefusal> {
     if let Some((_, policy)) = said.split_once("ValidatingAdmissionPolicy '") {
-        let name = policy.split('\'').next().unwrap_or_default();
+        let name = policy.split('\'').next().unwrap_or_default().to_owned();
         let why = policy.split_once("denied request: ").map_or(policy, |(_, why)| why);
-        return Some(format!("cannot {what}: the cluster's policy {name} denies it: {why}"));
+        return Some(ApiRefusal::Policy { name, why: why.to_owned() });
     }
     if let Some((_, violation)) = said.split_once("violates PodSecurity ") {
-        return Some(format!("cannot {what}: the namespace's Pod Security level {violation}"));
+        return Some(ApiRefusal::PodSecurity { why: violation.to_owned() });
     }
     if let Some((_, short)) = said.split_once("node didn't have enough allocatable resources: ") {
-        return Some(format!("cannot {what}: its node will never have enough for it ({short})"));
+        return Some(ApiRefusal::NodeTooSmall { why: short.to_owned() });
     }
     if let Some((name, why)) = mutating_policy(said) {
-        return Some(format!(
-            "cannot {what}: the cluster's policy {name}, which is to change it, fails and so denies \
-             it: {why}"
-        ));
+        return Some(ApiRefusal::MutatingPolicy { name: name.to_owned(), why: why.to_owned() });
     }
     let (_, webhook) = said.split_once("admission webhook \"")?;
     let (name, why) = webhook.split_once("\" denied the request")?;
     let why = why.trim_start_matches([':', ' ']);
-    Some(format!("cannot {what}: the cluster's admission webhook {name} denies it: {why}"))
+    Some(ApiRefusal::Webhook { name: name.to_owned(), why: why.to_owned() })
 }
 
 /// The name of a MutatingAdmissionPolicy and its error: `policy 'p' with binding 'b' denied request:
@@ -151,19 +113,24 @@ fn causes(status: &Status) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use deskd_core::why::reason::RefusalCode;
 
     fn status(code: u16, reason: &str, message: &str) -> Status {
         Status::failure(message, reason).with_code(code)
     }
 
+    fn request() -> Request {
+        Request::CreatePod { namespace: "d".into(), pod: "p".into() }
+    }
+
     #[track_caller]
     fn refuses(code: u16, message: &str, expected: RefusalCode, words: &str) {
-        match verdict(&status(code, "", message), "create the pod p in d") {
+        match verdict(&status(code, "", message), &request()) {
             Verdict::Refused(refusal) => {
-                assert_eq!(refusal.code, expected, "{message}");
-                assert!(refusal.sentence.contains(words), "{}", refusal.sentence);
-                assert!(refusal.sentence.starts_with("cannot create the pod p in d"));
-                assert_eq!(refusal.message, message);
+                assert_eq!(refusal.code(), expected, "{message}");
+                assert!(refusal.sentence().contains(words), "{refusal}");
+                assert!(refusal.sentence().starts_with("cannot create the pod p in d"));
+                assert_eq!(refusal.words.as_deref(), Some(message));
             }
             other => panic!("{message}: {other:?}"),
         }
@@ -267,18 +234,21 @@ mod tests {
             (503, "ServiceUnavailable"),
             (504, "Timeout"),
         ] {
-            let verdict = verdict(&status(code, reason, "x"), "create the pod");
-            assert!(matches!(verdict, Verdict::Later(_)), "{code}: {verdict:?}");
+            let verdict = verdict(&status(code, reason, "x"), &request());
+            assert!(matches!(verdict, Verdict::Later(..)), "{code}: {verdict:?}");
         }
         let account = "pods \"p\" is forbidden: error looking up service account d/default: \
                        serviceaccount \"default\" not found";
-        assert!(matches!(verdict(&status(403, "Forbidden", account), "x"), Verdict::Later(_)));
+        assert!(matches!(
+            verdict(&status(403, "Forbidden", account), &request()),
+            Verdict::Later(Delay::NamespaceNotReady, _)
+        ));
     }
 
     #[test]
     fn a_name_that_is_taken_is_told_apart_from_a_conflict() {
         let taken = status(409, "AlreadyExists", "pods \"p\" already exists");
-        assert_eq!(verdict(&taken, "create the pod"), Verdict::Exists);
+        assert_eq!(verdict(&taken, &request()), Verdict::Exists);
     }
 
     #[test]
@@ -286,9 +256,9 @@ mod tests {
         let mut deleted = status(403, "Forbidden", "unable to create new content in namespace d");
         let details = serde_json::json!({ "causes": [{ "reason": "NamespaceTerminating" }] });
         deleted.details = Some(serde_json::from_value(details).unwrap());
-        let Verdict::Refused(refusal) = verdict(&deleted, "create the pod") else { panic!() };
-        assert_eq!(refusal.code, RefusalCode::NotFound);
-        assert!(refusal.sentence.contains("the namespace is being deleted"));
+        let Verdict::Refused(refusal) = verdict(&deleted, &request()) else { panic!() };
+        assert_eq!(refusal.code(), RefusalCode::NotFound);
+        assert!(refusal.sentence().contains("the namespace is being deleted"));
     }
 
     #[test]
@@ -298,7 +268,7 @@ mod tests {
             { "reason": "FieldValueInvalid", "field": "spec.containers[0].image", "message": "bad" },
         ] });
         invalid.details = Some(serde_json::from_value(details).unwrap());
-        let Verdict::Refused(refusal) = verdict(&invalid, "create the pod") else { panic!() };
-        assert!(refusal.sentence.contains("(spec.containers[0].image: bad)"), "{refusal}");
+        let Verdict::Refused(refusal) = verdict(&invalid, &request()) else { panic!() };
+        assert!(refusal.sentence().contains("(spec.containers[0].image: bad)"), "{refusal}");
     }
 }

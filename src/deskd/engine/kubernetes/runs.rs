@@ -182,8 +182,8 @@ impl Run {
     /// Takes an observation in; returns what is news.
     pub fn take(&mut self, seen: Observation) -> Option<Observation> {
         let seen = match seen {
-            Observation::Ended { exit, cause, at } => {
-                Observation::Ended { exit: self.of_program(exit), cause, at }
+            Observation::Ended { exit, reason, at } => {
+                Observation::Ended { exit: self.of_program(exit), reason, at }
             }
             seen => seen,
         };
@@ -200,7 +200,7 @@ impl Run {
     /// How its program ended, if the container ended with `exit`.
     fn of_program(&self, exit: Exit) -> Exit {
         match (&self.end.program, exit) {
-            (_, Exit::Reason(why)) => Exit::Reason(why),
+            (_, Exit::Lost(why)) => Exit::Lost(why),
             (Some(own), _) => own.clone(),
             (None, Exit::Code(code)) if self.program.is_some() => Exit::EntryPoint(code),
             (None, exit) => exit,
@@ -217,7 +217,7 @@ fn merge(
 ) -> Option<Observation> {
     match (told, seen) {
         (Some(Observation::Ended { .. }), _)
-        | (Some(Observation::Running { .. }), Observation::Waiting { .. }) => None,
+        | (Some(Observation::Running { .. }), Observation::Waiting(_)) => None,
         (
             Some(Observation::Running { at, pid, node }),
             Observation::Running { pid: new_pid, node: new_node, .. },
@@ -229,14 +229,14 @@ fn merge(
             };
             (told != Some(&next)).then_some(next)
         }
-        (told, Observation::Ended { exit, cause, at }) => {
+        (told, Observation::Ended { exit, reason, at }) => {
             // kubelet tells whole seconds, which may be before the start.
             let started = match told {
                 Some(Observation::Running { at, .. }) => *at,
                 _ => UnixMs::MIN,
             };
             let at = exit_seen.unwrap_or(at).max(started);
-            Some(Observation::Ended { exit, cause, at })
+            Some(Observation::Ended { exit, reason, at })
         }
         (told, seen) => (told != Some(&seen)).then_some(seen),
     }
@@ -253,17 +253,18 @@ pub fn app_of(task: &TaskId) -> Option<AppId> {
 mod tests {
     use super::*;
     use deskd_core::task::Exit;
+    use deskd_core::why::reason::WaitReason;
 
     fn running(at: UnixMs, pid: Option<u32>) -> Observation {
         Observation::Running { at, pid, node: pid.is_none().then(|| "n".to_owned()) }
     }
 
     fn waiting() -> Observation {
-        Observation::Waiting { why: "w".into(), stuck: false }
+        Observation::Waiting(WaitReason::Scheduler.into())
     }
 
     fn ended(at: UnixMs) -> Observation {
-        Observation::Ended { exit: Exit::Code(0), cause: None, at }
+        Observation::Ended { exit: Exit::Code(0), reason: None, at }
     }
 
     #[test]

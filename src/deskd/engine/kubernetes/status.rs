@@ -7,17 +7,19 @@
 use nix::sys::signal::Signal;
 
 use super::Observation;
+use super::manifest::COOKIE_CONTAINER;
 use super::objects::{Condition, Container, ContainerStatus, Pod, State, Terminated};
 use super::{evidence, waiting};
 use deskd_core::task::{Exit, UnixMs};
 use deskd_core::why::evidence::ClusterEvidence;
+use deskd_core::why::reason::{EndReason, Ended, LostReason};
 
 /// What kubelet gives as the exit code of a container whose program it could not start.
 const START_ERROR_CODE: i32 = 128;
+/// The number of SIGKILL.
+const SIGKILL: i32 = Signal::SIGKILL as i32;
 /// Highest signal number; a container killed by signal n has exit code 128 + n.
 const SIGNAL_MAX: i32 = 64;
-/// What became of a container that was never made, of a pod that is over.
-pub(super) const BEFORE_IT_RAN: &str = "it was stopped before it ran";
 /// Milliseconds after a pod's grace in which kubelet still may report its end.
 const LOST_AFTER_MS: UnixMs = 10_000;
 
@@ -89,10 +91,9 @@ pub fn look(pod: &Pod, name: &str, ephemeral: bool, now: UnixMs) -> Seen {
         Some(if deleted && !made { before_it_ran(pod, now) } else { pod_ended(pod, now) })
     } else {
         let waiting = status.and_then(|status| status.state.waiting.as_ref());
-        waiting::sentence(pod, name, ephemeral, waiting)
-            .map(|(why, stuck)| Observation::Waiting { why, stuck })
+        Some(Observation::Waiting(waiting::reason(pod, name, ephemeral, waiting)))
     };
-    let waits = matches!(what, Some(Observation::Waiting { stuck: false, .. }));
+    let waits = matches!(&what, Some(Observation::Waiting(why)) if !why.reason.is_stuck());
     let is_prepared = waits && pod.spec.node_name.is_some();
     Seen { what, has_log, is_prepared, look_again_at, said, program }
 }
@@ -103,7 +104,7 @@ pub fn last_look(pod: &Pod, name: &str, now: UnixMs) -> Option<Observation> {
     let seen = look(pod, name, false, now);
     match seen.what {
         Some(Observation::Ended { .. }) => seen.what,
-        _ if pod_cause(pod).is_some() => Some(pod_ended(pod, now)),
+        _ if pod_reason(pod).is_some() => Some(pod_ended(pod, now)),
         _ => None,
     }
 }
@@ -133,8 +134,8 @@ pub(super) fn never_made(status: &ContainerStatus) -> bool {
 }
 
 fn before_it_ran(pod: &Pod, at: UnixMs) -> Observation {
-    let exit = Exit::Reason(BEFORE_IT_RAN.to_owned());
-    Observation::Ended { exit, cause: pod_cause(pod), at }
+    let exit = Exit::Lost(LostReason::BeforeItRan);
+    Observation::Ended { exit, reason: pod_reason(pod), at }
 }
 
 fn end_of(end: &Terminated, now: UnixMs) -> UnixMs {
@@ -143,32 +144,30 @@ fn end_of(end: &Terminated, now: UnixMs) -> UnixMs {
 
 fn ended(pod: &Pod, end: &Terminated, now: UnixMs) -> Observation {
     let at = end_of(end, now);
+    let words = end.message.clone();
     if never_started(end) {
-        let why = start_error(end);
-        return Observation::Ended { exit: Exit::Reason(why.clone()), cause: Some(why), at };
+        return without_status(Ended { reason: EndReason::StartError, words }, at);
     }
-    let cause = match end.reason.as_deref() {
-        Some("OOMKilled") if end.exit_code == START_ERROR_CODE + 9 => Some(
-            "it used more memory than its limit and was killed (OOMKilled); give it an execute \
-             class with a higher memory limit"
-                .to_owned(),
-        ),
-        Some("OOMKilled") => Some(
-            "a process of it was killed since it used more memory than its limit (OOMKilled); \
-             give it an execute class with a higher memory limit"
-                .to_owned(),
-        ),
-        Some("ContainerStatusUnknown") => Some(format!(
-            "the node {} lost sight of it and cannot tell how it ended",
-            node_name(pod)
-        )),
-        _ => pod_cause(pod),
+    let reason = match end.reason.as_deref() {
+        Some("OOMKilled") if end.exit_code == START_ERROR_CODE + SIGKILL => {
+            Some(EndReason::OomKilled)
+        }
+        Some("OOMKilled") => Some(EndReason::OomKilledChild),
+        Some("ContainerStatusUnknown") => Some(EndReason::LostSight { node: node(pod) }),
+        _ => None,
     };
     let exit = match end.reason.as_deref() {
-        Some("ContainerStatusUnknown") => Exit::Reason("nobody saw how it ended".to_owned()),
+        Some("ContainerStatusUnknown") => Exit::Lost(LostReason::Unseen),
         _ => exit(end.exit_code),
     };
-    Observation::Ended { exit, cause, at }
+    let reason = reason.map(|reason| Ended { reason, words }).or_else(|| pod_reason(pod));
+    Observation::Ended { exit, reason, at }
+}
+
+/// No status tells how its program ended: what happened to the pod or the container is all there is.
+fn without_status(reason: Ended, at: UnixMs) -> Observation {
+    let exit = Exit::Lost(LostReason::Ended(Box::new(reason.clone())));
+    Observation::Ended { exit, reason: Some(reason), at }
 }
 
 /// A container reports a signal's number added to 128.
@@ -182,95 +181,66 @@ fn exit(code: i32) -> Exit {
     Exit::Signal { number, name, core_dumped: false }
 }
 
-fn start_error(end: &Terminated) -> String {
-    let said = end.message.as_deref().unwrap_or("the container's program could not be started");
-    // `failed to create containerd task: ... exec: "/nope": stat /nope: no such file or directory: unknown`
-    let tail = said.rfind("exec: ").map_or(said, |at| &said[at + "exec: ".len()..]);
-    let tail = tail.trim_end().trim_end_matches(": unknown");
-    format!("its program cannot be started: {tail}")
-}
-
 /// The pod is over and its container's status does not tell how.
 fn pod_ended(pod: &Pod, now: UnixMs) -> Observation {
-    let cause = pod_cause(pod).unwrap_or_else(|| {
-        let word = pod.status.reason.as_deref().unwrap_or(&pod.status.phase);
-        let said = pod.status.message.as_deref().unwrap_or("no reason was given");
-        format!("its pod ended ({word}): {said}")
+    let reason = pod_reason(pod).unwrap_or_else(|| {
+        let word = pod.status.reason.as_deref().unwrap_or(&pod.status.phase).to_owned();
+        Ended { reason: EndReason::PodEnded { word }, words: pod.status.message.clone() }
     });
-    Observation::Ended { exit: Exit::Reason(cause.clone()), cause: Some(cause), at: now }
+    without_status(reason, now)
 }
 
 /// What happened to the pod as a whole.
-fn pod_cause(pod: &Pod) -> Option<String> {
-    let status = &pod.status;
-    let said = status.message.as_deref().unwrap_or_default();
-    let node = node_name(pod);
-    let cause = match status.reason.as_deref() {
-        Some("Evicted") => format!("the node {node} evicted its pod: {said}"),
-        Some("DeadlineExceeded") => {
-            "it ran longer than its deadline (label io.deskd.deadline) and was ended".to_owned()
-        }
-        Some("NodeLost") => lost(node),
-        Some("Preempting" | "Preempted") => {
-            format!("its pod had to make room on the node {node} for a more important one")
-        }
-        Some("NodeShutdown" | "Terminated" | "Shutdown") => {
-            format!("the node {node} shut down: {said}")
-        }
-        Some("NodeAffinity" | "UnexpectedAdmissionError") => {
-            format!("the node {node} did not take its pod: {said}")
-        }
-        Some(word) if word.starts_with("OutOf") => {
-            let resource = &word["OutOf".len()..];
-            format!("the node {node} has not enough {resource} for its pod: {said}")
-        }
-        _ => disruption(pod).or_else(|| init_failed(pod))?,
+fn pod_reason(pod: &Pod) -> Option<Ended> {
+    let node = node(pod);
+    let reason = match pod.status.reason.as_deref() {
+        Some("Evicted") => EndReason::Evicted { node },
+        Some("DeadlineExceeded") => EndReason::Deadline,
+        Some("NodeLost") => EndReason::NodeLost { node },
+        Some("Preempting" | "Preempted") => EndReason::Preempted { node },
+        Some("NodeShutdown" | "Terminated" | "Shutdown") => EndReason::NodeShutdown { node },
+        Some("NodeAffinity") => EndReason::NotAdmitted { node, affinity: true },
+        Some("UnexpectedAdmissionError") => EndReason::NotAdmitted { node, affinity: false },
+        word => match word.and_then(|word| word.strip_prefix("OutOf")) {
+            Some(resource) => EndReason::OutOf { node, resource: resource.to_owned() },
+            None => return disruption(pod).or_else(|| init_failed(pod)),
+        },
     };
-    Some(cause.trim_end_matches([' ', ':']).to_owned())
+    Some(Ended { reason, words: pod.status.message.clone() })
 }
 
 /// An init container ended otherwise than well: nothing after it is started. One that was ended with
 /// its pod has not failed.
-fn init_failed(pod: &Pod) -> Option<String> {
+fn init_failed(pod: &Pod) -> Option<Ended> {
     if pod.metadata.deletion_timestamp.is_some() {
         return None;
     }
     let of = |status: &ContainerStatus| {
         let end = status.state.terminated.as_ref().filter(|end| end.exit_code != 0)?;
-        let how = match never_started(end) {
-            true => start_error(end),
-            false => format!("it ended with exit code {}", end.exit_code),
+        let reason = EndReason::InitFailed {
+            pod: pod.metadata.name.clone(),
+            container: status.name.clone(),
+            cookie: status.name == COOKIE_CONTAINER,
+            code: (!never_started(end)).then_some(end.exit_code),
         };
-        let name = &status.name;
-        Some(format!(
-            "it was not started, since the container `{name}` that prepares it failed: {how}; see \
-             `kubectl logs {} -c {name}`{}",
-            pod.metadata.name,
-            waiting::hint(name)
-        ))
+        Some(Ended { reason, words: end.message.clone() })
     };
     pod.status.init_container_statuses.iter().find_map(of)
 }
 
 /// The condition `DisruptionTarget`: somebody other than deskd wants the pod gone.
-fn disruption(pod: &Pod) -> Option<String> {
+fn disruption(pod: &Pod) -> Option<Ended> {
     let condition = condition(pod, "DisruptionTarget").filter(|found| found.status == "True")?;
-    let said = condition.message.as_deref().unwrap_or_default();
-    let node = node_name(pod);
-    Some(match condition.reason.as_deref().unwrap_or_default() {
-        "PreemptionByScheduler" => {
-            format!("the scheduler ended its pod to make room for a more important one: {said}")
-        }
-        "DeletionByTaintManager" => lost(node),
-        "DeletionByPodGC" => format!("the node {node} does not exist any more"),
-        "EvictionByEvictionAPI" => format!("its pod was moved away from the node {node}: {said}"),
-        "TerminationByKubelet" => format!("the node {node} ended its pod: {said}"),
-        other => format!("its pod was ended ({other}): {said}"),
-    })
-}
-
-fn lost(node: &str) -> String {
-    format!("the node {node} does not answer any more, or no longer takes this pod")
+    let node = node(pod);
+    let reason = match condition.reason.as_deref().unwrap_or_default() {
+        "PreemptionByScheduler" => EndReason::PreemptedByScheduler,
+        "DeletionByTaintManager" => EndReason::NodeLost { node },
+        "DeletionByPodGC" => EndReason::NodeGone { node },
+        "EvictionByEvictionAPI" => EndReason::MovedAway { node },
+        "TerminationByKubelet" => EndReason::ByKubelet { node },
+        word => EndReason::Disrupted { word: word.to_owned() },
+    };
+    Some(Ended { reason, words: condition.message.clone() })
 }
 
 /// When a pod that is being deleted from a node that does not answer counts as ended.
@@ -285,8 +255,9 @@ pub(super) fn condition<'a>(pod: &'a Pod, kind: &str) -> Option<&'a Condition> {
     pod.status.conditions.iter().find(|condition| condition.r#type == kind)
 }
 
-pub(super) fn node_name(pod: &Pod) -> &str {
-    pod.spec.node_name.as_deref().unwrap_or("it was on")
+/// Its node, if it has one.
+pub(super) fn node(pod: &Pod) -> Option<String> {
+    pod.spec.node_name.clone()
 }
 
 /// Milliseconds since the epoch; nothing for the year 1970, which stands for "unknown".

@@ -1,5 +1,6 @@
 //! What the log store promises. `model` is the proof; the others are readable examples.
 
+mod damage;
 mod disk_full;
 mod examples;
 mod model;

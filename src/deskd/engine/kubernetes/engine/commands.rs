@@ -8,7 +8,7 @@ use super::{Engine, Input};
 use crate::engine::kubernetes::patches::Launch;
 use crate::engine::kubernetes::runs::{Creation, Fate, Output, Run};
 use crate::engine::kubernetes::{
-    Command, Event, LogMark, Object, Observation, Refusal, RefusalCode, manifest, pods,
+    Command, Event, LogMark, Object, Observation, RefusalCode, Refused, Waiting, manifest, pods,
     private_directory, rights,
 };
 use deskd_core::id::AppId;
@@ -16,6 +16,7 @@ use deskd_core::kubernetes::ObjectRef;
 use deskd_core::origin::Origin;
 use deskd_core::plan::{EngineKind, Work};
 use deskd_core::pull::{PullState, PullStatus};
+use deskd_core::why::reason::RefusalReason;
 use deskd_core::wire::RunId;
 
 impl<T: From<Event> + Send + 'static> Engine<T> {
@@ -141,11 +142,11 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
     }
 
     /// The answer to a launch.
-    pub(super) fn launched(&mut self, run: RunId, answer: Result<(), Refusal>) {
+    pub(super) fn launched(&mut self, run: RunId, answer: Result<(), Refused>) {
         match answer {
             Ok(()) => self.accepted(&run),
             Err(refusal) => {
-                if refusal.code == RefusalCode::Forbidden || refusal.code == RefusalCode::Quota {
+                if matches!(refusal.code(), RefusalCode::Forbidden | RefusalCode::Quota) {
                     self.ask_rights.notify_one();
                 }
                 // Seen by the watch before: the answer is of a repeated request.
@@ -172,8 +173,8 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
     }
 
     /// A launch is on its way, or its container is not ready.
-    pub(super) fn waits(&mut self, run: RunId, why: String) {
-        self.observe(&run, Observation::Waiting { why, stuck: false });
+    pub(super) fn waits(&mut self, run: &RunId, why: Waiting) {
+        self.observe(run, Observation::Waiting(why));
     }
 
     fn forget(&mut self, run: &RunId) {
@@ -261,11 +262,7 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
     }
 }
 
-fn too_many() -> Refusal {
+fn too_many() -> Refused {
     let max = crate::engine::kubernetes::patches::LAUNCHES_WAITING_MAX;
-    Refusal {
-        code: RefusalCode::Full,
-        sentence: format!("{max} launches wait for the API server already: try again later"),
-        message: String::new(),
-    }
+    RefusalReason::QueueFull { max }.into()
 }

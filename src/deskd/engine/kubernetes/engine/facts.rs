@@ -7,8 +7,9 @@ use tokio::sync::mpsc;
 use super::{Engine, Input};
 use crate::engine::kubernetes::backoff::Pauses;
 use crate::engine::kubernetes::identity::Off;
-use crate::engine::kubernetes::{Command, Event, Refusal, RefusalCode, rights};
+use crate::engine::kubernetes::{Command, Event, Refused, rights};
 use deskd_core::plan::facts::{ApiState, KubernetesFacts, OwnPod, Quota, Right};
+use deskd_core::why::reason::RefusalReason;
 
 /// Rights are asked for again after so long: somebody may have granted one.
 const RIGHTS_INTERVAL: Duration = Duration::from_secs(300);
@@ -151,9 +152,8 @@ pub(super) async fn off<T: From<Event>>(
         }
         let Some(command) = commands.recv().await else { return };
         if let Command::Start { run, .. } = command {
-            let message = String::new();
-            let refusal =
-                Refusal { code: RefusalCode::Forbidden, sentence: sentence.clone(), message };
+            let words = Some(sentence.clone());
+            let refusal = Refused { reason: RefusalReason::NoPod, words };
             next = Some(Event::Refused { run, refusal });
         }
     }

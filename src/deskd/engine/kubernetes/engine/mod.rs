@@ -25,7 +25,7 @@ use super::processes::{End, Finder};
 use super::pull::Pulls;
 use super::runs::Run;
 use super::watch::{Watch, Watched, Which};
-use super::{Command, Event, Refusal};
+use super::{Command, Event, Refused, Waiting};
 use crate::engine::keeper::LogQueue;
 use deskd_core::kubernetes::{LABEL_DESKTOP_UID, LABEL_MANAGED_BY, MANAGED_BY};
 use deskd_core::origin::NoStopCode;
@@ -45,15 +45,17 @@ pub enum Input {
     /// By a watch.
     Watched(Which, Watched),
     /// A launch was answered.
-    Launched(RunId, Result<(), Refusal>),
+    Launched(RunId, Result<(), Refused>),
     /// Why a run does not start yet.
-    Waits(RunId, String),
+    Waits(RunId, Waiting),
     /// What kubelet said about a container that does not start, and what that means, if anything.
-    Complaints(RunId, Vec<String>, Option<String>),
+    Complaints(RunId, Vec<String>, Option<Waiting>),
     /// What deskd may do, and the quotas if it may see them.
     Rights(Vec<Right>, Vec<Quota>),
     /// Output was read to its end.
     LogDone(RunId, Option<String>),
+    /// First processes were looked for.
+    Found(Finder, Vec<(RunId, u32)>),
     /// The first process of a run ended.
     Exited(RunId, UnixMs, End),
     /// A stop went on.
@@ -140,7 +142,10 @@ struct Engine<T> {
     ask_rights: Arc<Notify>,
     /// deskd sees the processes of ephemeral containers.
     sees_processes: bool,
-    finder: Finder,
+    /// Absent while it looks.
+    finder: Option<Finder>,
+    /// Runs whose processes it is to look for as soon as it can.
+    find_next: HashSet<RunId>,
     /// When processes are looked for next.
     look_at: Option<Instant>,
     /// Pods whose status says something else later.
@@ -193,7 +198,8 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
             known: Known::default(),
             ask_rights: Arc::default(),
             sees_processes: false,
-            finder: Finder::default(),
+            finder: Some(Finder::default()),
+            find_next: HashSet::new(),
             look_at: None,
             look_again: HashMap::new(),
             watches_others: false,
@@ -269,7 +275,7 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
         match input {
             Input::Watched(which, watched) => self.watched(which, watched),
             Input::Launched(run, answer) => self.launched(run, answer),
-            Input::Waits(run, why) => self.waits(run, why),
+            Input::Waits(run, why) => self.waits(&run, why),
             Input::Complaints(run, events, why) => self.complaints(&run, events, why),
             Input::Rights(rights, quotas) => {
                 self.known.set_rights(rights, quotas);
@@ -277,6 +283,7 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
             }
             Input::Stoppable(run, no_stop) => self.stoppable(run, no_stop),
             Input::LogDone(run, trouble) => self.log_done(run, trouble),
+            Input::Found(finder, found) => self.found(finder, found),
             Input::Exited(run, at, end) => self.exited(&run, at, end),
             Input::Step(run, step) => self.step(run, step),
             Input::NoProcess(run) => self.no_process(&run),

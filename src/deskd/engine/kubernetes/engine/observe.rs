@@ -10,7 +10,7 @@ use crate::engine::kubernetes::objects::{Container, Pod};
 use crate::engine::kubernetes::runs::{Creation, Fate, Output, Run, app_of};
 use crate::engine::kubernetes::status::{self, Seen};
 use crate::engine::kubernetes::watch::Which;
-use crate::engine::kubernetes::{Event, Observation, events, own_pod, rights};
+use crate::engine::kubernetes::{Event, Observation, Waiting, events, own_pod, rights};
 use deskd_core::id::AppId;
 use deskd_core::kubernetes::{
     APP_CONTAINER, LABEL_APP, LABEL_RUN, LABEL_TASK, LABEL_TYPE, ObjectRef, RUN_VARIABLE,
@@ -21,6 +21,7 @@ use deskd_core::plan::EngineKind;
 use deskd_core::room::Room;
 use deskd_core::task::Exit;
 use deskd_core::why::evidence::ClusterEvidence;
+use deskd_core::why::reason::{EndReason, LostReason};
 use deskd_core::wire::RunId;
 
 /// A container that is not running by then: kubelet is asked why (its events are).
@@ -72,9 +73,9 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
         let by_deskd = |known: &Run| known.stop.is_some() || known.forgotten;
         if pod.metadata.deletion_timestamp.is_some()
             && !self.runs.get(&run).is_some_and(by_deskd)
-            && let Some(Observation::Ended { cause: cause @ None, .. }) = &mut seen.what
+            && let Some(Observation::Ended { reason: reason @ None, .. }) = &mut seen.what
         {
-            *cause = Some("somebody deleted its pod".to_owned());
+            *reason = Some(EndReason::PodDeleted.into());
         }
         self.keep_to_look_again(&run, &seen, pod);
         self.own_run(&run, app, EngineKind::PodApplication, &object);
@@ -138,12 +139,12 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
     }
 
     /// What kubelet said about a container that does not start.
-    pub(super) fn complaints(&mut self, run: &RunId, events: Vec<String>, why: Option<String>) {
+    pub(super) fn complaints(&mut self, run: &RunId, events: Vec<String>, why: Option<Waiting>) {
         let Some(known) = self.runs.get(run) else { return };
         let said = ClusterEvidence { events, ..known.said.clone() };
         self.said(run, said);
         if let Some(why) = why {
-            self.waits(run.clone(), why);
+            self.waits(run, why);
         }
     }
 
@@ -164,7 +165,7 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
                 self.stop_is_over(run);
             }
             Observation::Running { .. } => self.watch_process(run),
-            Observation::Waiting { .. } => {}
+            Observation::Waiting(_) => {}
         }
         self.read_output(run);
     }
@@ -198,14 +199,13 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
         known.present = false;
         if !known.is_over() {
             if known.stop.is_some() && !known.ran() {
-                let exit = Exit::Reason(status::BEFORE_IT_RAN.to_owned());
-                self.observe(run, Observation::Ended { exit, cause: None, at: now_ms() });
+                let exit = Exit::Lost(LostReason::BeforeItRan);
+                self.observe(run, Observation::Ended { exit, reason: None, at: now_ms() });
             } else if !known.forgotten {
                 // It has no object: what is launched under this name again is created anew.
                 self.out.push(Event::Gone { run: run.clone() });
-                let why = "it was deleted from the cluster, and nobody saw how it ended".to_owned();
-                let cause = Some(why.clone());
-                known.take(Observation::Ended { exit: Exit::Reason(why), cause, at: now_ms() });
+                let exit = Exit::Lost(LostReason::PodDeleted);
+                known.take(Observation::Ended { exit, reason: None, at: now_ms() });
                 self.read_output(run);
             }
         }

@@ -6,11 +6,12 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::{Engine, Input, now_ms};
-use crate::engine::kubernetes::processes::{self, End};
+use crate::engine::kubernetes::processes::{self, End, Finder};
 use crate::engine::kubernetes::{Event, Observation};
 use deskd_core::origin::Origin;
 use deskd_core::plan::EngineKind;
 use deskd_core::task::{Exit, UnixMs};
+use deskd_core::why::reason::{EndReason, Ended, LostReason};
 use deskd_core::wire::RunId;
 
 /// Between two looks for processes of a launch that was just accepted.
@@ -23,8 +24,6 @@ const LOOK_PAUSE_LATER: Duration = Duration::from_millis(200);
 const LOOK_MAX: Duration = Duration::from_secs(60);
 /// How long the status may take to say how a process that is gone ended.
 const EXIT_CODE_WAIT_MS: UnixMs = 30_000;
-/// How a run ends whose pod is deleted, where the kernel does not tell the exit code.
-pub(super) const WITH_ITS_POD: &str = "it ended with the desktop's pod";
 /// How often runs are looked at whose state changes by itself.
 const DUE_PAUSE: Duration = Duration::from_millis(500);
 
@@ -63,9 +62,9 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
         let unexplained: Vec<_> =
             unexplained.filter_map(|(run, known)| Some((run.clone(), known.exit_seen?))).collect();
         for (run, at) in unexplained {
-            let why = "its process ended; the node has not told its exit code".to_owned();
-            let cause = Some(why.clone());
-            self.observe(&run, Observation::Ended { exit: Exit::Reason(why), cause, at });
+            let reason = Ended::from(EndReason::CodeUntold);
+            let exit = Exit::Lost(LostReason::Ended(Box::new(reason.clone())));
+            self.observe(&run, Observation::Ended { exit, reason: Some(reason), at });
         }
     }
 
@@ -86,13 +85,42 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
         let often = waiting.iter().any(|(_, age)| *age < LOOK_OFTEN);
         let pause = if often { LOOK_PAUSE } else { LOOK_PAUSE_LATER };
         self.look_at = (self.sees_processes && !waiting.is_empty()).then(|| now + pause);
-        let wanted: Vec<_> = waiting.into_iter().map(|(run, _)| run).collect();
-        if wanted.is_empty() || !self.sees_processes {
+        if self.sees_processes {
+            self.find(waiting.into_iter().map(|(run, _)| run));
+        }
+    }
+
+    /// Looks for first processes on a thread of its own: the kernel lets whoever reads the environment
+    /// of a process wait for what that process waits for, such as a slow disk.
+    fn find(&mut self, runs: impl IntoIterator<Item = RunId>) {
+        self.find_next.extend(runs);
+        if self.find_next.is_empty() {
             return;
         }
-        for (run, pid) in self.finder.find(&wanted) {
-            self.process_seen(&run, pid);
+        let Some(mut finder) = self.finder.take() else { return };
+        let wanted: Vec<_> = self.find_next.drain().collect();
+        let inputs = self.inputs.clone();
+        self.workers.spawn(async move {
+            let find = move || {
+                let found = finder.find(&wanted);
+                Input::Found(finder, found)
+            };
+            if let Ok(found) = tokio::task::spawn_blocking(find).await {
+                // The engine is gone when nobody listens.
+                let _ = inputs.send(found).await;
+            }
+        });
+    }
+
+    pub(super) fn found(&mut self, finder: Finder, found: Vec<(RunId, u32)>) {
+        self.finder = Some(finder);
+        for (run, pid) in found {
+            // A window or its end may have been faster.
+            if self.runs.get(&run).is_some_and(|known| known.pid.is_none() && !known.is_over()) {
+                self.process_seen(&run, pid);
+            }
         }
+        self.find([]);
     }
 
     pub(super) fn process_seen(&mut self, run: &RunId, pid: u32) {
@@ -117,10 +145,7 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
         let ephemeral = known.engine == EngineKind::EphemeralContainer;
         let wanted = ephemeral && known.origin == Origin::Deskd && known.pid.is_none();
         if wanted && self.sees_processes {
-            let found = self.finder.find(std::slice::from_ref(run));
-            for (run, pid) in found {
-                self.process_seen(&run, pid);
-            }
+            self.find([run.clone()]);
         }
     }
 
@@ -152,11 +177,11 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
         let asked_for = known.stop.is_some() || terminating;
         let told = match &known.end.exit {
             Some(exit) if asked_for || *exit == Exit::Code(0) => Some(exit.clone()),
-            None if terminating => Some(Exit::Reason(WITH_ITS_POD.to_owned())),
+            None if terminating => Some(Exit::Lost(LostReason::WithItsPod)),
             _ => None,
         };
         if let Some(exit) = told {
-            self.observe(run, Observation::Ended { exit, cause: None, at });
+            self.observe(run, Observation::Ended { exit, reason: None, at });
         }
     }
 }

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::processes::WITH_ITS_POD;
 use super::{Engine, Input, now_ms};
 use crate::engine::kubernetes::processes::StopWork;
 use crate::engine::kubernetes::runs::{Creation, Stopping};
-use crate::engine::kubernetes::{Event, Observation, pods};
+use crate::engine::kubernetes::{Event, Observation, Waiting, pods};
 use deskd_core::plan::EngineKind;
 use deskd_core::task::{Exit, StopStep, StopStepKind};
+use deskd_core::why::reason::{EndReason, LostReason};
 use deskd_core::wire::RunId;
 
 impl<T: From<Event> + Send + 'static> Engine<T> {
@@ -54,11 +54,11 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
                     // News that do not fit now are told with the next attempt.
                     let _ = inputs.try_send(Input::Step(run.clone(), step));
                 };
-                let waits = |why| tell(StopStepKind::Term, why);
+                let waits = |why: Waiting| tell(StopStepKind::Term, why.sentence());
                 let kind = if grace.is_zero() { StopStepKind::Kill } else { StopStepKind::Term };
                 let detail = match pods::delete(&api, &object, grace, &waits).await {
                     Ok(()) => deleted(&object.pod, grace),
-                    Err(refusal) => refusal.sentence,
+                    Err(refusal) => refusal.sentence(),
                 };
                 tell(kind, detail);
                 if kind == StopStepKind::Term {
@@ -90,17 +90,15 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
         if known.ran() {
             // kubelet ends it with its pod, and does not always say so any more.
             if terminating {
-                let exit = Exit::Reason(WITH_ITS_POD.to_owned());
-                self.observe(run, Observation::Ended { exit, cause: None, at: now_ms() });
+                let exit = Exit::Lost(LostReason::WithItsPod);
+                self.observe(run, Observation::Ended { exit, reason: None, at: now_ms() });
             }
             return;
         }
         known.may_start_late = true;
-        let exit = Exit::Reason("it was stopped before it started".to_owned());
-        let cause = "it was stopped before it started; Kubernetes keeps its entry in the \
-                     desktop's pod, and should the node still start it, deskd ends it at once";
-        let cause = Some(cause.to_owned());
-        self.observe(run, Observation::Ended { exit, cause, at: now_ms() });
+        let exit = Exit::Lost(LostReason::BeforeItStarted);
+        let reason = Some(EndReason::EntryLeft.into());
+        self.observe(run, Observation::Ended { exit, reason, at: now_ms() });
     }
 
     /// One that was stopped and is started after all.

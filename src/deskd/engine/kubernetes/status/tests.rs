@@ -28,20 +28,22 @@ fn app(phase: &str, state: &Value) -> Pod {
 #[track_caller]
 fn waits(pod: &Pod, expected: &str, is_stuck: bool) {
     match look(pod, "app", false, NOW).what {
-        Some(Observation::Waiting { why, stuck }) => {
-            assert!(why.contains(expected), "{why}");
-            assert_eq!(stuck, is_stuck, "{why}");
+        Some(Observation::Waiting(why)) => {
+            let sentence = why.sentence();
+            assert!(sentence.contains(expected), "{sentence}");
+            assert_eq!(why.reason.is_stuck(), is_stuck, "{sentence}");
         }
         other => panic!("{expected}: {other:?}"),
     }
 }
 
 #[track_caller]
-fn ends(pod: &Pod, exit: &Exit, cause: &str) {
+fn ends(pod: &Pod, exit: &Exit, expected: &str) {
     match look(pod, "app", false, NOW).what {
-        Some(Observation::Ended { exit: seen, cause: why, .. }) => {
+        Some(Observation::Ended { exit: seen, reason, .. }) => {
             assert_eq!(&seen, exit);
-            assert!(why.clone().unwrap_or_default().contains(cause), "{why:?}");
+            let sentence = reason.as_ref().map(Ended::sentence).unwrap_or_default();
+            assert!(sentence.contains(expected), "{reason:?}: {sentence}");
         }
         other => panic!("{exit:?}: {other:?}"),
     }
@@ -70,27 +72,19 @@ fn each_reason_to_wait_has_a_sentence_that_names_the_thing() {
 }
 
 #[test]
-fn the_scheduler_s_words_become_a_sentence_that_names_the_missing_resource() {
-    let unbound = |message: &str| {
-        let condition = json!({ "type": "PodScheduled", "status": "False",
-            "reason": "Unschedulable", "message": message });
-        let mut pod = pod(json!({ "phase": "Pending", "conditions": [condition] }));
+fn a_pod_without_a_node_waits_for_the_scheduler() {
+    let unbound = |conditions: Value| {
+        let mut pod = pod(json!({ "phase": "Pending", "conditions": conditions }));
         pod.spec.node_name = None;
         pod
     };
-    let gpu = "0/1 nodes are available: 1 Insufficient nvidia.com/gpu. no new claims to \
-               deallocate, preemption: 0/1 nodes are available: 1 No preemption victims found.";
-    waits(&unbound(gpu), "no node can take it: not enough nvidia.com/gpu is free. The", true);
-    let both = "0/2 nodes are available: 1 Insufficient cpu, 2 Insufficient memory. preemption: x";
-    waits(&unbound(both), "not enough cpu and memory is free.", true);
-    let selector = "0/2 nodes are available: 1 Insufficient cpu, 1 node(s) didn't match Pod's \
-                    node affinity/selector. preemption: not helpful";
-    waits(&unbound(selector), "cpu is free; no other node has the labels", true);
-    let taint = "0/1 nodes are available: 1 node(s) had untolerated taint {gpu: true}.";
-    waits(&unbound(taint), "a taint keeps it away (node(s) had untolerated taint", true);
-    let mut new = pod(json!({ "phase": "Pending" }));
-    new.spec.node_name = None;
-    waits(&new, "waiting for the scheduler", false);
+    let said = |reason: &str| {
+        unbound(json!([{ "type": "PodScheduled", "status": "False", "reason": reason,
+            "message": "0/1 nodes are available: 1 Insufficient cpu." }]))
+    };
+    waits(&said("Unschedulable"), "no node can take it: not enough cpu is free", true);
+    waits(&said("SchedulingGated"), "scheduling gate", true);
+    waits(&unbound(json!([])), "waiting for the scheduler", false);
     waits(&pod(json!({ "phase": "Pending" })), "waiting for the node n1", false);
 }
 
@@ -118,7 +112,7 @@ fn ends_are_codes_signals_or_reasons() {
     ends(&end(139, "Error"), &signal(11, "SIGSEGV"), "");
     ends(&end(137, "OOMKilled"), &signal(9, "SIGKILL"), "it used more memory than its limit");
     ends(&end(5, "OOMKilled"), &Exit::Code(5), "a process of it was killed since it used more");
-    let unknown = Exit::Reason("nobody saw how it ended".into());
+    let unknown = Exit::Lost(LostReason::Unseen);
     let mut lost = end(137, "ContainerStatusUnknown");
     lost.status.container_statuses[0].container_id = "containerd://a".into();
     ends(&lost, &unknown, "lost sight of it");
@@ -136,7 +130,8 @@ fn a_program_that_cannot_be_started_never_ran_and_has_no_log() {
         "startedAt": "1970-01-01T00:00:00Z", "finishedAt": "2026-11-24T05:30:28Z" });
     let sentence =
         "its program cannot be started: \"/nope\": stat /nope: no such file or directory";
-    let exit = Exit::Reason(sentence.into());
+    let reason = Ended { reason: EndReason::StartError, words: Some(said.into()) };
+    let exit = Exit::Lost(LostReason::Ended(Box::new(reason)));
     let state = json!({ "terminated": end });
     ends(&app("Failed", &state), &exit, sentence);
     assert!(!look(&app("Failed", &state), "app", false, NOW).has_log);
@@ -156,9 +151,9 @@ fn a_container_that_never_was_did_not_get_lost() {
         "finishedAt": null, "message": "The container could not be located when the pod was terminated" });
     let mut pod = app("Failed", &json!({ "terminated": end }));
     pod.metadata.deletion_timestamp = Some("2026-11-24T06:00:00Z".into());
-    let exit = Exit::Reason("it was stopped before it ran".into());
+    let exit = Exit::Lost(LostReason::BeforeItRan);
     let seen = look(&pod, "app", false, NOW);
-    assert_eq!(seen.what, Some(Observation::Ended { exit: exit.clone(), cause: None, at: NOW }));
+    assert_eq!(seen.what, Some(Observation::Ended { exit: exit.clone(), reason: None, at: NOW }));
     assert!(!seen.has_log);
     assert_eq!(seen.said, ClusterEvidence::default());
     pod.status.reason = Some("Evicted".into());
@@ -171,9 +166,9 @@ fn what_is_stopped_while_an_init_container_prepares_it_was_stopped_before_it_ran
     let ended = json!([{ "name": "cookie", "state": { "terminated": { "exitCode": 143 } } }]);
     pod.status.init_container_statuses = serde_json::from_value(ended).unwrap();
     pod.metadata.deletion_timestamp = Some("2026-11-24T06:00:00Z".into());
-    let exit = Exit::Reason("it was stopped before it ran".into());
+    let exit = Exit::Lost(LostReason::BeforeItRan);
     let what = look(&pod, "app", false, NOW).what;
-    assert_eq!(what, Some(Observation::Ended { exit, cause: None, at: NOW }));
+    assert_eq!(what, Some(Observation::Ended { exit, reason: None, at: NOW }));
 }
 
 #[test]
@@ -198,15 +193,19 @@ fn an_image_that_is_missing_is_named_also_when_it_is_that_of_a_volume() {
         waiting("ErrImageNeverPull", &message)
     };
     let of_volume =
-        "the node n1 has no image tools:1 of its volume tools, and the pull policy is Never";
+        "the node n1 lacks the image tools:1 of its volume tools, and the pull policy is Never";
     waits(&never("tools:1"), of_volume, true);
     waits(
         &never("registry/2048:1"),
-        "the node n1 has no image registry/2048:1, and the pull",
+        "the node n1 lacks the image registry/2048:1, and the pull",
         true,
     );
     // Of a volume that this container does not mount.
-    waits(&never("registry/other"), "the node n1 has no image registry/2048:1, and the pull", true);
+    waits(
+        &never("registry/other"),
+        "the node n1 lacks the image registry/2048:1, and the pull",
+        true,
+    );
     let written_out = "failed to pull and unpack image \"docker.io/library/tools:1\": not found";
     waits(
         &waiting("ErrImagePull", written_out),
@@ -223,7 +222,7 @@ fn an_image_that_is_missing_is_named_also_when_it_is_that_of_a_volume() {
         "failed to mount image volume: ImageVolumeMountFailed: failed to ensure image subpath";
     waits(
         &waiting("CreateContainerError", mount),
-        "the node n1 cannot mount an image as a volume of it: failed to mount image volume",
+        "the node n1 cannot mount an image as one of its volumes: failed to mount image volume",
         true,
     );
 }
@@ -244,8 +243,9 @@ fn what_happens_to_the_pod_is_the_cause() {
     ];
     for (reason, message, expected) in table {
         match look(&failed(reason, message), "app", false, NOW).what {
-            Some(Observation::Ended { exit: Exit::Reason(why), .. }) => {
-                assert!(why.contains(expected), "{why}");
+            Some(Observation::Ended { exit: Exit::Lost(why), .. }) => {
+                let sentence = why.sentence();
+                assert!(sentence.contains(expected), "{sentence}");
             }
             other => panic!("{reason}: {other:?}"),
         }
@@ -270,7 +270,7 @@ fn a_pod_on_a_lost_node_ends_after_its_grace() {
     let at = before.look_again_at.unwrap();
     assert_eq!(at, NOW + LOST_AFTER_MS);
     let after = look(&lost, "app", false, at).what;
-    assert!(matches!(after, Some(Observation::Ended { exit: Exit::Reason(_), .. })));
+    assert!(matches!(after, Some(Observation::Ended { exit: Exit::Lost(_), .. })));
 }
 
 #[test]
@@ -284,18 +284,19 @@ fn of_a_deleted_pod_only_an_end_or_a_cause_is_told() {
         reason: Some("PreemptionByScheduler".into()),
         message: Some("by q".into()),
     }];
-    let Some(Observation::Ended { cause: Some(cause), .. }) = last_look(&preempted, "app", NOW)
+    let Some(Observation::Ended { reason: Some(ended), .. }) = last_look(&preempted, "app", NOW)
     else {
         panic!("an end");
     };
-    assert!(cause.contains("make room for a more important one: by q"), "{cause}");
+    let reason = EndReason::PreemptedByScheduler;
+    assert_eq!(ended, Ended { reason, words: Some("by q".into()) });
 }
 
 #[test]
 fn a_container_nobody_spoke_of_yet_waits_for_its_node() {
     let pod = pod(json!({ "phase": "Running" }));
     let seen = look(&pod, "e", true, NOW);
-    assert!(matches!(seen.what, Some(Observation::Waiting { stuck: false, .. })), "{seen:?}");
+    assert!(matches!(seen.what, Some(Observation::Waiting(_))), "{seen:?}");
 }
 
 #[test]
@@ -318,10 +319,12 @@ fn what_keeps_an_init_container_from_its_work_is_told() {
     waits(&none, "check `image` in [kubernetes]", true);
     waits(&with("Pending", &json!({ "running": {} })), "the node n1 prepares it", false);
     let failed = with("Failed", &json!({ "terminated": { "exitCode": 2 } }));
-    let Some(Observation::Ended { cause: Some(cause), .. }) = look(&failed, "app", false, NOW).what
+    let Some(Observation::Ended { reason: Some(ended), .. }) =
+        look(&failed, "app", false, NOW).what
     else {
         panic!()
     };
+    let cause = ended.sentence();
     assert!(cause.contains("the container `cookie` that prepares it failed"), "{cause}");
     assert!(cause.contains("it ended with exit code 2; see `kubectl logs"), "{cause}");
     let absent = with(

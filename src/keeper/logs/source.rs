@@ -1,0 +1,92 @@
+//! The bytes of one segment as a reader takes them: the file, or, where that is damaged, what is
+//! left of it.
+
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::Path;
+
+use super::mend::mend;
+use super::segment::{self, Place, SEGMENT_FILE_BYTES_MAX};
+use crate::files::{self, Links};
+
+/// See the module.
+#[derive(Debug)]
+pub(super) enum Source {
+    /// As it is.
+    File(File),
+    /// Damaged: its records, and gaps.
+    Mended {
+        /// What is left.
+        bytes: Vec<u8>,
+        /// The file, and how long it was.
+        file: File,
+        file_bytes: u64,
+    },
+}
+
+impl Source {
+    /// Opens the segment of `dir` that begins at `start`; `next`: where the one after it does, if
+    /// there is one. Walks over it, to know whether it is whole. `block` is working memory.
+    pub(super) fn open(
+        dir: &Path,
+        start: u64,
+        next: Option<u64>,
+        block: &mut Vec<u8>,
+    ) -> io::Result<Self> {
+        let file = files::open(&segment::path(dir, start), Links::Refuse)?;
+        let file_bytes = file.metadata()?.len();
+        let from = Place { offset: 0, cursor: start };
+        let (end, damaged) = segment::walk(&Self::File(file.try_clone()?), from, u64::MAX, block)?;
+        // A list may have missed the very next one.
+        let ends_there = |next| next == end.cursor || segment::path(dir, end.cursor).is_file();
+        let whole = next.is_none_or(|next| ends_there(next) && end.offset == file_bytes);
+        if whole && !damaged {
+            return Ok(Self::File(file));
+        }
+        let mut bytes = Vec::new();
+        (&file).take(SEGMENT_FILE_BYTES_MAX).read_to_end(&mut bytes)?;
+        let bytes = mend(&bytes, next.map(|next| next - start)).bytes;
+        Ok(Self::Mended { bytes, file, file_bytes })
+    }
+
+    /// Its length, in bytes.
+    pub(super) fn bytes(&self) -> io::Result<u64> {
+        match self {
+            Self::File(file) => Ok(file.metadata()?.len()),
+            Self::Mended { bytes, .. } => Ok(bytes.len() as u64),
+        }
+    }
+
+    /// pread(2).
+    pub(super) fn read_at(&self, into: &mut [u8], offset: u64) -> io::Result<usize> {
+        match self {
+            Self::File(file) => segment::read_at(file, into, offset),
+            Self::Mended { bytes, .. } => {
+                let offset = usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
+                let count = into.len().min(bytes.len() - offset);
+                into[..count].copy_from_slice(&bytes[offset..offset + count]);
+                Ok(count)
+            }
+        }
+    }
+
+    /// The file behind it.
+    pub(super) fn file(&self) -> &File {
+        match self {
+            Self::File(file) | Self::Mended { file, .. } => file,
+        }
+    }
+
+    /// The file grew since it was mended.
+    pub(super) fn is_old(&self) -> io::Result<bool> {
+        match self {
+            Self::File(_) => Ok(false),
+            Self::Mended { file, file_bytes, .. } => Ok(file.metadata()?.len() != *file_bytes),
+        }
+    }
+
+    /// Damaged.
+    pub(super) fn is_mended(&self) -> bool {
+        matches!(self, Self::Mended { .. })
+    }
+}

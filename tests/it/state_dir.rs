@@ -1,0 +1,111 @@
+//! Whatever stands where deskd's own files belong, and whatever a user puts where the cookie is read:
+//! the desktop comes up, and what is said is true.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::path::Path;
+
+use nix::sys::stat::Mode;
+
+use crate::support::desk::Desk;
+use crate::support::http::Ask;
+use crate::support::xvnc::{POD_UID, Xvnc, available, eventually};
+
+const APPS: &str = r#"
+[app.says]
+needs_display = false
+command = ["echo", "said"]
+"#;
+
+/// Every name in the state directory that deskd opens.
+const NAMES: [&str; 8] = [
+    "token",
+    "tasks.jsonl",
+    "tasks.new",
+    "deskd.sock",
+    "keeper.sock",
+    "keeper.lock",
+    "logs",
+    "Xauthority",
+];
+
+type Make = fn(&Path);
+
+/// What is put there.
+const STRANGERS: [(&str, Make); 5] = [
+    ("a FIFO", |path| nix::unistd::mkfifo(path, Mode::S_IRWXU).unwrap()),
+    ("a directory", |path| {
+        std::fs::create_dir(path).unwrap();
+        std::fs::write(path.join("full"), "").unwrap();
+    }),
+    ("a link to a device", |path| std::os::unix::fs::symlink("/dev/zero", path).unwrap()),
+    ("a link to nothing", |path| std::os::unix::fs::symlink("/nowhere/at/all", path).unwrap()),
+    ("a huge file", |path| std::fs::File::create(path).unwrap().set_len(20 << 30).unwrap()),
+];
+
+#[test]
+fn the_desktop_comes_up_whatever_stands_in_the_place_of_its_files() {
+    if !available() {
+        return;
+    }
+    for (what, make) in STRANGERS {
+        // A directory of that name is what belongs there.
+        let names = NAMES.iter().filter(|name| (**name, what) != ("logs", "a directory"));
+        let key = [("XAUTH_KEY", "5a".repeat(16))];
+        let desk = Desk::start_in(APPS, None, &key, |state| {
+            for name in names {
+                let path = state.join(name);
+                make(&path);
+                nix::unistd::fchownat(
+                    nix::fcntl::AT_FDCWD,
+                    &path,
+                    Some(POD_UID.into()),
+                    Some(POD_UID.into()),
+                    nix::fcntl::AtFlags::AT_SYMLINK_NOFOLLOW,
+                )
+                .unwrap();
+            }
+        });
+        assert_eq!(Ask::new(&desk.tcp(), "GET", "/livez").send().status, 200, "{what}");
+        let task = desk.launch("says");
+        assert_eq!(desk.ended(&task)["exit"]["code"], 0, "{what}");
+        let log = desk.ask("GET", &format!("/v1/tasks/{task}/log")).send();
+        assert_eq!(log.text(), "said\n", "{what}");
+        let bearer = format!("Bearer {}", desk.token());
+        Ask::new(&desk.tcp(), "GET", "/v1/tasks")
+            .header("authorization", &bearer)
+            .send()
+            .expect(200);
+        assert!(desk.log().contains("was renamed to"), "{what}: {}", desk.log());
+    }
+}
+
+#[test]
+fn a_cookie_file_that_blocks_does_not_keep_readiness_from_telling_the_truth() {
+    if !available() {
+        return;
+    }
+    let mut server = Xvnc::start();
+    let home = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(home.path(), PermissionsExt::from_mode(0o755)).unwrap();
+    let file = home.path().join("Xauthority");
+    let cookie = deskd::display::Cookie::from_hex(&server.key).unwrap();
+    let number = server.number;
+    deskd::display::write_xauthority(&file, &cookie, number, deskd::display::Servers::default())
+        .unwrap();
+    chown(&file, Some(POD_UID), Some(POD_UID)).unwrap();
+    let env =
+        [("XAUTHORITY", file.to_str().unwrap().to_owned()), ("DISPLAY", format!(":{number}"))];
+    let desk = Desk::start_with("", None, &env);
+    let ready = || Ask::new(&desk.tcp(), "GET", "/readyz").send();
+    eventually("readiness", || (ready().status == 200).then_some(()));
+    std::fs::remove_file(&file).unwrap();
+    nix::unistd::mkfifo(&file, Mode::S_IRWXU).unwrap();
+    chown(&file, Some(POD_UID), Some(POD_UID)).unwrap();
+    server.kill();
+    let answer = eventually("readiness fails", || Some(ready()).filter(|it| it.status == 503));
+    assert!(answer.text().contains("[-]display failed"), "{}", answer.text());
+    let desktop = desk.get("/v1/desktop");
+    assert!(desktop.to_string().contains("it is a FIFO"), "{desktop}");
+}
