@@ -157,7 +157,6 @@ impl Step<'_> {
     fn not_kept(&mut self, task: &Arc<Task>) {
         let same_keeper = !self.runs.keeper_is_new;
         match task.state {
-            TaskState::Planned | TaskState::Ended if same_keeper => {}
             TaskState::Starting if same_keeper => self.runs.unsent.push(task.id.clone()),
             TaskState::Planned => {}
             TaskState::Starting | TaskState::Running | TaskState::Stopping => {

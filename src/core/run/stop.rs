@@ -21,6 +21,15 @@ const HURRY_KILL: Duration = Duration::from_millis(500);
 struct Times {
     close: Duration,
     kill: Duration,
+    /// SIGKILL of what has no window that can be asked to close: SIGTERM comes at once.
+    kill_without_windows: Duration,
+}
+
+impl Times {
+    /// SIGTERM now.
+    fn at_once(kill: Duration) -> Self {
+        Self { close: Duration::ZERO, kill, kill_without_windows: kill }
+    }
 }
 
 impl Runs {
@@ -40,12 +49,17 @@ impl Runs {
 
     fn times(&self, id: &TaskId, request: StopRequest) -> Times {
         if request.force {
-            return Times { close: Duration::ZERO, kill: Duration::ZERO };
+            return Times::at_once(Duration::ZERO);
         }
         let close = self.config.close_grace;
         match request.grace {
-            Some(grace) => Times { close: close.min(grace / 2), kill: grace },
-            None => Times { close, kill: close + self.grace_of(id) },
+            Some(grace) => {
+                Times { close: close.min(grace / 2), kill: grace, kill_without_windows: grace }
+            }
+            None => {
+                let grace = self.grace_of(id);
+                Times { close, kill: close + grace, kill_without_windows: grace }
+            }
         }
     }
 
@@ -100,7 +114,7 @@ impl Step<'_> {
         }
         let windows = self.runs.windows.closable(id);
         if windows.is_empty() || times.close.is_zero() {
-            return self.signal(id, Duration::ZERO, times.kill);
+            return self.signal(id, Duration::ZERO, times.kill_without_windows);
         }
         self.signal(id, times.close, times.kill);
         self.out.push(Effect::CloseWindows(id.clone(), windows));
@@ -163,9 +177,10 @@ impl Step<'_> {
             let usual = self.runs.times(&id, StopRequest::default());
             let kill = usual.kill.min(left);
             let times = if drain.hurry {
-                Times { close: Duration::ZERO, kill: HURRY_KILL.min(kill) }
+                Times::at_once(HURRY_KILL.min(kill))
             } else {
-                Times { close: usual.close.min(kill / 2), kill }
+                let kill_without_windows = usual.kill_without_windows.min(left);
+                Times { close: usual.close.min(kill / 2), kill, kill_without_windows }
             };
             if self.runs.task(&id).is_some_and(|task| task.state == TaskState::Ended) {
                 self.signal(&id, Duration::ZERO, times.kill);
