@@ -200,6 +200,8 @@ impl World {
                 daemon.ask(Asked::Stop(task.clone()), |reply| Input::Stop(task, request, reply));
             }
             (6, Some(task)) => {
+                // It may be carried out without being answered.
+                self.oracle.launched.remove(&task);
                 daemon.ask(Asked::Remove(task.clone()), |reply| Input::Remove(task, reply));
             }
             (_, Some(task)) => {
