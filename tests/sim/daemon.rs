@@ -228,6 +228,7 @@ impl Daemon {
             }
             if let (Effect::Removed(task), false) = (effect, wrote) {
                 around.oracle.unrecorded.insert(task.clone());
+                around.oracle.forgotten.insert(task.clone());
             }
         }
         if around.disk.wants_rewrite() {

@@ -89,11 +89,9 @@ impl Step<'_> {
             }
             Event::Stoppable { run, no_stop } => self.stoppable(&run, no_stop),
             Event::Deleting { run } => self.deleting(&run),
-            Event::Said { run, said } => {
-                if self.runs.is_current(&run) {
-                    self.runs.table.note(&run.task, |notes| notes.cluster = said);
-                    self.explain_wait(&run.task);
-                }
+            Event::Said { run, said } if self.runs.is_current(&run) => {
+                self.runs.table.note(&run.task, |notes| notes.cluster = said);
+                self.explain_wait(&run.task);
             }
             Event::Synced { engine, origin, present } => match engine.link() {
                 Link::Keeper => self.keeper_synced(),

@@ -235,8 +235,9 @@ impl Driver {
             _ => {}
         }
         let logs = self.settings.state_dir.join("logs");
-        let log_end = |task: &TaskId| match LogReader::open(&logs, task).ok()?.bounds().ok()? {
-            Bounds { end, .. } => Some(end),
+        let log_end = |task: &TaskId| {
+            let Bounds { end, .. } = LogReader::open(&logs, task).ok()?.bounds().ok()?;
+            Some(end)
         };
         for event in self.translator.events(message, &log_end) {
             self.engine_reports(event);
