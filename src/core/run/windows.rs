@@ -78,9 +78,17 @@ impl Step<'_> {
             WindowEvent::Mapped(window) if window.override_redirect => {}
             WindowEvent::Mapped(window) => self.window_mapped(window, ancestry),
             WindowEvent::Changed(window) => {
+                let Some(known) = self.runs.windows.mapped.get_mut(&window.id) else { return };
+                (known.window, known.ancestry) = (window.clone(), ancestry.clone());
+                // Only this one: a client with thousands of windows would have all of them looked
+                // up for each change of one.
+                if known.owner.is_some() {
+                    return;
+                }
+                let Some(owner) = self.owner_of(&window, &ancestry) else { return };
+                self.has_window(&owner, &window);
                 if let Some(known) = self.runs.windows.mapped.get_mut(&window.id) {
-                    (known.window, known.ancestry) = (window, ancestry);
-                    self.attribute_windows();
+                    known.owner = Some(owner);
                 }
             }
             WindowEvent::Unmapped(id) | WindowEvent::Destroyed(id) => {

@@ -2,7 +2,7 @@
 //! not known.
 
 use super::cause::Cause;
-use super::evidence::{DevShmEvidence, Evidence};
+use super::evidence::{DevShmEvidence, Evidence, Usage};
 use super::reason::Actor;
 use crate::plan::EngineKind;
 use crate::task::Exit;
@@ -29,7 +29,8 @@ const SIGNAL_CODES_END: i32 = 128 + 64 + 1;
 const ASKING: [i32; 4] = [1, 2, 9, 15];
 
 /// A question to the evidence.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Fact {
     /// It ended badly, or ended without a window, or never started.
     Failed,
@@ -356,7 +357,13 @@ fn scarce(shm: DevShmEvidence) -> Option<bool> {
     if size < DEV_SHM_SMALL_BYTES {
         return Some(true);
     }
-    shm.used.map(|used| used >= size - size / 10)
+    shm.used.map(|used| is_nearly_full(Usage { size, used }))
+}
+
+/// Nine tenths of it are in use.
+#[must_use]
+pub fn is_nearly_full(Usage { size, used }: Usage) -> bool {
+    used >= size - size / 10
 }
 
 fn display_given(e: &Evidence) -> Option<bool> {

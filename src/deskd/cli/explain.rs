@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::client::{Client, escape, typed};
 use super::failure::Failure;
 use super::output::{Out, Tone, printable};
+use crate::cli::safe::Safe;
 use deskd_core::app::container::AppProbe;
 use deskd_core::env_var::{EnvSource, EnvVar};
 use deskd_core::exit::Exit;
@@ -42,12 +43,13 @@ pub async fn explain(
 
 fn print(app: &AppId, plan: &Plan, out: &mut Out) -> Result<(), Failure> {
     let engine = out.toned(plan.engine.as_str(), Tone::Good);
-    out.text(&format!("{app} would run as {engine}, {}:", plan.engine.phrase()))?;
+    let line = Safe::from(format!("{app} would run as "));
+    out.text(line.and(engine).and(format!(", {}:", plan.engine.phrase())))?;
     for reason in &plan.reasons {
-        out.text(&format!("  - {}", printable(reason)))?;
+        out.text(format!("  - {}", printable(reason)))?;
     }
     for Rejected { engine, why } in &plan.rejected {
-        out.text(&format!("not {}: {}", engine.as_str(), printable(why)))?;
+        out.text(format!("not {}: {}", engine.as_str(), printable(why)))?;
     }
     out.text("")?;
     out.fields(&match &plan.work {

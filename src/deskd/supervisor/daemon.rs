@@ -54,6 +54,7 @@ pub async fn start(settings: Settings) -> Result<Supervisor, StartError> {
     })
     .map_err(StartError::Display)?;
     let busy = Arc::new(Busy::new());
+    let pulse = display_thread.pulse();
     let logs_dir: Arc<Path> = settings.state_dir.join("logs").into();
     // Ends with the driver, which has the only sender.
     let cluster = settings.kubernetes.clone();
@@ -73,7 +74,7 @@ pub async fn start(settings: Settings) -> Result<Supervisor, StartError> {
         epoch: u64::try_from(now_ms()).unwrap_or(0),
     });
     tokio::spawn(driver.run(queue));
-    let handle = Handle::new(snapshots, inputs.clone(), busy, logs_dir, calls);
+    let handle = Handle::new(snapshots, inputs.clone(), busy, logs_dir, calls, pulse);
     let link = tokio::spawn(async move {
         let error = keeper::run(stream, to_keeper, inputs.clone()).await;
         // Nobody to tell when the driver has ended already.

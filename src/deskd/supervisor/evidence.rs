@@ -7,7 +7,7 @@ use deskd_core::id::TaskId;
 use deskd_core::plan::EngineKind;
 use deskd_core::run::{Question, Subject};
 use deskd_core::why::evidence::{LOG_END_BYTES_MAX, LOG_START_BYTES_MAX};
-use deskd_core::why::{Diagnosis, Log, diagnose};
+use deskd_core::why::{Diagnosis, Log};
 use deskd_keeper::logs::{LogReader, ReadError, Records};
 use deskd_keeper::procfs::{MemoryCgroup, file_system_usage};
 
@@ -38,7 +38,8 @@ impl Driver {
                 log_of(&self.settings.state_dir, &question.task, from).unwrap_or_default()
             }
         };
-        Some(diagnose(&Log { start: &start, end: &end }, &evidence))
+        let log = Log { start: &start, end: &end };
+        Some(self.settings.rules.get().diagnose(&log, &evidence))
     }
 
     /// How many OOM kills deskd's control group had.

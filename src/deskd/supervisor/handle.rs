@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::busy::Busy;
 use super::input::Input;
 use super::snapshot::Snapshot;
+use crate::display::Pulse;
 use crate::engine::kubernetes::Calls;
 use deskd_core::app::{App, DirectoryApp};
 use deskd_core::id::{AppId, TaskId};
@@ -95,6 +96,7 @@ pub struct Handle {
     snapshots: watch::Receiver<Arc<Snapshot>>,
     inputs: mpsc::Sender<Input>,
     busy: Arc<Busy>,
+    display: Arc<Pulse>,
     logs_dir: Arc<Path>,
     calls: Calls,
 }
@@ -106,8 +108,16 @@ impl Handle {
         busy: Arc<Busy>,
         logs_dir: Arc<Path>,
         calls: Calls,
+        display: Arc<Pulse>,
     ) -> Self {
-        Self { snapshots, inputs, busy, logs_dir, calls }
+        Self { snapshots, inputs, busy, logs_dir, calls, display }
+    }
+
+    /// For how long nobody has looked at the display, if that is longer than a look takes: what the
+    /// snapshot says about it is not known any more.
+    #[must_use]
+    pub fn display_silent_for(&self) -> Option<Duration> {
+        self.display.silent_for()
     }
 
     /// The newest snapshot; microseconds, never waits for the driver.
