@@ -46,8 +46,6 @@ pub enum Fact {
     /// The same where nobody looked for a window: a program that shows none, whose errors are what it
     /// speaks of (tests, a report of an old log).
     WorkedUnseen,
-    /// It ended by itself with 0, and did its work ([`Self::WorkedWell`]).
-    EndedWell,
     /// It showed a window, lived for [`SHOWN_MS`], and ended with a code of its own, or was asked to end
     /// by a signal: what was missing at its start did not end it, and the code may be an answer (a
     /// dialog's, a player's).
@@ -131,7 +129,6 @@ impl Fact {
             Self::WorkedWell => Some(ran_well(e) || worked_well(e)),
             Self::WorkedOn => Some(worked_on(e)),
             Self::WorkedUnseen => Some(e.had_window.is_none() && worked_on(e) && worked_well(e)),
-            Self::EndedWell => Some(ended_with_0(e) && (ran_well(e) || worked_well(e))),
             Self::BeganWell => Some(began_well(e)),
             Self::EndedByItself => e.exit.as_ref().map(|_| ended_by_itself(e)),
             Self::NoWindow => e.had_window.map(|had| !had),
