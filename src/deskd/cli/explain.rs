@@ -93,6 +93,7 @@ fn of_ephemeral(plan: &EphemeralPlan) -> Fields {
         format!("{root}/{}/{}, a copy of {from}", directory.path, CookieCopy::NAME)
     });
     fields.push(("made before", lines(made.chain(copied))));
+    fields.push(("grace", plan.grace_s.map(grace).unwrap_or_default()));
     fields
 }
 
@@ -116,10 +117,14 @@ fn of_pod(plan: &PodPlan) -> Fields {
         ("pull secrets", plan.pull_secrets.join(" ")),
         ("annotations", pairs(&plan.annotations)),
         ("labels", pairs(&plan.labels)),
-        ("grace", format!("{} s between SIGTERM and SIGKILL", plan.grace_s)),
+        ("grace", grace(plan.grace_s)),
         ("deadline", plan.deadline_s.map(|s| format!("{s} s")).unwrap_or_default()),
     ]);
     fields
+}
+
+fn grace(seconds: u32) -> String {
+    format!("{seconds} s between SIGTERM and SIGKILL")
 }
 
 fn of_container(plan: &ContainerPlan) -> Fields {

@@ -3,8 +3,8 @@
 
 use std::path::Path;
 
-use crate::engine::kubernetes::LogMark;
 use deskd_core::id::TaskId;
+use deskd_core::port::LogMark;
 use deskd_keeper::logs::{LogReader, Record, Records, Tag};
 
 /// Records looked at: more than a container writes within one nanosecond.

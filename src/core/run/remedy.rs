@@ -5,27 +5,26 @@
 //! take minutes to come.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use tokio::time::Instant;
+use super::Step;
+use super::ask::{LaunchError, RemedyError};
+use super::effect::{Answer, Effect, ReplyId};
+use crate::id::TaskId;
+use crate::origin::Origin;
+use crate::plan::{EngineKind, Plan, UnplannableCode, class_of};
+use crate::task::{Task, TaskEvent, TaskState};
+use crate::why::reason::RefusalReason;
+use crate::why::rule::Confidence;
+use crate::why::{Actor, Applied, Proposal, Remedy, RemedyMode};
+use crate::wire::RunId;
 
-use super::driver::{Driver, now_ms};
-use super::handle::{LaunchError, RemedyError};
-use super::input::Reply;
-use deskd_core::id::TaskId;
-use deskd_core::origin::Origin;
-use deskd_core::plan::{EngineKind, Plan, UnplannableCode, class_of};
-use deskd_core::task::{Task, TaskEvent, TaskState};
-use deskd_core::why::reason::RefusalReason;
-use deskd_core::why::rule::Confidence;
-use deskd_core::why::{Actor, Applied, Proposal, Remedy, RemedyMode};
-use deskd_core::wire::RunId;
-
-impl Driver {
+impl Step<'_> {
     /// Whether a remedy is to be proposed for a task: it was not mended before, and the next run
     /// could be planned so, now or once something that passes has passed.
     pub(super) fn may_offer(&self, id: &TaskId, proposal: &Proposal) -> bool {
-        let Some(entry) = self.table.get(id) else { return false };
-        if self.settings.remedy == RemedyMode::Off
+        let Some(entry) = self.runs.table.get(id) else { return false };
+        if self.runs.config.remedy == RemedyMode::Off
             || entry.task.remedied.is_some()
             || entry.task.origin == Origin::Other
             || entry.task.stop_asked
@@ -33,7 +32,7 @@ impl Driver {
             return false;
         }
         let change = proposal.remedy.change();
-        match self.plan_changed(&entry.task.app, &entry.spec, Some(id), change) {
+        match self.runs.plan_changed(&entry.task.app, &entry.spec, Some(id), change, self.now) {
             Ok(_) => true,
             Err(LaunchError::Unplannable(why)) => matches!(
                 why.code,
@@ -47,41 +46,40 @@ impl Driver {
     }
 
     /// Somebody asks for the remedy.
-    pub(super) fn remedy(&mut self, id: &TaskId, reply: Reply<Result<Arc<Task>, RemedyError>>) {
+    pub(super) fn remedy(&mut self, id: &TaskId, reply: ReplyId) {
         let result = self.apply_remedy(id, Actor::a_user());
-        self.answer(reply, result);
+        self.answer(reply, Answer::Remedy(result));
     }
 
     /// Applies the remedy of a run that ended by itself, if deskd is to do that by itself; whether
     /// it does.
     pub(super) fn mend(&mut self, id: &TaskId) -> bool {
-        let Some(entry) = self.table.get(id) else { return false };
+        let Some(entry) = self.runs.table.get(id) else { return false };
         let sure =
             entry.task.diagnosis.as_ref().is_some_and(|found| {
                 found.remedy.is_some() && found.confidence >= Confidence::Likely
             });
-        if self.settings.remedy != RemedyMode::Auto || !sure {
+        if self.runs.config.remedy != RemedyMode::Auto || !sure {
             return false;
         }
-        match self.apply_remedy(id, Actor::Deskd) {
-            Ok(_) => true,
-            Err(error) => {
-                tracing::warn!(task = %id, "its remedy cannot be applied: {error}");
-                false
-            }
+        let applied = self.apply_remedy(id, Actor::Deskd);
+        if let Err(error) = &applied {
+            let warning = format!("the remedy of task {id} cannot be applied: {error}");
+            self.out.push(Effect::Warn(warning));
         }
+        applied.is_ok()
     }
 
     fn apply_remedy(&mut self, id: &TaskId, by: Actor) -> Result<Arc<Task>, RemedyError> {
         let none = |why| Err(RemedyError::None { task: id.clone(), why });
-        let Some(entry) = self.table.get(id) else {
+        let Some(entry) = self.runs.table.get(id) else {
             return Err(RemedyError::UnknownTask(id.clone()));
         };
         let (task, spec) = (entry.task.clone(), entry.spec.clone());
-        if self.health.draining {
+        if self.runs.draining {
             return Err(LaunchError::Draining.into());
         }
-        if self.settings.remedy == RemedyMode::Off {
+        if self.runs.config.remedy == RemedyMode::Off {
             return none("remedies are turned off (`remedy` in the configuration)");
         }
         if task.origin == Origin::Other {
@@ -100,18 +98,18 @@ impl Driver {
             return none("its diagnosis proposes none");
         };
         let change = proposal.remedy.change();
-        let plan = self.plan_changed(&task.app, &spec, Some(id), change)?;
+        let plan = self.runs.plan_changed(&task.app, &spec, Some(id), change, self.now)?;
         let (before, after) = self.before_and_after(&task, &proposal.remedy, &plan);
         if task.state == TaskState::Starting {
             self.give_up_waiting(&task, &proposal);
         }
-        let (at, run) = (now_ms(), task.runs + 1);
+        let (at, run) = (self.now.unix_ms, task.runs + 1);
         let applied = Box::new(Applied { at, by, run, proposal, before, after, diagnosis });
         let event = TaskEvent::Remedied { applied, plan: Box::new(plan) };
         let Some(task) = self.apply(id, event) else {
             return none("it changed meanwhile");
         };
-        self.restarts.insert((Instant::now(), id.clone()));
+        self.runs.restarts.insert((self.now.clock, id.clone()));
         Ok(task)
     }
 
@@ -122,6 +120,8 @@ impl Driver {
         self.answer_launch(&run);
         let waited = task.waiting.clone().map(Box::new);
         let why = RefusalReason::GivenUp { remedy: proposal.remedy.clone(), waited };
+        // What the node may still start is ended then.
+        self.signal(&task.id, Duration::ZERO, self.runs.grace_of(&task.id));
         self.apply(&task.id, TaskEvent::Refused { run: run.run, why: why.into() });
     }
 
@@ -147,8 +147,8 @@ impl Driver {
                 (words(&task.command), words(plan.work.argv()))
             }
             Remedy::OtherClass { .. } => {
-                let policy = &self.settings.kubernetes.policy;
-                let container = self.apps.get(&task.app).and_then(|app| app.container.as_ref());
+                let policy = &self.runs.config.policy;
+                let container = self.runs.app(&task.app).and_then(|app| app.container.as_ref());
                 let class = container.and_then(|container| class_of(container, policy));
                 let class = class.unwrap_or_default();
                 let change = remedy.change().class;

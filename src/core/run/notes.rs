@@ -2,9 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use deskd_core::display::DisplayStatus;
-use deskd_core::why::Actor;
-use deskd_core::why::evidence::ClusterEvidence;
+use crate::display::DisplayStatus;
+use crate::why::Actor;
+use crate::why::evidence::ClusterEvidence;
 
 /// Noted from the launch of a run to its end: not shown, and on record with the task, so that a
 /// daemon that is killed in between explains as well.
@@ -23,6 +23,9 @@ pub struct RunNotes {
     pub stopped_by: Option<Actor>,
     /// Where its output begins in the task's log: behind that of the runs before.
     pub log_from: u64,
+    /// The API server has, or had, its object: should it not be there, somebody deleted it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub accepted: bool,
     /// What the cluster said about it last.
     pub cluster: Box<ClusterEvidence>,
 }

@@ -5,22 +5,21 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::driver::{Driver, now_ms};
-use super::notes::RunNotes;
-use super::table::Entry;
-use crate::engine::kubernetes::{Command, Event, Stranger};
-use deskd_core::id::TaskId;
-use deskd_core::kubernetes::ObjectRef;
-use deskd_core::origin::{HIDDEN_MAX, NoStop, NoStopCode, OTHERS_MAX, Origin};
-use deskd_core::plan::{EngineKind, LaunchSpec};
-use deskd_core::redact::redacted;
-use deskd_core::task::{StopStep, StopStepKind, Task, TaskEvent};
-use deskd_core::why::Actor;
-use deskd_core::wire::RunId;
+use super::effect::Effect;
+use super::{Entry, Step};
+use crate::id::TaskId;
+use crate::origin::{HIDDEN_MAX, NoStop, NoStopCode, OTHERS_MAX, Origin};
+use crate::plan::EngineKind;
+use crate::port::{Command, Event, Link, Object, Stranger};
+use crate::redact::redacted;
+use crate::task::{StopStep, StopStepKind, Task, TaskEvent};
+use crate::why::Actor;
+use crate::wire::RunId;
 
 /// What is told of others before the keeper said what it has; one or two for each that the engine
 /// follows.
 const EARLY_MAX: usize = 4096;
+
 /// What the driver remembers of others' tasks but the tasks.
 #[derive(Debug, Default)]
 pub(super) struct Others {
@@ -28,8 +27,8 @@ pub(super) struct Others {
     hidden: BTreeMap<TaskId, EngineKind>,
     /// Told before the keeper said what it has: output cannot be stored yet.
     early: Vec<Event>,
-    /// It was said that there are too many.
-    too_many_said: bool,
+    /// It was told that there are too many.
+    too_many: bool,
 }
 
 impl Others {
@@ -53,40 +52,32 @@ impl Others {
     }
 }
 
-impl Driver {
+impl Step<'_> {
     /// A container that others started and that is on no record; whether it is to be shown.
-    pub(super) fn adopt_other(
-        &mut self,
-        run: &RunId,
-        stranger: Stranger,
-        engine: EngineKind,
-        object: ObjectRef,
-    ) -> bool {
-        if self.others.hidden.contains_key(&run.task) || !self.make_room_for_another() {
-            self.remote.tell(Command::Forget { run: run.clone() });
+    pub(super) fn adopt_other(&mut self, run: &RunId, object: Object) -> bool {
+        if self.runs.hidden().contains_key(&run.task) || !self.make_room_for_another() {
+            let forget = Command::Forget { run: run.clone(), output: false };
+            self.tell(Link::Cluster, forget);
             return false;
         }
-        let Stranger { found, env } = stranger;
-        let apps = self.apps.all();
-        let app = found.app_among(apps.iter().map(Arc::as_ref));
-        let task = Task::of_others(&found, app, engine, object, now_ms());
-        let env = redacted(&env);
-        self.table.insert(Entry {
-            task: Arc::new(task),
-            spec: LaunchSpec::default(),
-            key: None,
-            env,
-            notes: RunNotes::default(),
+        let Object { engine, place, stranger, .. } = object;
+        let Some(Stranger { found, env }) = stranger.map(|stranger| *stranger) else {
+            return false;
+        };
+        let app = found.app_among(self.runs.apps.values().map(Arc::as_ref));
+        let task = Task::of_others(&found, app, engine, place, self.now.unix_ms);
+        self.runs.table.insert(Entry {
+            env: redacted(&env),
             found: Some(Box::new(found)),
+            ..Entry::new(task)
         });
-        tracing::info!(task = %run.task, "found a task that others started");
         self.follow_run(&run.task);
         true
     }
 
     /// The oldest that ended goes; false when all of them are alive.
     fn make_room_for_another(&mut self) -> bool {
-        let others = || self.table.iter().filter(|entry| entry.task.origin == Origin::Other);
+        let others = || self.runs.table.iter().filter(|entry| entry.task.origin == Origin::Other);
         if others().count() < OTHERS_MAX {
             return true;
         }
@@ -95,22 +86,24 @@ impl Driver {
             self.forget(&oldest);
             return true;
         }
-        if !std::mem::replace(&mut self.others.too_many_said, true) {
-            tracing::warn!("more than {OTHERS_MAX} tasks of others run: the rest is not shown");
+        if !std::mem::replace(&mut self.runs.others.too_many, true) {
+            let warning =
+                format!("more than {OTHERS_MAX} tasks of others run: the rest is not shown");
+            self.out.push(Effect::Warn(warning));
         }
         false
     }
 
     /// Whether a task is another's.
     pub(super) fn is_others(&self, id: &TaskId) -> bool {
-        self.table.get(id).is_some_and(|entry| entry.task.origin == Origin::Other)
+        self.runs.table.get(id).is_some_and(|entry| entry.task.origin == Origin::Other)
     }
 
     /// The engine found out whether it can be stopped.
     pub(super) fn stoppable(&mut self, run: &RunId, no_stop: Option<NoStopCode>) {
         if self.is_others(&run.task) {
             let no_stop = no_stop.map(NoStop::from);
-            self.table.change(&run.task, |task| {
+            self.runs.table.change(&run.task, |task| {
                 let news = task.no_stop != no_stop;
                 task.no_stop = no_stop;
                 news
@@ -124,20 +117,20 @@ impl Driver {
             return;
         }
         if self.apply(&run.task, TaskEvent::StopAsked(Actor::PodDeleter)).is_some() {
-            self.table.note(&run.task, |notes| notes.stopped_by = Some(Actor::PodDeleter));
+            self.runs.table.note(&run.task, |notes| notes.stopped_by = Some(Actor::PodDeleter));
             let detail = "its pod was deleted by abcdesktop or somebody else".to_owned();
-            let step = StopStep { at: now_ms(), step: StopStepKind::Term, detail };
+            let step = StopStep { at: self.now.unix_ms, step: StopStepKind::Term, detail };
             self.apply(&run.task, TaskEvent::StopStep(step));
         }
     }
 
     /// A removed task of others is not to come back while its object exists.
     pub(super) fn hide(&mut self, task: &Task) {
-        if task.origin != Origin::Other || self.others.hidden.len() >= HIDDEN_MAX {
+        if task.origin != Origin::Other || self.runs.others.hidden.len() >= HIDDEN_MAX {
             return;
         }
-        self.journal.hidden(&task.id, task.engine);
-        self.others.hidden.insert(task.id.clone(), task.engine);
+        self.out.push(Effect::Hidden(task.id.clone(), task.engine));
+        self.runs.others.hidden.insert(task.id.clone(), task.engine);
     }
 
     /// What has no object any more needs not be hidden.
@@ -145,24 +138,24 @@ impl Driver {
         let present: BTreeSet<_> = present.iter().map(|run| &run.task).collect();
         let gone = |(id, of): &(&TaskId, &EngineKind)| **of == engine && !present.contains(id);
         let gone: Vec<_> =
-            self.others.hidden.iter().filter(gone).map(|(id, _)| id.clone()).collect();
+            self.runs.others.hidden.iter().filter(gone).map(|(id, _)| id.clone()).collect();
         for id in gone {
-            self.others.hidden.remove(&id);
-            self.journal.shown(&id);
+            self.runs.others.hidden.remove(&id);
+            self.out.push(Effect::Shown(id));
         }
     }
 
     /// Applications were added or went: tasks of others may be of one of them.
     pub(super) fn name_others(&mut self) {
-        let apps = self.apps.all();
-        let others = self.table.iter().filter_map(|entry| {
+        let apps = &self.runs.apps;
+        let others = self.runs.table.iter().filter_map(|entry| {
             let found = entry.found.as_deref()?;
-            let app = found.app_among(apps.iter().map(Arc::as_ref))?;
+            let app = found.app_among(apps.values().map(Arc::as_ref))?;
             let other = entry.task.app != app.id || entry.task.display_name != app.display_name;
             other.then(|| (entry.task.id.clone(), app.id.clone(), app.display_name.clone()))
         });
         for (id, app, name) in others.collect::<Vec<_>>() {
-            self.table.change(&id, |task| {
+            self.runs.table.change(&id, |task| {
                 (task.app, task.display_name) = (app, name);
                 true
             });

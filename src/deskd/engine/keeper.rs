@@ -11,10 +11,9 @@ use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::mpsc;
 
 use deskd_core::id::TaskId;
-use deskd_core::plan::LocalPlan;
 pub use deskd_core::wire::frame::FrameError;
 use deskd_core::wire::frame::{Decoder, encode};
-use deskd_core::wire::{FromKeeper, LogLine, RunId, SpawnRequest, ToKeeper, VERSION};
+use deskd_core::wire::{FromKeeper, LogLine, ToKeeper, VERSION};
 
 /// Messages waiting for the keeper's socket.
 pub const KEEPER_QUEUE_MAX: usize = 4096;
@@ -116,23 +115,6 @@ impl LocalEngine {
     #[must_use]
     pub fn send(&self, frame: Frame) -> bool {
         self.queue.try_send(frame).is_ok()
-    }
-}
-
-/// The request that carries `plan` out as run `id`.
-#[must_use]
-pub fn spawn_request(id: RunId, plan: LocalPlan, meta: String) -> SpawnRequest {
-    let LocalPlan { argv, env, program } = plan;
-    SpawnRequest {
-        id,
-        argv,
-        env: env.into_iter().map(|var| (var.name, var.value)).collect(),
-        cwd: program.cwd,
-        umask: program.umask,
-        rlimits: program.rlimits,
-        nice: program.nice,
-        oom_score_adj: program.oom_score_adj,
-        meta,
     }
 }
 

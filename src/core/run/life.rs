@@ -3,13 +3,13 @@
 //! An event that does not fit the state changes nothing, so events may arrive twice (after a
 //! re-adoption the keeper tells everything again).
 
-use super::app::App;
-use super::id::{AppId, TaskId};
-use super::kubernetes::ObjectRef;
-use super::origin::Origin;
-use super::plan::{ContainerPlan, EngineKind, Plan};
-use super::restart::{Backoff, RestartPolicy};
-use super::task::{
+use crate::app::App;
+use crate::id::{AppId, TaskId};
+use crate::kubernetes::ObjectRef;
+use crate::origin::Origin;
+use crate::plan::{ContainerPlan, EngineKind, Plan};
+use crate::restart::{Backoff, RestartPolicy};
+use crate::task::{
     Exit, HISTORY_ENTRIES_MAX, HistoryEntry, Rusage, StopStep, Task, TaskEvent, TaskState, UnixMs,
 };
 use crate::why::reason::{Ended, Explanation, LostReason, Refused, Waiting};
@@ -30,8 +30,15 @@ impl Task {
         task
     }
 
-    /// Its next run is this plan's.
-    fn follow(&mut self, plan: &Plan) {
+    /// Its next run is this plan's; whether that is another one.
+    pub(crate) fn follow(&mut self, plan: &Plan) -> bool {
+        if self.engine == plan.engine
+            && self.reasons == plan.reasons
+            && self.rejected == plan.rejected
+            && self.command == plan.work.argv()
+        {
+            return false;
+        }
         self.engine = plan.engine;
         self.reasons.clone_from(&plan.reasons);
         self.rejected.clone_from(&plan.rejected);
@@ -39,9 +46,10 @@ impl Task {
         let container = plan.work.container().filter(|container| container.entry_point);
         self.entry_point = container.is_some();
         self.program = container.map(ContainerPlan::program_words).unwrap_or_default();
+        true
     }
 
-    pub(super) fn planned(
+    pub(crate) fn planned(
         id: TaskId,
         app: AppId,
         display_name: String,
@@ -351,7 +359,7 @@ impl Task {
         true
     }
 
-    pub(super) fn enter(&mut self, state: TaskState, at: UnixMs, what: String) {
+    pub(crate) fn enter(&mut self, state: TaskState, at: UnixMs, what: String) {
         self.state = state;
         self.note(at, what);
     }
