@@ -18,12 +18,13 @@ KEEPER_TARGET = $(if $(wildcard $(shell rustc --print target-libdir --target $(M
 BINARY := target/deskd
 CLUSTER := .cache/cluster/run
 
-.PHONY: help run test check build images cluster cluster-down bench bench-cluster bench-inject bench-peers clean
+.PHONY: help run test check sim build images cluster cluster-down bench bench-cluster bench-inject bench-peers clean
 
 help:
 	@echo 'make run          a desktop with deskd beside it, in the browser (installs what is missing)'
 	@echo 'make test         every test (installs what is missing)'
 	@echo 'make check        format, lints, documentation, unit tests: before each commit'
+	@echo 'make sim         the life of tasks in a simulated world: MINUTES=30'
 	@echo 'make build        the static release binaries: $(BINARY), $(BINARY)-keeper'
 	@echo 'make images       the two container images, with buildah'
 	@echo 'make cluster      a one-node Kubernetes cluster with the desktop pod, in namespaces of its own'
@@ -51,6 +52,9 @@ test:
 
 check:
 	@tests/setup/all-tests --quick
+
+sim:
+	@cargo test --profile sim -p deskd-core --features samples --test sim -- --minutes $(or $(MINUTES),1)
 
 build:
 	$(STATIC) cargo build --locked --package deskd --release --target $(HOST)

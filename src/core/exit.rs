@@ -46,8 +46,7 @@ impl Exit {
         match self {
             Self::Ok => "the command did what was asked",
             Self::Unhealthy => {
-                "health, probe, check-config, collect or doctor found a problem; diagnose found no \
-                 cause, inject no pod to change"
+                "health, probe, check-config, collect, doctor found a problem; diagnose, inject found nothing"
             }
             Self::Usage => "the arguments are invalid",
             Self::Config => "the configuration is invalid",

@@ -14,15 +14,16 @@ pub mod health;
 pub mod id;
 pub mod inject;
 pub mod kubernetes;
-pub mod lifecycle;
 pub mod origin;
 pub mod plan;
 pub mod policy;
+pub mod port;
 pub mod pull;
 pub mod quantity;
 pub mod redact;
 pub mod restart;
 pub mod room;
+pub mod run;
 #[cfg(any(test, feature = "samples"))]
 pub mod samples;
 pub mod shm;

@@ -9,7 +9,7 @@
 //!     +------ restart due (policy, backoff; a new run of the same task) ----------+
 //! ```
 //!
-//! The driver feeds [`TaskEvent`]s to [`Task::apply`] (in [`super::lifecycle`]); nothing else
+//! The driver feeds [`TaskEvent`]s to [`Task::apply`] (in [`crate::run::life`]); nothing else
 //! changes a task.
 
 use serde::{Deserialize, Serialize};

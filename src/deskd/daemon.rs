@@ -14,11 +14,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::api::{self, ApiConfig, Limits, Token};
 use crate::catalog::Catalog;
-use crate::config::{Config, DisplaySettings, Env, inherited_env};
+use crate::config::{Config, DisplaySettings, Env, OperatorRules, inherited_env};
 use crate::display::{self, DisplayConfig, Secret, Servers};
 use crate::engine::kubernetes::{EngineConfig, PodIdentity};
 use crate::supervisor::{self, Handle, Settings};
 use deskd_core::exit::Exit;
+use deskd_core::why::rules::LazyRules;
 
 /// Runs the daemon until it ends; the exit code tells the keeper whether starting it again helps.
 #[must_use]
@@ -175,7 +176,17 @@ fn settings(config: &Config, env: &Env) -> Settings {
         tasks_max: config.tasks_max as usize,
         configuration_errors: config.file_errors.clone(),
         remedy: config.remedy,
+        rules: rules(config.rules_directory.as_deref()).into(),
     }
+}
+
+/// An operator's rules; a file with a mistake is left out.
+fn rules(directory: Option<&Path>) -> LazyRules {
+    let OperatorRules { rules, problems } = directory.map(OperatorRules::read).unwrap_or_default();
+    for problem in problems {
+        tracing::warn!("rules of diagnosis: {problem}");
+    }
+    LazyRules::new(rules)
 }
 
 /// Whether deskd's user can make files in a directory.

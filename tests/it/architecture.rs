@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 /// Longest file without its tests, in lines.
 const FILE_LINES_MAX: usize = 500;
 /// Everything at the top of the repository that does not begin with a dot.
-const TOP_LEVEL: [&str; 11] = [
+const TOP_LEVEL: [&str; 12] = [
     "CONTRIBUTING.md",
     "Cargo.lock",
     "Cargo.toml",
@@ -17,6 +17,7 @@ const TOP_LEVEL: [&str; 11] = [
     "README.md",
     "container",
     "docs",
+    "rust-toolchain.toml",
     "src",
     "systemd",
     "tests",

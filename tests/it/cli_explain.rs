@@ -93,6 +93,7 @@ fn an_ephemeral_container_is_told_with_its_pod_and_image() {
     let work = Work::EphemeralContainer(Box::new(EphemeralPlan {
         pod: "anna-desktop".into(),
         namespace: "desktops".into(),
+        grace_s: Some(45),
         target_container: Some("deskd".into()),
         prepare: vec![PrivateDirectory {
             variable: "XDG_RUNTIME_DIR".into(),
@@ -117,7 +118,8 @@ fn an_ephemeral_container_is_told_with_its_pod_and_image() {
          POD_IP  (pod field status.podIP)\n             \
          XAUTH_KEY=[redacted]  (pod label xauthkey)\n\
          mounts       /home (home, read-only)\n\
-         prepared     /run/user/4096, of user 4096 alone (XDG_RUNTIME_DIR)\n"
+         prepared     /run/user/4096, of user 4096 alone (XDG_RUNTIME_DIR)\n\
+         grace        45 s between SIGTERM and SIGKILL\n"
     );
 }
 

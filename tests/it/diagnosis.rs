@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use assert_cmd::cargo::cargo_bin;
 use deskd_core::exit::Exit;
-use deskd_core::why::{Cause, Evidence, Log, diagnose, rules};
+use deskd_core::why::{Cause, Evidence, Log, Rules, diagnose};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -21,6 +21,8 @@ use crate::support::corpus::{self, percent, well};
 const PERCENT_MIN: usize = 95;
 /// Longest time for 10 MB, optimized.
 const TEN_MB_MS_MAX: u64 = 20;
+/// Longest time until the rules are read and can be looked for, optimized.
+const RULES_MS_MAX: u64 = 20;
 /// How much slower a build without optimization may be, on a machine that is busy with other tests.
 const UNOPTIMIZED_TIMES: u64 = 100;
 
@@ -118,6 +120,17 @@ fn real_failures_are_told_and_healthy_programs_are_left_alone() {
 }
 
 #[test]
+fn the_rules_are_ready_at_once() {
+    let start = Instant::now();
+    let rules = Rules::with(Vec::new());
+    let took = start.elapsed();
+    assert!(rules.all().count() > 100);
+    let slower = if cfg!(debug_assertions) { UNOPTIMIZED_TIMES } else { 1 };
+    println!("rules: {took:?}");
+    assert!(took < Duration::from_millis(RULES_MS_MAX * slower), "{took:?}");
+}
+
+#[test]
 fn ten_megabytes_are_diagnosed_at_once() {
     let line = b"[1234:5678:0101/000000.000:INFO:CONSOLE(1)] \"cannot find the error of a failed thing\", source: x\n";
     let mut log = line.repeat(10_000_000 / line.len());
@@ -167,9 +180,10 @@ fn ten_megabytes_of_varied_noise_are_diagnosed_at_once() {
 fn causes() -> String {
     let mut table = "| cause | rules | what it means |\n|---|---|---|\n".to_owned();
     for cause in Cause::ROOTS_FIRST {
-        let names: Vec<_> = rules::all()
+        let names: Vec<_> = Rules::built_in()
+            .all()
             .filter(|rule| rule.cause == cause)
-            .map(|rule| format!("`{}`", rule.name))
+            .map(|rule| format!("`{}`", rule.id))
             .collect();
         let (cause, means) = (cause.as_str(), cause.meaning());
         table.push_str(&format!("| `{cause}` | {} | {means} |\n", names.join(", ")));
@@ -247,4 +261,45 @@ fn segments_of_a_container_log_and_evidence_are_read_and_json_is_printed() {
     let output = run(&args, b"");
     told(&output, Exit::Usage);
     assert!(String::from_utf8_lossy(&output.stderr).contains("unknown field `sise`"));
+}
+
+const OWN_RULE: &str = r#"
+[[rule]]
+id = "license-server-away"
+cause = "dbus_missing"
+patterns = ["cannot reach the license server *"]
+sentence = "The license server {1} does not answer."
+advice = "Admit it in the network policy."
+source = "acme-cad 7.2"
+fires = ["acme: cannot reach the license server lic1:27000"]
+"#;
+
+#[test]
+fn an_operator_s_rules_are_used_and_their_mistakes_are_told_with_file_and_line() {
+    let dir = tempfile::tempdir().unwrap();
+    let (config, rules) = (dir.path().join("deskd.toml"), dir.path().join("rules"));
+    std::fs::create_dir(&rules).unwrap();
+    let text = format!("[diagnosis]\nrules_directory = {:?}\n", rules.to_str().unwrap());
+    std::fs::write(&config, text).unwrap();
+    std::fs::write(rules.join("acme.toml"), OWN_RULE).unwrap();
+    let deskd = |args: &[&str]| {
+        let mut command = Command::new(cargo_bin("deskd"));
+        command.env_clear().env("DESKD_CONFIG", &config).args(args).output().unwrap()
+    };
+    let log = dir.path().join("log");
+    std::fs::write(&log, "acme: cannot reach the license server lic2:27000\n").unwrap();
+    let diagnose = ["diagnose", log.to_str().unwrap()];
+    let text = told(&deskd(&diagnose), Exit::Ok);
+    assert!(text.starts_with("The license server lic2:27000 does not answer."), "{text}");
+    let check = ["check-config", config.to_str().unwrap()];
+    told(&deskd(&check), Exit::Ok);
+
+    std::fs::write(rules.join("bad.toml"), OWN_RULE.replace("dbus_missing", "cheese")).unwrap();
+    std::fs::write(rules.join("same.toml"), OWN_RULE).unwrap();
+    let text = told(&deskd(&check), Exit::Unhealthy);
+    assert!(text.contains("rules/bad.toml:4: "), "{text}");
+    assert!(text.contains("rules/same.toml:3: another rule is called `license"), "{text}");
+    // What has no mistake is used all the same.
+    let text = told(&deskd(&diagnose), Exit::Ok);
+    assert!(text.starts_with("The license server lic2:27000 does not answer."), "{text}");
 }

@@ -104,7 +104,7 @@ pub(crate) fn follow_a_pod(plane: &'static ControlPlane) {
     );
 
     // Removed: the pod goes, and nothing more is told of it.
-    engine.tell(Command::Forget { run: game });
+    engine.tell(Command::Forget { run: game, output: true });
     wait::until("the pod is deleted", || (app_pods(&namespace) == 0).then_some(()));
 }
 
@@ -423,7 +423,7 @@ pub(crate) fn adopt(plane: &'static ControlPlane) {
     assert_eq!(present, [pod.clone(), lost.clone()].into());
     assert_eq!(second.until_synced(EngineKind::EphemeralContainer), [ephemeral].into());
     let engine = EngineKind::PodApplication;
-    let (log, stopping) = (LogMark::default(), false);
+    let (log, stopping) = (LogMark::default(), None);
     let object = objects[0].clone();
     let (app, origin) = (pod_app(), Origin::Deskd);
     second.tell(Command::Adopt { run: pod.clone(), app, origin, object, engine, log, stopping });

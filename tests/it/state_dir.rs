@@ -1,8 +1,6 @@
 //! Whatever stands where deskd's own files belong, and whatever a user puts where the cookie is read:
 //! the desktop comes up, and what is said is true.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests")]
-
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::Path;
 
@@ -34,14 +32,23 @@ type Make = fn(&Path);
 
 /// What is put there.
 const STRANGERS: [(&str, Make); 5] = [
-    ("a FIFO", |path| nix::unistd::mkfifo(path, Mode::S_IRWXU).unwrap()),
+    ("a FIFO", |path| nix::unistd::mkfifo(path, Mode::S_IRWXU).expect("it can be made")),
     ("a directory", |path| {
-        std::fs::create_dir(path).unwrap();
-        std::fs::write(path.join("full"), "").unwrap();
+        std::fs::create_dir(path).expect("it can be made");
+        std::fs::write(path.join("full"), "").expect("it can be made");
     }),
-    ("a link to a device", |path| std::os::unix::fs::symlink("/dev/zero", path).unwrap()),
-    ("a link to nothing", |path| std::os::unix::fs::symlink("/nowhere/at/all", path).unwrap()),
-    ("a huge file", |path| std::fs::File::create(path).unwrap().set_len(20 << 30).unwrap()),
+    ("a link to a device", |path| {
+        std::os::unix::fs::symlink("/dev/zero", path).expect("it can be made")
+    }),
+    ("a link to nothing", |path| {
+        std::os::unix::fs::symlink("/nowhere/at/all", path).expect("it can be made")
+    }),
+    ("a huge file", |path| {
+        std::fs::File::create(path)
+            .expect("it can be made")
+            .set_len(20 << 30)
+            .expect("it can be made")
+    }),
 ];
 
 #[test]
@@ -64,7 +71,7 @@ fn the_desktop_comes_up_whatever_stands_in_the_place_of_its_files() {
                     Some(POD_UID.into()),
                     nix::fcntl::AtFlags::AT_SYMLINK_NOFOLLOW,
                 )
-                .unwrap();
+                .expect("it can be made");
             }
         });
         assert_eq!(Ask::new(&desk.tcp(), "GET", "/livez").send().status, 200, "{what}");
@@ -87,25 +94,29 @@ fn a_cookie_file_that_blocks_does_not_keep_readiness_from_telling_the_truth() {
         return;
     }
     let mut server = Xvnc::start();
-    let home = tempfile::tempdir().unwrap();
-    std::fs::set_permissions(home.path(), PermissionsExt::from_mode(0o755)).unwrap();
+    let home = tempfile::tempdir().expect("it can be made");
+    std::fs::set_permissions(home.path(), PermissionsExt::from_mode(0o755))
+        .expect("it can be made");
     let file = home.path().join("Xauthority");
-    let cookie = deskd::display::Cookie::from_hex(&server.key).unwrap();
+    let cookie = deskd::display::Cookie::from_hex(&server.key).expect("it can be made");
     let number = server.number;
     deskd::display::write_xauthority(&file, &cookie, number, deskd::display::Servers::default())
-        .unwrap();
-    chown(&file, Some(POD_UID), Some(POD_UID)).unwrap();
-    let env =
-        [("XAUTHORITY", file.to_str().unwrap().to_owned()), ("DISPLAY", format!(":{number}"))];
+        .expect("it can be made");
+    chown(&file, Some(POD_UID), Some(POD_UID)).expect("it can be made");
+    let env = [
+        ("XAUTHORITY", file.to_str().expect("it can be made").to_owned()),
+        ("DISPLAY", format!(":{number}")),
+    ];
     let desk = Desk::start_with("", None, &env);
     let ready = || Ask::new(&desk.tcp(), "GET", "/readyz").send();
     eventually("readiness", || (ready().status == 200).then_some(()));
-    std::fs::remove_file(&file).unwrap();
-    nix::unistd::mkfifo(&file, Mode::S_IRWXU).unwrap();
-    chown(&file, Some(POD_UID), Some(POD_UID)).unwrap();
+    std::fs::remove_file(&file).expect("it can be made");
+    nix::unistd::mkfifo(&file, Mode::S_IRWXU).expect("it can be made");
+    chown(&file, Some(POD_UID), Some(POD_UID)).expect("it can be made");
     server.kill();
     let answer = eventually("readiness fails", || Some(ready()).filter(|it| it.status == 503));
     assert!(answer.text().contains("[-]display failed"), "{}", answer.text());
-    let desktop = desk.get("/v1/desktop");
-    assert!(desktop.to_string().contains("it is a FIFO"), "{desktop}");
+    eventually("the reason is told", || {
+        desk.get("/v1/desktop").to_string().contains("it is a FIFO").then_some(())
+    });
 }

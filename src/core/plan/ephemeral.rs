@@ -151,5 +151,6 @@ fn work(
         prepare: around.prepare.clone(),
         cookie: around.cookie.copy.clone(),
         container: cluster::container(ask, container, command, env, around),
+        grace_s: container.grace_s,
     }
 }

@@ -40,6 +40,7 @@ pub use remote::{ContainerPlan, EphemeralPlan, PodPlan};
 use super::app::{App, LocalProgram};
 use super::display::{DisplayStatus, EndpointState};
 use super::env_var::EnvVar;
+use super::port::Link;
 
 /// Where a task runs.
 #[derive(
@@ -68,6 +69,21 @@ pub enum EngineKind {
 impl EngineKind {
     /// All of them, in the order of preference.
     pub const ALL: [Self; 3] = [Self::Local, Self::EphemeralContainer, Self::PodApplication];
+
+    /// Who carries it out.
+    #[must_use]
+    pub fn link(self) -> Link {
+        match self {
+            Self::Local => Link::Keeper,
+            Self::EphemeralContainer | Self::PodApplication => Link::Cluster,
+        }
+    }
+
+    /// Whether its tasks are containers, which an API server tells of, and not processes of a keeper.
+    #[must_use]
+    pub fn is_in_cluster(self) -> bool {
+        self.link() == Link::Cluster
+    }
 
     /// The word used in `/v1`, labels and tables.
     #[must_use]
@@ -153,7 +169,17 @@ impl Work {
         }
     }
 
-    /// The same, to be changed: views redact it.
+    /// Seconds from SIGTERM to SIGKILL; absent: as for every program (`[stop]`).
+    #[must_use]
+    pub fn grace_s(&self) -> Option<u32> {
+        match self {
+            Self::Local(_) => None,
+            Self::EphemeralContainer(plan) => plan.grace_s,
+            Self::PodApplication(plan) => Some(plan.grace_s),
+        }
+    }
+
+    /// The environment, to be changed: views redact it.
     pub fn env_mut(&mut self) -> &mut Vec<EnvVar> {
         match self {
             Self::Local(plan) => &mut plan.env,

@@ -66,6 +66,10 @@ pub struct EphemeralPlan {
     pub cookie: Option<CookieCopy>,
     /// What runs.
     pub container: ContainerPlan,
+    /// Seconds between SIGTERM and SIGKILL of a stop, as the document says; absent: as for programs of
+    /// deskd's container.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grace_s: Option<u32>,
 }
 
 /// A directory that is made, for one user alone, in a volume that deskd's container and the

@@ -9,8 +9,9 @@ use super::log::{self, Log};
 use super::reason::LostReason;
 use super::remedy::{self, Proposal, Remedy};
 use super::rule::{Confidence, NEAR_LINES, Rule, Speaker, Weight};
-use super::scan::{Hit, scan};
-use super::{pattern, rules, unknown};
+use super::rules::Rules;
+use super::scan::Hit;
+use super::{pattern, unknown};
 use crate::task::Exit;
 
 /// Lines of proof shown.
@@ -93,17 +94,30 @@ enum Origin {
 }
 
 /// A rule that fired.
-struct Fired {
-    rule: &'static Rule,
+struct Fired<'r> {
+    rule: &'r Rule,
+    /// Its place in the table.
+    place: usize,
     captures: Vec<String>,
     proof: Vec<Proof>,
 }
 
-/// Why it failed. Never panics, whatever the bytes are.
+/// Why it failed, by deskd's own rules. Never panics, whatever the bytes are.
 #[must_use]
 pub fn diagnose(log: &Log<'_>, evidence: &Evidence) -> Diagnosis {
-    let mut fired = fired(log, evidence);
-    fired.sort_by_key(|fired| rank(fired.rule));
+    Rules::built_in().diagnose(log, evidence)
+}
+
+impl Rules {
+    /// Why it failed, by these rules. Never panics, whatever the bytes are.
+    #[must_use]
+    pub fn diagnose(&self, log: &Log<'_>, evidence: &Evidence) -> Diagnosis {
+        judged(fired(self, log, evidence), log, evidence)
+    }
+}
+
+fn judged(mut fired: Vec<Fired<'_>>, log: &Log<'_>, evidence: &Evidence) -> Diagnosis {
+    fired.sort_by_key(|fired| rank(fired.rule, fired.place));
     let Some(first) = fired.first() else { return unknown::diagnosis(log, evidence) };
     let cause = first.rule.cause;
     let mut proof: Vec<Proof> =
@@ -128,12 +142,13 @@ pub fn diagnose(log: &Log<'_>, evidence: &Evidence) -> Diagnosis {
     others.truncate(OTHERS_MAX);
     Diagnosis {
         cause: Some(cause),
-        rule: Some(first.rule.name.to_owned()),
+        rule: Some(first.rule.id.clone()),
         confidence: first.rule.confidence,
-        sentence: filled(first.rule.sentence, &first.captures),
+        sentence: filled(&first.rule.sentence, &first.captures),
         proof,
-        advice: filled(first.rule.advice, &first.captures),
-        remedy: remedy::propose(first.rule.offer, &first.captures, evidence).map(Remedy::proposal),
+        advice: filled(&first.rule.advice, &first.captures),
+        remedy: remedy::propose(first.rule.offer.unwrap_or_default(), &first.captures, evidence)
+            .map(Remedy::proposal),
         others,
     }
 }
@@ -142,8 +157,8 @@ pub fn diagnose(log: &Log<'_>, evidence: &Evidence) -> Diagnosis {
 /// less than a crash, and more than the bare fact that nothing was seen; what is guessed from a
 /// shell's code, or from neither words nor a code nor a signal, counts less than words. Then the
 /// surer, then the order of the table.
-fn rank(rule: &Rule) -> impl Ord + use<> {
-    let guess = rule.any.is_empty() && rule.confidence == Confidence::Possible;
+fn rank(rule: &Rule, place: usize) -> impl Ord + use<> {
+    let guess = rule.patterns.is_empty() && rule.confidence == Confidence::Possible;
     let by_end = |fact: &Fact| matches!(fact, Fact::Signal(_) | Fact::ExitCode(_) | Fact::Hangup);
     let by_shell = |fact: &Fact| matches!(fact, Fact::ExitCode(126 | 127));
     let weak = match guess {
@@ -154,11 +169,11 @@ fn rank(rule: &Rule) -> impl Ord + use<> {
     };
     let own = rule.cause.rank();
     let among = if weak > 0 { own.max(Cause::Crashed.rank()) } else { own };
-    (among, weak, own, std::cmp::Reverse(rule.confidence), rules::place(rule))
+    (among, weak, own, std::cmp::Reverse(rule.confidence), place)
 }
 
-fn fired(log: &Log<'_>, evidence: &Evidence) -> Vec<Fired> {
-    let mut all: Vec<Fired> = Vec::new();
+fn fired<'r>(rules: &'r Rules, log: &Log<'_>, evidence: &Evidence) -> Vec<Fired<'r>> {
+    let mut all: Vec<Fired<'r>> = Vec::new();
     for text in texts(log, evidence) {
         let accepts = |rule: &Rule, at: usize| {
             counts(rule, evidence)
@@ -167,16 +182,18 @@ fn fired(log: &Log<'_>, evidence: &Evidence) -> Vec<Fired> {
                     .is_none_or(|lines| text.ends_so(at, lines, log, evidence))
                 && (rule.near.is_empty() || near(text.bytes, at, rule).is_some())
         };
-        for hit in scan(text.bytes, accepts) {
-            let proof = text.proof(&hit, evidence);
-            match all.iter_mut().find(|fired| std::ptr::eq(fired.rule, hit.rule)) {
+        for Hit { rule: place, at, captures } in rules.scanner().scan(text.bytes, rules, accepts) {
+            let rule = rules.get(place);
+            let proof = text.proof(rule, at, evidence);
+            match all.iter_mut().find(|fired| fired.place == place) {
                 Some(fired) => fired.proof.extend(proof),
-                None => all.push(Fired { rule: hit.rule, captures: hit.captures, proof }),
+                None => all.push(Fired { rule, place, captures, proof }),
             }
         }
     }
-    for rule in rules::all().filter(|rule| rule.any.is_empty() && counts(rule, evidence)) {
-        all.push(Fired { rule, captures: Vec::new(), proof: facts(rule, evidence) });
+    let by_facts = |rule: &Rule| rule.patterns.is_empty() && counts(rule, evidence);
+    for (place, rule) in rules.all().enumerate().filter(|(_, rule)| by_facts(rule)) {
+        all.push(Fired { rule, place, captures: Vec::new(), proof: facts(rule, evidence) });
     }
     all
 }
@@ -221,7 +238,7 @@ fn not_overcome(events: &[String]) -> impl Iterator<Item = &String> {
 fn counts(rule: &Rule, e: &Evidence) -> bool {
     let known = |fact: &Fact| fact.holds(e) == Some(true);
     let by_weight = match rule.weight {
-        Weight::Always => rule.any.is_empty() || !known(&Fact::WorkedUnseen),
+        Weight::Always => rule.patterns.is_empty() || !known(&Fact::WorkedUnseen),
         Weight::LastWords | Weight::LastLine => {
             let goes_on = e.exit.is_none() || known(&Fact::Stopped);
             !(known(&Fact::WorkedUnseen) || known(&Fact::RanWell) && goes_on)
@@ -297,14 +314,12 @@ impl Text<'_> {
         }
     }
 
-    fn proof(&self, hit: &Hit, e: &Evidence) -> Vec<Proof> {
-        let mut proof = vec![self.line(hit.at)];
-        if let Some((from, _)) =
-            near(self.bytes, hit.at, hit.rule).filter(|_| !hit.rule.near.is_empty())
-        {
+    fn proof(&self, rule: &Rule, at: usize, e: &Evidence) -> Vec<Proof> {
+        let mut proof = vec![self.line(at)];
+        if let Some((from, _)) = near(self.bytes, at, rule).filter(|_| !rule.near.is_empty()) {
             proof.push(self.line(from));
         }
-        proof.extend(facts(hit.rule, e));
+        proof.extend(facts(rule, e));
         proof
     }
 
@@ -319,13 +334,13 @@ impl Text<'_> {
     }
 }
 
-impl Fired {
+impl Fired<'_> {
     fn as_other(&self) -> Other {
         Other {
             cause: self.rule.cause,
-            rule: self.rule.name.to_owned(),
+            rule: self.rule.id.clone(),
             confidence: self.rule.confidence,
-            sentence: filled(self.rule.sentence, &self.captures),
+            sentence: filled(&self.rule.sentence, &self.captures),
         }
     }
 }

@@ -2,7 +2,7 @@
 //! not known.
 
 use super::cause::Cause;
-use super::evidence::{DevShmEvidence, Evidence};
+use super::evidence::{DevShmEvidence, Evidence, Usage};
 use super::reason::Actor;
 use crate::plan::EngineKind;
 use crate::task::Exit;
@@ -29,7 +29,8 @@ const SIGNAL_CODES_END: i32 = 128 + 64 + 1;
 const ASKING: [i32; 4] = [1, 2, 9, 15];
 
 /// A question to the evidence.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Fact {
     /// It ended badly, or ended without a window, or never started.
     Failed,
@@ -45,8 +46,6 @@ pub enum Fact {
     /// The same where nobody looked for a window: a program that shows none, whose errors are what it
     /// speaks of (tests, a report of an old log).
     WorkedUnseen,
-    /// It ended by itself with 0, and did its work ([`Self::WorkedWell`]).
-    EndedWell,
     /// It showed a window, lived for [`SHOWN_MS`], and ended with a code of its own, or was asked to end
     /// by a signal: what was missing at its start did not end it, and the code may be an answer (a
     /// dialog's, a player's).
@@ -130,7 +129,6 @@ impl Fact {
             Self::WorkedWell => Some(ran_well(e) || worked_well(e)),
             Self::WorkedOn => Some(worked_on(e)),
             Self::WorkedUnseen => Some(e.had_window.is_none() && worked_on(e) && worked_well(e)),
-            Self::EndedWell => Some(ended_with_0(e) && (ran_well(e) || worked_well(e))),
             Self::BeganWell => Some(began_well(e)),
             Self::EndedByItself => e.exit.as_ref().map(|_| ended_by_itself(e)),
             Self::NoWindow => e.had_window.map(|had| !had),
@@ -356,7 +354,13 @@ fn scarce(shm: DevShmEvidence) -> Option<bool> {
     if size < DEV_SHM_SMALL_BYTES {
         return Some(true);
     }
-    shm.used.map(|used| used >= size - size / 10)
+    shm.used.map(|used| is_nearly_full(Usage { size, used }))
+}
+
+/// Nine tenths of it are in use.
+#[must_use]
+pub fn is_nearly_full(Usage { size, used }: Usage) -> bool {
+    used >= size - size / 10
 }
 
 fn display_given(e: &Evidence) -> Option<bool> {

@@ -31,6 +31,7 @@ pub use evidence::Evidence;
 pub use log::Log;
 pub use reason::Actor;
 pub use remedy::{Applied, Proposal, Remedy, RemedyMode};
+pub use rules::Rules;
 
 #[cfg(test)]
 mod tests;

@@ -9,12 +9,12 @@
 const CAPTURE_BYTES_MAX: usize = 160;
 
 /// Its literal pieces, in order.
-pub(super) fn pieces(pattern: &'static str) -> impl Iterator<Item = &'static str> {
+pub(super) fn pieces(pattern: &str) -> impl Iterator<Item = &str> {
     pattern.trim_start_matches('^').trim_end_matches('$').split('*').filter(|p| !p.is_empty())
 }
 
 /// The piece that is looked for first: the longest one, it is the rarest.
-pub(super) fn anchor(pattern: &'static str) -> &'static str {
+pub(super) fn anchor(pattern: &str) -> &str {
     pieces(pattern).max_by_key(|piece| piece.len()).unwrap_or("")
 }
 

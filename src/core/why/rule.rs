@@ -4,48 +4,99 @@ use serde::{Deserialize, Serialize};
 
 use super::cause::Cause;
 use super::fact::Fact;
+use super::pattern;
+use super::rules::CauseText;
 
-/// A rule. All of its fields are constants: the table is data.
-#[derive(Debug)]
+/// A rule.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Rule {
     /// Its stable name.
-    pub name: &'static str,
+    pub id: String,
     /// What it means when it fires.
     pub cause: Cause,
     /// Patterns (see `pattern.rs`), any of which must be on a line of the log or of what the
     /// cluster said. None: the evidence alone makes it fire.
-    pub any: &'static [&'static str],
+    #[serde(default)]
+    pub patterns: Vec<String>,
     /// Whose words they are.
+    #[serde(default)]
     pub speaker: Speaker,
     /// Words that must not be on that line.
-    pub never: &'static [&'static str],
+    #[serde(default)]
+    pub never: Vec<String>,
     /// Patterns any of which must be on a line near it, if there are any ([`NEAR_LINES`]).
-    pub near: &'static [&'static str],
+    #[serde(default)]
+    pub near: Vec<String>,
     /// What kind of words they are.
+    #[serde(default)]
     pub weight: Weight,
     /// Facts that must be known to hold.
-    pub needs: &'static [Fact],
+    #[serde(default)]
+    pub needs: Vec<Fact>,
     /// Facts that must not be known to hold.
-    pub unless: &'static [Fact],
+    #[serde(default)]
+    pub unless: Vec<Fact>,
     /// How sure it makes.
+    #[serde(default = "likely")]
     pub confidence: Confidence,
-    /// For the user; `{1}` is what the first star of the pattern stood for.
-    pub sentence: &'static str,
-    /// For the integrator: what to change, and where.
-    pub advice: &'static str,
-    /// What deskd could do.
-    pub offer: Offer,
+    /// For the user; `{1}` is what the first star of the pattern stood for. Empty: the cause's.
+    #[serde(default)]
+    pub sentence: String,
+    /// For the integrator: what to change, and where. Empty: the cause's.
+    #[serde(default)]
+    pub advice: String,
+    /// What deskd could do; absent: the cause's.
+    pub offer: Option<Offer>,
     /// Which program and version writes it, or which document says so.
-    pub source: &'static str,
+    pub source: String,
+    /// Lines on which it must fire.
+    #[serde(default)]
+    pub fires: Vec<String>,
+    /// Lines on which it must not.
+    #[serde(default)]
+    pub silent: Vec<String>,
+}
+
+fn likely() -> Confidence {
+    Confidence::Likely
+}
+
+impl Rule {
+    /// Takes from its cause what it does not say itself.
+    pub(super) fn inherit(&mut self, text: &CauseText) {
+        if self.sentence.is_empty() {
+            self.sentence.clone_from(&text.sentence);
+        }
+        if self.advice.is_empty() {
+            self.advice.clone_from(&text.advice);
+        }
+        self.offer = self.offer.or(Some(text.offer));
+    }
+
+    /// Whether one of its patterns is on the line, and nothing that must not be.
+    #[must_use]
+    pub fn matches(&self, line: &[u8]) -> bool {
+        self.patterns.iter().any(|pattern| pattern::matches(pattern, line).is_some())
+            && !self.is_excluded(line)
+    }
+
+    /// Whether the line has words that must not be on it.
+    #[must_use]
+    pub fn is_excluded(&self, line: &[u8]) -> bool {
+        self.never.iter().any(|word| pattern::find(line, word.as_bytes()).is_some())
+    }
 }
 
 /// Lines before and after a line that are near it.
 pub const NEAR_LINES: usize = 8;
 
 /// Whose words a pattern is of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Speaker {
     /// A program's, or anybody's.
+    #[default]
     Anybody,
     /// The cluster's: a program whose log has them speaks of something else (a browser that meets a
     /// `401 Unauthorized`). They count in what the cluster said, and in a text of which nobody knows
@@ -54,7 +105,8 @@ pub enum Speaker {
 }
 
 /// What a program means when it writes such words.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Weight {
     /// Counts always: deskd's own record, and words that no program writes that runs well.
     Always,
@@ -63,6 +115,7 @@ pub enum Weight {
     LastWords,
     /// The same, of whose end nothing but a line tells: with code 0 it must be the very last.
     LastLine,
+    #[default]
     /// It cannot do something. Counts unless the program worked well ([`Fact::WorkedWell`]).
     Complaint,
     /// Many write it and run well. Counts only for a program that is known to have failed, and did
@@ -107,9 +160,11 @@ impl Confidence {
 }
 
 /// What deskd could do; whether it can here, `remedy.rs` decides.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Offer {
     /// Nothing.
+    #[default]
     Nothing,
     /// Run it where it shares memory with the X server.
     SharedMemory,
@@ -124,21 +179,3 @@ pub enum Offer {
     /// Its program instead of the image's own command.
     RunProgram,
 }
-
-/// A rule with nothing but its own: the table's rows name what they change.
-pub(super) const BLANK: Rule = Rule {
-    name: "",
-    cause: Cause::Crashed,
-    any: &[],
-    speaker: Speaker::Anybody,
-    never: &[],
-    near: &[],
-    weight: Weight::Complaint,
-    needs: &[],
-    unless: &[],
-    confidence: Confidence::Likely,
-    sentence: "",
-    advice: "",
-    offer: Offer::Nothing,
-    source: "",
-};

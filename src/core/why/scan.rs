@@ -6,10 +6,10 @@
 //! the rarest bytes.
 
 use std::collections::HashMap;
-use std::sync::LazyLock;
 
+use super::pattern;
 use super::rule::Rule;
-use super::{pattern, rules};
+use super::rules::Rules;
 
 /// Bytes of an anchor that the pass looks for; no anchor is shorter.
 pub(super) const WINDOW_BYTES: usize = 8;
@@ -38,7 +38,8 @@ const OCCURRENCES_MAX: u32 = 64;
 /// A pattern that matched.
 #[derive(Debug, Clone)]
 pub(super) struct Hit {
-    pub(super) rule: &'static Rule,
+    /// The rule's place in the table.
+    pub(super) rule: usize,
     /// Where in the text its anchor is.
     pub(super) at: usize,
     /// What its stars stood for.
@@ -46,15 +47,17 @@ pub(super) struct Hit {
 }
 
 /// A text that patterns have for their rarest piece: many share one (`Permission denied`).
+#[derive(Debug)]
 struct Anchor {
-    text: &'static [u8],
+    text: Vec<u8>,
     /// Where in `text` its window begins.
     window: usize,
-    /// Whose it is, in the order of the table.
-    patterns: Vec<(&'static Rule, &'static str)>,
+    /// Whose it is, in the order of the table: a rule's place, and its pattern's in the rule.
+    patterns: Vec<(usize, usize)>,
 }
 
-struct Scanner {
+#[derive(Debug)]
+pub(super) struct Scanner {
     anchors: Vec<Anchor>,
     /// One bit for each block that is in a window: small enough for the fastest cache, and most
     /// blocks of a log are in none.
@@ -77,15 +80,8 @@ struct Window {
     anchor: u16,
 }
 
-static SCANNER: LazyLock<Scanner> = LazyLock::new(Scanner::new);
-
-/// Every rule that has a pattern in the text, each once, at its first place.
-pub(super) fn scan(text: &[u8], accepts: impl Fn(&Rule, usize) -> bool) -> Vec<Hit> {
-    SCANNER.scan(text, accepts)
-}
-
 impl Scanner {
-    fn new() -> Self {
+    pub(super) fn new(rules: &[Rule]) -> Self {
         let mut scanner = Self {
             anchors: Vec::new(),
             known: vec![0; (1 << HASH_BITS) / 64],
@@ -95,14 +91,14 @@ impl Scanner {
         };
         let common = common_blocks();
         let mut known = HashMap::new();
-        for rule in rules::all() {
-            for pattern in rule.any {
+        for (place, rule) in rules.iter().enumerate() {
+            for (number_of_pattern, pattern) in rule.patterns.iter().enumerate() {
                 let text = pattern::anchor(pattern);
                 let number = *known.entry(text.to_ascii_lowercase()).or_insert_with(|| {
                     scanner.add(text.as_bytes(), &common);
                     scanner.anchors.len() - 1
                 });
-                scanner.anchors[number].patterns.push((rule, *pattern));
+                scanner.anchors[number].patterns.push((place, number_of_pattern));
             }
         }
         scanner.windows.sort_unstable();
@@ -113,7 +109,7 @@ impl Scanner {
     }
 
     /// A new anchor. Each has a window: no anchor is shorter than one (tested below).
-    fn add(&mut self, text: &'static [u8], common: &[bool]) {
+    fn add(&mut self, text: &[u8], common: &[bool]) {
         let anchor = self.anchors.len() as u16;
         let windows = text.windows(WINDOW_BYTES).enumerate();
         let rarest = windows.min_by_key(|(_, window)| frequency(window, common));
@@ -127,10 +123,16 @@ impl Scanner {
             self.windows.push(Window { block, folded: folded(window), anchor });
         }
         let window = rarest.map_or(0, |(start, _)| start);
-        self.anchors.push(Anchor { text, window, patterns: Vec::new() });
+        self.anchors.push(Anchor { text: text.to_vec(), window, patterns: Vec::new() });
     }
 
-    fn scan(&self, text: &[u8], accepts: impl Fn(&Rule, usize) -> bool) -> Vec<Hit> {
+    /// Every rule that has a pattern in the text, each once, at its first place.
+    pub(super) fn scan(
+        &self,
+        text: &[u8],
+        rules: &Rules,
+        accepts: impl Fn(&Rule, usize) -> bool,
+    ) -> Vec<Hit> {
         let mut hits: Vec<Hit> = Vec::new();
         let mut seen = vec![0; self.anchors.len()];
         // The window's last block begins here.
@@ -149,7 +151,11 @@ impl Scanner {
             let window = at + BLOCK_BYTES - WINDOW_BYTES;
             let here = folded(&text[window..]);
             for found in self.ending_in(block as u16).filter(|found| found.folded == here) {
-                self.look(usize::from(found.anchor), text, window, &mut seen, &accepts, &mut hits);
+                let anchor = usize::from(found.anchor);
+                if seen[anchor] < OCCURRENCES_MAX && self.is_at(anchor, text, window) {
+                    seen[anchor] += 1;
+                    self.look(anchor, text, window, rules, &accepts, &mut hits);
+                }
             }
             at += 1;
         }
@@ -161,35 +167,34 @@ impl Scanner {
         self.windows[from..].iter().take_while(move |window| window.block == block)
     }
 
+    /// Whether the anchor whose window is at `window` is there as a whole.
+    fn is_at(&self, anchor: usize, text: &[u8], window: usize) -> bool {
+        let anchor = &self.anchors[anchor];
+        let at = window.checked_sub(anchor.window);
+        let here = at.and_then(|at| text.get(at..at + anchor.text.len()));
+        here.is_some_and(|here| here.eq_ignore_ascii_case(&anchor.text))
+    }
+
     fn look(
         &self,
-        number: usize,
+        anchor: usize,
         text: &[u8],
         window: usize,
-        seen: &mut [u32],
+        rules: &Rules,
         accepts: &impl Fn(&Rule, usize) -> bool,
         hits: &mut Vec<Hit>,
     ) {
-        if seen[number] >= OCCURRENCES_MAX {
-            return;
-        }
-        let anchor = &self.anchors[number];
-        let Some(at) = window.checked_sub(anchor.window) else { return };
-        let here = text.get(at..at + anchor.text.len());
-        if !here.is_some_and(|here| here.eq_ignore_ascii_case(anchor.text)) {
-            return;
-        }
-        seen[number] += 1;
+        let anchor = &self.anchors[anchor];
+        let at = window - anchor.window;
         let (_, line) = super::log::line_at(text, at);
-        for (rule, pattern) in &anchor.patterns {
-            let is_new = hits.iter().all(|hit| !std::ptr::eq(hit.rule, *rule));
-            let other = |word: &&str| pattern::find(line, word.as_bytes()).is_some();
-            if is_new
-                && let Some(captures) = pattern::matches(pattern, line)
-                && !rule.never.iter().any(other)
+        for (place, pattern) in &anchor.patterns {
+            let rule = rules.get(*place);
+            if hits.iter().all(|hit| hit.rule != *place)
+                && let Some(captures) = pattern::matches(&rule.patterns[*pattern], line)
+                && !rule.is_excluded(line)
                 && accepts(rule, at)
             {
-                hits.push(Hit { rule, at, captures });
+                hits.push(Hit { rule: *place, at, captures });
             }
         }
     }
@@ -236,19 +241,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_anchor_is_too_short_to_be_found() {
-        for rule in rules::all() {
-            for pattern in rule.any {
-                let anchor = pattern::anchor(pattern);
-                assert!(anchor.len() >= WINDOW_BYTES, "{}: {pattern:?}: {anchor:?}", rule.name);
-            }
-        }
-    }
-
-    #[test]
     fn an_anchor_is_found_wherever_it_is_and_in_either_case() {
-        for rule in rules::all() {
-            for pattern in rule.any {
+        let rules = Rules::built_in();
+        for rule in rules.all() {
+            for pattern in &rule.patterns {
                 let anchor = pattern::anchor(pattern).to_uppercase();
                 for before in 0..8 {
                     let text = format!("{}{anchor}", "x".repeat(before));
@@ -258,7 +254,7 @@ mod tests {
                         false
                     };
                     let whole = pattern::matches(pattern, text.as_bytes()).is_some();
-                    scan(text.as_bytes(), note);
+                    rules.scanner().scan(text.as_bytes(), rules, note);
                     assert!(found.get() || !whole, "{pattern:?} at {before}");
                 }
             }

@@ -91,8 +91,8 @@ fn advice(well: bool) -> String {
     if well {
         return String::new();
     }
-    "Read the whole log, and start the program by hand in a terminal of the desktop. When the cause \
-     is found, a rule for it belongs into src/core/why/rules (docs/diagnosis.md)."
+    "Read the whole log, and start the program by hand in a terminal of the desktop. When you know the \
+     cause, you can add a rule for it (`rules_directory`, docs/diagnosis.md)."
         .into()
 }
 

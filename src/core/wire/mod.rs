@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::app::Rlimits;
 use crate::id::TaskId;
-use crate::task::{Exit, Rusage, StopStepKind, UnixMs};
+use crate::task::{Exit, Rusage, StopStep, StopStepKind, UnixMs};
 
 /// Version of these messages; a keeper refuses a daemon that speaks another.
 pub const VERSION: u32 = 1;
@@ -309,6 +309,24 @@ pub struct StopRound {
     pub pids: Vec<u32>,
     /// Pids that may not be signalled (EPERM: they run as another user), likewise bounded.
     pub refused: Vec<u32>,
+}
+
+impl StopRound {
+    /// In words.
+    #[must_use]
+    pub fn step(&self) -> StopStep {
+        let signal = if self.step == StopStepKind::Kill { "SIGKILL" } else { "SIGTERM" };
+        let list = |pids: &[u32]| pids.iter().map(u32::to_string).collect::<Vec<_>>().join(", ");
+        let mut detail = match self.pids.as_slice() {
+            [one] => format!("{signal} to process {one}"),
+            pids => format!("{signal} to {} processes: {}", self.count, list(pids)),
+        };
+        if !self.refused.is_empty() {
+            let refused = list(&self.refused);
+            detail.push_str(&format!("; not permitted (they run as another user): {refused}"));
+        }
+        StopStep { at: self.at, step: self.step, detail }
+    }
 }
 
 /// How a run ended.

@@ -8,11 +8,13 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
 use axum::extract::{Request, State};
-use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, HOST, ORIGIN, WWW_AUTHENTICATE};
+use axum::http::header::{
+    AUTHORIZATION, CACHE_CONTROL, HOST, ORIGIN, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
+};
 use axum::http::uri::Authority;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
 use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 
 use super::error::ApiError;
 use super::peers::PeerKey;
@@ -20,6 +22,10 @@ use super::state::ApiState;
 
 /// The header of a request's id.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
+const SEC_FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
 
 /// Who is at the other end of a connection; put into every request by the accept loop.
 #[derive(Debug, Clone, Copy)]
@@ -81,10 +87,7 @@ pub fn admit(state: &ApiState, request: &Request) -> Result<(), ApiError> {
                     "a bearer token or a panel session is needed (`deskd panel` opens one)",
                 ));
             }
-            if request.method() != Method::GET && request.method() != Method::HEAD {
-                check_origin(headers)?;
-            }
-            Ok(())
+            check_origin(request)
         }
         None => Err(ApiError::Unauthorized("the connection is unknown")),
     }
@@ -116,13 +119,63 @@ fn host_is_ours(text: &str, local: IpAddr, panel_hosts: &[String]) -> bool {
     }
 }
 
-fn check_origin(headers: &HeaderMap) -> Result<(), ApiError> {
-    let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+/// A cookie is only good for deskd's own page: a change has to say that it comes from there, and
+/// nothing may say that it comes from elsewhere (Fetch Metadata). Somebody may follow a link to the
+/// panel itself.
+fn check_origin(request: &Request) -> Result<(), ApiError> {
+    let headers = request.headers();
+    let text = |name: HeaderName| headers.get(name).map(|value| value.to_str().unwrap_or_default());
     let host = text(HOST).unwrap_or_default();
-    let same = text(ORIGIN)
-        .and_then(|origin| origin.split_once("://"))
-        .is_some_and(|(scheme, rest)| matches!(scheme, "http" | "https") && rest == host);
-    if same { Ok(()) } else { Err(ApiError::Origin) }
+    let reads = matches!(*request.method(), Method::GET | Method::HEAD);
+    let from_here = match text(ORIGIN) {
+        Some(origin) => origin
+            .split_once("://")
+            .is_some_and(|(scheme, rest)| matches!(scheme, "http" | "https") && rest == host),
+        None => reads,
+    };
+    let follows_link = reads
+        && request.uri().path() == "/"
+        && text(SEC_FETCH_MODE) == Some("navigate")
+        && text(SEC_FETCH_DEST) == Some("document");
+    let site = text(SEC_FETCH_SITE).is_none_or(|site| matches!(site, "same-origin" | "none"));
+    if from_here && (site || follows_link) { Ok(()) } else { Err(ApiError::Origin) }
+}
+
+/// The outermost layer of all: what no client of good faith sends is refused before anything looks
+/// at it, and no answer is taken for another kind than it says.
+pub async fn well_formed(request: Request, next: Next) -> Response {
+    let mut response = match is_well_formed(&request) {
+        Ok(()) => next.run(request).await,
+        Err(why) => (StatusCode::BAD_REQUEST, why).into_response(),
+    };
+    let nosniff = HeaderValue::from_static("nosniff");
+    response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, nosniff);
+    response
+}
+
+/// One host, and nothing but a host (RFC 9112, 3.2; RFC 9110, 4.2.4).
+fn is_well_formed(request: &Request) -> Result<(), &'static str> {
+    let mut hosts = request.headers().get_all(HOST).iter();
+    let host = hosts.next().map(|value| value.to_str().unwrap_or("@"));
+    if hosts.next().is_some() {
+        return Err("there is more than one Host header");
+    }
+    if host.is_none() && request.version() == Version::HTTP_11 {
+        return Err("there is no Host header");
+    }
+    let is_host = |text: &str| {
+        text.is_empty()
+            || (!text.contains(['@', ',', '/', '\\']) && text.parse::<Authority>().is_ok())
+    };
+    if !host.is_none_or(is_host) {
+        return Err("the Host header is not a host with or without a port");
+    }
+    // A proxy's form of a request, which would win over the header.
+    let named = request.uri().authority().map(Authority::as_str);
+    if named.is_some_and(|named| Some(named) != host) {
+        return Err("the request names another host than its Host header");
+    }
+    Ok(())
 }
 
 /// The outermost layer of `/v1`: admission, time limit, request id, error bodies.
@@ -137,7 +190,7 @@ pub async fn guard(State(state): State<ApiState>, request: Request, next: Next) 
     let started = Instant::now();
     let mut response = match admit(&state, &request) {
         Ok(()) => run(&state, request, next).await,
-        Err(error) => axum::response::IntoResponse::into_response(error),
+        Err(error) => error.into_response(),
     };
     if let Some(error) = response.extensions_mut().remove::<ApiError>() {
         let error = match error.unknown_task() {
@@ -178,9 +231,7 @@ async fn run(state: &ApiState, request: Request, next: Next) -> Response {
     let limit = state.limits.request_time;
     match tokio::time::timeout(limit, next.run(request)).await {
         Ok(response) => response,
-        Err(_) => {
-            axum::response::IntoResponse::into_response(ApiError::RequestTime(limit.as_millis()))
-        }
+        Err(_) => ApiError::RequestTime(limit.as_millis()).into_response(),
     }
 }
 
@@ -213,19 +264,38 @@ mod tests {
     }
 
     #[test]
-    fn a_change_with_a_cookie_must_come_from_our_own_page() {
-        let headers = |host: &str, origin: Option<&str>| {
-            let mut headers = HeaderMap::new();
-            headers.insert(HOST, host.parse().unwrap());
-            if let Some(origin) = origin {
-                headers.insert(ORIGIN, origin.parse().unwrap());
+    fn what_comes_with_a_cookie_must_come_from_our_own_page() {
+        let request = |method: Method, path: &str, given: &[(HeaderName, &str)]| {
+            let mut request = Request::new(axum::body::Body::empty());
+            *request.method_mut() = method;
+            *request.uri_mut() = path.parse().unwrap();
+            request.headers_mut().insert(HOST, "localhost:29791".parse().unwrap());
+            for (name, value) in given {
+                request.headers_mut().insert(name, value.parse().unwrap());
             }
-            headers
+            check_origin(&request).is_ok()
         };
-        let good = Some("http://localhost:29791");
-        assert!(check_origin(&headers("localhost:29791", good)).is_ok());
-        for bad in [None, Some("null"), Some("http://localhost:1"), Some("http://evil.example")] {
-            assert!(check_origin(&headers("localhost:29791", bad)).is_err(), "{bad:?}");
+        let good = "http://localhost:29791";
+        assert!(request(Method::POST, "/v1/tasks", &[(ORIGIN, good)]));
+        assert!(!request(Method::POST, "/v1/tasks", &[]));
+        for bad in ["null", "http://localhost:1", "http://evil.example", "\u{e9}"] {
+            for method in [Method::POST, Method::GET] {
+                assert!(!request(method, "/v1/tasks", &[(ORIGIN, bad)]), "{bad}");
+            }
         }
+        assert!(request(Method::GET, "/v1/tasks", &[]));
+        for (site, taken) in
+            [("same-origin", true), ("none", true), ("same-site", false), ("cross-site", false)]
+        {
+            let given = [(SEC_FETCH_SITE, site), (ORIGIN, good)];
+            assert_eq!(request(Method::GET, "/v1/tasks", &given[..1]), taken, "{site}");
+            assert_eq!(request(Method::POST, "/v1/tasks", &given), taken, "{site}");
+        }
+        let link = [
+            (SEC_FETCH_SITE, "cross-site"),
+            (SEC_FETCH_MODE, "navigate"),
+            (SEC_FETCH_DEST, "document"),
+        ];
+        assert!(request(Method::GET, "/", &link) && !request(Method::GET, "/v1/tasks", &link));
     }
 }

@@ -18,6 +18,9 @@ use super::state::ApiState;
 use crate::supervisor::Snapshot;
 use deskd_core::health::Check;
 
+/// The checks that the display thread renews.
+const DISPLAY_CHECKS: [&str; 3] = ["display", "x11-tcp", "shm"];
+
 /// What a health path was asked.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Ask {
@@ -116,7 +119,24 @@ pub async fn readyz(State(state): State<ApiState>, RawQuery(query): RawQuery) ->
     };
     let passes = |snapshot: &Snapshot| ask.passes(&snapshot.desktop.checks);
     state.held.ready.until(&state, ask.wait, passes).await;
-    answer("readyz", &state.handle.snapshot().desktop.checks, &ask)
+    let snapshot = state.handle.snapshot();
+    match state.handle.display_silent_for() {
+        None => answer("readyz", &snapshot.desktop.checks, &ask),
+        Some(silent) => answer("readyz", &not_renewed(&snapshot.desktop.checks, silent), &ask),
+    }
+}
+
+/// What was last known of the display is not what is the case.
+fn not_renewed(checks: &[Check], silent: Duration) -> Vec<Check> {
+    let mut checks = checks.to_vec();
+    for check in checks.iter_mut().filter(|it| DISPLAY_CHECKS.contains(&it.name.as_str())) {
+        check.ok = false;
+        check.detail = format!(
+            "the display has not been looked at for {} s: deskd's display thread is stuck",
+            silent.as_secs()
+        );
+    }
+    checks
 }
 
 fn ok() -> Response {
@@ -211,6 +231,15 @@ mod tests {
         );
         assert!(text.contains("[+]shm excluded: ok\n"));
         assert!(text.ends_with("readyz check passed\n"));
+    }
+
+    #[test]
+    fn a_verdict_about_the_display_that_nobody_renews_is_a_failure() {
+        let checks = [check("display", true, true), check("keeper", true, true)];
+        let (pass, text) = text(&not_renewed(&checks, Duration::from_secs(70)), "");
+        assert!(!pass);
+        assert!(text.contains("[-]display failed: the display has not been looked at for 70 s"));
+        assert!(text.contains("[+]keeper ok"), "{text}");
     }
 
     #[test]

@@ -4,6 +4,8 @@ use std::convert::Infallible;
 use std::io;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -27,6 +29,9 @@ use deskd_keeper::files;
 
 /// Pause after accept(2) failed, for example because no file descriptor is left.
 const ACCEPT_PAUSE_MS: u64 = 100;
+
+/// Connections accepted before those that are open get their turn.
+const ACCEPTS_PER_TURN: u32 = 16;
 
 /// Binds the unix socket in place of whatever is at `path`, mode 0600, without a moment at which
 /// others could connect or nobody can: under another name first, then renamed.
@@ -71,6 +76,8 @@ pub(super) struct Server {
     pub limits: Limits,
     pub stop: CancellationToken,
     pub open: TaskTracker,
+    /// Connections so far.
+    pub accepted: Arc<AtomicU32>,
 }
 
 impl Server {
@@ -106,9 +113,11 @@ impl Server {
     /// in the kernel's backlog cannot be told from a probe behind him.
     async fn accept<S>(&self, accept: impl AsyncFn() -> io::Result<S>) -> Option<S> {
         let next = async {
-            // Those that are open are served between any two: a probe is answered before so many
-            // more came that its place is needed.
-            tokio::task::yield_now().await;
+            // Those that are open are served in between: a probe is answered before so many more
+            // came that its place is needed.
+            if self.accepted.fetch_add(1, Ordering::Relaxed).is_multiple_of(ACCEPTS_PER_TURN) {
+                tokio::task::yield_now().await;
+            }
             loop {
                 match accept().await {
                     Ok(connection) => return connection,
@@ -134,6 +143,7 @@ impl Server {
         let (router, stop, limits) = (self.router.clone(), self.stop.clone(), self.limits);
         self.open.spawn(async move {
             let (activity, reserve) = (place.activity.clone(), place.reserve);
+            let is_later = AtomicBool::new(false);
             let service = service_fn(move |request: hyper::Request<Incoming>| {
                 let answering = Answering::begin(&activity);
                 let mut request: Request = request.map(Body::new);
@@ -142,7 +152,12 @@ impl Server {
                     request.extensions_mut().insert(Reserved);
                 }
                 let mut router = router.clone();
+                let first = !is_later.swap(true, Ordering::Relaxed);
                 async move {
+                    if !first {
+                        // Who sends many requests at once has one answered per turn.
+                        tokio::task::yield_now().await;
+                    }
                     let answer = router.call(request).await?;
                     Ok::<_, Infallible>(answer.map(|body| Tracked::new(body, answering)))
                 }

@@ -163,6 +163,7 @@ impl Api {
             limits: state.limits,
             stop: stop.clone(),
             open: TaskTracker::new(),
+            accepted: Arc::default(),
         };
         let counting = tokio::spawn(state.counters.clone().watch(state.handle.watch()));
         let tcp_server = server.clone();

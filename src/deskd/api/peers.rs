@@ -169,11 +169,16 @@ impl Peers {
         if !full && all < self.connections {
             return Some(false);
         }
-        if open.cut(|entry| !entry.reserve && (!full || entry.key == key)) {
+        let waits = |entry: &Entry| entry.activity.waits_for_its_peer();
+        if open.cut(|entry| waits(entry) && !entry.reserve && (!full || entry.key == key)) {
             return Some(false);
         }
         let reserved = open.count(|entry| entry.reserve);
-        (reserved < RESERVED_CONNECTIONS || open.cut(|entry| entry.reserve)).then_some(true)
+        // In the reserve somebody always makes room: an answer takes no time there but by being held.
+        let room = reserved < RESERVED_CONNECTIONS
+            || open.cut(|entry| entry.reserve && waits(entry))
+            || open.cut(|entry| entry.reserve);
+        room.then_some(true)
     }
 }
 
@@ -182,7 +187,8 @@ impl Open {
         self.entries.values().filter(|entry| which(entry)).count()
     }
 
-    /// Cuts one of `which` that waits for its peer, of the peer with the most; false: there is none.
+    /// Cuts the one of `which` that is as it is for the longest, of the peer with the most; false:
+    /// there is none.
     fn cut(&mut self, which: impl Fn(&Entry) -> bool) -> bool {
         let mut of_peer: HashMap<PeerKey, usize> = HashMap::new();
         for entry in self.entries.values() {
@@ -191,7 +197,7 @@ impl Open {
         let victim = self
             .entries
             .iter()
-            .filter(|(_, entry)| which(entry) && entry.activity.waits_for_its_peer())
+            .filter(|(_, entry)| which(entry))
             .max_by_key(|(id, entry)| {
                 let since = entry.activity.since_ms.load(Ordering::Relaxed);
                 (of_peer[&entry.key], u64::MAX - since, u64::MAX - **id)

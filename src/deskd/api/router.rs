@@ -95,5 +95,6 @@ pub(super) fn router(state: ApiState) -> Router {
         .route("/login", get(panel::login))
         .route("/assets/{name}", get(panel::asset))
         .merge(v1)
+        .layer(axum::middleware::from_fn(guard::well_formed))
         .with_state(state)
 }

@@ -128,7 +128,7 @@ async fn put(
             AppChange::Updated => "updated",
         };
         if !out.is_json() {
-            out.text(&printable(&format!("{change} {id}")))?;
+            out.text(printable(&format!("{change} {id}")))?;
         }
         for problem in app.get("problems").and_then(Value::as_array).into_iter().flatten() {
             let problem = problem.as_str().unwrap_or_default();

@@ -52,15 +52,15 @@ fn show(collection: &Collection, out: &mut Out) -> Result<(), Failure> {
     let Collection { namespace, dry_run, pods, collected, left, .. } = collection;
     let verb = if *dry_run { "would delete" } else { "deleted" };
     for orphan in collected {
-        out.text(&printable(&format!(
+        out.text(printable(&format!(
             "{verb} {namespace}/{}: its desktop {}/{} ({}) is gone",
             orphan.pod, orphan.desktop_namespace, orphan.desktop, orphan.desktop_uid
         )))?;
     }
     let count = collected.len();
-    out.text(&format!("{verb} {count} of {pods} application pods in {namespace}"))?;
+    out.text(format!("{verb} {count} of {pods} application pods in {namespace}"))?;
     if *left > 0 {
-        out.text(&format!("the next run deletes the other {left}"))?;
+        out.text(format!("the next run deletes the other {left}"))?;
     }
     Ok(())
 }

@@ -27,7 +27,7 @@ pub async fn events(client: &Client, follow: bool, out: &mut Out) -> Result<Exit
         } else {
             let time = rfc3339(now_ms());
             for line in lines(&event, &data) {
-                out.text(&format!("{time}  {line}"))?;
+                out.text(format!("{time}  {line}"))?;
             }
             out.finish()?;
         }

@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::client::{Client, escape, typed};
 use super::failure::Failure;
 use super::output::{Out, Tone, printable};
+use crate::cli::safe::Safe;
 use deskd_core::app::container::AppProbe;
 use deskd_core::env_var::{EnvSource, EnvVar};
 use deskd_core::exit::Exit;
@@ -42,12 +43,13 @@ pub async fn explain(
 
 fn print(app: &AppId, plan: &Plan, out: &mut Out) -> Result<(), Failure> {
     let engine = out.toned(plan.engine.as_str(), Tone::Good);
-    out.text(&format!("{app} would run as {engine}, {}:", plan.engine.phrase()))?;
+    let line = Safe::from(format!("{app} would run as "));
+    out.text(line.and(engine).and(format!(", {}:", plan.engine.phrase())))?;
     for reason in &plan.reasons {
-        out.text(&format!("  - {}", printable(reason)))?;
+        out.text(format!("  - {}", printable(reason)))?;
     }
     for Rejected { engine, why } in &plan.rejected {
-        out.text(&format!("not {}: {}", engine.as_str(), printable(why)))?;
+        out.text(format!("not {}: {}", engine.as_str(), printable(why)))?;
     }
     out.text("")?;
     out.fields(&match &plan.work {
@@ -91,6 +93,7 @@ fn of_ephemeral(plan: &EphemeralPlan) -> Fields {
         format!("{root}/{}/{}, a copy of {from}", directory.path, CookieCopy::NAME)
     });
     fields.push(("prepared", lines(made.chain(copied))));
+    fields.push(("grace", plan.grace_s.map(grace).unwrap_or_default()));
     fields
 }
 
@@ -114,10 +117,14 @@ fn of_pod(plan: &PodPlan) -> Fields {
         ("pull secrets", plan.pull_secrets.join(" ")),
         ("annotations", pairs(&plan.annotations)),
         ("labels", pairs(&plan.labels)),
-        ("grace", format!("{} s between SIGTERM and SIGKILL", plan.grace_s)),
+        ("grace", grace(plan.grace_s)),
         ("deadline", plan.deadline_s.map(|s| format!("{s} s")).unwrap_or_default()),
     ]);
     fields
+}
+
+fn grace(seconds: u32) -> String {
+    format!("{seconds} s between SIGTERM and SIGKILL")
 }
 
 fn of_container(plan: &ContainerPlan) -> Fields {

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use super::safe::Safe;
 use deskd_core::exit::Exit;
 
 /// A failed command.
@@ -53,7 +54,6 @@ impl Failure {
 
     /// Tells on stderr.
     pub fn print(&self) {
-        use io::Write as _;
         let mut text = self.message.trim_end().to_owned();
         if text.starts_with("cannot ") {
             text.insert_str(0, "deskd: ");
@@ -63,13 +63,19 @@ impl Failure {
             text.push_str(remedy);
         }
         text.push('\n');
-        // Nothing helps when stderr is gone too; the exit code remains.
-        let _ = io::stderr().write_all(text.as_bytes());
+        complain(&text);
     }
+}
+
+/// A text that speaks for itself, on stderr.
+pub fn complain(text: &str) {
+    use io::Write as _;
+    // Nothing helps when stderr is gone too; the exit code remains.
+    let _ = io::stderr().write_all(Safe::from(text).shown().as_bytes());
 }
 
 /// A word on stderr that is no failure: a lost connection, a wait.
 pub fn note(text: &str) {
     use io::Write as _;
-    let _ = writeln!(io::stderr(), "deskd: {text}");
+    let _ = writeln!(io::stderr(), "deskd: {}", Safe::from(text).shown());
 }

@@ -14,7 +14,8 @@ use super::args::Args;
 use super::client::{Ask, Client};
 use super::failure::{Failure, note};
 use super::output::{Out, Tone, printable};
-use crate::config::{self, Config, ConfigErrors, Env};
+use crate::cli::safe::Safe;
+use crate::config::{self, Config, ConfigErrors, Env, OperatorRules};
 use crate::daemon::display_config;
 use crate::display::{self, Cookie, Servers};
 use deskd_core::display::{DisplayStatus, EndpointState};
@@ -81,7 +82,7 @@ fn show(status: &DisplayStatus, out: &mut Out) -> Result<(), Failure> {
         EndpointState::Answering => "answers".to_owned(),
     };
     let tone = if status.answers() { Tone::Good } else { Tone::Bad };
-    out.text(&out.toned(&printable(&display_sentence(status)), tone))?;
+    out.text(out.toned(&printable(&display_sentence(status)), tone))?;
     let server = status.server.as_ref().map(|server| {
         format!("{} {}, {}x{}", server.vendor, server.release, server.width_px, server.height_px)
     });
@@ -109,6 +110,8 @@ pub fn check_config(file: &Path, env: &Env, out: &mut Out) -> Result<Exit, Failu
             return Ok(Exit::Unhealthy);
         }
     };
+    let rules = draft.rules_directory().map(OperatorRules::read).unwrap_or_default();
+    let exit = if rules.problems.is_empty() { Exit::Ok } else { Exit::Unhealthy };
     let key = display_config(draft.display(), env).key().and_then(Result::err);
     let apps = draft.apps(env);
     if out.is_json() {
@@ -119,26 +122,29 @@ pub fn check_config(file: &Path, env: &Env, out: &mut Out) -> Result<Exit, Failu
         let of_key =
             key.map(|why| json!({ "variable": "XAUTH_KEY", "problems": [why.to_string()] }));
         let warnings: Vec<_> = of_key.into_iter().chain(of_apps).collect();
-        out.json(&json!({ "valid": true, "apps": apps.len(), "warnings": warnings }))?;
-        return Ok(Exit::Ok);
+        let (rules, mistakes) = (rules.rules.len(), rules.problems);
+        out.json(&json!({ "valid": true, "apps": apps.len(), "warnings": warnings,
+            "rules": rules, "mistakes_in_rules": mistakes }))?;
+        return Ok(exit);
     }
     if let Some(why) = key {
         let warning = out.toned("warning", Tone::Busy);
-        out.text(&format!("{warning}: cannot use the cookie in XAUTH_KEY: {why}"))?;
+        out.text(warning.and(format!(": cannot use the cookie in XAUTH_KEY: {why}")))?;
     }
     for app in &apps {
         for problem in &app.problems {
             let warning = out.toned("warning", Tone::Busy);
-            out.text(&format!(
-                "{}: {warning}: app.{}: {}",
-                file.display(),
-                app.id,
-                printable(problem)
-            ))?;
+            let line = Safe::from(format!("{}: ", file.display()));
+            let problem = printable(problem);
+            out.text(line.and(warning).and(format!(": app.{}: {problem}", app.id)))?;
         }
     }
-    out.text(&format!("{}: valid, {} applications", file.display(), apps.len()))?;
-    Ok(Exit::Ok)
+    for mistake in &rules.problems {
+        let wrong = out.toned("wrong", Tone::Bad);
+        out.text(wrong.and(format!(": {}", printable(mistake))))?;
+    }
+    out.text(format!("{}: valid, {} applications", file.display(), apps.len()))?;
+    Ok(exit)
 }
 
 fn problems(errors: &ConfigErrors) -> Value {
@@ -210,7 +216,7 @@ pub async fn panel(client: &Client, out: &mut Out) -> Result<Exit, Failure> {
     let answer: Value = client.json(&ask).await.map_err(|error| error.failure(doing))?;
     match answer.get("url").and_then(Value::as_str) {
         _ if out.is_json() => out.json(&answer)?,
-        Some(url) => out.text(&printable(url))?,
+        Some(url) => out.text(printable(url))?,
         None => return Err(Failure::new(Exit::Internal, doing, "the daemon sent no URL")),
     }
     Ok(Exit::Ok)

@@ -186,7 +186,7 @@ impl Printer<'_> {
         };
         let line_end = if self.at_line_start { "" } else { "\n" };
         self.at_line_start = true;
-        out.text(&format!("{line_end}[deskd: {bytes} bytes are missing here: {why}]"))
+        out.text(format!("{line_end}[deskd: {bytes} bytes are missing here: {why}]"))
     }
 }
 

@@ -23,6 +23,7 @@ mod local;
 mod logs;
 mod output;
 mod pull;
+mod safe;
 mod sse;
 mod task;
 mod view;
@@ -45,10 +46,14 @@ pub fn main() -> ExitCode {
     let args = match Args::try_parse() {
         Ok(args) => args,
         Err(error) => {
-            // clap decides between stdout (--help, --version) and stderr.
+            if error.use_stderr() {
+                // It quotes what was given, whoever wrote that.
+                failure::complain(&error.render().to_string());
+                return Exit::Usage.into();
+            }
+            // --help and --version.
             let quiet = error.print();
-            let usage = error.exit_code() != 0;
-            return if usage || quiet.is_err() { Exit::Usage } else { Exit::Ok }.into();
+            return if quiet.is_err() { Exit::Usage } else { Exit::Ok }.into();
         }
     };
     let env = Env::of_this_process();
@@ -78,9 +83,11 @@ fn run(args: Args, env: &Env, out: &mut Out) -> Result<Exit, Failure> {
             local::xauthority(&file, &display, address, env)?;
             runtime_dir.map_or(Ok(Exit::Ok), |dir| local::runtime_dir(&dir))
         }
-        Command::Diagnose { files, evidence } => diagnose::run(&files, evidence.as_deref(), out),
+        Command::Diagnose { files, evidence } => {
+            diagnose::run(&files, evidence.as_deref(), env, out)
+        }
         Command::Inject(request) => inject::run(&request, out),
-        Command::Openapi => out.text(&wiring::openapi()).map(|()| Exit::Ok),
+        Command::Openapi => out.text(wiring::openapi()).map(|()| Exit::Ok),
         Command::Completions { shell } => local::completions(shell, out),
         Command::Collect { namespace, dry_run } => {
             runtime()?.block_on(collect::collect(namespace, dry_run, env, out))

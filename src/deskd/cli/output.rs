@@ -7,6 +7,8 @@ use serde::Serialize;
 
 use super::args::Format;
 use super::failure::Failure;
+use super::safe::Safe;
+pub use super::safe::printable;
 use crate::config::Env;
 
 /// Standard output.
@@ -61,12 +63,6 @@ impl Cell {
     }
 }
 
-/// Control characters in names would let an application write to the terminal.
-#[must_use]
-pub fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
-}
-
 impl Out {
     /// Standard output; colours only on a terminal that wants them (<https://no-color.org>).
     #[must_use]
@@ -83,28 +79,29 @@ impl Out {
         self.format == Format::Json
     }
 
-    /// Bytes as they are.
+    /// Bytes as they are: what an application wrote, and what is made for other programs.
     pub fn bytes(&mut self, bytes: &[u8]) -> Result<(), Failure> {
         self.to.write_all(bytes).map_err(|error| unwritable(&error))
     }
 
     /// Text and a line end, unless it has one.
-    pub fn text(&mut self, text: &str) -> Result<(), Failure> {
-        self.bytes(text.as_bytes())?;
-        if text.ends_with('\n') { Ok(()) } else { self.bytes(b"\n") }
+    pub fn text(&mut self, text: impl Into<Safe>) -> Result<(), Failure> {
+        let text = text.into();
+        self.bytes(text.shown().as_bytes())?;
+        if text.shown().ends_with('\n') { Ok(()) } else { self.bytes(b"\n") }
     }
 
     /// A value as indented JSON.
     pub fn json(&mut self, value: &impl Serialize) -> Result<(), Failure> {
         let text =
             serde_json::to_string_pretty(value).map_err(|error| unwritable(&error.into()))?;
-        self.text(&text)
+        self.text(escaped(&text))
     }
 
     /// A value as one line of JSON, at once: streams.
     pub fn json_line(&mut self, value: &impl Serialize) -> Result<(), Failure> {
         let text = serde_json::to_string(value).map_err(|error| unwritable(&error.into()))?;
-        self.text(&text)?;
+        self.text(escaped(&text))?;
         self.finish()
     }
 
@@ -118,18 +115,18 @@ impl Out {
         let widths: Vec<_> = (0..head.len()).map(width).collect();
         let titles: Vec<_> = head.iter().map(|title| Cell::toned(title, Tone::Dim)).collect();
         for row in std::iter::once(&titles).chain(rows) {
-            let mut line = String::new();
+            let mut line = Safe::default();
             for (column, cell) in row.iter().enumerate() {
                 if column > 0 {
-                    line.push_str("  ");
+                    line = line.and("  ");
                 }
-                line.push_str(&self.toned(&cell.0, cell.1));
+                line = line.and(self.toned(&cell.0, cell.1));
                 if column + 1 < row.len() {
                     let pad = widths[column].saturating_sub(cell.0.chars().count());
-                    line.extend(std::iter::repeat_n(' ', pad));
+                    line = line.and(" ".repeat(pad));
                 }
             }
-            self.text(line.trim_end())?;
+            self.text(line.trimmed())?;
         }
         Ok(())
     }
@@ -142,9 +139,9 @@ impl Out {
             let name = self.toned(&format!("{name:<width$}"), Tone::Dim);
             let mut lines = value.lines().map(printable);
             let first = lines.next().unwrap_or_default();
-            self.text(&format!("{name}  {first}"))?;
+            self.text(name.and(format!("  {first}")))?;
             for line in lines {
-                self.text(&format!("{:width$}  {line}", ""))?;
+                self.text(format!("{:width$}  {line}", ""))?;
             }
         }
         Ok(())
@@ -152,10 +149,10 @@ impl Out {
 
     /// Text with a colour, if there are any.
     #[must_use]
-    pub fn toned(&self, text: &str, tone: Tone) -> String {
+    pub fn toned(&self, text: &str, tone: Tone) -> Safe {
         match tone.code().filter(|_| self.colour) {
-            Some(code) => format!("\x1b[{code}m{text}\x1b[0m"),
-            None => text.to_owned(),
+            Some(code) => Safe::coloured(text, code),
+            None => text.into(),
         }
     }
 
@@ -163,6 +160,19 @@ impl Out {
     pub fn finish(&mut self) -> Result<(), Failure> {
         self.to.flush().map_err(|error| unwritable(&error))
     }
+}
+
+/// JSON as it is, but for control characters that it leaves as they are (DEL, C1).
+fn escaped(json: &str) -> String {
+    let mut text = String::with_capacity(json.len());
+    for c in json.chars() {
+        if c.is_control() && c != '\n' {
+            text.push_str(&format!("\\u{:04x}", u32::from(c)));
+        } else {
+            text.push(c);
+        }
+    }
+    text
 }
 
 fn unwritable(error: &io::Error) -> Failure {
@@ -215,10 +225,5 @@ mod tests {
         }
         assert_eq!(ago(0, 86_400_000 * 3), "3d ago");
         assert_eq!(ago(10, 0), "now");
-    }
-
-    #[test]
-    fn names_cannot_steer_the_terminal() {
-        assert_eq!(printable("a\x1b[31mb\n"), "a\u{fffd}[31mb\u{fffd}");
     }
 }

@@ -133,7 +133,7 @@ async fn remedy(client: &Client, task: &TaskId, out: &mut Out) -> Result<(), Fai
     }
     let view: Task = typed(answer, &doing)?;
     let done = view.remedied.as_deref().map(Applied::sentence).unwrap_or_default();
-    out.text(&format!("{task}: {}", super::output::printable(&done)))
+    out.text(format!("{task}: {}", super::output::printable(&done)))
 }
 
 struct Stop {
@@ -174,13 +174,13 @@ async fn stop(
     for (task, answer) in tasks.iter().zip(answers) {
         let view: Task = typed(answer, &format!("stop task {task}"))?;
         for step in &view.stop_steps {
-            out.text(&format!("{task}: {}", super::output::printable(&step.detail)))?;
+            out.text(format!("{task}: {}", super::output::printable(&step.detail)))?;
         }
         let end = match &view.exit {
             Some(exit) if !how.no_wait => format!("ended by {}", exit.sentence()),
             _ => view.state.as_str().to_owned(),
         };
-        out.text(&format!("{task}: {}", super::output::printable(&end)))?;
+        out.text(format!("{task}: {}", super::output::printable(&end)))?;
     }
     Ok(Exit::Ok)
 }

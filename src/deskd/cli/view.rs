@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::failure::Failure;
 use super::output::{Cell, Out, Tone, ago, rfc3339, span};
+use crate::cli::safe::Safe;
 use crate::supervisor::Desktop;
 use deskd_core::app::container::{ContainerApp, HomeNeed};
 use deskd_core::app::{App, AppSource};
@@ -266,7 +267,7 @@ fn short(icon: &str) -> String {
 
 /// The checks of the desktop; those that nothing depends on are marked.
 pub fn desktop(desktop: &Desktop, out: &mut Out) -> Result<(), Failure> {
-    out.text(&super::output::printable(&desktop.sentence))?;
+    out.text(super::output::printable(&desktop.sentence))?;
     for check in &desktop.checks {
         let (mark, tone) = match (check.ok, check.required) {
             (true, _) => ("ok", Tone::Good),
@@ -274,7 +275,9 @@ pub fn desktop(desktop: &Desktop, out: &mut Out) -> Result<(), Failure> {
             (false, false) => ("failed, not required", Tone::Busy),
         };
         let detail = super::output::printable(&check.detail);
-        out.text(&format!("  {} {}: {detail}", check.name, out.toned(mark, tone)))?;
+        let mark = out.toned(mark, tone);
+        let line = Safe::from(format!("  {} ", check.name));
+        out.text(line.and(mark).and(format!(": {detail}")))?;
     }
     Ok(())
 }

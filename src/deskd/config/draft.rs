@@ -1,7 +1,7 @@
 //! A configuration that is valid but not yet complete: what depends on the machine is open.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::apps::AppDraft;
 use super::kubernetes::PolicyDraft;
@@ -23,6 +23,7 @@ pub struct Draft {
     pub(super) tasks_max: u32,
     pub(super) apps_directory: Option<PathBuf>,
     pub(super) remedy: RemedyMode,
+    pub(super) rules_directory: Option<PathBuf>,
     pub(super) log_store: LogStoreConfig,
     pub(super) stop: StopConfig,
     pub(super) display: DisplaySettings,
@@ -43,6 +44,12 @@ impl Draft {
     #[must_use]
     pub fn display(&self) -> &DisplaySettings {
         &self.display
+    }
+
+    /// The directory of an operator's own rules.
+    #[must_use]
+    pub fn rules_directory(&self) -> Option<&Path> {
+        self.rules_directory.as_deref()
     }
 
     /// The applications alone, resolved; creates no directory.
@@ -71,6 +78,7 @@ impl Draft {
             tasks_max: self.tasks_max,
             apps_directory: self.apps_directory,
             remedy: self.remedy,
+            rules_directory: self.rules_directory,
             log_store: self.log_store,
             stop: self.stop,
             display: self.display,

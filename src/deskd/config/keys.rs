@@ -12,6 +12,7 @@ pub const ROOT: &[&str] = &[
     "tasks_max",
     "apps_directory",
     "remedy",
+    "diagnosis",
     "log_store",
     "stop",
     "display",
@@ -22,6 +23,8 @@ pub const ROOT: &[&str] = &[
     "network_rule",
     "kubernetes",
 ];
+/// `[diagnosis]`
+pub const DIAGNOSIS: &[&str] = &["rules_directory"];
 /// `[log_store]`
 pub const LOG_STORE: &[&str] = &["task_limit", "total_limit"];
 /// `[stop]`
@@ -92,6 +95,7 @@ pub const RUN_AS: &[&str] = &["uid", "gid", "groups"];
 /// Each section as it is headed in the documentation, with its keys.
 pub const SECTIONS: &[(&str, &[&str])] = &[
     ("", ROOT),
+    ("diagnosis", DIAGNOSIS),
     ("log_store", LOG_STORE),
     ("stop", STOP),
     ("display", DISPLAY),

@@ -26,6 +26,7 @@ pub mod keys;
 mod kubernetes;
 mod parse;
 mod problem;
+mod rules;
 mod section;
 mod state_dir;
 mod values;
@@ -43,6 +44,7 @@ pub use draft::Draft;
 pub use env::{Env, inherited_env};
 pub use parse::parse;
 pub use problem::{ConfigErrors, Origin, Position, Problem};
+pub use rules::OperatorRules;
 pub use state_dir::{default_state_dir, state_dir_candidates};
 pub use values::{Complaint, duration};
 
@@ -106,6 +108,9 @@ pub struct Config {
     pub apps_directory: Option<PathBuf>,
     /// What is done with the remedies of diagnoses.
     pub remedy: RemedyMode,
+    /// Directory of an operator's own rules of diagnosis; absent: none.
+    #[serde(default)]
+    pub rules_directory: Option<PathBuf>,
     /// Limits of the log store.
     pub log_store: LogStoreConfig,
     /// How tasks are stopped.

@@ -73,6 +73,7 @@ impl<'t> Reader<'t> {
             remedy: self
                 .pick("DESKD_REMEDY", &root, "remedy", "suggest", remedy)
                 .unwrap_or_default(),
+            rules_directory: self.rules_directory(&root),
             log_store: self.log_store(&root),
             stop: self.stop(&root),
             display: self.display(&root, &kubernetes.policy),
@@ -186,6 +187,15 @@ impl<'t> Reader<'t> {
             section.complain("total_limit", total.span, complaint);
         }
         LogStoreConfig { task_limit_bytes, total_limit_bytes }
+    }
+
+    fn rules_directory(&self, root: &Section<'t>) -> Option<PathBuf> {
+        let table = root.table("diagnosis");
+        let section = Section::new("diagnosis", table, keys::DIAGNOSIS, self.problems);
+        let example = "/etc/deskd/rules.d";
+        section
+            .parsed("rules_directory", example, |text| absolute_path(text, example))
+            .map(|found| found.value)
     }
 
     fn stop(&self, root: &Section<'t>) -> StopConfig {

@@ -84,6 +84,25 @@ fn attempt(address: &Address, cookie: Option<&Cookie>, limit: Duration) -> Optio
     }
 }
 
+/// Whether somebody listens there, by connecting and leaving without a word: some microseconds.
+pub(super) fn listens(address: &Address) -> bool {
+    let attempt = || -> io::Result<()> {
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let socket =
+            rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+        let address = match address {
+            Address::Path(path) => SocketAddrUnix::new(path.as_str())?,
+            Address::Abstract(name) => SocketAddrUnix::new_abstract_name(name.as_bytes())?,
+            Address::Tcp(_) => return Err(ErrorKind::Unsupported.into()),
+        };
+        Ok(rustix::net::connect(&socket, &address)?)
+    };
+    attempt().map_or_else(
+        |error| !matches!(connect_failure(&error), EndpointState::NotListening),
+        |()| true,
+    )
+}
+
 /// `SO_SNDTIMEO` limits connect for both families (`socket(7)`); a unix socket whose backlog is
 /// full cannot be polled for room, so this is the only way to wait for one.
 fn open(address: &Address, limit: Duration) -> io::Result<DefaultStream> {

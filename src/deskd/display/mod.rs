@@ -11,16 +11,20 @@ mod listen;
 mod look;
 pub mod name;
 pub mod proof;
+mod pulse;
 mod stream;
 mod thread;
 mod windows;
 mod xauthority;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use deskd_core::display::DisplayStatus;
 use deskd_core::window::{CloseOutcome, WindowEvent, WindowId};
+
+pub use pulse::Pulse;
 
 pub use cookie::{find as find_cookie, write_xauthority};
 pub use stream::ServerStream;
@@ -31,6 +35,8 @@ use thread::Worker;
 
 /// Where X servers put their sockets.
 const SOCKET_DIR: &str = "/tmp/.X11-unix";
+/// Its last part.
+const SOCKET_DIR_NAME: &str = ".X11-unix";
 
 /// What to look at and how long to wait.
 #[derive(Debug, Clone)]
@@ -80,6 +86,7 @@ pub enum DisplayEvent {
 #[derive(Debug)]
 pub struct DisplayHandle {
     commands: CommandSender,
+    pulse: Arc<Pulse>,
 }
 
 impl DisplayHandle {
@@ -93,9 +100,16 @@ impl DisplayHandle {
         let number = name::parse(&config.display)
             .map_err(|error| std::io::Error::new(std::io::ErrorKind::InvalidInput, error))?;
         let (commands, receiver) = command::channel()?;
-        let worker = Worker::new(config, number, receiver, Box::new(sink));
+        let pulse = Arc::new(Pulse::new(&config));
+        let worker = Worker::new(config, number, receiver, Box::new(sink), pulse.clone());
         std::thread::Builder::new().name("display".into()).spawn(move || worker.run())?;
-        Ok(Self { commands })
+        Ok(Self { commands, pulse })
+    }
+
+    /// Whether the thread still looks.
+    #[must_use]
+    pub fn pulse(&self) -> Arc<Pulse> {
+        self.pulse.clone()
     }
 
     /// Asks the windows to close; `done` is called on the thread with one outcome per window.

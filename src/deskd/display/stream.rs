@@ -22,6 +22,12 @@ const PACKET_HEAD_BYTES: usize = 32;
 
 const REPLY: u8 = 1;
 const GENERIC_EVENT: u8 = 35;
+/// The only event without a sequence number.
+const KEYMAP_EVENT: u8 = 11;
+/// The first event of an extension.
+const EXTENSION_EVENTS: u8 = 64;
+/// More requests than are ever on their way.
+const SEQUENCE_AHEAD_MAX: u16 = 1 << 15;
 /// Set in the type of events that came from SendEvent.
 const SENT_EVENT: u8 = 0x80;
 
@@ -31,6 +37,8 @@ pub struct ServerStream {
     inner: DefaultStream,
     deadline: Cell<Instant>,
     budget_bytes: Cell<usize>,
+    /// Events that were read, whether or not somebody took them from x11rb's queue.
+    events: Cell<u64>,
     frames: RefCell<Option<FrameGuard>>,
 }
 
@@ -41,6 +49,7 @@ impl ServerStream {
             inner,
             deadline: Cell::new(Instant::now() + limit),
             budget_bytes: Cell::new(OPERATION_BYTES_MAX),
+            events: Cell::new(0),
             frames: RefCell::new(None),
         }
     }
@@ -54,6 +63,11 @@ impl ServerStream {
     /// The setup is over: packets follow.
     pub(super) fn expect_packets(&self) {
         *self.frames.borrow_mut() = Some(FrameGuard::default());
+    }
+
+    /// Events read since the setup.
+    pub(super) fn events(&self) -> u64 {
+        self.events.get()
     }
 
     /// Waits until `flags` or the deadline.
@@ -95,6 +109,7 @@ impl Stream for ServerStream {
             .set(budget.ok_or_else(|| Error::other("the X server sent too much at once"))?);
         if let Some(frames) = self.frames.borrow_mut().as_mut() {
             frames.feed(&buffer[..length])?;
+            self.events.set(frames.events);
         }
         Ok(length)
     }
@@ -119,6 +134,10 @@ struct FrameGuard {
     have: usize,
     /// Bytes of the current packet beyond its head that are still to come.
     skip: u64,
+    /// Events whose head is complete.
+    events: u64,
+    /// Number of the request that the server had come to.
+    sequence: u16,
 }
 
 impl FrameGuard {
@@ -136,12 +155,39 @@ impl FrameGuard {
             bytes = &bytes[length..];
             if self.have == PACKET_HEAD_BYTES {
                 self.have = 0;
+                self.check()?;
+                self.events += u64::from(self.head[0] > REPLY);
                 self.skip = tail_bytes(&self.head);
                 if self.skip > PACKET_BYTES_MAX {
                     return Err(Error::new(ErrorKind::InvalidData, "an oversized X11 packet"));
                 }
             }
         }
+        Ok(())
+    }
+}
+
+impl FrameGuard {
+    /// After one wrong byte nothing that follows is where it is looked for, and an answer may never
+    /// be recognized: what cannot be a packet of this connection ends it at once.
+    fn check(&mut self) -> Result<()> {
+        let kind = self.head[0] & !SENT_EVENT;
+        if self.head[0] == SENT_EVENT || self.head[0] == SENT_EVENT | REPLY {
+            return Err(Error::new(ErrorKind::InvalidData, "an X11 packet of an unknown kind"));
+        }
+        // Core events, and those of extensions.
+        if !(kind <= GENERIC_EVENT || kind >= EXTENSION_EVENTS) {
+            return Err(Error::new(ErrorKind::InvalidData, "an X11 packet of an unknown kind"));
+        }
+        if kind == KEYMAP_EVENT {
+            return Ok(());
+        }
+        let sequence = u16::from_ne_bytes([self.head[2], self.head[3]]);
+        // It only grows, but for its overflow.
+        if sequence.wrapping_sub(self.sequence) > SEQUENCE_AHEAD_MAX {
+            return Err(Error::new(ErrorKind::InvalidData, "an X11 packet out of order"));
+        }
+        self.sequence = sequence;
         Ok(())
     }
 }
@@ -176,6 +222,25 @@ mod tests {
             assert!(FrameGuard::default().feed(&packet(kind, u32::MAX)).is_err());
         }
         assert!(FrameGuard::default().feed(&packet(12, u32::MAX)).is_ok());
+    }
+
+    #[test]
+    fn what_cannot_be_a_packet_of_this_connection_ends_it() {
+        let numbered = |kind: u8, sequence: u16| {
+            let mut bytes = packet(kind, 0);
+            bytes[2..4].copy_from_slice(&sequence.to_ne_bytes());
+            bytes
+        };
+        for wrong in [40, 63, SENT_EVENT, SENT_EVENT | REPLY] {
+            assert!(FrameGuard::default().feed(&packet(wrong, 0)).is_err(), "{wrong}");
+        }
+        let mut guard = FrameGuard::default();
+        for right in
+            [(REPLY, 7), (12, 7), (0, 8), (KEYMAP_EVENT, 3), (12, 0x7000), (REPLY, 0xf000), (12, 3)]
+        {
+            guard.feed(&numbered(right.0, right.1)).unwrap();
+        }
+        assert!(guard.feed(&numbered(REPLY, 2)).is_err(), "it went back");
     }
 
     proptest! {

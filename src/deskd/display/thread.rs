@@ -14,25 +14,33 @@
 
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
+use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, InotifyEvent};
 use rustix::event::{PollFd, PollFlags, Timespec};
 
 use super::command::{Command, CommandReceiver, Gone};
+use super::handshake::{Address, listens};
+use super::listen;
 use super::look::{self, Looked};
 use super::windows::{Session, SessionError};
-use super::{DisplayConfig, DisplayEvent, SOCKET_DIR};
+use super::{DisplayConfig, DisplayEvent, Pulse, SOCKET_DIR, SOCKET_DIR_NAME};
 use deskd_core::display::{DisplayStatus, EndpointState};
 use deskd_core::shm::ShmVerdicts;
 use deskd_core::window::{CloseOutcome, WindowId};
 
 /// While the server answers, one round trip this often finds out when it stops doing so.
 const HANG_CHECK_S: u64 = 10;
-/// First and longest pause between attempts while the server is away. A new socket file ends a
-/// pause; the longest one is for servers that have only an abstract socket.
+/// First and longest pause between looks while the server is away. A new socket file, or somebody
+/// who listens, ends a pause.
 const RETRY_FIRST_MS: u64 = 50;
 const RETRY_LONGEST_MS: u64 = 2_000;
+/// The longest one while nobody listens: a look reads the socket tables of the whole namespace.
+const RETRY_NOBODY_MS: u64 = 30_000;
+/// While nobody listens, this often a connection is tried: a server may have only an abstract socket,
+/// of which nothing tells.
+const KNOCK_MS: u64 = 500;
 
 const PID_NAMESPACE_NOTE: &str = "the X server is in another PID namespace: which process owns a window is the application's \
      own claim (_NET_WM_PID)";
@@ -45,6 +53,7 @@ pub(super) struct Worker {
     number: u16,
     commands: CommandReceiver,
     sink: Sink,
+    pulse: Arc<Pulse>,
     /// As published last; before the first look nothing was.
     status: DisplayStatus,
     published: bool,
@@ -57,9 +66,11 @@ enum Server {
 }
 
 struct Away {
-    watch: Option<Inotify>,
+    watch: Option<Watch>,
     pause: Duration,
     retry_at: Instant,
+    /// Nobody listened at the last look: when to try whether somebody does.
+    knock_at: Option<Instant>,
 }
 
 struct Here {
@@ -72,36 +83,80 @@ struct Here {
 
 impl Away {
     fn new() -> Self {
-        Self { watch: watch(), pause: Duration::ZERO, retry_at: Instant::now() }
+        Self { watch: watch(), pause: Duration::ZERO, retry_at: Instant::now(), knock_at: None }
     }
 
-    fn put_off(&mut self) {
+    fn put_off(&mut self, nobody_listens: bool) {
+        let longest = if nobody_listens { RETRY_NOBODY_MS } else { RETRY_LONGEST_MS };
         let next = (self.pause * 2).max(Duration::from_millis(RETRY_FIRST_MS));
-        self.pause = next.min(Duration::from_millis(RETRY_LONGEST_MS));
-        self.retry_at = Instant::now() + self.pause;
+        self.pause = next.min(Duration::from_millis(longest));
+        let now = Instant::now();
+        self.retry_at = now + self.pause;
+        self.knock_at = nobody_listens.then(|| now + Duration::from_millis(KNOCK_MS));
     }
 
-    /// Something happened beside the sockets: start over with short pauses.
-    fn stirred(&mut self) {
-        let read = self.watch.as_ref().map(Inotify::read_events);
-        match read {
-            Some(Err(nix::errno::Errno::EAGAIN)) | None => return,
-            // The directory itself may be gone.
-            Some(Ok(events))
-                if events.iter().all(|e| !e.mask.contains(AddWatchFlags::IN_IGNORED)) => {}
-            Some(_) => self.watch = None,
+    /// Looks at once if somebody listens now.
+    fn knock(&mut self, number: u16, now: Instant) {
+        if self.knock_at.is_none_or(|at| at > now) {
+            return;
+        }
+        self.knock_at = Some(now + Duration::from_millis(KNOCK_MS));
+        let path = listen::socket_path(number);
+        if listens(&Address::Path(path.clone())) || listens(&Address::Abstract(path)) {
+            self.pause = Duration::ZERO;
+            self.retry_at = now;
+        }
+    }
+
+    /// When there is something to do.
+    fn due_at(&self) -> Instant {
+        self.knock_at.map_or(self.retry_at, |knock| knock.min(self.retry_at))
+    }
+
+    /// Something happened beside the sockets: start over with short pauses, if it is about ours.
+    fn stirred(&mut self, number: u16) {
+        let Some(watch) = &self.watch else { return };
+        let name = if watch.above { SOCKET_DIR_NAME.to_owned() } else { format!("X{number}") };
+        match watch.inotify.read_events() {
+            Err(nix::errno::Errno::EAGAIN) => return,
+            Ok(events) => {
+                let gone = events.iter().any(|it| it.mask.contains(AddWatchFlags::IN_IGNORED));
+                let ours =
+                    |event: &InotifyEvent| event.name.as_ref().is_none_or(|it| **it == *name);
+                if !gone && !events.iter().any(ours) {
+                    return;
+                }
+                if gone || watch.above {
+                    self.watch = None;
+                }
+            }
+            Err(_) => self.watch = None,
         }
         self.pause = Duration::ZERO;
         self.retry_at = Instant::now();
     }
 }
 
-/// Nothing when the directory does not exist yet.
-fn watch() -> Option<Inotify> {
-    let watch = Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC).ok()?;
+/// Tells of new sockets, or of the directory for them.
+struct Watch {
+    inotify: Inotify,
+    /// The directory does not exist yet: the one above it is watched.
+    above: bool,
+}
+
+fn watch() -> Option<Watch> {
+    let inotify = Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC).ok()?;
     let kinds = AddWatchFlags::IN_CREATE | AddWatchFlags::IN_MOVED_TO;
-    watch.add_watch(Path::new(SOCKET_DIR), kinds).ok()?;
-    Some(watch)
+    let dir = Path::new(SOCKET_DIR);
+    let above = inotify.add_watch(dir, kinds).is_err();
+    if above {
+        inotify.add_watch(dir.parent()?, kinds).ok()?;
+        // It may have been made meanwhile.
+        if inotify.add_watch(dir, kinds).is_ok() {
+            return watch();
+        }
+    }
+    Some(Watch { inotify, above })
 }
 
 impl Worker {
@@ -110,16 +165,19 @@ impl Worker {
         number: u16,
         commands: CommandReceiver,
         sink: Sink,
+        pulse: Arc<Pulse>,
     ) -> Self {
         let status = DisplayStatus::unknown(&config.display, number);
         let server = Server::Away(Away::new());
-        Self { config, number, commands, sink, status, published: false, server }
+        Self { config, number, commands, sink, pulse, status, published: false, server }
     }
 
     /// Runs until the handle is dropped.
     pub(super) fn run(mut self) {
         loop {
+            self.pulse.beat();
             self.advance();
+            self.pulse.beat();
             if !self.wait() {
                 return;
             }
@@ -139,7 +197,8 @@ impl Worker {
         let now = Instant::now();
         match &mut self.server {
             Server::Away(away) => {
-                away.stirred();
+                away.stirred(self.number);
+                away.knock(self.number, now);
                 if away.retry_at <= now {
                     away.watch = away.watch.take().or_else(watch);
                     self.look();
@@ -174,7 +233,7 @@ impl Worker {
     /// Sleeps until something happens; false when `poll` itself is broken.
     fn wait(&self) -> bool {
         let (server, until) = match &self.server {
-            Server::Away(away) => (away.watch.as_ref().map(AsFd::as_fd), away.retry_at),
+            Server::Away(away) => (away.watch.as_ref().map(|it| it.inotify.as_fd()), away.due_at()),
             Server::Here(here) if here.hanging => (Some(here.session.as_fd()), here.check_at),
             Server::Here(here) => {
                 let until = match (here.busy, here.session.due_at()) {
@@ -257,7 +316,7 @@ impl Worker {
 
     fn still_away(&mut self, status: DisplayStatus) {
         if let Server::Away(away) = &mut self.server {
-            away.put_off();
+            away.put_off(status.unix.state == EndpointState::NotListening);
         }
         self.publish(status);
     }
@@ -294,11 +353,28 @@ impl Worker {
                 status.unix.state = EndpointState::Hanging;
                 status.shm = ShmVerdicts::unreachable();
                 self.publish(status);
+                self.start_anew();
                 return;
             }
         }
         self.server = Server::Away(Away::new());
         self.publish(look::lost(&self.status, self.number));
+    }
+
+    /// A server that answers others is not hanging: this connection is broken (a byte that was wrong
+    /// makes x11rb wait for ever), and another takes its place.
+    fn start_anew(&mut self) {
+        let looked = look::look(&self.config, self.number);
+        let (true, Some(connection)) = (looked.status.answers(), looked.connection) else { return };
+        tracing::warn!("the X server's answers are not understood: the connection is made anew");
+        self.server = Server::Away(Away::new());
+        self.publish(look::lost(&self.status, self.number));
+        let mut status = looked.status;
+        status.server_epoch = self.status.server_epoch;
+        match Session::new(*connection, self.config.hang_timeout) {
+            Ok(session) => self.arrived(session, status),
+            Err(_) => self.still_away(look::lost(&status, self.number)),
+        }
     }
 
     /// The hanging server sent something, or it is time to ask again, or only a command woke us.

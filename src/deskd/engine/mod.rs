@@ -1,4 +1,7 @@
-//! Engines carry plans out; they decide nothing.
+//! Engines carry plans out; they decide nothing. What they are asked and what they report is
+//! [`deskd_core::port`].
 
+pub mod keeper;
 pub mod kubernetes;
-pub mod local;
+mod log_mark;
+pub mod port;

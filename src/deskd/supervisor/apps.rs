@@ -13,6 +13,7 @@ use super::handle::{AppChange, AppError};
 use super::input::Reply;
 use deskd_core::app::{App, DirectoryApp};
 use deskd_core::id::AppId;
+use deskd_core::run;
 
 type Layer = BTreeMap<AppId, Arc<App>>;
 
@@ -171,10 +172,15 @@ impl Driver {
         self.answer(reply, ());
     }
 
+    /// What can be launched.
+    pub(super) fn give_apps(&mut self) {
+        let apps = self.apps.all().into_iter().map(|app| (app.id.clone(), app)).collect();
+        self.step(run::Input::Apps(Arc::new(apps)));
+    }
+
     fn apps_changed(&mut self) {
-        self.table.generation += 1;
-        self.apps_generation = self.table.generation;
-        self.name_others();
+        self.apps_generation = self.runs.next_generation();
+        self.give_apps();
     }
 }
 

@@ -9,16 +9,16 @@ use tokio::task::JoinHandle;
 use super::apps::Apps;
 use super::busy::Busy;
 use super::driver::{Driver, Parts, now_ms};
+use super::facts::config;
 use super::handle::Handle;
 use super::input::{INPUTS_MAX, Input};
 use super::journal::Journal;
-use super::others::Others;
-use super::remote::Remote;
 use super::settings::Settings;
-use super::table::Table;
 use crate::display::DisplayHandle;
+use crate::engine::keeper::{self, LinkError, LocalEngine};
 use crate::engine::kubernetes;
-use crate::engine::local::{self, LinkError, LocalEngine};
+use crate::engine::port::Port;
+use deskd_core::run::Runs;
 
 /// Why the supervisor did not start.
 #[derive(Debug, thiserror::Error)]
@@ -44,48 +44,49 @@ pub struct Supervisor {
 /// the API answers already.
 pub async fn start(settings: Settings) -> Result<Supervisor, StartError> {
     let (inputs, queue) = mpsc::channel(INPUTS_MAX);
-    let stream = local::connect(&settings.state_dir.join("keeper.sock")).await?;
+    let stream = keeper::connect(&settings.state_dir.join("keeper.sock")).await?;
     let (engine, container_logs, to_keeper) = LocalEngine::new();
-    let (journal, remembered) = Journal::open(&settings.state_dir);
+    let (journal, mut remembered) = Journal::open(&settings.state_dir);
     let from_display = inputs.clone();
     let display_thread = DisplayHandle::start(settings.display.clone(), move |event| {
         // The driver is gone when nobody listens; the thread ends with its handle.
         let _ = from_display.blocking_send(Input::Display(event));
     })
     .map_err(StartError::Display)?;
-    let mut table = Table::default();
-    for mut entry in remembered.tasks {
-        // The display thread tells of every window again.
-        Arc::make_mut(&mut entry.task).windows = 0;
-        table.insert(entry);
-    }
     let busy = Arc::new(Busy::new());
+    let pulse = display_thread.pulse();
     let logs_dir: Arc<Path> = settings.state_dir.join("logs").into();
     // Ends with the driver, which has the only sender.
-    let config = settings.kubernetes.clone();
-    let (commands, _) = kubernetes::start(config, container_logs, inputs.clone());
+    let cluster = settings.kubernetes.clone();
+    let (commands, _) = kubernetes::start(cluster, container_logs, inputs.clone());
     let calls = commands.calls().clone();
+    let apps = Apps::new(&settings.apps, std::mem::take(&mut remembered.apps));
+    let runs = Runs::new(config(&settings), settings.unknown_display(), remembered, seed());
     let (driver, snapshots) = Driver::new(Parts {
-        remote: Remote::new(commands),
-        others: Others::new(remembered.hidden),
-        apps: Apps::new(&settings.apps, remembered.apps),
+        port: Port::new(engine, commands, settings.state_dir.clone()),
+        runs,
+        apps,
         settings,
-        engine,
         display_thread,
         own_inputs: inputs.clone(),
         journal,
-        table,
-        keeper_started_at: remembered.keeper,
         busy: busy.clone(),
         epoch: u64::try_from(now_ms()).unwrap_or(0),
     });
     tokio::spawn(driver.run(queue));
-    let handle = Handle::new(snapshots, inputs.clone(), busy, logs_dir, calls);
+    let handle = Handle::new(snapshots, inputs.clone(), busy, logs_dir, calls, pulse);
     let link = tokio::spawn(async move {
-        let error = local::run(stream, to_keeper, inputs.clone()).await;
+        let error = keeper::run(stream, to_keeper, inputs.clone()).await;
         // Nobody to tell when the driver has ended already.
         let _ = inputs.send(Input::KeeperLost).await;
         error
     });
     Ok(Supervisor { handle, link })
+}
+
+/// For ids and jitter.
+fn seed() -> u64 {
+    // Without the kernel's random numbers the clock has to do: both only need to differ, and a clash of
+    // ids is checked for.
+    getrandom::u64().unwrap_or_else(|_| now_ms().unsigned_abs())
 }

@@ -1,8 +1,8 @@
-//! The driver: takes inputs in batches, changes the table, then commits: journal first, then the
-//! effects, then the snapshot, then the answers. So whatever somebody was told is on record and
-//! visible, and whatever the keeper was asked for survives a `kill -9` of the daemon.
+//! The driver: takes inputs in batches, lets `core::run` say what follows, then commits: journal first,
+//! then the engines, then the snapshot, then the answers. So whatever somebody was told is on record
+//! and visible, and whatever an engine was asked for survives a `kill -9` of the daemon.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, watch};
@@ -10,64 +10,53 @@ use tokio::time::Instant;
 
 use super::apps::Apps;
 use super::busy::Busy;
-use super::handle::{LaunchAdmission, LaunchError};
+use super::facts::look_up;
 use super::health::Health;
 use super::input::{Input, Reply};
 use super::journal::Journal;
-use super::keeper_events::Adoption;
-use super::others::Others;
 use super::pulls::Pulls;
-use super::remote::Remote;
+use super::replies::{Replies, Waiting};
 use super::settings::Settings;
 use super::snapshot::{Desktop, Snapshot};
-use super::table::Table;
-use super::windows::Windows;
-use crate::display::DisplayHandle;
-use crate::engine::local::{Frame, FrameError, LocalEngine, frame};
-use deskd_core::display::DisplayStatus;
+use crate::display::{DisplayEvent, DisplayHandle};
+use crate::engine::port::{Port, PortError};
 use deskd_core::id::TaskId;
-use deskd_core::task::{Task, TaskEvent, UnixMs};
-use deskd_core::wire::{RunId, ToKeeper};
+use deskd_core::plan::Work;
+use deskd_core::port::keeper::Translator;
+use deskd_core::port::{Command, Event};
+use deskd_core::run::{self, Effect, Now, Runs};
+use deskd_core::task::UnixMs;
+use deskd_core::wire::{FromKeeper, ToKeeper};
+use deskd_keeper::logs::{Bounds, LogReader};
 use deskd_keeper::procfs::MemoryCgroup;
 
 /// Inputs handled before the results are committed.
 const BATCH_INPUTS_MAX: usize = 256;
 
-pub(super) type LaunchReply = Reply<Result<LaunchAdmission, LaunchError>>;
-
 /// Owns all state.
 pub(super) struct Driver {
     pub(super) settings: Settings,
-    pub(super) engine: LocalEngine,
     pub(super) display_thread: DisplayHandle,
     pub(super) own_inputs: mpsc::Sender<Input>,
-    pub(super) table: Table,
+    pub(super) runs: Runs,
+    /// What is to be done with the next commit.
+    pub(super) effects: Vec<Effect>,
+    /// Messages to the keeper that are about no task's life.
+    pub(super) to_keeper: Vec<ToKeeper>,
     pub(super) apps: Apps,
     pub(super) apps_generation: u64,
     pub(super) journal: Journal,
-    pub(super) remote: Remote,
-    pub(super) others: Others,
     pub(super) pulls: Pulls,
-    pub(super) display: DisplayStatus,
-    pub(super) windows: Windows,
-    pub(super) health: Health,
-    /// Launches whose process is being started.
-    pub(super) launching: HashMap<RunId, Vec<LaunchReply>>,
-    /// Tasks whose start is asked of the keeper with the next commit.
-    pub(super) spawning: Vec<TaskId>,
-    /// Tasks on record as starting that the keeper never heard of.
-    pub(super) unsent: Vec<TaskId>,
-    /// When which task is due to run again.
-    pub(super) restarts: BTreeSet<(Instant, TaskId)>,
-    pub(super) adoption: Option<Adoption>,
     pub(super) followers: HashMap<TaskId, watch::Sender<u64>>,
-    /// Start time of the keeper, of the one before the daemon was started until it says hello.
-    pub(super) keeper_started_at: Option<UnixMs>,
     /// Where deskd's container counts memory.
     pub(super) cgroup: Option<MemoryCgroup>,
-    effects: Vec<Frame>,
-    /// A message to the keeper was lost: only another daemon, which asks the keeper anew, can know
-    /// what is the case.
+    port: Port,
+    translator: Translator,
+    replies: Replies,
+    log_trouble: Option<String>,
+    /// Origin of the clock.
+    started: Instant,
+    /// A command was lost: only another daemon, which asks the engines anew, can know what is the case.
     link_failed: bool,
     answers: Vec<Box<dyn FnOnce() + Send>>,
     desktop: Arc<Desktop>,
@@ -81,77 +70,54 @@ pub(super) struct Driver {
 /// What a driver is made of.
 pub(super) struct Parts {
     pub(super) settings: Settings,
-    pub(super) engine: LocalEngine,
+    pub(super) port: Port,
     pub(super) display_thread: DisplayHandle,
     pub(super) own_inputs: mpsc::Sender<Input>,
     pub(super) journal: Journal,
-    pub(super) remote: Remote,
-    pub(super) others: Others,
-    pub(super) table: Table,
+    pub(super) runs: Runs,
     pub(super) apps: Apps,
-    pub(super) keeper_started_at: Option<UnixMs>,
     pub(super) busy: Arc<Busy>,
     pub(super) epoch: u64,
 }
 
 impl Driver {
     pub(super) fn new(parts: Parts) -> (Self, watch::Receiver<Arc<Snapshot>>) {
-        let Parts { settings, engine, display_thread, own_inputs, journal, .. } = parts;
-        let display = settings.unknown_display();
+        let Parts { settings, port, display_thread, own_inputs, journal, runs, .. } = parts;
         let health = Health::default();
         let trouble = journal.trouble().map(str::to_owned);
-        let desktop = Arc::new(health.desktop(
-            &settings,
-            &display,
-            &parts.remote.facts,
-            trouble.as_deref(),
-            0,
-        ));
-        let snapshot = Arc::new(Snapshot {
-            epoch: parts.epoch,
-            generation: 0,
-            desktop: desktop.clone(),
-            tasks: Arc::default(),
-            apps: Arc::default(),
-            pulls: Arc::default(),
-            apps_generation: 0,
-            removed: Arc::default(),
-            removed_since: 0,
-        });
-        let (snapshots, receiver) = watch::channel(snapshot);
+        let (display, kubernetes) = (runs.display(), runs.kubernetes());
+        let desktop = health.desktop(&settings, display, kubernetes, trouble.as_deref(), 0);
+        let desktop = Arc::new(desktop);
+        let (snapshots, receiver) =
+            watch::channel(Arc::new(Snapshot::empty(parts.epoch, desktop.clone())));
         let mut driver = Self {
             settings,
-            engine,
             display_thread,
             own_inputs,
-            table: parts.table,
+            runs,
+            effects: Vec::new(),
+            to_keeper: Vec::new(),
             apps: parts.apps,
             apps_generation: 1,
             journal,
-            remote: parts.remote,
-            others: parts.others,
             pulls: Pulls::default(),
-            display,
-            windows: Windows::default(),
-            shown: (health.clone(), trouble),
-            health,
-            launching: HashMap::new(),
-            spawning: Vec::new(),
-            unsent: Vec::new(),
-            restarts: BTreeSet::new(),
-            adoption: None,
             followers: HashMap::new(),
-            keeper_started_at: parts.keeper_started_at,
             cgroup: MemoryCgroup::own(),
-            effects: Vec::new(),
+            port,
+            translator: Translator::default(),
+            replies: Replies::default(),
+            log_trouble: None,
+            started: Instant::now(),
             link_failed: false,
             answers: Vec::new(),
             desktop,
+            shown: (health, trouble),
             epoch: parts.epoch,
             snapshots,
             busy: parts.busy,
         };
-        driver.table.generation += 1;
+        driver.give_apps();
+        driver.runs.next_generation();
         driver.publish();
         (driver, receiver)
     }
@@ -160,7 +126,7 @@ impl Driver {
     pub(super) async fn run(mut self, mut inputs: mpsc::Receiver<Input>) {
         let mut batch = Vec::new();
         loop {
-            let due = self.restarts.first().map(|(at, _)| *at);
+            let due = self.runs.due().map(|due| self.started + due);
             tokio::select! {
                 count = inputs.recv_many(&mut batch, BATCH_INPUTS_MAX) => if count == 0 { return },
                 () = sleep_until(due) => {}
@@ -170,8 +136,9 @@ impl Driver {
             for input in batch.drain(..) {
                 self.handle(input);
             }
-            self.run_due();
-            self.commit();
+            self.step(run::Input::Due);
+            // What cannot be asked of an engine is answered like what was.
+            while self.commit() {}
             self.busy.end();
             if lost || self.link_failed {
                 return;
@@ -181,16 +148,28 @@ impl Driver {
 
     fn handle(&mut self, input: Input) {
         match input {
-            Input::Launch(request, reply) => self.launch(request, reply),
+            Input::Launch(request, reply) => {
+                let reply = self.replies.wait(Waiting::Launch(reply));
+                self.step(run::Input::Launch(request, reply));
+            }
+            Input::Stop(task, request, reply) => {
+                let reply = self.replies.wait(Waiting::Stop(reply));
+                self.step(run::Input::Stop(task, request, reply));
+            }
+            Input::Remedy(task, reply) => {
+                let reply = self.replies.wait(Waiting::Remedy(reply));
+                self.step(run::Input::Remedy(task, reply));
+            }
+            Input::Remove(task, reply) => {
+                let reply = self.replies.wait(Waiting::Remove(reply));
+                self.step(run::Input::Remove(task, reply));
+            }
             Input::Explain(app, spec, reply) => {
-                let plan = self.plan(&app, &spec, None);
+                let plan = self.now(|runs, now| runs.explain(&app, &spec, now));
                 self.answer(reply, plan);
             }
-            Input::Stop(task, request, reply) => self.stop(&task, request, reply),
-            Input::Remedy(task, reply) => self.remedy(&task, reply),
-            Input::Remove(task, reply) => self.remove(&task, reply),
             Input::Env(task, reply) => {
-                let env = self.table.get(&task).map(|entry| entry.env.clone());
+                let env = self.runs.table().get(&task).map(|entry| entry.env.clone());
                 self.answer(reply, env);
             }
             Input::PutApps(apps, reply) => self.put_apps(apps, reply),
@@ -198,22 +177,83 @@ impl Driver {
             Input::DirectoryApps(apps, reply) => self.directory_apps(apps, reply),
             Input::FollowLog(task, reply) => self.follow_log(task, reply),
             Input::Probe(reply) => self.probe(reply),
-            Input::Keeper(message) => self.keeper_said(message),
-            Input::Kubernetes(event) => self.kubernetes_said(event),
+            Input::Keeper(message) => self.keeper_reports(message),
+            Input::Kubernetes(event) => self.engine_reports(event),
             Input::Pull(app, reply) => self.pull(&app, reply),
-            Input::KeeperLost => self.health.keeper_connected = false,
-            Input::Display(event) => self.display_said(event),
+            Input::KeeperLost => self.step(run::Input::KeeperLost),
+            Input::Display(event) => self.display_reports(event),
             Input::Looked(status, reply) => {
-                self.display_said(crate::display::DisplayEvent::Status(status));
+                self.display_reports(DisplayEvent::Status(status));
                 self.answer(reply, ());
             }
-            Input::WindowsAsked(task, outcomes) => self.windows_asked(&task, &outcomes),
+            Input::WindowsAsked(task, outcomes) => self.windows_asked(task, &outcomes),
         }
     }
 
-    /// Applies an event to a task.
-    pub(super) fn apply(&mut self, id: &TaskId, event: TaskEvent) -> Option<Arc<Task>> {
-        self.table.apply(id, event, now_ms())
+    /// Lets the life of tasks take one step, and those that follow from what is looked up for it.
+    pub(super) fn step(&mut self, input: run::Input) {
+        let mut inputs = VecDeque::from([input]);
+        while let Some(input) = inputs.pop_front() {
+            let mut effects = Vec::new();
+            self.now(|runs, now| runs.step(input, now, &mut effects));
+            for effect in effects {
+                match effect {
+                    Effect::Diagnose(question) => {
+                        let diagnosis = self.diagnose(&question);
+                        inputs.extend(
+                            diagnosis.map(|found| run::Input::Diagnosed(question, Box::new(found))),
+                        );
+                    }
+                    effect => self.effects.push(effect),
+                }
+            }
+        }
+    }
+
+    fn now<T>(&mut self, act: impl FnOnce(&mut Runs, &Now<'_>) -> T) -> T {
+        let (env, cgroup) = (&self.settings.inherited_env, self.cgroup.as_ref());
+        let look_up = |app: &deskd_core::app::App| look_up(app, env, cgroup);
+        let clock = self.started.elapsed();
+        act(&mut self.runs, &Now { unix_ms: now_ms(), clock, look_up: &look_up })
+    }
+
+    fn keeper_reports(&mut self, message: FromKeeper) {
+        match &message {
+            FromKeeper::Welcome { log_trouble: trouble, .. }
+            | FromKeeper::LogTrouble { trouble } => {
+                self.log_trouble.clone_from(trouble);
+            }
+            FromKeeper::LogAdvanced { task, end } => self.log_advanced(task, *end),
+            FromKeeper::Ping { number } => self.to_keeper.push(ToKeeper::Pong { number: *number }),
+            FromKeeper::VersionRefused { version } => {
+                tracing::error!(version, "the keeper speaks another version of the protocol");
+                self.step(run::Input::KeeperLost);
+            }
+            FromKeeper::Exited { id, end } => {
+                tracing::info!(task = %id.task, end = end.exit.sentence(), "task's process ended");
+            }
+            _ => {}
+        }
+        let logs = self.settings.state_dir.join("logs");
+        let log_end = |task: &TaskId| {
+            let Bounds { end, .. } = LogReader::open(&logs, task).ok()?.bounds().ok()?;
+            Some(end)
+        };
+        for event in self.translator.events(message, &log_end) {
+            self.engine_reports(event);
+        }
+    }
+
+    fn engine_reports(&mut self, event: Event) {
+        match event {
+            Event::Pull(status) => self.pull_said(status),
+            Event::LogDone { run, trouble } => {
+                if let Some(trouble) = trouble {
+                    tracing::warn!(task = %run.task, "its output is not complete: {trouble}");
+                }
+            }
+            event => self.step(run::Input::Engine(event)),
+        }
     }
 
     /// Sends an answer once the snapshot that shows what it says is published.
@@ -222,48 +262,82 @@ impl Driver {
         self.answers.push(Box::new(move || drop(reply.send(answer))));
     }
 
-    /// Tells the keeper something once the journal has what it is about.
-    pub(super) fn tell_keeper(&mut self, message: &ToKeeper) {
-        if let Err(error) = self.try_tell_keeper(message) {
-            // Only a Spawn can be large.
-            tracing::error!(%error, "a message to the keeper was not sent");
+    /// Whether something follows that is to be committed too.
+    fn commit(&mut self) -> bool {
+        let effects = std::mem::take(&mut self.effects);
+        self.record(&effects);
+        let mut answers = Vec::new();
+        let mut refused = Vec::new();
+        let mut spawned = Vec::new();
+        for effect in effects {
+            match effect {
+                Effect::Command(link, command) => {
+                    if let Command::Start { run, work: Work::Local(_), .. } = &command {
+                        spawned.push(run.task.clone());
+                    }
+                    match self.port.send(link, command) {
+                        Ok(event) => refused.extend(event),
+                        Err(error) => self.lost(&error),
+                    }
+                }
+                Effect::CloseWindows(task, windows) => self.close_windows(task, windows),
+                Effect::Answer(reply, answer) => answers.push((reply, answer)),
+                _ => {}
+            }
         }
+        if !spawned.is_empty() {
+            // The keeper is starting them meanwhile: nobody waits for this.
+            let kills = self.oom_kills();
+            self.step(run::Input::OomKills(spawned, kills));
+        }
+        self.close_follows();
+        self.publish();
+        self.send_to_keeper();
+        for (reply, answer) in answers {
+            self.replies.answer(reply, answer);
+        }
+        self.answers.drain(..).for_each(|answer| answer());
+        let more = !refused.is_empty();
+        refused.into_iter().for_each(|event| self.engine_reports(event));
+        more
     }
 
-    /// The same; fails when the message is larger than the keeper takes.
-    pub(super) fn try_tell_keeper(&mut self, message: &ToKeeper) -> Result<(), FrameError> {
-        self.effects.push(frame(message)?);
-        Ok(())
-    }
-
-    fn commit(&mut self) {
-        for entry in self.table.take_dirty() {
-            self.journal.task(entry);
+    /// On record before anything else happens.
+    fn record(&mut self, effects: &[Effect]) {
+        let mut tasks = BTreeSet::new();
+        for effect in effects {
+            match effect {
+                Effect::Record(task) => drop(tasks.insert(task)),
+                Effect::Removed(task) => self.journal.removed(task),
+                Effect::Hidden(task, engine) => self.journal.hidden(task, *engine),
+                Effect::Shown(task) => self.journal.shown(task),
+                Effect::Keeper(started_at) => self.journal.keeper(*started_at),
+                Effect::Warn(text) => tracing::warn!("{text}"),
+                _ => {}
+            }
         }
+        let table = self.runs.table();
+        table.in_order(tasks).for_each(|entry| self.journal.task(entry));
         self.journal.flush();
         if self.journal.wants_rewrite() {
-            let hidden = self.others.hidden().iter();
-            let (tasks, apps) = (self.table.iter(), self.apps.added());
-            self.journal.rewrite(self.keeper_started_at, tasks, apps, hidden);
-        }
-        self.send_effects();
-        self.note_oom_kills();
-        self.publish();
-        self.send_effects();
-        for answer in self.answers.drain(..) {
-            answer();
+            let (apps, hidden) = (self.apps.added(), self.runs.hidden().iter());
+            let keeper = self.runs.keeper_started_at();
+            self.journal.rewrite(keeper, table.iter(), apps, hidden);
         }
     }
 
-    fn send_effects(&mut self) {
-        if !self.remote.flush() {
-            tracing::error!("the Kubernetes engine does not keep up");
-            self.link_failed = true;
+    fn lost(&mut self, error: &PortError) {
+        tracing::error!("{error}");
+        if matches!(error, PortError::Keeper) {
+            self.step(run::Input::KeeperLost);
         }
-        for frame in self.effects.drain(..) {
-            if !self.engine.send(frame) {
-                self.health.keeper_connected = false;
-                self.link_failed = true;
+        self.link_failed = true;
+    }
+
+    fn send_to_keeper(&mut self) {
+        for message in std::mem::take(&mut self.to_keeper) {
+            if let Err(error) = self.port.tell_keeper(&message) {
+                self.lost(&error);
             }
         }
     }
@@ -271,40 +345,43 @@ impl Driver {
     /// The desktop anew, if anything that it is made from changed: most batches are about tasks.
     fn renew_desktop(&mut self) {
         let trouble = self.journal.trouble();
+        let health = Health {
+            keeper_connected: self.runs.keeper_connected(),
+            looked: self.runs.looked(),
+            log_trouble: self.log_trouble.clone(),
+            draining: self.runs.draining(),
+        };
+        let (display, kubernetes) = (self.runs.display(), self.runs.kubernetes());
         let (shown_health, shown_trouble) = &self.shown;
-        if self.desktop.display == self.display
-            && Arc::ptr_eq(&self.desktop.kubernetes, &self.remote.facts)
-            && *shown_health == self.health
+        if self.desktop.display == *display
+            && Arc::ptr_eq(&self.desktop.kubernetes, kubernetes)
+            && *shown_health == health
             && shown_trouble.as_deref() == trouble
         {
             return;
         }
-        self.table.generation += 1;
-        let generation = self.table.generation;
-        let desktop = self.health.desktop(
-            &self.settings,
-            &self.display,
-            &self.remote.facts,
-            trouble,
-            generation,
-        );
-        self.shown = (self.health.clone(), trouble.map(str::to_owned));
+        // Of the change that is counted now.
+        let generation = self.runs.table().generation() + 1;
+        let desktop = health.desktop(&self.settings, display, kubernetes, trouble, generation);
+        self.shown = (health, trouble.map(str::to_owned));
+        self.runs.next_generation();
         if desktop.sentence != self.desktop.sentence {
             tracing::info!(ready = desktop.ready, "{}", desktop.sentence);
         }
         if desktop.started != self.desktop.started || desktop.sentence != self.desktop.sentence {
             let status = desktop.sentence.clone();
-            self.tell_keeper(&ToKeeper::Status { ready: desktop.started, status });
+            self.to_keeper.push(ToKeeper::Status { ready: desktop.started, status });
         }
         self.desktop = Arc::new(desktop);
     }
 
     fn publish(&mut self) {
         self.renew_desktop();
-        if self.snapshots.borrow().generation == self.table.generation {
+        let table = self.runs.table();
+        if self.snapshots.borrow().generation == table.generation() {
             return;
         }
-        let (removed, removed_since) = self.table.shared_removed();
+        let (removed, removed_since) = table.shared_removed();
         let old = self.snapshots.borrow().clone();
         let apps = if old.apps_generation == self.apps_generation {
             old.apps.clone()
@@ -313,9 +390,9 @@ impl Driver {
         };
         self.snapshots.send_replace(Arc::new(Snapshot {
             epoch: self.epoch,
-            generation: self.table.generation,
+            generation: table.generation(),
             desktop: self.desktop.clone(),
-            tasks: self.table.shared(),
+            tasks: table.shared(),
             apps,
             pulls: self.pulls.shared(),
             apps_generation: self.apps_generation,

@@ -1,83 +1,48 @@
-//! Facts for a plan: what the driver knows, and the few things that are looked up for it.
+//! What a plan has to know of this machine.
 
 use std::path::Path;
 
-use super::driver::Driver;
-use super::handle::LaunchError;
-use super::table::Entry;
+use super::settings::Settings;
 use deskd_core::app::App;
-use deskd_core::id::{AppId, TaskId};
-use deskd_core::origin::Origin;
-use deskd_core::plan::facts::{Change, Facts, Headroom, ProgramPresence};
-use deskd_core::plan::{EngineKind, LaunchSpec, Plan, plan};
-use deskd_core::task::TaskState;
+use deskd_core::plan::facts::ProgramPresence;
+use deskd_core::run::{self, LookedUp, Surroundings};
 use deskd_keeper::procfs::MemoryCgroup;
 
 /// PATH when the environment has none, as in `keeper::spawn`.
 const PATH_DEFAULT: &str = "/usr/local/bin:/usr/bin:/bin";
 
-impl Driver {
-    /// The plan for `app` as things are now; for another run of `task`, if it is one: then with the
-    /// remedy that was applied to it.
-    pub(super) fn plan(
-        &self,
-        app: &AppId,
-        spec: &LaunchSpec,
-        task: Option<&TaskId>,
-    ) -> Result<Plan, LaunchError> {
-        let remedied = task.and_then(|id| self.table.get(id)?.task.remedied.as_ref());
-        let change = remedied.map(|applied| applied.proposal.remedy.change()).unwrap_or_default();
-        self.plan_changed(app, spec, task, change)
-    }
-
-    /// The same, changed by a remedy.
-    pub(super) fn plan_changed(
-        &self,
-        app: &AppId,
-        spec: &LaunchSpec,
-        task: Option<&TaskId>,
-        change: Change,
-    ) -> Result<Plan, LaunchError> {
-        let spec = LaunchSpec { change, ..spec.clone() };
-        let app = self.apps.get(app).ok_or_else(|| LaunchError::UnknownApp(app.clone()))?;
-        let others =
-            |entry: &&Entry| entry.task.state != TaskState::Ended && Some(&entry.task.id) != task;
-        let remote = |entry: &&Entry| {
-            entry.task.engine != EngineKind::Local && entry.task.origin == Origin::Deskd
-        };
-        let remote = self.table.iter().filter(others).filter(remote).count();
-        let unique_keys = self.table.iter().filter(others).filter_map(|entry| self.key_of(entry));
-        let facts = Facts {
-            display: self.display.clone(),
-            inherited_env: self.settings.inherited_env.clone(),
-            xauthority: self.settings.xauthority.clone(),
-            cookie: self.settings.display.key().and_then(Result::ok).map(|cookie| cookie.hex()),
+/// What the life of tasks depends on and does not change.
+pub(super) fn config(settings: &Settings) -> run::Config {
+    run::Config {
+        name: settings.name.clone(),
+        host: settings.host.clone(),
+        close_grace: settings.close_grace,
+        term_grace: settings.term_grace,
+        tasks_max: settings.tasks_max,
+        remedy: settings.remedy,
+        policy: settings.kubernetes.policy.clone(),
+        surroundings: Surroundings {
+            inherited_env: settings.inherited_env.clone(),
+            xauthority: settings.xauthority.clone(),
+            cookie: settings.display.key().and_then(Result::ok).map(|cookie| cookie.hex()),
             uid: rustix::process::geteuid().as_raw(),
             architecture: architecture(),
-            home: self.settings.home.clone(),
-            home_is_writable: self.settings.home_is_writable,
-            time_zone: self.settings.time_zone.clone(),
-            program: program(app, &self.settings.inherited_env),
-            headroom: self.headroom(app),
-            kubernetes: self.remote.facts.clone(),
-            policy: self.settings.kubernetes.policy.clone(),
-            remote_tasks: u32::try_from(remote).unwrap_or(u32::MAX),
-            unique_keys: unique_keys.collect(),
-        };
-        Ok(plan(app, &spec, &facts)?)
+            home: settings.home.clone(),
+            home_is_writable: settings.home_is_writable,
+            time_zone: settings.time_zone.clone(),
+        },
     }
+}
 
-    /// What is left of deskd's memory, if that can matter: an app without an image has nowhere else
-    /// to run, and need not wait for a dozen files to be read.
-    fn headroom(&self, app: &App) -> Headroom {
-        let cgroup = self.cgroup.as_ref().filter(|_| app.container.is_some());
-        cgroup.map(MemoryCgroup::headroom).unwrap_or_default()
-    }
-
-    /// `oc.uniquerunkey` of a task's app, and the task.
-    fn key_of(&self, entry: &Entry) -> Option<(String, String)> {
-        let key = self.apps.get(&entry.task.app)?.container.as_ref()?.unique_run_key.clone()?;
-        Some((key, entry.task.id.to_string()))
+/// Whether an app's program is here, and what is left of deskd's memory.
+pub(super) fn look_up(
+    app: &App,
+    inherited_env: &[(String, String)],
+    cgroup: Option<&MemoryCgroup>,
+) -> LookedUp {
+    LookedUp {
+        program: program(app, inherited_env),
+        headroom: cgroup.map(MemoryCgroup::headroom).unwrap_or_default(),
     }
 }
 

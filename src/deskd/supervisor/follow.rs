@@ -11,7 +11,7 @@ use deskd_core::wire::ToKeeper;
 
 impl Driver {
     pub(super) fn follow_log(&mut self, id: TaskId, reply: Reply<Result<LogFollow, LogOpenError>>) {
-        let Some(entry) = self.table.get(&id) else {
+        let Some(entry) = self.runs.table().get(&id) else {
             return self.answer(reply, Err(LogOpenError::UnknownTask(id)));
         };
         let over = entry.task.is_over();
@@ -21,7 +21,7 @@ impl Driver {
                 let (sender, receiver) = watch::channel(0);
                 if !over {
                     self.followers.insert(id.clone(), sender);
-                    self.tell_keeper(&ToKeeper::WatchLog { task: id, seen: 0 });
+                    self.to_keeper.push(ToKeeper::WatchLog { task: id, seen: 0 });
                 }
                 receiver
             }
@@ -36,13 +36,12 @@ impl Driver {
             return;
         }
         sender.send_replace(end);
-        self.tell_keeper(&ToKeeper::WatchLog { task: id.clone(), seen: end });
+        self.to_keeper.push(ToKeeper::WatchLog { task: id.clone(), seen: end });
     }
 
-    /// A log that will not grow any more: followers read what is left and are done.
-    pub(super) fn close_follow(&mut self, id: &TaskId) {
-        if self.table.get(id).is_none_or(|entry| entry.task.is_over()) {
-            self.followers.remove(id);
-        }
+    /// Logs that will not grow any more: followers read what is left and are done.
+    pub(super) fn close_follows(&mut self) {
+        let runs = &self.runs;
+        self.followers.retain(|id, _| runs.table().get(id).is_some_and(|it| !it.task.is_over()));
     }
 }

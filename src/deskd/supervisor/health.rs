@@ -13,7 +13,7 @@ use deskd_core::plan::KubernetesFacts;
 pub(super) struct Health {
     /// The keeper answers.
     pub(super) keeper_connected: bool,
-    /// The display was looked at once and the keeper said what exists.
+    /// The display was looked at once.
     pub(super) looked: bool,
     /// What is wrong with the log store.
     pub(super) log_trouble: Option<String>,

@@ -6,18 +6,16 @@
 //! written, and a node that loses power has lost the applications too. A torn last line is
 //! ignored on open. Failing writes are reported as trouble and stop nothing.
 
-use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
-
-use super::table::Entry;
 use deskd_core::app::App;
 use deskd_core::id::{AppId, TaskId};
 use deskd_core::plan::EngineKind;
+use deskd_core::run::Entry;
+use deskd_core::run::journal::{Line, Remembered, replay};
 use deskd_keeper::files;
 
 /// The file is rewritten when it has grown by this and by what it had after the last rewrite: the
@@ -25,34 +23,6 @@ use deskd_keeper::files;
 const REWRITE_BYTES_MIN: u64 = 4 << 20;
 /// At most this much is read back; a journal never gets there (see [`REWRITE_BYTES_MIN`]).
 const READ_BYTES_MAX: u64 = 256 << 20;
-
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Line<'a> {
-    Task(Box<std::borrow::Cow<'a, Entry>>),
-    Removed(TaskId),
-    App(Box<std::borrow::Cow<'a, App>>),
-    AppRemoved(AppId),
-    /// A task of others that somebody removed: not to be shown again.
-    Hidden(TaskId, EngineKind),
-    /// And whose object is gone.
-    Shown(TaskId),
-    /// The keeper the lines after this one belong to, by its start time.
-    Keeper(i64),
-}
-
-/// What was remembered.
-#[derive(Debug, Default)]
-pub struct Remembered {
-    /// Tasks, oldest first.
-    pub tasks: Vec<Entry>,
-    /// Apps added over the API.
-    pub apps: Vec<App>,
-    /// Start time of the keeper that was connected last.
-    pub keeper: Option<i64>,
-    /// Tasks of others that are not shown again.
-    pub hidden: BTreeMap<TaskId, EngineKind>,
-}
 
 /// The open journal.
 #[derive(Debug)]
@@ -199,8 +169,9 @@ impl Journal {
         let file = OpenOptions::new().append(true).create_new(true).mode(0o600).open(&fresh)?;
         let mut out = std::io::BufWriter::new(file);
         for line in lines {
-            serde_json::to_writer(&mut out, &line)?;
-            out.write_all(b"\n")?;
+            let mut bytes = Vec::new();
+            line.write(&mut bytes);
+            out.write_all(&bytes)?;
         }
         let file = out.into_inner().map_err(std::io::IntoInnerError::into_error)?;
         files::replace(&fresh, &self.path)?;
@@ -215,9 +186,7 @@ impl Journal {
     }
 
     fn push(&mut self, line: &Line<'_>) {
-        if serde_json::to_writer(&mut self.pending, line).is_ok() {
-            self.pending.push(b'\n');
-        }
+        line.write(&mut self.pending);
     }
 
     fn fail(&mut self, error: &std::io::Error) {
@@ -228,51 +197,13 @@ impl Journal {
     }
 }
 
-/// What the lines say; a line that cannot be read (torn, or from another version) is skipped.
-fn replay(text: &[u8]) -> Remembered {
-    let mut order = 0u64;
-    let mut tasks: BTreeMap<TaskId, (u64, Entry)> = BTreeMap::new();
-    let mut apps: BTreeMap<AppId, App> = BTreeMap::new();
-    let (mut keeper, mut hidden) = (None, BTreeMap::new());
-    for line in text.split(|&byte| byte == b'\n') {
-        match serde_json::from_slice::<Line<'_>>(line) {
-            Ok(Line::Task(entry)) => {
-                order += 1;
-                let first = tasks.get(&entry.task.id).map_or(order, |(first, _)| *first);
-                tasks.insert(entry.task.id.clone(), (first, entry.into_owned()));
-            }
-            Ok(Line::Removed(id)) => {
-                tasks.remove(&id);
-            }
-            Ok(Line::App(app)) => {
-                apps.insert(app.id.clone(), app.into_owned());
-            }
-            Ok(Line::AppRemoved(id)) => {
-                apps.remove(&id);
-            }
-            Ok(Line::Hidden(id, engine)) => drop(hidden.insert(id, engine)),
-            Ok(Line::Shown(id)) => drop(hidden.remove(&id)),
-            Ok(Line::Keeper(started_at)) => keeper = Some(started_at),
-            Err(_) => {}
-        }
-    }
-    let mut tasks: Vec<_> = tasks.into_values().collect();
-    tasks.sort_by_key(|(order, _)| *order);
-    Remembered {
-        tasks: tasks.into_iter().map(|(_, entry)| entry).collect(),
-        apps: apps.into_values().collect(),
-        keeper,
-        hidden,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use deskd_core::samples::{app, plan_of};
     use deskd_core::task::{Task, TaskEvent};
     use proptest::prelude::*;
-    use std::sync::Arc;
+    use std::collections::BTreeMap;
 
     fn entry(number: u32, windows: u32) -> Entry {
         let app = app("xclock");
@@ -280,14 +211,7 @@ mod tests {
         for _ in 0..windows {
             task.apply(TaskEvent::WindowMapped, 6);
         }
-        Entry {
-            task: Arc::new(task),
-            spec: deskd_core::plan::LaunchSpec::default(),
-            key: Some(format!("k{number}")),
-            env: vec![],
-            notes: crate::supervisor::notes::RunNotes::default(),
-            found: None,
-        }
+        Entry { key: Some(format!("k{number}")), ..Entry::new(task) }
     }
 
     fn seen(remembered: &Remembered) -> Vec<(String, u32)> {

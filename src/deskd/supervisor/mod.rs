@@ -1,12 +1,12 @@
-//! The supervisor: one driver task owns the task table; everybody else holds a [`Handle`].
+//! The supervisor: one driver task owns the tasks; everybody else holds a [`Handle`].
 //!
-//! Everything that changes the table arrives as one closed `enum Input`; after each batch of
-//! inputs the driver publishes one numbered [`Snapshot`]. Readers never lock the table.
+//! Everything that happens arrives as one closed `enum Input`; what follows for tasks is decided by
+//! `deskd_core::run`, and the driver carries its effects out. After each batch of inputs it publishes
+//! one numbered [`Snapshot`]. Readers never lock anything.
 
 mod apps;
 mod busy;
 pub mod daemon;
-mod diagnosis;
 mod driver;
 mod evidence;
 mod facts;
@@ -15,18 +15,10 @@ mod handle;
 mod health;
 mod input;
 mod journal;
-mod keeper_events;
-mod launch;
-mod log_mark;
-mod notes;
-mod others;
 mod pulls;
-mod remedy;
-mod remote;
+mod replies;
 mod settings;
 mod snapshot;
-mod stop;
-mod table;
 mod windows;
 
 pub use deskd_core::why::reason::{RefusalCode, Refused};

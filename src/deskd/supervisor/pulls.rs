@@ -5,10 +5,11 @@ use std::sync::Arc;
 use super::driver::Driver;
 use super::handle::PullError;
 use super::input::Reply;
-use crate::engine::kubernetes::Command;
 use deskd_core::id::AppId;
 use deskd_core::plan::facts::ApiState;
+use deskd_core::port::{Command, Link};
 use deskd_core::pull::PullStatus;
+use deskd_core::run::Effect;
 
 /// Pulls remembered; the oldest go first.
 const PULLS_MAX: usize = 256;
@@ -42,7 +43,7 @@ impl Driver {
     /// A pull went one step further.
     pub(super) fn pull_said(&mut self, status: PullStatus) {
         self.pulls.said(status);
-        self.table.generation += 1;
+        self.runs.next_generation();
     }
 
     /// Asks for an app's image on the nodes.
@@ -56,7 +57,7 @@ impl Driver {
         let app = self.apps.get(id).ok_or_else(|| PullError::UnknownApp(id.clone()))?;
         let container = app.container.as_ref().ok_or_else(|| PullError::NoImage(id.clone()))?;
         let image = container.image.clone();
-        match &self.remote.facts.api {
+        match &self.runs.kubernetes().api {
             ApiState::Answers => {}
             ApiState::Off(why) | ApiState::Away(why) => {
                 return Err(PullError::Kubernetes(why.clone()));
@@ -67,7 +68,8 @@ impl Driver {
         }
         // Of an earlier pull: nobody is to take that for this one's end.
         Arc::make_mut(&mut self.pulls.list).retain(|old| old.image != image);
-        self.remote.tell(Command::Pull { image: image.clone() });
+        let pull = Command::Pull { image: image.clone() };
+        self.effects.push(Effect::Command(Link::Cluster, pull));
         Ok(image)
     }
 }

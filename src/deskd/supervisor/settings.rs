@@ -9,6 +9,7 @@ use crate::engine::kubernetes::EngineConfig;
 use deskd_core::app::App;
 use deskd_core::display::DisplayStatus;
 use deskd_core::why::RemedyMode;
+use deskd_core::why::rules::LazyRules;
 
 /// Everything the supervisor needs to know; made from the configuration.
 #[derive(Debug, Clone)]
@@ -51,6 +52,8 @@ pub struct Settings {
     pub configuration_errors: Option<String>,
     /// What is done with the remedies of diagnoses.
     pub remedy: RemedyMode,
+    /// What failures are judged by.
+    pub rules: Arc<LazyRules>,
 }
 
 impl Settings {

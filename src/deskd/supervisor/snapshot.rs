@@ -13,9 +13,6 @@ use deskd_core::plan::KubernetesFacts;
 use deskd_core::pull::PullStatus;
 use deskd_core::task::Task;
 
-/// Removed tasks remembered for resuming event streams.
-pub const TOMBSTONES_MAX: usize = 1024;
-
 /// The desktop as a whole.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Desktop {
@@ -59,7 +56,8 @@ pub struct Snapshot {
     pub pulls: Arc<Vec<PullStatus>>,
     /// Generation at which `apps` changed last.
     pub apps_generation: u64,
-    /// Removed tasks and the generation of their removal, oldest first, at most [`TOMBSTONES_MAX`].
+    /// Removed tasks and the generation of their removal, oldest first, at most
+    /// [`TOMBSTONES_MAX`](deskd_core::run::TOMBSTONES_MAX).
     pub removed: Arc<VecDeque<(u64, TaskId)>>,
     /// Removals before this generation are forgotten.
     pub removed_since: u64,
@@ -79,6 +77,21 @@ pub struct Changes {
 }
 
 impl Snapshot {
+    /// Before anything is known but the desktop.
+    pub(super) fn empty(epoch: u64, desktop: Arc<Desktop>) -> Self {
+        Self {
+            epoch,
+            generation: 0,
+            desktop,
+            tasks: Arc::default(),
+            apps: Arc::default(),
+            pulls: Arc::default(),
+            apps_generation: 0,
+            removed: Arc::default(),
+            removed_since: 0,
+        }
+    }
+
     /// One task.
     #[must_use]
     pub fn task(&self, id: &TaskId) -> Option<&Arc<Task>> {

@@ -164,8 +164,13 @@ fn is_out_of_descriptors(error: &io::Error) -> bool {
 
 /// Makes `log.file` the segment that the next record belongs to.
 fn open_segment(dir: &Path, log: &mut Log) -> io::Result<()> {
-    if log.file.is_some() {
-        return Ok(());
+    if let (Some(file), Some(segment)) = (&log.file, log.segments.last()) {
+        if file.metadata()?.len() == segment.bytes {
+            return Ok(());
+        }
+        // Somebody changed it: what follows goes where it can be found.
+        log.sealed = true;
+        log.file = None;
     }
     if let Some(segment) = log.segments.last().filter(|_| !log.sealed) {
         let path = segment::path(dir, segment.start);
@@ -176,8 +181,12 @@ fn open_segment(dir: &Path, log: &mut Log) -> io::Result<()> {
                 files::set_aside(&path, &error)?;
             }
             opened => {
-                log.file = Some(opened?);
-                return Ok(());
+                let file = opened?;
+                if file.metadata()?.len() == segment.bytes {
+                    log.file = Some(file);
+                    return Ok(());
+                }
+                log.sealed = true;
             }
         }
     }

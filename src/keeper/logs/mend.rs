@@ -12,6 +12,9 @@ use std::ops::Range;
 
 use super::record::{Gap, GapReason, HEAD_BYTES, Stamp, head_at, looks_like_head, output_bytes};
 
+/// Of a head whose beginning is gone.
+const HEAD_PIECES: [&[u8]; 4] = [b" stdout F ", b" stdout P ", b" stderr F ", b" stderr P "];
+
 /// What became of a segment.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Mended {
@@ -43,7 +46,7 @@ pub(super) fn mend(file: &[u8], span: Option<u64>) -> Mended {
         if output(&pieces) != span {
             pieces = pieces.into_iter().flat_map(|piece| split(file, piece)).collect();
         }
-        give_up_what_is_too_much(&mut pieces, span);
+        give_up_what_is_too_much(file, &mut pieces, span);
     }
     merge(&mut pieces);
     assemble(file, &pieces, span)
@@ -109,15 +112,20 @@ fn output(pieces: &[Piece]) -> u64 {
     pieces.iter().map(of).fold(0, u64::saturating_add)
 }
 
-/// Records that stand for more than there was: the longest becomes damage, until it fits.
-fn give_up_what_is_too_much(pieces: &mut [Piece], span: u64) {
+/// Records that stand for more than there was: one with a piece of a head in it becomes damage, else
+/// the longest, until it fits.
+fn give_up_what_is_too_much(file: &[u8], pieces: &mut [Piece], span: u64) {
+    let has_head = |at: &Range<usize>| {
+        let content = &file[at.start + HEAD_BYTES..at.end];
+        HEAD_PIECES.iter().any(|piece| memchr::memmem::find(content, piece).is_some())
+    };
     while output(pieces) > span {
-        let longest = pieces.iter_mut().max_by_key(|piece| match piece {
-            Piece::Record { output, .. } => *output,
-            Piece::Damage(_) => 0,
+        let likeliest = pieces.iter_mut().max_by_key(|piece| match piece {
+            Piece::Record { at, output } => (at.len() > HEAD_BYTES && has_head(at), *output),
+            Piece::Damage(_) => (false, 0),
         });
-        let Some(longest) = longest else { return };
-        *longest = Piece::Damage(1);
+        let Some(likeliest) = likeliest else { return };
+        *likeliest = Piece::Damage(1);
     }
 }
 

@@ -7,17 +7,17 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use deskd::engine::keeper::{self, LocalEngine};
 use deskd::engine::kubernetes::{
-    Calls, Command, CommandSender, EngineConfig, Event, Observation, PodIdentity, Refused,
-    RemoteWork, start,
+    Calls, Command, CommandSender, EngineConfig, Event, Observation, PodIdentity, Refused, start,
 };
-use deskd::engine::local::{self, LocalEngine};
 use deskd_core::env_var::{EnvSource, EnvVar};
+use deskd_core::id::AppId;
 use deskd_core::kubernetes::{APP_CONTAINER, ObjectRef};
 use deskd_core::origin::Origin;
-use deskd_core::plan::EngineKind;
 use deskd_core::plan::facts::KubernetesFacts;
 use deskd_core::plan::remote::{ContainerPlan, EphemeralPlan, PodPlan};
+use deskd_core::plan::{EngineKind, Work};
 use deskd_core::policy::{Policy, PullPolicy, RunAs};
 use deskd_core::why::reason::Ended;
 use deskd_core::wire::frame::Decoder;
@@ -98,7 +98,7 @@ impl KubeEngine {
                 let (_engine, logs, queue) = LocalEngine::new();
                 let (near, far) = tokio::net::UnixStream::pair().unwrap();
                 let (heard, _silent) = tokio::sync::mpsc::channel::<FromKeeper>(1);
-                tokio::spawn(local::run(near, queue, heard));
+                tokio::spawn(keeper::run(near, queue, heard));
                 tokio::spawn(keep(far, stored_there));
                 let (events, mut queue) = tokio::sync::mpsc::channel(64);
                 let (commands, _join) = start(config, logs, events);
@@ -125,6 +125,11 @@ impl KubeEngine {
         assert!(self.commands.send(command), "the engine takes commands");
     }
 
+    fn ask_for(&self, run: &RunId, app: AppId, object: &ObjectRef, work: Work) {
+        let (run, object, meta) = (run.clone(), Some(object.clone()), String::new());
+        self.tell(Command::Start { run, app, object, work, meta });
+    }
+
     /// Launches a pod and returns where it will be.
     pub fn launch_pod(&self, run: &RunId, change: impl FnOnce(&mut PodPlan)) -> ObjectRef {
         let mut plan = self.pod_plan();
@@ -133,8 +138,8 @@ impl KubeEngine {
         let pod = deskd_core::kubernetes::pod_name(DESKTOP, &app, &run.task, run.run);
         let namespace = self.namespace.clone();
         let object = ObjectRef { namespace, pod, container: APP_CONTAINER.into() };
-        let work = RemoteWork::Pod(Box::new(plan));
-        self.tell(Command::Launch { run: run.clone(), app, object: object.clone(), work });
+        let work = Work::PodApplication(Box::new(plan));
+        self.ask_for(run, app, &object, work);
         object
     }
 
@@ -160,10 +165,11 @@ impl KubeEngine {
             prepare: vec![],
             cookie: None,
             container,
+            grace_s: None,
         };
         change(&mut plan);
-        let work = RemoteWork::Ephemeral(Box::new(plan));
-        self.tell(Command::Launch { run: run.clone(), app, object: object.clone(), work });
+        let work = Work::EphemeralContainer(Box::new(plan));
+        self.ask_for(run, app, &object, work);
         object
     }
 

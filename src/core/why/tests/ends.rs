@@ -80,7 +80,6 @@ fn an_end_without_words_is_guessed_from_the_display_and_any_words_are_better() {
     assert_eq!(told("", none), Some(Cause::DisplayWrong));
     let code = |code: i32| json!({ "exit": { "code": code }, "had_window": true, "ran_ms": 4000 });
     assert_eq!(told("", code(124)), Some(Cause::DeadlineExceeded));
-    assert_eq!(told("", code(15)), Some(Cause::StoppedByNode));
 }
 
 #[test]

@@ -197,33 +197,39 @@ fn clusters() {
 }
 
 #[test]
-fn every_rule_is_complete_and_its_sentence_has_what_it_tells() {
+fn every_family_is_read_without_a_mistake_and_each_rule_has_a_name_of_its_own() {
     let mut names = std::collections::BTreeSet::new();
-    for rule in rules::all() {
-        assert!(names.insert(rule.name), "two rules are called {}", rule.name);
-        assert!(
-            !rule.sentence.is_empty() && !rule.advice.is_empty() && !rule.source.is_empty(),
-            "{}",
-            rule.name
-        );
-        assert!(!(rule.any.is_empty() && rule.needs.is_empty()), "{} fires always", rule.name);
+    for (family, text) in rules::FAMILIES {
+        // Also: each fires on the lines on which it must, and not on those on which it must not.
+        let read = rules::read(text).unwrap_or_else(|problems| panic!("{family}: {problems:#?}"));
+        assert!(!read.is_empty(), "{family}");
+        for rule in read {
+            assert!(names.insert(rule.id.clone()), "two rules are called {}", rule.id);
+            let quiet = rule.patterns.is_empty() || !rule.silent.is_empty();
+            assert!(quiet, "{} has no line on which it must not fire", rule.id);
+        }
+    }
+}
+
+#[test]
+fn every_sentence_has_what_it_tells() {
+    for rule in Rules::built_in().all() {
+        assert!(!rule.sentence.is_empty() && !rule.advice.is_empty(), "{}", rule.id);
         for number in (1..=9)
             .filter(|n| format!("{} {}", rule.sentence, rule.advice).contains(&format!("{{{n}}}")))
         {
-            for pattern in rule.any {
-                assert!(
-                    pattern.matches('*').count() >= number,
-                    "{}: {pattern:?} has no {{{number}}}",
-                    rule.name
-                );
+            for pattern in &rule.patterns {
+                let stars = pattern.matches('*').count();
+                assert!(stars >= number, "{}: {pattern:?} has no {{{number}}}", rule.id);
             }
         }
     }
 }
 
 #[test]
-fn every_cause_has_a_rule() {
+fn every_cause_has_a_rule_and_words() {
     for cause in Cause::ROOTS_FIRST {
-        assert!(rules::all().any(|rule| rule.cause == cause), "{cause:?}");
+        assert!(Rules::built_in().all().any(|rule| rule.cause == cause), "{cause:?}");
+        assert!(rules::text(cause).is_some(), "{cause:?}");
     }
 }

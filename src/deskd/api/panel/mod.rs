@@ -6,7 +6,7 @@ use axum::http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_NONE_MATCH, LOCATION,
     REFERRER_POLICY, SET_COOKIE, X_CONTENT_TYPE_OPTIONS,
 };
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use sha2::{Digest as _, Sha256};
 
@@ -66,6 +66,7 @@ pub async fn login(
     State(state): State<ApiState>,
     Extension(peer): Extension<Peer>,
     headers: HeaderMap,
+    method: Method,
     RawQuery(query): RawQuery,
 ) -> Response {
     if let Peer::Tcp { local, .. } = peer
@@ -73,12 +74,18 @@ pub async fn login(
     {
         return refused(&error);
     }
-    // A browser that only guesses that somebody will go here must not use the code up.
+    // A browser that only guesses that somebody will go here, or a chat that looks what a link is,
+    // must not use the code up.
     let guess = |name: &str| {
         let value = headers.get(name).and_then(|value| value.to_str().ok());
-        value.is_some_and(|value| value.contains("prefetch"))
+        value.is_some_and(|value| {
+            ["prefetch", "preview", "prerender"].iter().any(|it| value.contains(it))
+        })
     };
-    if guess("sec-purpose") || guess("purpose") {
+    if method == Method::HEAD {
+        return page(StatusCode::OK, String::new());
+    }
+    if ["sec-purpose", "purpose", "x-purpose", "x-moz"].into_iter().any(guess) {
         return StatusCode::SERVICE_UNAVAILABLE.into_response();
     }
     let query = query.unwrap_or_default();

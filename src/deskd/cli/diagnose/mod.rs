@@ -8,10 +8,13 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use super::failure::Failure;
+use super::failure::{Failure, note};
 use super::output::{Out, Tone, printable};
+use crate::cli::safe::Safe;
+use crate::config::{self, Env, OperatorRules};
 use deskd_core::exit::Exit;
-use deskd_core::why::{Diagnosis, Evidence, Place, diagnose};
+use deskd_core::why::rules::LazyRules;
+use deskd_core::why::{Diagnosis, Evidence, Place};
 
 /// Largest file of evidence, in bytes.
 const EVIDENCE_BYTES_MAX: u64 = 4 << 20;
@@ -28,14 +31,16 @@ struct Diagnosed {
 pub fn run(
     files: &[impl AsRef<Path>],
     evidence: Option<&Path>,
+    env: &Env,
     out: &mut Out,
 ) -> Result<Exit, Failure> {
     let evidence = evidence.map_or_else(|| Ok(Evidence::default()), read_evidence)?;
+    let rules = rules(env);
     let mut all = Vec::new();
     for file in files {
         let file = file.as_ref();
         let log = read::log(file)?;
-        let diagnosis = diagnose(&log.view(), &evidence);
+        let diagnosis = rules.get().diagnose(&log.view(), &evidence);
         all.push(Diagnosed { file: file.display().to_string(), diagnosis });
     }
     if out.is_json() {
@@ -50,6 +55,23 @@ pub fn run(
     }
     let explained = all.iter().all(|one| one.diagnosis.cause.is_some());
     Ok(if explained { Exit::Ok } else { Exit::Unhealthy })
+}
+
+/// deskd's own, and those of the configuration, if there is one.
+fn rules(env: &Env) -> LazyRules {
+    let directory = match config::read(None, env) {
+        Ok(draft) => draft.rules_directory().map(Path::to_owned),
+        Err(_) => {
+            note(
+                "the configuration is not valid (`deskd check-config`): deskd's own rules alone are used",
+            );
+            None
+        }
+    };
+    let OperatorRules { rules, problems } =
+        directory.as_deref().map(OperatorRules::read).unwrap_or_default();
+    problems.iter().for_each(|problem| note(problem));
+    LazyRules::new(rules)
 }
 
 fn read_evidence(file: &Path) -> Result<Evidence, Failure> {
@@ -68,10 +90,10 @@ fn read_evidence(file: &Path) -> Result<Evidence, Failure> {
 fn show(one: &Diagnosed, named: bool, out: &mut Out) -> Result<(), Failure> {
     let diagnosis = &one.diagnosis;
     if named {
-        out.text(&out.toned(&printable(&one.file), Tone::Dim))?;
+        out.text(out.toned(&printable(&one.file), Tone::Dim))?;
     }
     let tone = if diagnosis.cause.is_some() { Tone::Bad } else { Tone::Plain };
-    out.text(&out.toned(&printable(&diagnosis.sentence), tone))?;
+    out.text(out.toned(&printable(&diagnosis.sentence), tone))?;
     for proof in &diagnosis.proof {
         let place = match &proof.place {
             Place::Line(number) => format!("line {number}"),
@@ -79,11 +101,8 @@ fn show(one: &Diagnosed, named: bool, out: &mut Out) -> Result<(), Failure> {
             Place::LineFromEnd(number) => format!("line {number} from the end"),
             Place::Evidence(field) => field.clone(),
         };
-        out.text(&format!(
-            "  {}: {}",
-            out.toned(&printable(&place), Tone::Dim),
-            printable(&proof.text)
-        ))?;
+        let place = out.toned(&printable(&place), Tone::Dim);
+        out.text(Safe::from("  ").and(place).and(format!(": {}", printable(&proof.text))))?;
     }
     let cause = diagnosis.cause.map(|cause| {
         let rule = diagnosis.rule.as_deref().unwrap_or_default();

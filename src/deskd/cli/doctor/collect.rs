@@ -76,10 +76,9 @@ fn of_display(config: &DisplayConfig) -> Facts {
     };
     let number = remote.map_or_else(|| display::name::parse(&config.display).ok(), |it| Some(it.1));
     let (cookie, note) = number.map_or((None, None), |number| display::find_cookie(config, number));
-    let mut facts = Facts::of(status, user());
+    let mut facts = Facts { cookie_note: note, ..Facts::of(status, user()) };
     match (remote, number) {
         (Some(remote), _) => {
-            facts.display.notes.extend(note);
             facts.own_address = ways::is_own(remote.0);
             facts.remote = Some(ways::to_remote(config, cookie.as_ref(), remote));
         }

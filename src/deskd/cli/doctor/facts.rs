@@ -12,6 +12,8 @@ pub struct Facts {
     /// The display, TCP and both kinds of shared memory included; of an X server of another pod
     /// only the name is known.
     pub display: DisplayStatus,
+    /// What is wrong with the cookie, or where it comes from; absent: nothing.
+    pub cookie_note: Option<String>,
     /// DISPLAY names an address, so the X server is most likely another pod's: the way there.
     pub remote: Option<Way>,
     /// That address is one of this pod.
@@ -56,6 +58,7 @@ impl Facts {
     pub fn of(display: DisplayStatus, user: User) -> Self {
         Self {
             display,
+            cookie_note: None,
             remote: None,
             own_address: false,
             ways: Vec::new(),

@@ -48,11 +48,11 @@ fn show(findings: &[Finding], out: &mut Out) -> Result<(), Failure> {
         vec![Cell::toned(word, tone), finding.topic.into(), finding.sentence.clone().into()]
     };
     let rows: Vec<_> = findings.iter().map(row).collect();
-    out.table(&["STATE", "WHAT", "HOW IT IS"], &rows)?;
+    out.table(&["STATE", "WHAT", "FINDING"], &rows)?;
     for finding in findings.iter().filter(|finding| finding.state != State::Works) {
-        out.text(&format!("\n{}:", finding.topic))?;
-        out.text(&format!("  change: {}", printable(&finding.change)))?;
-        out.text(&format!("  see: {}", printable(&finding.command)))?;
+        out.text(format!("\n{}:", finding.topic))?;
+        out.text(format!("  change: {}", printable(&finding.change)))?;
+        out.text(format!("  see: {}", printable(&finding.command)))?;
     }
     Ok(())
 }

@@ -46,7 +46,7 @@ pub fn run(args: &InjectArgs, out: &mut Out) -> Result<Exit, Failure> {
     if out.is_json() {
         out.json(&whole(documents))?
     } else {
-        out.text(&yaml::write(&documents))?
+        out.text(yaml::write(&documents))?
     }
     Ok(Exit::Ok)
 }

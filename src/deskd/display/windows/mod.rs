@@ -4,6 +4,7 @@
 
 mod owner;
 mod query;
+mod storm;
 mod text;
 mod tracker;
 
@@ -21,6 +22,7 @@ use x11rb::protocol::xproto::{
 };
 
 use self::query::Asker;
+use self::storm::Storm;
 use self::tracker::{Placement, Step, Tracker, XEvent};
 use super::handshake::ServerConnection;
 use deskd_core::window::{CloseOutcome, WindowEvent, WindowId};
@@ -33,6 +35,9 @@ const EVENTS_PER_TURN_MAX: usize = 1024;
 const WAKE_AFTER_MS: u64 = 1_000;
 /// Window managers put clients two or three windows deep.
 const FRAME_DEPTH_MAX: usize = 8;
+/// Windows whose properties are read at a time.
+const REFRESH_WINDOWS_MAX: usize = 256;
+const ROOT_EVENTS: EventMask = EventMask::SUBSTRUCTURE_NOTIFY;
 /// Windows looked into below one child of the root when adopting.
 const FRAME_WINDOWS_MAX: usize = 512;
 
@@ -83,10 +88,16 @@ pub(super) struct Session {
     stale: BTreeSet<WindowId>,
     /// When they were read last.
     refreshed_at: Option<Instant>,
+    storm: Storm,
     /// When the window manager is to be woken.
     wake_at: Option<Instant>,
     /// Limit of one operation.
     limit: Duration,
+}
+
+/// What is asked of each window that is followed.
+fn own_events() -> EventMask {
+    EventMask::STRUCTURE_NOTIFY | EventMask::PROPERTY_CHANGE
 }
 
 impl AsFd for Session {
@@ -101,10 +112,11 @@ impl Session {
         connection.stream().begin(limit);
         let root = connection.setup().roots.first().map_or(0, |screen| screen.root);
         let asker = Asker::new(connection)?;
-        let (tracker, stale) = (Tracker::default(), BTreeSet::new());
-        let mut session =
-            Self { asker, root, tracker, stale, refreshed_at: None, wake_at: None, limit };
-        session.select(root, EventMask::SUBSTRUCTURE_NOTIFY)?;
+        let tracker = Tracker::new(asker.connection.setup().resource_id_mask);
+        let (stale, storm) = (BTreeSet::new(), Storm::default());
+        let (refreshed_at, wake_at) = (None, None);
+        let mut session = Self { asker, root, tracker, stale, refreshed_at, storm, wake_at, limit };
+        session.select(root, ROOT_EVENTS)?;
         Ok(session)
     }
 
@@ -139,6 +151,9 @@ impl Session {
         let mut existing: HashSet<WindowId> = children.iter().copied().collect();
         for child in children {
             self.begin();
+            if !self.tracker.takes(child) {
+                continue;
+            }
             let created = self.tracker.event(XEvent::Created(child));
             self.carry_out(created, emit)?;
             if let Some(client) = self.framed_client(child)? {
@@ -202,8 +217,16 @@ impl Session {
         &mut self,
         emit: &mut dyn FnMut(WindowEvent),
     ) -> Result<bool, SessionError> {
+        if self.storm.is_over(Instant::now()) {
+            self.after_storm(emit)?;
+        }
         for _ in 0..EVENTS_PER_TURN_MAX {
             self.begin();
+            let read = self.asker.connection.stream().events();
+            if self.storm.is_too_much(read, Instant::now()) {
+                self.before_storm()?;
+                return Ok(false);
+            }
             // Subscriptions have no answer that would have sent them off.
             self.asker.connection.flush()?;
             let Some(event) = self.asker.connection.poll_for_event()? else {
@@ -213,6 +236,7 @@ impl Session {
                 self.wake_manager()?;
                 return Ok(false);
             };
+            self.storm.took_event();
             match event {
                 Event::ReparentNotify(event) if event.parent != self.root => {
                     self.reparented(event.window, event.parent, emit)?;
@@ -229,6 +253,31 @@ impl Session {
         Ok(true)
     }
 
+    /// Asks for no events any more and drops those that wait: windows are read anew after a pause.
+    fn before_storm(&mut self) -> Result<(), SessionError> {
+        tracing::warn!("clients of the display change windows faster than they can be followed");
+        self.select(self.root, EventMask::NO_EVENT)?;
+        for id in self.tracker.ids().collect::<Vec<_>>() {
+            self.select(id, EventMask::NO_EVENT)?;
+        }
+        self.check()?;
+        while self.asker.connection.poll_for_event()?.is_some() {
+            self.storm.took_event();
+        }
+        self.stale.clear();
+        self.storm.begin(Instant::now());
+        Ok(())
+    }
+
+    fn after_storm(&mut self, emit: &mut dyn FnMut(WindowEvent)) -> Result<(), SessionError> {
+        self.begin();
+        self.select(self.root, ROOT_EVENTS)?;
+        for id in self.tracker.ids().collect::<Vec<_>>() {
+            self.select(id, own_events())?;
+        }
+        self.adopt(emit)
+    }
+
     /// When [`Self::drain`] has something to do, also without events.
     pub(super) fn due_at(&self) -> Option<Instant> {
         self.refresh_at().into_iter().chain(self.wake_at).min()
@@ -236,6 +285,9 @@ impl Session {
 
     /// When [`Self::refresh`] has something to do.
     fn refresh_at(&self) -> Option<Instant> {
+        if let Some(over) = self.storm.until() {
+            return Some(over);
+        }
         let pause = Duration::from_millis(CHANGES_COALESCE_MS);
         let now = Instant::now();
         (!self.stale.is_empty()).then(|| self.refreshed_at.map_or(now, |last| last + pause))
@@ -249,7 +301,10 @@ impl Session {
         }
         self.begin();
         self.refreshed_at = Some(Instant::now());
-        let stale = std::mem::take(&mut self.stale);
+        let mut stale = std::mem::take(&mut self.stale);
+        if let Some(&rest) = stale.iter().nth(REFRESH_WINDOWS_MAX) {
+            self.stale = stale.split_off(&rest);
+        }
         self.carry_out(stale.into_iter().map(Step::Read).collect(), emit)?;
         Ok(true)
     }
@@ -293,10 +348,7 @@ impl Session {
     ) -> Result<(), SessionError> {
         for step in steps {
             match step {
-                Step::Subscribe(id) => {
-                    let own = EventMask::STRUCTURE_NOTIFY | EventMask::PROPERTY_CHANGE;
-                    self.select(id, own)?;
-                }
+                Step::Subscribe(id) => self.select(id, own_events())?,
                 Step::Read(id) => {
                     let window = self.asker.window(id)?;
                     self.tracker.read(id, window).into_iter().for_each(&mut *emit);

@@ -13,6 +13,8 @@ use deskd_core::window::{Window, WindowEvent, WindowId};
 
 /// Windows followed at once. A desktop has some hundreds; the ones beyond are not reported.
 pub(super) const WINDOWS_MAX: usize = 8192;
+/// Of one client, so that none takes the place of all others: a window manager has a frame for each.
+const CLIENT_WINDOWS_MAX: usize = 1024;
 
 /// What the server said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,9 +74,41 @@ struct Known {
 #[derive(Debug, Default)]
 pub(super) struct Tracker {
     known: HashMap<WindowId, Known>,
+    /// How many each client has.
+    of_client: HashMap<u32, usize>,
+    /// The bits of a window's number that its client chose.
+    own_bits: u32,
 }
 
 impl Tracker {
+    /// Nothing is followed; `own_bits`: the resource-id-mask of the connection setup.
+    pub(super) fn new(own_bits: u32) -> Self {
+        Self { own_bits, ..Self::default() }
+    }
+
+    /// Whether a window is followed, or would be.
+    pub(super) fn takes(&self, id: WindowId) -> bool {
+        let of_client = self.of_client.get(&self.client(id)).copied().unwrap_or(0);
+        self.known.contains_key(&id)
+            || (self.known.len() < WINDOWS_MAX && of_client < CLIENT_WINDOWS_MAX)
+    }
+
+    fn client(&self, id: WindowId) -> u32 {
+        id & !self.own_bits
+    }
+
+    fn forget(&mut self, id: WindowId) -> Option<Known> {
+        let known = self.known.remove(&id)?;
+        let client = self.client(id);
+        if let Some(count) = self.of_client.get_mut(&client) {
+            *count -= 1;
+            if *count == 0 {
+                self.of_client.remove(&client);
+            }
+        }
+        Some(known)
+    }
+
     /// Takes one event.
     pub(super) fn event(&mut self, event: XEvent) -> Vec<Step> {
         match event {
@@ -86,7 +120,7 @@ impl Tracker {
             }
             XEvent::Unmapped(id) => self.hide(id).into_iter().collect(),
             XEvent::Destroyed(id) => {
-                let reported = self.known.remove(&id).is_some_and(|known| known.reported);
+                let reported = self.forget(id).is_some_and(|known| known.reported);
                 reported.then_some(Step::Emit(WindowEvent::Destroyed(id))).into_iter().collect()
             }
             XEvent::ToRoot(id) => {
@@ -146,9 +180,10 @@ impl Tracker {
     }
 
     fn follow(&mut self, id: WindowId) -> Option<Step> {
-        if self.known.len() >= WINDOWS_MAX || self.known.contains_key(&id) {
+        if self.known.contains_key(&id) || !self.takes(id) {
             return None;
         }
+        *self.of_client.entry(self.client(id)).or_default() += 1;
         self.known.insert(id, Known { role: Role::TopLevel, shown: None, reported: false });
         Some(Step::Subscribe(id))
     }

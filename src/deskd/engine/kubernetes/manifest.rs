@@ -369,6 +369,7 @@ mod tests {
             prepare: vec![],
             cookie: None,
             container: container_plan(),
+            grace_s: None,
         };
         let container = ephemeral_container(&run(), &object("anna", "2048-0a1b2"), &plan);
         insta::assert_json_snapshot!(ephemeral_patch(&[container]));

@@ -269,6 +269,7 @@ mod tests {
             prepare: vec![],
             cookie: Some(wanted),
             container,
+            grace_s: None,
         };
         prepare(&mut plan);
         assert_eq!(plan.container.env.len(), 1);

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::processes::End;
 use super::watch::Which;
-use super::{LogMark, Observation, Stranger};
+use super::{LogMark, Object, Observation, Stranger};
 use deskd_core::id::{AppId, TaskId};
 use deskd_core::kubernetes::ObjectRef;
 use deskd_core::origin::{NoStopCode, Origin};
@@ -143,6 +143,17 @@ impl Run {
             looks_since: None,
             obstacle_at: None,
             look_again_at: None,
+        }
+    }
+
+    /// What the driver is told of it.
+    #[must_use]
+    pub fn object(&self) -> Object {
+        Object {
+            app: self.app.clone(),
+            engine: self.engine,
+            place: self.object.clone(),
+            stranger: self.stranger.clone().filter(|_| !self.known),
         }
     }
 

@@ -91,6 +91,27 @@ fn a_silent_task_gets_its_gap_by_retry_when_the_disk_has_room_again() {
 }
 
 #[test]
+fn a_store_that_cannot_be_written_is_trouble_until_it_can() {
+    let dir = tempfile::tempdir().unwrap();
+    let id = task("t");
+    let there = dir.path().join("logs");
+    let mut store = LogStore::open(there.clone(), LIMITS).unwrap();
+    // Neither a directory can be made below it nor anything be set aside.
+    std::fs::remove_dir(&there).unwrap();
+    std::os::unix::fs::symlink("/proc/nowhere/logs", &there).unwrap();
+    let mut log = store.open_task(&id);
+    assert!(store.trouble().is_some());
+    store.append(&mut log, Stream::Stdout, b"lost\n");
+    assert_eq!(store.end(&log), 0);
+    std::fs::remove_file(&there).unwrap();
+    store.append(&mut log, Stream::Stdout, b"kept\n");
+    assert_eq!(store.trouble(), None);
+    let mut reader = LogReader::open(&there, &id).unwrap();
+    let gap = Gap { dropped_bytes: 5, reason: GapReason::WriteFailed };
+    assert_eq!(drain(&mut reader, 0), (b"kept\n".to_vec(), vec![gap], 10));
+}
+
+#[test]
 fn a_file_in_the_place_of_the_directory_is_set_aside() {
     let dir = tempfile::tempdir().unwrap();
     let id = task("t");

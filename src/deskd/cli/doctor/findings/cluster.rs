@@ -4,6 +4,8 @@ use super::{Finding, State, finding};
 use crate::cli::doctor::facts::{Facts, Port};
 use deskd_core::plan::KubernetesFacts;
 use deskd_core::plan::facts::{ApiState, Right};
+use deskd_core::why::Cause;
+use deskd_core::why::rules::advice;
 
 pub(super) fn findings(facts: &Facts) -> Vec<Finding> {
     match (&facts.cluster, &facts.api) {
@@ -40,10 +42,7 @@ fn known(cluster: &KubernetesFacts) -> Vec<Finding> {
             "it is only needed for applications in containers: [kubernetes] engines in deskd's configuration \
              (container/kubernetes.toml)"
         }
-        _ => {
-            "the network policy must admit the API server, and the pod needs its service account's token \
-             (automountServiceAccountToken: true)"
-        }
+        _ => advice(Cause::ApiAway),
     };
     let mut all = vec![finding(
         "Kubernetes",

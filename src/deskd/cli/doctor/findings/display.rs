@@ -4,6 +4,8 @@ use super::{Finding, State, finding, works, works_or_remark};
 use crate::cli::doctor::facts::{Facts, Way};
 use deskd_core::display::{EndpointState, X11_TCP_PORT_BASE};
 use deskd_core::shm::ShmVerdict;
+use deskd_core::why::Cause;
+use deskd_core::why::rules::advice;
 
 const SEE_PORTS: &str = "deskd probe; cat /proc/net/tcp /proc/net/tcp6 # 1770 is port 6000";
 
@@ -68,8 +70,7 @@ fn tcp(facts: &Facts) -> Finding {
         "display over TCP",
         state,
         format!("port {} {}{families}", tcp.port, endpoint(&tcp.state)),
-        "only application pods need it: set X11LISTEN=tcp (od.config: desktop.envlocal), which starts Xvnc with \
-         `-listen tcp`, and admit the port in the network policy (label netpol/ocapplication: \"true\")",
+        format!("only application pods need it. {}", advice(Cause::DisplayNotListening)),
         SEE_PORTS,
     )
 }
@@ -82,15 +83,13 @@ fn remote(facts: &Facts, way: &Way) -> Finding {
         "display",
         works(way.state.answers()),
         format!("display {display} is {whose}: {} {}", way.name, endpoint(&way.state)),
-        "in the desktop's pod Xvnc has to listen on TCP (X11LISTEN=tcp; od.config: desktop.envlocal), and the \
-         network policy has to admit this pod (label netpol/ocapplication: \"true\"); DISPLAY is the \
-         desktop's address as it is now",
+        advice(Cause::DisplayNotListening),
         "echo $DISPLAY; kubectl get pods -o wide; and in the desktop's pod: deskd doctor",
     )
 }
 
 fn cookie(facts: &Facts) -> Finding {
-    let note = facts.display.notes.iter().find(|note| note.contains("cookie"));
+    let note = facts.cookie_note.as_ref();
     let here = facts.remote.as_ref().map_or(&facts.display.unix.state, |way| &way.state);
     let refused = matches!(here, EndpointState::Refused(_));
     let state = match (note, refused) {
@@ -107,8 +106,7 @@ fn cookie(facts: &Facts) -> Finding {
         "cookie",
         state,
         sentence,
-        "set XAUTHORITY to a file that this user may read and that has an entry for this display, or XAUTH_KEY to \
-         the hexadecimal digits that `xauth list` shows for the file that Xvnc was given (`-auth FILE`)",
+        advice(Cause::DisplayCookieRefused),
         "xauth -f \"$XAUTHORITY\" list; ls -l \"$XAUTHORITY\"; id",
     )
 }
@@ -202,9 +200,10 @@ fn by_own_address(facts: &Facts, way: &Way) -> Finding {
 
 /// It cannot be there, which only some programs do not survive.
 fn no_shared_memory(way: &Way) -> Finding {
-    let change = "programs of another pod draw without it, slower. One that dies without: label oc.containerengine: \
-                  ephemeral_container, or the switch of its toolkit (QT_X11_NO_MITSHM=1, QT_XCB_NO_MITSHM=1, \
-                  J2D_USE_MITSHM=false, NO_AWT_MITSHM=1)";
+    let change = format!(
+        "programs of another pod draw without it, slower. For one that dies without: {}",
+        advice(Cause::ShmRefused)
+    );
     let sentence = match way.state.answers() {
         true => format!("none with the X server of another pod: {}", both(way)),
         false => "none with the X server of another pod".into(),

@@ -3,7 +3,9 @@
 use super::{Finding, State, finding, works, works_or_remark};
 use crate::cli::doctor::facts::{Facts, Port};
 use deskd_core::display::X11_TCP_PORT_BASE;
-use deskd_core::why::fact::DEV_SHM_SMALL_BYTES;
+use deskd_core::why::Cause;
+use deskd_core::why::fact::{DEV_SHM_SMALL_BYTES, is_nearly_full};
+use deskd_core::why::rules::advice;
 
 /// Less memory than this, in bytes, is not enough for a browser.
 const MEMORY_LOW_BYTES: u64 = 256 << 20;
@@ -32,7 +34,7 @@ fn dev_shm(facts: &Facts) -> Finding {
         None => (State::Wrong, "there is no /dev/shm".to_owned()),
         Some(shm) => {
             let text = format!("/dev/shm has {}, {} of it in use", mib(shm.size), mib(shm.used));
-            let full = shm.used >= shm.size - shm.size / 10;
+            let full = is_nearly_full(shm);
             let state = match (full, shm.size <= DEV_SHM_SMALL_BYTES) {
                 (true, _) => State::Wrong,
                 (false, true) => State::Remark,
@@ -46,9 +48,7 @@ fn dev_shm(facts: &Facts) -> Finding {
          container (label oc.containerengine: ephemeral_container), which has the desktop's /dev/shm, or start \
          browsers with --disable-dev-shm-usage"
     } else {
-        "browsers need more: od.config desktop.pod, spec, 'shareProcessMemory': True, 'shareProcessMemorySize': \
-         '512Mi'; in a manifest an emptyDir with medium: Memory and sizeLimit: 512Mi at /dev/shm; or start them \
-         with --disable-dev-shm-usage"
+        advice(Cause::DevShmTooSmall)
     };
     finding("/dev/shm", state, sentence, change, "df -h /dev/shm")
 }
@@ -85,8 +85,7 @@ fn memory(facts: &Facts) -> Finding {
         "memory",
         state,
         sentence,
-        "raise the container's memory limit (od.config: desktop.pod, resources; in a manifest \
-         resources.limits.memory), or start big applications as pods (label oc.containerengine, executeclasses)",
+        advice(Cause::OutOfMemory),
         if limits.version_1 {
             "cd /sys/fs/cgroup/memory; cat memory.limit_in_bytes memory.usage_in_bytes memory.oom_control"
         } else {
@@ -172,14 +171,7 @@ fn home(facts: &Facts) -> Finding {
             (State::Wrong, format!("{home} is not there, or cannot be written by this user"))
         }
     };
-    finding(
-        "home",
-        state,
-        sentence,
-        "give it to the user of the applications: od.config desktop.homedirectorytype, the volume's owner, \
-         securityContext runAsUser and fsGroup; or set HOME to a directory that is theirs",
-        "id; ls -ld \"$HOME\"",
-    )
+    finding("home", state, sentence, advice(Cause::HomePermission), "id; ls -ld \"$HOME\"")
 }
 
 fn sandbox(facts: &Facts) -> Option<Finding> {
@@ -195,9 +187,7 @@ fn sandbox(facts: &Facts) -> Option<Finding> {
         "browser sandbox",
         works_or_remark(can),
         sentence,
-        "start Chromium and Electron of this container with --no-sandbox, or admit user namespaces: \
-         securityContext.seccompProfile (Localhost, or Unconfined) of the container (od.config: desktop.pod, \
-         securityContext), sysctl user.max_user_namespaces of the node",
+        advice(Cause::ChromiumSandbox),
         "unshare --user true; grep -E 'NoNewPrivs|Seccomp' /proc/self/status",
     ))
 }
@@ -290,10 +280,10 @@ fn gpu(facts: &Facts) -> Finding {
         "GPU",
         state,
         sentence,
-        "software: install libgl1-mesa-dri into the image. A GPU: limits nvidia.com/gpu: 1 (od.config: executeclasses), \
-         runtimeClassName nvidia and NVIDIA_DRIVER_CAPABILITIES=all for its libraries; for /dev/dri, \
-         supplementalGroups with the devices' groups (video, render). Xvnc itself draws without: start programs with \
-         vglrun (VirtualGL)",
+        format!(
+            "{} For /dev/dri give this user the devices' groups (supplementalGroups: video, render).",
+            advice(Cause::GlMissing)
+        ),
         "ls -l /dev/dri /dev/nvidia*; ldconfig -p | grep -i nvidia; glxinfo -B",
     )
 }

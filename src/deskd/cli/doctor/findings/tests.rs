@@ -72,9 +72,9 @@ fn each_thing_that_is_wrong_is_told_by_itself_with_what_to_change() {
 #[test]
 fn a_cookie_that_is_missing_matters_when_the_server_refuses() {
     let note = "connecting without a cookie: there is no XAUTHORITY and no XAUTH_KEY";
-    check(|f| f.display.notes.push(note.into()), "cookie", State::Remark);
+    check(|f| f.cookie_note = Some(note.into()), "cookie", State::Remark);
     let mut facts = well();
-    facts.display.notes.push(note.into());
+    facts.cookie_note = Some(note.into());
     facts.display.unix.state = EndpointState::Refused("no".into());
     let found = findings(&facts);
     assert!(found.iter().any(|f| f.topic == "cookie" && f.state == State::Wrong));

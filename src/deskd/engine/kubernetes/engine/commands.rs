@@ -8,13 +8,13 @@ use super::{Engine, Input};
 use crate::engine::kubernetes::patches::Launch;
 use crate::engine::kubernetes::runs::{Creation, Fate, Output, Run};
 use crate::engine::kubernetes::{
-    Command, Event, LogMark, Observation, RefusalCode, Refused, RemoteWork, Waiting, manifest,
-    pods, private_directory, rights,
+    Command, Event, LogMark, Object, Observation, RefusalCode, Refused, Waiting, manifest, pods,
+    private_directory, rights,
 };
 use deskd_core::id::AppId;
 use deskd_core::kubernetes::ObjectRef;
 use deskd_core::origin::Origin;
-use deskd_core::plan::EngineKind;
+use deskd_core::plan::{EngineKind, Work};
 use deskd_core::pull::{PullState, PullStatus};
 use deskd_core::why::reason::RefusalReason;
 use deskd_core::wire::RunId;
@@ -22,7 +22,9 @@ use deskd_core::wire::RunId;
 impl<T: From<Event> + Send + 'static> Engine<T> {
     pub(super) fn command(&mut self, command: Command) {
         match command {
-            Command::Launch { run, app, object, work } => self.launch(run, app, object, work),
+            Command::Start { run, app, object: Some(object), work, .. } => {
+                self.launch(run, app, object, work);
+            }
             Command::Adopt { run, app, origin, object, engine, log, stopping } => {
                 let mut new = Run::new(app, engine, object, Creation::Done);
                 new.origin = origin;
@@ -31,13 +33,17 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
             Command::Stop { run, term_after, kill_after } => {
                 self.stop(&run, term_after, kill_after);
             }
-            Command::Forget { run } => self.forget(&run),
+            Command::Forget { run, .. } => self.forget(&run),
             Command::WindowMapped { run, pid } => self.window_mapped(&run, pid),
             Command::Pull { image } => self.pull(image),
+            // A process, and output: the keeper's.
+            Command::Start { object: None, .. }
+            | Command::CloseOutput { .. }
+            | Command::Drained => {}
         }
     }
 
-    fn launch(&mut self, run: RunId, app: AppId, object: ObjectRef, work: RemoteWork) {
+    fn launch(&mut self, run: RunId, app: AppId, object: ObjectRef, work: Work) {
         if let Some(known) = self.runs.get_mut(&run) {
             known.known = true;
             if matches!(known.creation, Creation::Done) {
@@ -50,15 +56,17 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
         }
         let cancel = CancellationToken::new();
         let (engine, container) = match &work {
-            RemoteWork::Ephemeral(plan) => (EngineKind::EphemeralContainer, &plan.container),
-            RemoteWork::Pod(plan) => (EngineKind::PodApplication, &plan.container),
+            Work::Local(_) => return,
+            Work::EphemeralContainer(plan) => (EngineKind::EphemeralContainer, &plan.container),
+            Work::PodApplication(plan) => (EngineKind::PodApplication, &plan.container),
         };
         let creation = Creation::Pending(cancel.clone());
         let mut new = Run::new(app.clone(), engine, object.clone(), creation);
         new.program = container.program.clone().filter(|_| container.entry_point);
         self.runs.insert(run.clone(), new);
         match work {
-            RemoteWork::Ephemeral(mut plan) => {
+            Work::Local(_) => {}
+            Work::EphemeralContainer(mut plan) => {
                 private_directory::prepare(&mut plan);
                 let container = manifest::ephemeral_container(&run, &object, &plan);
                 let launch = Launch { run: run.clone(), container, cancel, may_exist: false };
@@ -66,7 +74,7 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
                     self.launched(run, Err(too_many()));
                 }
             }
-            RemoteWork::Pod(plan) => {
+            Work::PodApplication(plan) => {
                 let manifest = manifest::pod(&run, &app, &object, &plan);
                 let (api, turns) = (self.api.clone(), self.turns.clone());
                 let inputs = self.inputs.clone();
@@ -86,7 +94,7 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
         }
     }
 
-    fn adopt(&mut self, run: &RunId, new: Run, log: LogMark, stopping: bool) {
+    fn adopt(&mut self, run: &RunId, new: Run, log: LogMark, stopping: Option<Duration>) {
         let which = new.which();
         let known = self.runs.entry(run.clone()).or_insert(new);
         if known.which() != which {
@@ -103,8 +111,7 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
         self.tell_again(run);
         self.read_output(run);
         self.find_out_stoppable(run);
-        if stopping {
-            let grace = Duration::from_secs(u64::from(self.config.policy.grace_s));
+        if let Some(grace) = stopping {
             self.stop(run, Duration::ZERO, grace);
         }
     }
@@ -128,11 +135,8 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
         if let Some(what) = known.told.clone() {
             self.out.push(Event::Observed {
                 run: run.clone(),
-                app: known.app.clone(),
-                engine: known.engine,
-                object: known.object.clone(),
+                object: Some(Box::new(Object { stranger: None, ..known.object() })),
                 what,
-                stranger: None,
             });
         }
     }

@@ -151,7 +151,7 @@ pub(super) async fn off<T: From<Event>>(
             return;
         }
         let Some(command) = commands.recv().await else { return };
-        if let Command::Launch { run, .. } = command {
+        if let Command::Start { run, .. } = command {
             let words = Some(sentence.clone());
             let refusal = Refused { reason: RefusalReason::NoPod, words };
             next = Some(Event::Refused { run, refusal });

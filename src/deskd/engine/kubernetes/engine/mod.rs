@@ -26,7 +26,7 @@ use super::pull::Pulls;
 use super::runs::Run;
 use super::watch::{Watch, Watched, Which};
 use super::{Command, Event, Refused, Waiting};
-use crate::engine::local::LogQueue;
+use crate::engine::keeper::LogQueue;
 use deskd_core::kubernetes::{LABEL_DESKTOP_UID, LABEL_MANAGED_BY, MANAGED_BY};
 use deskd_core::origin::NoStopCode;
 use deskd_core::plan::facts::{ApiState, Quota, Right};

@@ -155,11 +155,8 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
         if !known.forgotten {
             self.out.push(Event::Observed {
                 run: run.clone(),
-                app: known.app.clone(),
-                engine: known.engine,
-                object: known.object.clone(),
+                object: Some(Box::new(known.object())),
                 what: what.clone(),
-                stranger: known.stranger.clone().filter(|_| !known.known),
             });
         }
         match what {

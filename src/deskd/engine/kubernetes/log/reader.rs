@@ -12,12 +12,12 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::lines::Lines;
+use crate::engine::keeper::LogQueue;
 use crate::engine::kubernetes::LogMark;
 use crate::engine::kubernetes::api::{Api, ApiError, Ask};
 use crate::engine::kubernetes::backoff::Pauses;
 use crate::engine::kubernetes::calls::Verb;
 use crate::engine::kubernetes::runs::Fate;
-use crate::engine::local::LogQueue;
 use deskd_core::id::TaskId;
 use deskd_core::kubernetes::ObjectRef;
 use deskd_core::wire::{APPEND_BYTES_MAX, LogLine};

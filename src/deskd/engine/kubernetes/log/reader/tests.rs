@@ -14,9 +14,9 @@ use tokio::io::AsyncReadExt;
 use tokio::sync::{mpsc, oneshot};
 
 use super::*;
+use crate::engine::keeper::{self, LocalEngine};
 use crate::engine::kubernetes::calls::Calls;
 use crate::engine::kubernetes::identity::{EngineConfig, PodIdentity};
-use crate::engine::local::{self, LocalEngine};
 use deskd_core::policy::Policy;
 use deskd_core::wire::frame::Decoder;
 use deskd_core::wire::{FromKeeper, ToKeeper};
@@ -142,7 +142,7 @@ fn keeper() -> (LogQueue, mpsc::Receiver<ToKeeper>) {
     let (_engine, logs, queue) = LocalEngine::new();
     let (near, mut far) = tokio::net::UnixStream::pair().unwrap();
     let (heard, _) = mpsc::channel::<FromKeeper>(1);
-    tokio::spawn(local::run(near, queue, heard));
+    tokio::spawn(keeper::run(near, queue, heard));
     let (tell, told) = mpsc::channel(64);
     tokio::spawn(async move {
         let mut decoder = Decoder::default();

@@ -1,0 +1,377 @@
+//! Tasks in containers: what the Kubernetes API tells of them, and the comparison of what is on record
+//! with what exists.
+//!
+//! Names are functions of task and run, and the journal has the task before the engine hears of it:
+//! so after a `kill -9` a launch is simply asked for again.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::ask::{LaunchError, LaunchRequest};
+use super::effect::ReplyId;
+use super::{Entry, Step};
+use crate::id::TaskId;
+use crate::origin::Origin;
+use crate::plan::facts::ApiState;
+use crate::plan::{EngineKind, KubernetesFacts, UnplannableCode};
+use crate::port::{Command, Event, Link, LogMark, Object, Observation};
+use crate::task::{Exit, Rusage, Task, TaskEvent, TaskState};
+use crate::why::reason::{Ended, LostReason, RefusalReason, Refused};
+use crate::wire::RunId;
+
+/// Launches kept until the API answers or is known to be away.
+const HELD_LAUNCHES_MAX: usize = 1024;
+
+/// What is known and remembered about the cluster.
+#[derive(Debug, Default)]
+pub(super) struct Cluster {
+    pub(super) facts: Arc<KubernetesFacts>,
+    /// The keeper said what it has, so logs can be resumed.
+    welcomed: bool,
+    /// Runs that had an object when an engine listed them, until that was compared with the table.
+    present: BTreeMap<(EngineKind, Origin), BTreeSet<RunId>>,
+    /// Tasks on record as starting, of an earlier daemon: whether the API server heard of them is
+    /// known after the first list.
+    unsent: Vec<TaskId>,
+    /// Launches that need the API before it answered for the first time.
+    held: Vec<(LaunchRequest, ReplyId)>,
+}
+
+impl Cluster {
+    /// Keeps a launch until it is known whether the API answers; gives it back when that is known.
+    pub(super) fn hold(
+        &mut self,
+        request: LaunchRequest,
+        reply: ReplyId,
+        refusal: &LaunchError,
+    ) -> Option<(LaunchRequest, ReplyId)> {
+        let away = matches!(refusal, LaunchError::Unplannable(why)
+            if why.code == UnplannableCode::KubernetesUnavailable);
+        if self.facts.api == ApiState::Unknown && away && self.held.len() < HELD_LAUNCHES_MAX {
+            self.held.push((request, reply));
+            return None;
+        }
+        Some((request, reply))
+    }
+}
+
+impl Step<'_> {
+    /// A container, or the API server.
+    pub(super) fn cluster_reports(&mut self, event: Event) {
+        let of_others = match &event {
+            Event::Observed { object: Some(object), .. } => object.stranger.is_some(),
+            event => matches!(event, Event::Deleting { .. }),
+        };
+        if of_others && !self.runs.cluster.welcomed {
+            return self.runs.others.keep(event);
+        }
+        match event {
+            Event::Facts(facts) => self.cluster_is(*facts),
+            Event::Accepted { run, object } => {
+                self.accepted(&run);
+                self.apply(&run.task, TaskEvent::Placed { run: run.run, object });
+                self.answer_launch(&run);
+            }
+            Event::Refused { run, refusal } => self.launch_refused(&run, &refusal),
+            Event::Observed { run, object: Some(object), what } => {
+                // Without its own word an engine only says what it waits for.
+                let exists = !matches!(what, Observation::Waiting(_));
+                if self.is_known(&run, *object, &what) {
+                    if exists {
+                        self.accepted(&run);
+                    }
+                    if matches!(what, Observation::Running { .. }) {
+                        self.end_late_starter(&run);
+                    }
+                    self.observed(&run, what);
+                }
+            }
+            Event::Stoppable { run, no_stop } => self.stoppable(&run, no_stop),
+            Event::Deleting { run } => self.deleting(&run),
+            Event::Said { run, said } if self.runs.is_current(&run) => {
+                self.runs.table.note(&run.task, |notes| notes.cluster = said);
+                self.explain_wait(&run.task);
+            }
+            Event::Synced { engine, origin, present } => match engine.link() {
+                Link::Keeper => self.keeper_synced(),
+                Link::Cluster => self.synced(engine, origin, present),
+            },
+            Event::Gone { run } => self.gone(&run, LostReason::PodDeleted),
+            // The others are no news of the cluster, or change no task.
+            _ => {}
+        }
+    }
+
+    /// What was stopped or given up before its container started, and is started after all: Kubernetes
+    /// has no way to take an ephemeral container back.
+    fn end_late_starter(&mut self, run: &RunId) {
+        let Some(task) = self.runs.task(&run.task) else { return };
+        let over = task.runs == run.run && task.state == TaskState::Ended;
+        if task.origin == Origin::Deskd && (over || task.runs > run.run) {
+            let (term_after, kill_after) = (Duration::ZERO, self.runs.grace_of(&run.task));
+            let stop = Command::Stop { run: run.clone(), term_after, kill_after };
+            self.tell(Link::Cluster, stop);
+        }
+    }
+
+    fn accepted(&mut self, run: &RunId) {
+        let of = self.runs.table.get(&run.task).filter(|entry| entry.task.runs == run.run);
+        if of.is_some_and(|entry| !entry.notes.accepted) {
+            self.runs.table.note(&run.task, |notes| notes.accepted = true);
+        }
+    }
+
+    fn cluster_is(&mut self, facts: KubernetesFacts) {
+        let stale = matches!(facts.api, ApiState::Away(_));
+        self.runs.cluster.facts = Arc::new(facts);
+        self.resume_all_remote();
+        if self.runs.cluster.facts.api != ApiState::Unknown {
+            for (request, reply) in std::mem::take(&mut self.runs.cluster.held) {
+                self.launch(request, reply);
+            }
+        }
+        for id in self.remote_tasks(|task| !task.is_over()) {
+            if self.apply(&id, TaskEvent::Stale(stale)).is_some() {
+                self.explain_wait(&id);
+            }
+        }
+    }
+
+    pub(super) fn remote_tasks(&self, wanted: impl Fn(&Task) -> bool) -> Vec<TaskId> {
+        let remote = self.runs.table.iter().filter(|entry| entry.task.engine.is_in_cluster());
+        remote.filter(|entry| wanted(&entry.task)).map(|entry| entry.task.id.clone()).collect()
+    }
+
+    /// The API server said no.
+    fn launch_refused(&mut self, run: &RunId, refusal: &Refused) {
+        if self.runs.is_current(run) {
+            let words = refusal.words.clone();
+            self.runs.table.note(&run.task, |notes| notes.cluster.refusal = words);
+        }
+        self.not_started(run, refusal.clone(), |app| LaunchError::Refused {
+            app,
+            refusal: refusal.clone().into(),
+        });
+    }
+
+    /// Whether a run is of a task in the table, which it may become now.
+    fn is_known(&mut self, run: &RunId, object: Object, what: &Observation) -> bool {
+        let Object { engine, place, stranger, .. } = &object;
+        if stranger.is_some()
+            && let Some(present) = self.runs.cluster.present.get_mut(&(*engine, Origin::Other))
+        {
+            // It came after the list that is still to be compared with what is on record.
+            present.insert(run.clone());
+        }
+        match (self.runs.task(&run.task), stranger) {
+            // One of deskd's may be called like an object of others.
+            (Some(task), Some(_)) => task.object.as_ref() == Some(place),
+            (Some(_), None) => {
+                if self.catch_up(run) {
+                    let place = place.clone();
+                    self.apply(&run.task, TaskEvent::Placed { run: run.run, object: place });
+                    self.follow_run(&run.task);
+                }
+                true
+            }
+            (None, Some(_)) => self.adopt_other(run, object),
+            // The engine did not know it yet when it was removed.
+            (None, None) if self.runs.table.was_removed(&run.task) => {
+                let (run, grace) = (run.clone(), self.runs.config.term_grace);
+                let (term_after, kill_after) = (Duration::ZERO, grace);
+                self.tell(
+                    Link::Cluster,
+                    Command::Stop { run: run.clone(), term_after, kill_after },
+                );
+                self.tell(Link::Cluster, Command::Forget { run, output: false });
+                false
+            }
+            (None, None) => self.adopt_found(run, object, what),
+        }
+    }
+
+    pub(super) fn observed(&mut self, run: &RunId, what: Observation) {
+        if !self.runs.is_current(run) {
+            return;
+        }
+        // Whatever was seen, the launch arrived.
+        self.answer_launch(run);
+        match what {
+            Observation::Waiting(why) => {
+                self.apply(&run.task, TaskEvent::Waiting { run: run.run, why });
+                self.explain_wait(&run.task);
+            }
+            Observation::Running { at, pid, node } => {
+                self.started(run, pid, at);
+                if let Some(node) = node {
+                    self.apply(&run.task, TaskEvent::OnNode { run: run.run, node });
+                }
+            }
+            Observation::Ended { exit, reason, at } => self.ended(run, exit, reason, at),
+        }
+    }
+
+    /// A task whose record was lost, found by its labels. What ended in this pod is left alone: its
+    /// entry stays for as long as the pod, also after somebody removed the task.
+    fn adopt_found(&mut self, run: &RunId, object: Object, what: &Observation) -> bool {
+        let Object { app, engine, place, .. } = object;
+        let over = matches!(what, Observation::Ended { .. });
+        if !self.runs.cluster.welcomed || (over && engine == EngineKind::EphemeralContainer) {
+            return false;
+        }
+        let name =
+            self.runs.app(&app).map_or_else(|| app.to_string(), |app| app.display_name.clone());
+        let id = run.task.clone();
+        let task = Task::found(id, app, name, engine, place, run.run, self.now.unix_ms);
+        self.runs.table.insert(Entry::new(task));
+        self.follow_run(&run.task);
+        true
+    }
+
+    fn ended(&mut self, run: &RunId, exit: Exit, reason: Option<Ended>, at: i64) {
+        let Some(task) = self.runs.task(&run.task) else { return };
+        if task.started_at.is_none() {
+            if let Exit::Lost(lost) = &exit {
+                let why = match reason {
+                    Some(Ended { reason, words }) => {
+                        Refused { reason: RefusalReason::Ended(reason), words }
+                    }
+                    None => RefusalReason::Lost(lost.clone()).into(),
+                };
+                return self.never_ran(run, why);
+            }
+            self.apply(&run.task, TaskEvent::Started { run: run.run, pid: None, at });
+        }
+        let rusage = Rusage::default();
+        self.apply(&run.task, TaskEvent::Exited { run: run.run, exit, reason, rusage, at });
+    }
+
+    /// It ended before it began.
+    pub(super) fn never_ran(&mut self, run: &RunId, why: Refused) {
+        if self.apply(&run.task, TaskEvent::Refused { run: run.run, why }).is_some() {
+            self.after_end(&run.task);
+            self.report_drained();
+        }
+    }
+
+    /// Its object is no more, and nobody will tell how it ended.
+    fn gone(&mut self, run: &RunId, why: LostReason) {
+        if !self.runs.is_current(run) {
+            return;
+        }
+        self.deleting(run);
+        let Some(task) = self.runs.table.get(&run.task).map(|entry| entry.task.clone()) else {
+            return;
+        };
+        if task.started_at.is_none() {
+            return self.never_ran(run, RefusalReason::Lost(why).into());
+        }
+        let (exit, rusage) = (Exit::Lost(why), Rusage::default());
+        self.apply(
+            &run.task,
+            TaskEvent::Exited { run: run.run, exit, reason: None, rusage, at: self.now.unix_ms },
+        );
+        if task.leftovers {
+            self.tell(Link::Keeper, Command::CloseOutput { task: run.task.clone() });
+        }
+    }
+
+    fn synced(&mut self, engine: EngineKind, origin: Origin, present: BTreeSet<RunId>) {
+        if origin == Origin::Other {
+            self.forget_hidden(engine, &present);
+        }
+        self.runs.cluster.present.insert((engine, origin), present);
+        self.resume_remote(engine, origin);
+    }
+
+    /// The keeper told everything: containers' logs can be resumed where they are.
+    pub(super) fn adopt_containers(&mut self) {
+        self.runs.cluster.welcomed = true;
+        for id in self.remote_tasks(|task| !task.is_over()) {
+            let starting =
+                self.runs.table.get(&id).is_some_and(|e| e.task.state == TaskState::Starting);
+            if starting && !self.is_others(&id) {
+                self.runs.cluster.unsent.push(id);
+            } else {
+                self.follow_run(&id);
+            }
+        }
+        for event in self.runs.others.take_early() {
+            self.cluster_reports(event);
+        }
+        self.resume_all_remote();
+    }
+
+    /// Compares what is on record with what exists, once both are known.
+    fn resume_remote(&mut self, engine: EngineKind, origin: Origin) {
+        // Without these no plan can be made: a launch on record is not to be refused for that.
+        let facts = &self.runs.cluster.facts;
+        let known =
+            facts.api == ApiState::Answers && facts.own_pod.is_some() && !facts.rights.is_empty();
+        if !self.runs.cluster.welcomed || !self.runs.looked || !known {
+            return;
+        }
+        let Some(present) = self.runs.cluster.present.remove(&(engine, origin)) else { return };
+        let mine = |step: &Self, id: &TaskId| {
+            let of = |task: &Task| (task.engine, task.origin) == (engine, origin);
+            step.runs.table.get(id).is_some_and(|entry| of(&entry.task))
+        };
+        let unsent = std::mem::take(&mut self.runs.cluster.unsent);
+        let (now, later): (Vec<_>, Vec<_>) = unsent.into_iter().partition(|id| mine(self, id));
+        self.runs.cluster.unsent = later;
+        for id in now {
+            let Some(run) = self.run_of(&id) else { continue };
+            let accepted = self.runs.table.get(&id).is_some_and(|entry| entry.notes.accepted);
+            if present.contains(&run) {
+                self.follow_run(&id);
+            } else if accepted {
+                self.gone(&run, LostReason::PodGone);
+            } else {
+                self.start_again(run);
+            }
+        }
+        // Those that are starting are asked for again, if they are deskd's.
+        let alive = |task: &Task| {
+            let runs = matches!(task.state, TaskState::Running | TaskState::Stopping);
+            let starts = origin == Origin::Other && task.state == TaskState::Starting;
+            (task.engine, task.origin) == (engine, origin) && (runs || starts)
+        };
+        for id in self.remote_tasks(alive) {
+            if let Some(run) = self.run_of(&id).filter(|run| !present.contains(run)) {
+                self.gone(&run, LostReason::PodGone);
+            }
+        }
+    }
+
+    /// The first look at the display is over: launches on record can be planned again.
+    pub(super) fn resume_all_remote(&mut self) {
+        for engine in [EngineKind::EphemeralContainer, EngineKind::PodApplication] {
+            for origin in [Origin::Deskd, Origin::Other] {
+                self.resume_remote(engine, origin);
+            }
+        }
+    }
+
+    fn run_of(&self, id: &TaskId) -> Option<RunId> {
+        let run = self.runs.table.get(id)?.task.runs.max(1);
+        Some(RunId { task: id.clone(), run })
+    }
+
+    /// Tells the engine to follow a run that an earlier daemon created.
+    pub(super) fn follow_run(&mut self, id: &TaskId) {
+        let Some(task) = self.runs.task(id).cloned() else { return };
+        let Some(object) = task.object.clone() else { return };
+        let grace = self.runs.grace_of(id);
+        let adopt = Command::Adopt {
+            run: RunId { task: id.clone(), run: task.runs },
+            app: task.app.clone(),
+            origin: task.origin,
+            object,
+            engine: task.engine,
+            log: LogMark::default(),
+            stopping: (task.state == TaskState::Stopping).then_some(grace),
+        };
+        self.tell(task.engine.link(), adopt);
+    }
+}

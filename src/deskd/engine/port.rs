@@ -1,0 +1,83 @@
+//! The daemon's end of the port to the engines: a command goes to the keeper, to the Kubernetes
+//! engine, or to both (a container's output is in the keeper's log store).
+
+use std::path::PathBuf;
+
+use super::keeper::{FrameError, LocalEngine, frame};
+use super::kubernetes::CommandSender;
+use super::log_mark::log_mark;
+use deskd_core::port::{Command, Event, Link, keeper};
+use deskd_core::wire::{SpawnError, ToKeeper};
+
+/// The engines.
+#[derive(Debug)]
+pub struct Port {
+    keeper: LocalEngine,
+    cluster: CommandSender,
+    state_dir: PathBuf,
+}
+
+/// Why a command did not arrive.
+#[derive(Debug, thiserror::Error)]
+pub enum PortError {
+    /// The keeper is away or does not keep up: only another daemon, which asks it anew, can know what
+    /// is the case.
+    #[error("the keeper does not take messages")]
+    Keeper,
+    /// The Kubernetes engine ended or does not keep up.
+    #[error("the Kubernetes engine does not keep up")]
+    Cluster,
+}
+
+impl Port {
+    /// The engines of the desktop whose log store is in `state_dir`.
+    #[must_use]
+    pub fn new(keeper: LocalEngine, cluster: CommandSender, state_dir: PathBuf) -> Self {
+        Self { keeper, cluster, state_dir }
+    }
+
+    /// Passes a command on. What cannot be asked of anybody is answered at once.
+    ///
+    /// # Errors
+    /// An engine is gone.
+    pub fn send(&self, link: Link, command: Command) -> Result<Option<Event>, PortError> {
+        if let Some(message) = keeper::message(link, &command) {
+            let frame = match frame(&message) {
+                Ok(frame) => frame,
+                Err(error) => return Ok(too_long(command, &error)),
+            };
+            if !self.keeper.send(frame) {
+                return Err(PortError::Keeper);
+            }
+        }
+        if link == Link::Cluster && !self.cluster.send(self.resumed(command)) {
+            return Err(PortError::Cluster);
+        }
+        Ok(None)
+    }
+
+    /// Tells the keeper what is about no task.
+    ///
+    /// # Errors
+    /// The keeper is gone.
+    pub fn tell_keeper(&self, message: &ToKeeper) -> Result<(), PortError> {
+        // None of these is large.
+        let Ok(frame) = frame(message) else { return Ok(()) };
+        self.keeper.send(frame).then_some(()).ok_or(PortError::Keeper)
+    }
+
+    /// Output goes on from where it is stored.
+    fn resumed(&self, mut command: Command) -> Command {
+        if let Command::Adopt { run, log, .. } = &mut command {
+            *log = log_mark(&self.state_dir, &run.task);
+        }
+        command
+    }
+}
+
+/// Only a Spawn can be larger than the keeper takes.
+fn too_long(command: Command, error: &FrameError) -> Option<Event> {
+    let Command::Start { run, .. } = command else { return None };
+    let why = format!("its command line and environment are too long: {error}");
+    Some(Event::NotSpawned { run, error: SpawnError::Invalid(why) })
+}

@@ -1,0 +1,117 @@
+//! The desktop that worlds begin with: its applications, display, cluster and configuration.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use deskd_core::app::App;
+use deskd_core::display::{DisplayStatus, EndpointState, ServerInfo};
+use deskd_core::id::AppId;
+use deskd_core::plan::facts::{ApiState, OwnPod, Right};
+use deskd_core::plan::{EngineKind, KubernetesFacts};
+use deskd_core::policy::Policy;
+use deskd_core::restart::RestartPolicy;
+use deskd_core::run::{Config, Surroundings};
+use deskd_core::samples;
+use deskd_core::shm::{ShmVerdict, ShmVerdicts};
+use deskd_core::why::RemedyMode;
+
+use crate::cluster::Api;
+
+/// Seconds between SIGTERM and SIGKILL that the application `pod` asks for.
+pub const POD_GRACE_S: u32 = 45;
+
+/// One of each kind.
+pub fn apps() -> Arc<BTreeMap<AppId, Arc<App>>> {
+    let local = |id: &str, restart| App { restart, ..samples::app(id) };
+    let image = |id: &str, engine, grace_s, restart| {
+        let mut container = samples::container_app();
+        (container.engine, container.grace_s) = (engine, grace_s);
+        container.image_id = None;
+        App { restart, container: Some(Box::new(container)), ..samples::app(id) }
+    };
+    let pod = Some(EngineKind::PodApplication);
+    let apps = [
+        local("once", RestartPolicy::Never),
+        local("retry", RestartPolicy::OnFailure),
+        local("always", RestartPolicy::Always),
+        image("ephemeral", None, None, RestartPolicy::Never),
+        image("stubborn", None, Some(20), RestartPolicy::OnFailure),
+        image("pod", pod, Some(POD_GRACE_S), RestartPolicy::Never),
+        image("server", pod, None, RestartPolicy::Always),
+    ];
+    Arc::new(apps.map(|app| (app.id.clone(), Arc::new(app))).into())
+}
+
+pub fn config(remedy: RemedyMode) -> Config {
+    let policy = Policy {
+        engines: vec![EngineKind::EphemeralContainer, EngineKind::PodApplication],
+        ..Policy::default()
+    };
+    Config {
+        name: "desktop".into(),
+        host: "desktop".into(),
+        close_grace: Duration::from_secs(3),
+        term_grace: Duration::from_secs(5),
+        tasks_max: 24,
+        remedy,
+        policy: Arc::new(policy),
+        surroundings: Surroundings {
+            inherited_env: Arc::new([]),
+            xauthority: None,
+            cookie: None,
+            uid: 4096,
+            architecture: "amd64",
+            home: None,
+            home_is_writable: false,
+            time_zone: None,
+        },
+    }
+}
+
+/// A display that works; `epoch` counts servers.
+pub fn display(answers: bool, epoch: u64) -> DisplayStatus {
+    let mut display = DisplayStatus::unknown(":0", 0);
+    if answers {
+        display.unix.state = EndpointState::Answering;
+        display.unix.abstract_socket = true;
+        display.tcp.state = EndpointState::Answering;
+        display.shm = ShmVerdicts { sysv: ShmVerdict::Works, fd: ShmVerdict::Works };
+        let vendor = "X".to_owned();
+        display.server = Some(ServerInfo { vendor, release: 1, width_px: 1, height_px: 1 });
+    } else {
+        display.unix.state = EndpointState::NotListening;
+    }
+    display.server_epoch = epoch;
+    display
+}
+
+pub fn cluster_facts(api: Api) -> KubernetesFacts {
+    let own_pod = OwnPod {
+        name: "desktop".into(),
+        namespace: "desktops".into(),
+        uid: "1".into(),
+        ip: Some("10.1.2.3".into()),
+        node: Some("n".into()),
+        containers: vec!["deskd".into()],
+        target_container: Some("deskd".into()),
+        ..OwnPod::default()
+    };
+    let right = Right {
+        engine: None,
+        verb: "list".into(),
+        resource: "events".into(),
+        namespace: "desktops".into(),
+        allowed: true,
+        sentence: String::new(),
+    };
+    KubernetesFacts {
+        api: match api {
+            Api::Away => ApiState::Away("it does not answer".into()),
+            Api::Answers | Api::Forbids => ApiState::Answers,
+        },
+        own_pod: Some(own_pod),
+        rights: vec![right],
+        ..KubernetesFacts::default()
+    }
+}
