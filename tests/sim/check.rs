@@ -89,7 +89,7 @@ fn wrong(world: &World, entry: &deskd_core::run::Entry) -> Option<String> {
                 say(&format!("it ended with {real:?}, not {told:?}"))
             }
             _ if task.leftovers
-                && !world.keeper.tasks.get(&run.task).is_some_and(|it| !it.tree_gone) =>
+                && world.keeper.tasks.get(&run.task).is_none_or(|it| it.tree_gone) =>
             {
                 say("nothing of it is left, and it has leftovers")
             }

@@ -120,10 +120,8 @@ impl Keeper {
                 self.drop_forgotten();
             }
             Some(ToKeeper::OpenLog { task }) => drop(self.logs.insert(task)),
-            Some(ToKeeper::CloseLog { task }) => {
-                if self.logs.contains(&task) {
-                    self.tell(FromKeeper::LogClosed { task, end: 7 });
-                }
+            Some(ToKeeper::CloseLog { task }) if self.logs.contains(&task) => {
+                self.tell(FromKeeper::LogClosed { task, end: 7 });
             }
             Some(ToKeeper::Drained) => self.drained = self.drain.is_some(),
             _ => {}
