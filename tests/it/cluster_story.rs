@@ -181,10 +181,8 @@ fn a_restart_of_deskds_container_finds_what_runs() {
         desk.until("it runs", task, is_running);
         desk.until("its output is there", task, |_| (desk.log(task) == "begun\n").then_some(()));
     }
-    let keeper = desk.pod.processes("deskd");
-    let keeper =
-        keeper.into_iter().find(|pid| proc::command_line(*pid).contains(&"run".to_owned()));
-    proc::signal(keeper.expect("a keeper"), Signal::SIGKILL);
+    let keeper = desk.pod.processes("deskd-keeper").pop().expect("a keeper");
+    proc::signal(keeper, Signal::SIGKILL);
     // Its PID namespace was the ephemeral container's: that died with it.
     let ended = desk.until("the ephemeral one has ended", &here, has_ended);
     assert_eq!(ended["exit"]["signal"]["name"], "SIGKILL", "{ended}");
