@@ -152,7 +152,7 @@ fn an_application_pod_of_abcdesktop_is_ended_only_where_the_operator_says_so() {
         if allowed {
             assert_eq!(answer.code, 200, "{answer:?}");
         } else {
-            assert_refused(&answer, "pyos", "stopsOthers in the policy deskd-deletion");
+            assert_refused(&answer, "pyos", "stopsOthers \"true\" in the policy deskd-deletion");
         }
         // Nothing else becomes anybody's: no desktop, and no pod of another desktop's deskd.
         let (mut desktop, mut another) = (labels.clone(), labels.clone());
