@@ -7,7 +7,6 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -22,6 +21,7 @@ use prometheus_client::registry::Registry;
 use tokio::sync::watch;
 
 use super::state::ApiState;
+use crate::clock::now_ms;
 use crate::supervisor::Snapshot;
 use deskd_core::id::TaskId;
 use deskd_core::shm::ShmVerdict;
@@ -327,11 +327,6 @@ fn exit_word(exit: &Exit) -> &'static str {
         Exit::Signal { .. } => "signal",
         Exit::Lost(_) => "reason",
     }
-}
-
-fn now_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// Metrics in the OpenMetrics text format.

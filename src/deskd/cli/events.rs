@@ -5,9 +5,10 @@ use serde_json::{Value, json};
 use super::client::Client;
 use super::failure::Failure;
 use super::follow::Stream;
-use super::output::{Out, now_ms, printable, rfc3339};
+use super::output::{Out, printable, rfc3339};
 use super::sse::Event;
 use super::view;
+use crate::clock::now_ms;
 use deskd_core::exit::Exit;
 use deskd_core::task::Task;
 

@@ -200,12 +200,6 @@ pub fn ago(at_ms: i64, now_ms: i64) -> String {
     }
 }
 
-/// The time now, in milliseconds since the Unix epoch.
-#[must_use]
-pub fn now_ms() -> i64 {
-    jiff::Timestamp::now().as_millisecond()
-}
-
 /// RFC 3339, for detailed views.
 #[must_use]
 pub fn rfc3339(at_ms: i64) -> String {

@@ -3,6 +3,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::clock::ms_since;
+
 use super::DisplayConfig;
 
 /// The thread wakes at least this often while a server answers, and while one is away.
@@ -32,19 +34,15 @@ impl Pulse {
 
     /// The thread goes on.
     pub(super) fn beat(&self) {
-        self.beat_ms.store(self.now_ms(), Ordering::Relaxed);
+        self.beat_ms.store(ms_since(self.origin), Ordering::Relaxed);
     }
 
     /// For how long the thread has been silent, if that is longer than any look takes.
     #[must_use]
     pub fn silent_for(&self) -> Option<Duration> {
         let beat = self.beat_ms.load(Ordering::Relaxed);
-        let silent = Duration::from_millis(self.now_ms().saturating_sub(beat));
+        let silent = Duration::from_millis(ms_since(self.origin).saturating_sub(beat));
         (silent > self.limit).then_some(silent)
-    }
-
-    fn now_ms(&self) -> u64 {
-        u64::try_from(self.origin.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 }
 

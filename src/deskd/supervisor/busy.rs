@@ -4,6 +4,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::clock::ms_since;
+
 /// Since when the driver has been busy with one batch.
 #[derive(Debug)]
 pub struct Busy {
@@ -21,7 +23,7 @@ impl Busy {
 
     /// A batch begins.
     pub fn begin(&self) {
-        self.since.store(self.now_ms() + 1, Ordering::Relaxed);
+        self.since.store(ms_since(self.origin) + 1, Ordering::Relaxed);
     }
 
     /// The batch is done.
@@ -34,11 +36,7 @@ impl Busy {
     pub fn busy_for(&self) -> Duration {
         match self.since.load(Ordering::Relaxed) {
             0 => Duration::ZERO,
-            since => Duration::from_millis((self.now_ms() + 1).saturating_sub(since)),
+            since => Duration::from_millis((ms_since(self.origin) + 1).saturating_sub(since)),
         }
-    }
-
-    fn now_ms(&self) -> u64 {
-        u64::try_from(self.origin.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 }

@@ -8,12 +8,13 @@ use tokio::task::JoinHandle;
 
 use super::apps::Apps;
 use super::busy::Busy;
-use super::driver::{Driver, Parts, now_ms};
+use super::driver::{Driver, Parts};
 use super::facts::config;
 use super::handle::Handle;
 use super::input::{INPUTS_MAX, Input};
 use super::journal::Journal;
 use super::settings::Settings;
+use crate::clock::now_ms;
 use crate::display::DisplayHandle;
 use crate::engine::keeper::{self, LinkError, LocalEngine};
 use crate::engine::kubernetes;

@@ -18,6 +18,7 @@ use super::pulls::Pulls;
 use super::replies::{Replies, Waiting};
 use super::settings::Settings;
 use super::snapshot::{Desktop, Snapshot};
+use crate::clock::{now_ms, sleep_until};
 use crate::display::{DisplayEvent, DisplayHandle};
 use crate::engine::port::{Port, PortError};
 use deskd_core::id::TaskId;
@@ -25,7 +26,6 @@ use deskd_core::plan::Work;
 use deskd_core::port::keeper::Translator;
 use deskd_core::port::{Command, Event};
 use deskd_core::run::{self, Effect, Now, Runs};
-use deskd_core::task::UnixMs;
 use deskd_core::wire::{FromKeeper, ToKeeper};
 use deskd_keeper::logs::{Bounds, LogReader};
 use deskd_keeper::procfs::MemoryCgroup;
@@ -399,17 +399,5 @@ impl Driver {
             removed,
             removed_since,
         }));
-    }
-}
-
-/// Milliseconds since the Unix epoch.
-pub(super) fn now_ms() -> UnixMs {
-    jiff::Timestamp::now().as_millisecond()
-}
-
-async fn sleep_until(due: Option<Instant>) {
-    match due {
-        Some(at) => tokio::time::sleep_until(at).await,
-        None => std::future::pending().await,
     }
 }

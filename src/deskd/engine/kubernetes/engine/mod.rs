@@ -26,6 +26,7 @@ use super::pull::Pulls;
 use super::runs::Run;
 use super::watch::{Watch, Watched, Which};
 use super::{Command, Event, Refused, Waiting};
+use crate::clock::sleep_until;
 use crate::engine::keeper::LogQueue;
 use deskd_core::kubernetes::{LABEL_DESKTOP_UID, LABEL_MANAGED_BY, MANAGED_BY};
 use deskd_core::origin::NoStopCode;
@@ -340,17 +341,5 @@ impl<T> Engine<T> {
         if [Which::Own, Which::Apps].iter().all(|which| self.up.contains(which)) {
             self.known.set_api(ApiState::Answers);
         }
-    }
-}
-
-/// Milliseconds since the Unix epoch.
-pub fn now_ms() -> UnixMs {
-    jiff::Timestamp::now().as_millisecond()
-}
-
-async fn sleep_until(due: Option<Instant>) {
-    match due {
-        Some(at) => tokio::time::sleep_until(at).await,
-        None => std::future::pending().await,
     }
 }

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Engine, Input, now_ms};
+use super::{Engine, Input};
+use crate::clock::now_ms;
 use crate::engine::kubernetes::objects::{Container, Pod};
 use crate::engine::kubernetes::runs::{Creation, Fate, Output, Run, app_of};
 use crate::engine::kubernetes::status::{self, Seen};

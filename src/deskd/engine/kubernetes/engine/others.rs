@@ -2,7 +2,8 @@
 //! application pods of its user that another control plane (abcdesktop's pyos) made. They are seen,
 //! read and, where that is possible, stopped like deskd's own; nothing is ever made of them.
 
-use super::{Engine, Input, now_ms};
+use super::{Engine, Input};
+use crate::clock::now_ms;
 use crate::engine::kubernetes::objects::{self, Container, Pod};
 use crate::engine::kubernetes::runs::{Creation, Run};
 use crate::engine::kubernetes::watch::{Watch, Which};

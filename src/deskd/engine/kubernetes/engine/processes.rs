@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Engine, Input, now_ms};
+use super::{Engine, Input};
+use crate::clock::now_ms;
 use crate::engine::kubernetes::processes::{self, End, Finder};
 use crate::engine::kubernetes::{Event, Observation};
 use deskd_core::origin::Origin;

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Engine, Input, now_ms};
+use super::{Engine, Input};
+use crate::clock::now_ms;
 use crate::engine::kubernetes::processes::StopWork;
 use crate::engine::kubernetes::runs::{Creation, Stopping};
 use crate::engine::kubernetes::{Event, Observation, Waiting, pods};

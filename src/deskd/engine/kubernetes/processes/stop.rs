@@ -12,7 +12,8 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::members::{Process, of_container};
-use crate::engine::kubernetes::engine::{Input, now_ms};
+use crate::clock::now_ms;
+use crate::engine::kubernetes::engine::Input;
 use deskd_core::task::{StopStep, StopStepKind};
 use deskd_core::wire::{RunId, STOP_PIDS_MAX, STOP_ROUNDS_MAX};
 use deskd_keeper::procfs;
