@@ -132,25 +132,12 @@ pub async fn delete(
     let request = delete_request(object);
     let mut pauses = Pauses::default();
     loop {
-        let body = json!({
-            "apiVersion": "v1",
-            "kind": "DeleteOptions",
-            "gracePeriodSeconds": grace_s(grace),
-            "propagationPolicy": "Background",
-        });
-        let (path, body) = (path(object), Some(body));
-        let answer = api.text(Ask { verb: Verb::Delete, resource: "pods", path, body }).await;
-        let why = match answer {
-            Ok(_) => return Ok(()),
-            Err(ApiError::Answer(status)) => match verdict(&status, &request) {
-                Verdict::Refused(why) if why.code() == RefusalCode::NotFound => return Ok(()),
-                Verdict::Refused(refusal) => return Err(refusal),
-                Verdict::Later(delay, words) => (delay, words),
-                Verdict::Exists => (Delay::Conflict, status.message.clone()),
-            },
-            Err(error) => (Delay::NoAnswer, error.to_string()),
-        };
-        waits(waiting(&request, why));
+        let more = ("propagationPolicy", json!("Background"));
+        match ask_to_delete(api, object, &request, grace_s(grace), more).await {
+            Ok(()) => return Ok(()),
+            Err(Unfinished::Refused(why)) => return Err(why),
+            Err(Unfinished::Later(why)) => waits(waiting(&request, why)),
+        }
         pauses.pause().await;
     }
 }
@@ -161,24 +148,47 @@ pub async fn may_delete(api: &Api, object: &ObjectRef) -> bool {
     let request = delete_request(object);
     let mut pauses = Pauses::default();
     loop {
-        let body = json!({
-            "apiVersion": "v1",
-            "kind": "DeleteOptions",
-            "gracePeriodSeconds": GRACE_S_MIN,
-            "dryRun": ["All"],
-        });
-        let (path, body) = (path(object), Some(body));
-        match api.text(Ask { verb: Verb::Delete, resource: "pods", path, body }).await {
-            Ok(_) => return true,
-            Err(ApiError::Answer(status)) => match verdict(&status, &request) {
-                // It ended meanwhile.
-                Verdict::Refused(why) if why.code() == RefusalCode::NotFound => return true,
-                Verdict::Refused(_) => return false,
-                Verdict::Later(..) | Verdict::Exists => {}
-            },
-            Err(_) => {}
+        let more = ("dryRun", json!(["All"]));
+        match ask_to_delete(api, object, &request, GRACE_S_MIN, more).await {
+            Ok(()) => return true,
+            Err(Unfinished::Refused(_)) => return false,
+            Err(Unfinished::Later(_)) => pauses.pause().await,
         }
-        pauses.pause().await;
+    }
+}
+
+/// Why a pod was not deleted.
+enum Unfinished {
+    /// For good.
+    Refused(Refused),
+    /// Not yet: what is in the way, and in whose words.
+    Later((Delay, String)),
+}
+
+/// Asks once; a pod that is gone is deleted.
+async fn ask_to_delete(
+    api: &Api,
+    object: &ObjectRef,
+    request: &Request,
+    grace_s: u64,
+    (name, value): (&str, Value),
+) -> Result<(), Unfinished> {
+    let mut body = json!({
+        "apiVersion": "v1",
+        "kind": "DeleteOptions",
+        "gracePeriodSeconds": grace_s,
+    });
+    body[name] = value;
+    let (path, body) = (path(object), Some(body));
+    match api.text(Ask { verb: Verb::Delete, resource: "pods", path, body }).await {
+        Ok(_) => Ok(()),
+        Err(ApiError::Answer(status)) => match verdict(&status, request) {
+            Verdict::Refused(why) if why.code() == RefusalCode::NotFound => Ok(()),
+            Verdict::Refused(why) => Err(Unfinished::Refused(why)),
+            Verdict::Later(delay, words) => Err(Unfinished::Later((delay, words))),
+            Verdict::Exists => Err(Unfinished::Later((Delay::Conflict, status.message.clone()))),
+        },
+        Err(error) => Err(Unfinished::Later((Delay::NoAnswer, error.to_string()))),
     }
 }
 
