@@ -66,6 +66,12 @@ impl<'a> KubeDesk<'a> {
         before(&namespace);
         let kubeconfig = plane.kubeconfig_for_service_account(&namespace.name, "deskd", Some(POD));
         readable(&kubeconfig);
+        // deskd asks once whether it may end what others started. (With application pods elsewhere,
+        // its rights do not allow it here in the first place.)
+        super::wait::until("the admission policies are in force", || {
+            let delete = ["delete", "pod", POD, "--namespace", &namespace.name, "--dry-run=server"];
+            plane.kubectl_as(&kubeconfig, &delete).is_err().then_some(())
+        });
         let env = [
             ("KUBECONFIG", kubeconfig.to_str().expect("a path").to_owned()),
             ("POD_NAME", POD.to_owned()),
