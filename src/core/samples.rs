@@ -6,8 +6,8 @@ use crate::app::access::AccessList;
 use crate::app::container::{ContainerApp, HomeNeed, HostConfig, ShmNeed};
 use crate::app::{App, AppSource, LocalProgram, Rlimits};
 use crate::display::{DisplayStatus, EndpointState};
-use crate::plan::facts::{Facts, Headroom, ProgramPresence};
-use crate::plan::{LaunchSpec, Plan, plan};
+use crate::plan::facts::{ApiState, Facts, Headroom, OwnPod, ProgramPresence, Right};
+use crate::plan::{KubernetesFacts, LaunchSpec, Plan, plan};
 use crate::restart::RestartPolicy;
 use crate::shm::{ShmVerdict, ShmVerdicts};
 
@@ -108,4 +108,31 @@ pub fn container_app() -> ContainerApp {
 #[must_use]
 pub fn plan_of(app: &App) -> Plan {
     plan(app, &LaunchSpec::default(), &facts()).expect("a plan")
+}
+
+/// A cluster that answers, with the desktop's pod in it and a right.
+#[must_use]
+pub fn cluster() -> KubernetesFacts {
+    let own_pod = OwnPod {
+        name: "desktop".into(),
+        namespace: "desktops".into(),
+        ip: Some("10.1.2.3".into()),
+        containers: vec!["deskd".into()],
+        target_container: Some("deskd".into()),
+        ..OwnPod::default()
+    };
+    let right = Right {
+        engine: None,
+        verb: "list".into(),
+        resource: "events".into(),
+        namespace: "desktops".into(),
+        allowed: true,
+        sentence: String::new(),
+    };
+    KubernetesFacts {
+        api: ApiState::Answers,
+        own_pod: Some(own_pod),
+        rights: vec![right],
+        ..KubernetesFacts::default()
+    }
 }

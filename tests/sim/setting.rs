@@ -7,7 +7,7 @@ use std::time::Duration;
 use deskd_core::app::App;
 use deskd_core::display::{DisplayStatus, EndpointState, ServerInfo};
 use deskd_core::id::AppId;
-use deskd_core::plan::facts::{ApiState, OwnPod, Right};
+use deskd_core::plan::facts::ApiState;
 use deskd_core::plan::{EngineKind, KubernetesFacts};
 use deskd_core::policy::Policy;
 use deskd_core::restart::RestartPolicy;
@@ -87,31 +87,13 @@ pub fn display(answers: bool, epoch: u64) -> DisplayStatus {
 }
 
 pub fn cluster_facts(api: Api) -> KubernetesFacts {
-    let own_pod = OwnPod {
-        name: "desktop".into(),
-        namespace: "desktops".into(),
-        uid: "1".into(),
-        ip: Some("10.1.2.3".into()),
-        node: Some("n".into()),
-        containers: vec!["deskd".into()],
-        target_container: Some("deskd".into()),
-        ..OwnPod::default()
-    };
-    let right = Right {
-        engine: None,
-        verb: "list".into(),
-        resource: "events".into(),
-        namespace: "desktops".into(),
-        allowed: true,
-        sentence: String::new(),
-    };
-    KubernetesFacts {
-        api: match api {
-            Api::Away => ApiState::Away("it does not answer".into()),
-            Api::Answers | Api::Forbids => ApiState::Answers,
-        },
-        own_pod: Some(own_pod),
-        rights: vec![right],
-        ..KubernetesFacts::default()
+    let mut facts = samples::cluster();
+    if api == Api::Away {
+        facts.api = ApiState::Away("it does not answer".into());
     }
+    if let Some(pod) = &mut facts.own_pod {
+        pod.uid = "1".into();
+        pod.node = Some("n".into());
+    }
+    facts
 }

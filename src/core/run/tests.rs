@@ -11,8 +11,7 @@ use crate::app::App;
 use crate::display::{DisplayStatus, EndpointState};
 use crate::id::{AppId, TaskId};
 use crate::origin::Origin;
-use crate::plan::facts::{ApiState, OwnPod, Right};
-use crate::plan::{EngineKind, KubernetesFacts, LaunchSpec};
+use crate::plan::{EngineKind, LaunchSpec};
 use crate::policy::Policy;
 use crate::port::{Command, Event, Link};
 use crate::samples;
@@ -67,31 +66,6 @@ fn config() -> Config {
     }
 }
 
-fn facts() -> KubernetesFacts {
-    let own_pod = OwnPod {
-        name: "desktop".into(),
-        namespace: "desktops".into(),
-        ip: Some("10.1.2.3".into()),
-        containers: vec!["deskd".into()],
-        target_container: Some("deskd".into()),
-        ..OwnPod::default()
-    };
-    let right = Right {
-        engine: None,
-        verb: "list".into(),
-        resource: "events".into(),
-        namespace: "desktops".into(),
-        allowed: true,
-        sentence: String::new(),
-    };
-    KubernetesFacts {
-        api: ApiState::Answers,
-        own_pod: Some(own_pod),
-        rights: vec![right],
-        ..KubernetesFacts::default()
-    }
-}
-
 fn display() -> DisplayStatus {
     let mut display = samples::facts().display;
     display.unix.abstract_socket = true;
@@ -115,7 +89,7 @@ impl Desk {
         let mut desk = Self::start(Vec::new());
         desk.keeper_answers();
         desk.step(Input::Display(Box::new(display())));
-        desk.step(Input::Engine(Event::Facts(Box::new(facts()))));
+        desk.step(Input::Engine(Event::Facts(Box::new(samples::cluster()))));
         desk
     }
 
@@ -206,7 +180,7 @@ fn a_task_that_was_stopped_before_its_engine_heard_of_it_is_not_started() {
         let mut desk = Desk::ready();
         let task = desk.launch(app);
         let mut next = Desk::start(desk.remembered());
-        next.step(Input::Engine(Event::Facts(Box::new(facts()))));
+        next.step(Input::Engine(Event::Facts(Box::new(samples::cluster()))));
         next.keeper_answers();
         next.stop(&task);
         next.step(Input::Display(Box::new(display())));
@@ -224,7 +198,7 @@ fn a_launch_that_its_engine_never_heard_of_is_asked_for_again_by_the_next_daemon
         let task = desk.launch(app);
         let mut next = Desk::start(desk.remembered());
         next.keeper_answers();
-        next.step(Input::Engine(Event::Facts(Box::new(facts()))));
+        next.step(Input::Engine(Event::Facts(Box::new(samples::cluster()))));
         next.synced(EngineKind::PodApplication);
         assert!(next.commands().is_empty(), "the display is not known yet");
         next.step(Input::Display(Box::new(display())));
@@ -247,7 +221,7 @@ fn a_pod_that_somebody_deleted_while_deskd_was_away_is_not_made_again() {
     let mut next = Desk::start(desk.remembered());
     next.keeper_answers();
     next.step(Input::Display(Box::new(display())));
-    next.step(Input::Engine(Event::Facts(Box::new(facts()))));
+    next.step(Input::Engine(Event::Facts(Box::new(samples::cluster()))));
     next.synced(EngineKind::PodApplication);
     let starts = |(_, command): &(Link, Command)| matches!(command, Command::Start { .. });
     assert!(!next.commands().iter().any(starts));
