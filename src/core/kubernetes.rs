@@ -7,6 +7,23 @@ use serde::{Deserialize, Serialize};
 
 use super::id::{AppId, ID_BYTES_MAX, TaskId};
 
+/// Names from the downward API (`metadata.name`, ...); see `container/pod.yaml`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PodIdentity {
+    /// `POD_NAME`.
+    pub name: Option<String>,
+    /// `POD_NAMESPACE`.
+    pub namespace: Option<String>,
+    /// `POD_UID`.
+    pub uid: Option<String>,
+    /// `POD_IP`.
+    pub ip: Option<String>,
+    /// `NODE_NAME`.
+    pub node: Option<String>,
+    /// `POD_CONTAINER`: deskd's own container.
+    pub container: Option<String>,
+}
+
 /// Label of everything deskd creates: [`MANAGED_BY`].
 pub const LABEL_MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 /// Value of [`LABEL_MANAGED_BY`].

@@ -16,7 +16,7 @@ use crate::api::{self, ApiConfig, Limits, Token};
 use crate::catalog::Catalog;
 use crate::config::{Config, DisplaySettings, Env, OperatorRules, inherited_env};
 use crate::display::{self, DisplayConfig, Secret, Servers};
-use crate::engine::kubernetes::{EngineConfig, PodIdentity};
+use crate::engine::kubernetes::EngineConfig;
 use crate::supervisor::{self, Handle, Settings};
 use deskd_core::exit::Exit;
 use deskd_core::why::rules::LazyRules;
@@ -203,20 +203,12 @@ fn zone_of_this_machine() -> Option<String> {
 }
 
 fn kubernetes(config: &Config) -> EngineConfig {
-    let pod = config.pod.clone();
     let files = [&config.file, &config.kubeconfig, &config.apps_directory];
     let mut private =
         vec![config.state_dir.clone(), config.socket.clone(), config.token_file.clone()];
     private.extend(files.into_iter().flatten().cloned());
     EngineConfig {
-        pod: PodIdentity {
-            name: pod.name,
-            namespace: pod.namespace,
-            uid: pod.uid,
-            ip: pod.ip,
-            node: pod.node,
-            container: pod.container,
-        },
+        pod: config.pod.clone(),
         port: config.listen.map_or(crate::config::LISTEN_PORT_DEFAULT, |address| address.port()),
         policy: Arc::new(config.policy.clone()),
         kubeconfig: config.kubeconfig.clone(),

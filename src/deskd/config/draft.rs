@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 
 use super::apps::AppDraft;
 use super::kubernetes::PolicyDraft;
-use super::{Config, DisplaySettings, Env, LogStoreConfig, PodConfig, StopConfig};
+use super::{Config, DisplaySettings, Env, LogStoreConfig, StopConfig};
 use deskd_core::app::App;
+use deskd_core::kubernetes::PodIdentity;
 use deskd_core::policy::RunAs;
 use deskd_core::why::RemedyMode;
 
@@ -27,7 +28,7 @@ pub struct Draft {
     pub(super) log_store: LogStoreConfig,
     pub(super) stop: StopConfig,
     pub(super) display: DisplaySettings,
-    pub(super) pod: PodConfig,
+    pub(super) pod: PodIdentity,
     pub(super) kubernetes: PolicyDraft,
     pub(super) apps: Vec<AppDraft>,
 }

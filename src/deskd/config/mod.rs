@@ -38,6 +38,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use deskd_core::app::App;
+use deskd_core::kubernetes::PodIdentity;
 use deskd_core::policy::Policy;
 use deskd_core::why::RemedyMode;
 pub use draft::Draft;
@@ -118,7 +119,7 @@ pub struct Config {
     /// The display.
     pub display: DisplaySettings,
     /// Who and where this pod is.
-    pub pod: PodConfig,
+    pub pod: PodIdentity,
     /// `[kubernetes]`, `[execute_class.NAME]`, `[network_rule.NAME]`, `[user]`.
     pub policy: Policy,
     /// Credentials for the API server: `kubernetes.kubeconfig` or `KUBECONFIG`; absent: those of the
@@ -165,23 +166,6 @@ pub struct DisplaySettings {
     pub handshake_timeout: Duration,
     /// A server silent for this long hangs.
     pub hang_timeout: Duration,
-}
-
-/// `[pod]`: the downward API's variables.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PodConfig {
-    /// `POD_NAME`.
-    pub name: Option<String>,
-    /// `POD_NAMESPACE`.
-    pub namespace: Option<String>,
-    /// `POD_UID`.
-    pub uid: Option<String>,
-    /// `POD_IP`.
-    pub ip: Option<String>,
-    /// `NODE_NAME`.
-    pub node: Option<String>,
-    /// `POD_CONTAINER`: the container deskd runs in.
-    pub container: Option<String>,
 }
 
 impl Config {

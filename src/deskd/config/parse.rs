@@ -11,7 +11,8 @@ use super::classes::word;
 use super::problem::Problem;
 use super::section::{Collector, Section};
 use super::values::{self, Complaint};
-use super::{DisplaySettings, Draft, LogStoreConfig, PodConfig, StopConfig, keys};
+use super::{DisplaySettings, Draft, LogStoreConfig, StopConfig, keys};
+use deskd_core::kubernetes::PodIdentity;
 use deskd_core::plan::EngineKind;
 use deskd_core::policy::Policy;
 use deskd_core::why::RemedyMode;
@@ -281,10 +282,10 @@ impl<'t> Reader<'t> {
         }
     }
 
-    fn pod(&self, root: &Section<'t>) -> PodConfig {
+    fn pod(&self, root: &Section<'t>) -> PodIdentity {
         let table = root.table("pod");
         let section = Section::new("pod", table, keys::POD, self.problems);
-        PodConfig {
+        PodIdentity {
             name: self.text("POD_NAME", &section, "name", "desktop-anna"),
             namespace: self.text("POD_NAMESPACE", &section, "namespace", "desktops"),
             uid: self.text("POD_UID", &section, "uid", "0b8c..."),

@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use deskd::engine::keeper::{self, LocalEngine};
 use deskd::engine::kubernetes::{
-    Calls, Command, CommandSender, EngineConfig, Event, Observation, PodIdentity, Refused, start,
+    Calls, Command, CommandSender, EngineConfig, Event, Observation, Refused, start,
 };
 use deskd_core::env_var::{EnvSource, EnvVar};
 use deskd_core::id::AppId;
-use deskd_core::kubernetes::{APP_CONTAINER, ObjectRef};
+use deskd_core::kubernetes::{APP_CONTAINER, ObjectRef, PodIdentity};
 use deskd_core::origin::Origin;
 use deskd_core::plan::facts::KubernetesFacts;
 use deskd_core::plan::remote::{ContainerPlan, EphemeralPlan, PodPlan};

@@ -9,27 +9,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::credentials::{CredentialsError, credentials};
+use deskd_core::kubernetes::PodIdentity;
 use deskd_core::policy::Policy;
 
 /// Time in which the API server must accept a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// Names from the downward API (`metadata.name`, ...); see `container/pod.yaml`.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct PodIdentity {
-    /// `POD_NAME`.
-    pub name: Option<String>,
-    /// `POD_NAMESPACE`.
-    pub namespace: Option<String>,
-    /// `POD_UID`.
-    pub uid: Option<String>,
-    /// `POD_IP`.
-    pub ip: Option<String>,
-    /// `NODE_NAME`.
-    pub node: Option<String>,
-    /// `POD_CONTAINER`: deskd's own container.
-    pub container: Option<String>,
-}
 
 /// What the engine is made from.
 #[derive(Debug, Clone)]

@@ -42,4 +42,4 @@ pub use calls::{Calls, Verb};
 pub use deskd_core::port::{Command, Event, LogMark, Object, Observation, Stranger};
 pub use deskd_core::why::reason::{Ended, RefusalCode, Refused, Waiting};
 pub use engine::{CommandSender, start};
-pub use identity::{EngineConfig, PodIdentity};
+pub use identity::EngineConfig;

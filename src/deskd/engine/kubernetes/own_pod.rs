@@ -254,7 +254,7 @@ fn plain(path: &Path) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::kubernetes::PodIdentity;
+    use deskd_core::kubernetes::PodIdentity;
     use deskd_core::policy::Policy;
     use serde_json::json;
 

@@ -7,10 +7,11 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use crate::engine::kubernetes::objects::Pod;
-use crate::engine::kubernetes::{EngineConfig, PodIdentity, manifest, own_pod};
+use crate::engine::kubernetes::{EngineConfig, manifest, own_pod};
 use deskd_core::app::document;
 use deskd_core::app::{App, AppSource};
 use deskd_core::kubernetes::ObjectRef;
+use deskd_core::kubernetes::PodIdentity;
 use deskd_core::plan::facts::{ApiState, Facts, ProgramPresence};
 use deskd_core::plan::{EngineKind, KubernetesFacts, LaunchSpec, Plan, Work, plan};
 use deskd_core::policy::Policy;

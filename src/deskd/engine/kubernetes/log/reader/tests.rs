@@ -15,8 +15,9 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::*;
 use crate::engine::keeper::{self, LocalEngine};
+use crate::engine::kubernetes::EngineConfig;
 use crate::engine::kubernetes::calls::Calls;
-use crate::engine::kubernetes::identity::{EngineConfig, PodIdentity};
+use deskd_core::kubernetes::PodIdentity;
 use deskd_core::policy::Policy;
 use deskd_core::wire::frame::Decoder;
 use deskd_core::wire::{FromKeeper, ToKeeper};
