@@ -70,7 +70,7 @@ pub enum ReadError {
 pub struct LogReader {
     pub(super) dir: PathBuf,
     task: TaskId,
-    at: Option<Position>,
+    pub(super) at: Option<Position>,
     /// When the directory was last listed without finding anything later: its mtime.
     listed: Option<(i64, i64)>,
     /// Working memory.
@@ -79,15 +79,17 @@ pub struct LogReader {
 
 /// Where the last read ended.
 #[derive(Debug)]
-struct Position {
+pub(super) struct Position {
     /// Nothing while the segment does not exist yet.
     source: Option<Source>,
     start: u64,
     place: Place,
+    /// How long the source was when it was last read, in bytes.
+    read_of: u64,
 }
 
 /// What is at the position.
-enum Found {
+pub(super) enum Found {
     Records,
     /// Nothing, or a record that is being written.
     End,
@@ -142,7 +144,7 @@ impl LogReader {
 
     /// Goes on where there is more: in the same segment, mended, or in a later one; false when there
     /// is nothing.
-    fn advance(
+    pub(super) fn advance(
         &mut self,
         at: &mut Position,
         found: &Found,
@@ -153,8 +155,7 @@ impl LogReader {
         if (at.source.is_none() || at.start != cursor) && begins_here() {
             match Source::open(&self.dir, cursor, self.next_after(cursor)?, &mut self.block) {
                 Ok(source) => {
-                    let place = Place { offset: 0, cursor };
-                    *at = Position { source: Some(source), start: cursor, place };
+                    *at = Position::new(Some(source), cursor, Place { offset: 0, cursor });
                     return Ok(true);
                 }
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -181,13 +182,19 @@ impl LogReader {
             };
             return Ok(more || at.place.cursor != cursor);
         }
+        let later = unlinked || self.has_later(at.start)?;
+        // Seen from here, a later segment was begun after this one was complete, but not before it
+        // was read: the writer may have filled it and gone on in between.
+        if later && source.bytes().map_err(|error| self.io(error))? != at.read_of {
+            return Ok(true);
+        }
         if unlinked {
             let start = at.start;
             *at = self.seek(cursor, gap)?;
             let moved = at.place.cursor != cursor || at.start != start;
             return Ok(moved || at.source.is_some());
         }
-        Ok(self.has_later(at.start)? && self.next_segment(at, gap)?)
+        Ok(later && self.next_segment(at, gap)?)
     }
 
     /// Leaves a segment that was read to its end for the next one that there is.
@@ -213,7 +220,7 @@ impl LogReader {
                 };
                 add_gap(gap, later - cursor, GapReason::Torn);
                 let place = Place { offset: 0, cursor: later };
-                *at = Position { source: Some(source), start: later, place };
+                *at = Position::new(Some(source), later, place);
                 Ok(true)
             }
             // More was thought to be missing than was: what is there of it was passed over.
@@ -223,7 +230,7 @@ impl LogReader {
                 let there = place.cursor >= cursor;
                 if there {
                     add_gap(gap, place.cursor - cursor, GapReason::Damaged);
-                    *at = Position { source: Some(source), start: later, place };
+                    *at = Position::new(Some(source), later, place);
                 }
                 Ok(there)
             }
@@ -283,7 +290,7 @@ impl LogReader {
                 return Err(ReadError::BadCursor { cursor, first, end: first });
             }
             let place = Place { offset: 0, cursor: first };
-            return Ok((Position { source: None, start: first, place }, gap));
+            return Ok((Position::new(None, first, place), gap));
         };
         let next = listing.starts.get(after).copied();
         let source = self.open_segment(start, next)?;
@@ -300,7 +307,7 @@ impl LogReader {
             // Only in the last one: every other is mended to where the next begins.
             return Err(ReadError::BadCursor { cursor, first, end: place.cursor });
         }
-        Ok((Position { source: Some(source), start, place }, gap))
+        Ok((Position::new(Some(source), start, place), gap))
     }
 
     /// The last segment and the place where it ends.
@@ -357,11 +364,16 @@ impl LogReader {
 }
 
 impl Position {
+    fn new(source: Option<Source>, start: u64, place: Place) -> Self {
+        Self { source, start, place, read_of: 0 }
+    }
+
     /// Appends records to `out` and moves behind them.
     fn read(&mut self, bytes_max: usize, out: &mut Vec<u8>) -> io::Result<Found> {
         let Some(source) = &self.source else { return Ok(Found::End) };
         let base = out.len();
-        let Some(there) = source.bytes()?.checked_sub(self.place.offset) else {
+        self.read_of = source.bytes()?;
+        let Some(there) = self.read_of.checked_sub(self.place.offset) else {
             return Ok(Found::Damage);
         };
         let there = usize::try_from(there).unwrap_or(usize::MAX);

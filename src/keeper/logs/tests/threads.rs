@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use super::super::reader::Found;
 use super::*;
 
 const LINES: u64 = 30_000;
@@ -71,4 +72,28 @@ fn followers_overtaken_by_the_limit_know_exactly_what_they_missed() {
     for (lines, missed) in write_while_two_follow(4000) {
         assert_eq!(lines * 30 + missed, LINES * 30);
     }
+}
+
+/// Between a reader's look at the end of a segment and its look for a later one, the writer may
+/// fill that segment and begin the next: the two halves of a read, with a writer in between.
+#[test]
+fn what_is_written_while_a_reader_turns_to_the_next_segment_is_no_gap() {
+    let dir = tempfile::tempdir().unwrap();
+    let id = task("busy");
+    let mut store = store(dir.path(), 1000, 1 << 30, 1 << 30);
+    let mut log = store.open_task(&id);
+    store.append(&mut log, Stream::Stdout, b"first\n");
+    let mut reader = LogReader::open(dir.path(), &id).unwrap();
+    assert_eq!(drain(&mut reader, 0), (b"first\n".to_vec(), vec![], 6));
+
+    let mut at = reader.at.take().unwrap();
+    for _ in 0..2 {
+        store.append(&mut log, Stream::Stdout, &[b'x'; 800]);
+    }
+    let mut gap = None;
+    assert!(reader.advance(&mut at, &Found::End, &mut gap).unwrap());
+    assert_eq!(gap, None);
+    reader.at = Some(at);
+    let (output, gaps, end) = drain(&mut reader, 6);
+    assert_eq!((output, gaps, end), (vec![b'x'; 1600], vec![], 1606));
 }
