@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use deskd_core::kubernetes::ACCESS_LABELS;
+use deskd_core::policy::VOLUMES_DEFAULT;
 
 use crate::kubernetes_admission_rows::{ACCOUNT, ephemeral_rows, pod_rows};
 use crate::support::control_plane::ControlPlane;
@@ -50,6 +51,10 @@ fn assert_refused(answer: &Answer, what: &str, says: &str) {
 fn a_pod_that_differs_in_one_thing_is_refused_with_what_to_change() {
     let Some(plane) = plane() else { return };
     let desk = Desk::together(plane);
+    // Classes are looked up before policies are asked.
+    let class = json!({ "apiVersion": "node.k8s.io/v1", "kind": "RuntimeClass",
+        "metadata": { "name": "unconfined" }, "handler": "unconfined" });
+    plane.apply(&class.to_string());
     for (pointer, value, says) in pod_rows() {
         let mut pod = desk.app_pod("app-0a1b2");
         let what = format!("{pointer} = {value}");
@@ -224,13 +229,25 @@ fn what_deskd_makes_is_admitted_in_all_its_forms() {
         put(&mut full, &format!("/metadata/labels/{label}"), json!("fry"));
     }
     put(&mut full, "/spec/containers/0/ports", json!([{ "containerPort": 8080 }]));
-    put(&mut full, "/spec/imagePullSecrets", json!([{ "name": "registry" }]));
     put(&mut full, "/spec/nodeSelector", json!({ "gpu": "true" }));
+    put(&mut full, "/spec/hostname", json!("full"));
+    put(&mut full, "/spec/terminationGracePeriodSeconds", json!(30));
+    put(&mut full, "/spec/activeDeadlineSeconds", json!(3600));
+    put(&mut full, "/spec/enableServiceLinks", json!(false));
+    let probe = json!({ "httpGet": { "path": "/", "port": 8080 } });
+    put(&mut full, "/spec/containers/0/readinessProbe", probe);
+    let amounts = json!({ "requests": { "cpu": "1m" }, "limits": { "memory": "1Gi" } });
+    put(&mut full, "/spec/containers/0/resources", amounts);
+    let owner = json!({ "apiVersion": "v1", "kind": "Pod", "name": DESKTOP, "uid": desk.uid });
+    put(&mut full, "/metadata/ownerReferences", json!([owner]));
+    let node = json!([{ "weight": 1, "preference": { "matchFields": [
+        { "key": "metadata.name", "operator": "In", "values": ["node-1"] } ] } }]);
+    let preferred = "/spec/affinity/nodeAffinity/preferredDuringSchedulingIgnoredDuringExecution";
+    put(&mut full, preferred, node);
     let field = json!({ "path": "name", "fieldRef": { "fieldPath": "metadata.name" } });
     for source in [
-        volume("a", json!({ "configMap": { "name": "menu" } })),
+        volume("a", json!({ "emptyDir": { "medium": "Memory", "sizeLimit": "1Mi" } })),
         volume("b", json!({ "downwardAPI": { "items": [field] } })),
-        volume("c", json!({ "projected": { "sources": [{ "configMap": { "name": "menu" } }] } })),
     ] {
         put(&mut full, "/spec/volumes/-", source);
     }
@@ -242,31 +259,48 @@ fn what_deskd_makes_is_admitted_in_all_its_forms() {
     let mut user = desk.app_pod("user-of-the-container");
     put(&mut user, "/spec/securityContext", Value::Null);
     put(&mut user, "/spec/containers/0/securityContext/runAsUser", json!(4096));
+    put(&mut user, "/spec/containers/0/securityContext/runAsGroup", json!(4096));
     for pod in [full, pull, user] {
         let answer = desk.create_pod(&pod, DRY);
         assert_eq!(answer.code, 201, "{answer:?}");
     }
 }
 
+/// Texts that the file marks to be changed, and what an operator writes there.
+const EDITS: [(&str, &str); 11] = [
+    ("\"['localhost/']\"", "\"['registry.example.org:5000/apps/', 'example.org/one']\""),
+    ("\"['desktop-xauthority']\"", "\"['cookie', 'key']\""),
+    (
+        "name: allowedClaims\n      expression: \"[]\"",
+        "name: allowedClaims\n      expression: \"['home']\"",
+    ),
+    ("\"4096\"", "\"1000\""),
+    ("\"[4096]\"", "\"[1000, 44]\""),
+    ("\"['kube-root-ca.crt']\"", "\"['menu']\""),
+    (
+        "allowedPullSecrets\n      expression: \"[]\"",
+        "allowedPullSecrets\n      expression: \"['registry']\"",
+    ),
+    ("allowedTaints\n      expression: \"[]\"", "allowedTaints\n      expression: \"['gpu']\""),
+    ("\"['kubernetes.io/limit-ranger']\"", "\"['k8s.v1.cni.cncf.io/networks']\""),
+    ("['home*',", "['x11', 'home*',"),
+    ("\"'deskd'\"", "\"'graphical'\""),
+];
+
 #[test]
 fn what_the_file_marks_to_be_changed_is_what_counts() {
     let Some(plane) = plane() else { return };
-    let desk = Desk::edited(
-        plane,
-        &[
-            ("\"['localhost/']\"", "\"['registry.example.org:5000/apps/', 'example.org/one']\""),
-            ("\"['desktop-xauthority']\"", "\"['cookie', 'key']\""),
-            (
-                "name: allowedClaims\n      expression: \"[]\"",
-                "name: allowedClaims\n      expression: \"['home']\"",
-            ),
-            ("\"4096\"", "\"1000\""),
-            ("\"'deskd'\"", "\"'graphical'\""),
-        ],
-    );
+    let desk = Desk::edited(plane, &EDITS);
     let mut pod = desk.app_pod("app-0a1b2");
     put(&mut pod, "/spec/securityContext/runAsUser", json!(1000));
-    put(&mut pod, "/spec/containers/0/envFrom", json!([{ "secretRef": { "name": "key" } }]));
+    put(&mut pod, "/spec/securityContext/runAsGroup", json!(1000));
+    put(&mut pod, "/spec/securityContext/supplementalGroups", json!([44]));
+    put(&mut pod, "/metadata/annotations/k8s.v1.cni.cncf.io~1networks", json!("lab"));
+    put(&mut pod, "/spec/tolerations", json!([{ "key": "gpu", "operator": "Exists" }]));
+    put(&mut pod, "/spec/imagePullSecrets", json!([{ "name": "registry" }]));
+    let sources =
+        json!([{ "secretRef": { "name": "key" } }, { "configMapRef": { "name": "menu" } }]);
+    put(&mut pod, "/spec/containers/0/envFrom", sources);
     for source in [
         json!({ "name": "home", "persistentVolumeClaim": { "claimName": "home" } }),
         json!({ "name": "cookie", "projected": { "sources": [{ "secret": { "name": "cookie" } }] } }),
@@ -300,6 +334,7 @@ fn what_the_file_marks_to_be_changed_is_what_counts() {
     put(container, "/image", json!("example.org/one"));
     put(container, "/targetContainerName", json!("graphical"));
     put(container, "/securityContext/runAsUser", json!(1000));
+    put(container, "/securityContext/runAsGroup", json!(1000));
     let answer = desk.patch_ephemeral(DESKTOP, &patch, DRY);
     assert_eq!(answer.code, 200, "{answer:?}");
 }
@@ -323,6 +358,15 @@ fn an_ephemeral_container_cannot_be_changed_or_removed() {
         assert_eq!(answer.code, 422, "{answer:?}");
         assert!(answer.message().contains("may not be"), "{answer:?}");
     }
+}
+
+#[test]
+fn the_volumes_of_applications_are_those_that_deskd_gives_them() {
+    let policies = include_str!("../../container/admission.yaml");
+    let (_, list) = policies.split_once("- name: allowedVolumes\n      expression: |\n").unwrap();
+    let (list, _) = list.split_once(']').unwrap();
+    let names: Vec<_> = list.split('\'').skip(1).step_by(2).collect();
+    assert_eq!(names, VOLUMES_DEFAULT);
 }
 
 #[test]

@@ -11,6 +11,13 @@ const SECRET: &str = "reads a secret that is not for applications";
 /// A secret of abcdesktop's that has its user's entry, and password, in the databases of users.
 pub(crate) const ACCOUNT: &str = "auth-localaccount-robin";
 const USER: &str = "does not run as the desktop's user";
+const GROUP: &str = "is not one for applications; set runAsGroup";
+const CONFIG_MAP: &str = "reads a config map that is not for applications";
+const SECCOMP: &str = "could call more of the kernel";
+/// A field that deskd's pods, or containers, do not have.
+const POD_FIELD: &str = "is not for application pods; remove it";
+const CONTAINER_FIELD: &str = "is not for applications; remove it, or, if the cluster";
+const POD_VALUE: &str = "is not one for application pods";
 
 fn row(pointer: &str, value: Value, says: &'static str) -> Row {
     (pointer.to_owned(), value, says)
@@ -57,23 +64,104 @@ fn volume_rows() -> Vec<Row> {
         row(json!({ "secret": { "secretName": ACCOUNT, "items": [key("shadow")] } }), SECRET),
         row(json!({ "secret": { "secretName": "k", "items": [key("passwd")] } }), SECRET),
         row(projected(json!({ "secret": { "name": "k" } })), SECRET),
+        row(projected(json!({ "clusterTrustBundle": { "path": "ca", "name": "b" } })), refused),
+        row(json!({ "image": { "reference": "elsewhere/x:1" } }), refused),
+        row(
+            json!({ "ephemeral": { "volumeClaimTemplate": { "spec": {
+            "accessModes": ["ReadWriteOnce"], "resources": { "requests": { "storage": "1Gi" } } } } } }),
+            refused,
+        ),
+        row(json!({ "configMap": { "name": "m" } }), CONFIG_MAP),
+        row(projected(json!({ "configMap": { "name": "m" } })), CONFIG_MAP),
+        row(json!({ "emptyDir": { "medium": "Memory" } }), "could take all memory of the node"),
+        row(json!({ "emptyDir": { "medium": "HugePages" } }), "could take all memory of the node"),
     ]
 }
 
-fn spec_rows() -> Vec<Row> {
-    let namespaces = "in namespaces of the node";
-    let port = json!([{ "containerPort": 80, "hostPort": 80 }]);
+/// Fields that deskd's pods do not have.
+fn field_rows() -> Vec<Row> {
+    let anti = json!({ "requiredDuringSchedulingIgnoredDuringExecution": [{
+        "topologyKey": "kubernetes.io/hostname", "namespaceSelector": {}, "labelSelector": {},
+    }] });
+    let owner =
+        |uid: &str| json!([{ "apiVersion": "v1", "kind": "Pod", "name": "theirs", "uid": uid }]);
+    vec![
+        row("/spec/hostNetwork", json!(true), POD_FIELD),
+        row("/spec/hostPID", json!(true), POD_FIELD),
+        row("/spec/hostIPC", json!(true), POD_FIELD),
+        row("/spec/hostAliases", json!([{ "ip": "10.0.0.1", "hostnames": ["bank"] }]), POD_FIELD),
+        row("/spec/shareProcessNamespace", json!(true), POD_FIELD),
+        row("/spec/subdomain", json!("bank"), POD_FIELD),
+        row("/spec/setHostnameAsFQDN", json!(true), POD_FIELD),
+        row("/spec/dnsConfig", json!({ "nameservers": ["10.0.0.1"] }), POD_FIELD),
+        row("/spec/readinessGates", json!([{ "conditionType": "x/y" }]), POD_FIELD),
+        row("/spec/schedulingGates", json!([{ "name": "x/y" }]), POD_FIELD),
+        row(
+            "/spec/resourceClaims",
+            json!([{ "name": "c", "resourceClaimName": "theirs" }]),
+            POD_FIELD,
+        ),
+        row(
+            "/spec/topologySpreadConstraints",
+            json!([{ "maxSkew": 1, "topologyKey": "zone",
+            "whenUnsatisfiable": "DoNotSchedule" }]),
+            POD_FIELD,
+        ),
+        row("/spec/nodeName", json!("node-1"), POD_FIELD),
+        row("/spec/affinity/podAntiAffinity", anti, POD_FIELD),
+        row(
+            "/spec/securityContext/sysctls",
+            json!([{ "name": "kernel.shm_rmid_forced", "value": "0" }]),
+            POD_FIELD,
+        ),
+        row("/spec/securityContext/fsGroup", json!(0), POD_FIELD),
+        row("/spec/securityContext/seLinuxOptions", json!({ "type": "spc_t" }), POD_FIELD),
+        row("/spec/securityContext/appArmorProfile", json!({ "type": "Unconfined" }), POD_FIELD),
+        row("/metadata/finalizers", json!(["example.org/never"]), POD_FIELD),
+        row(
+            "/metadata/ownerReferences",
+            owner("0a1b"),
+            "is not the desktop whose token this is; set ownerReferences",
+        ),
+        row(
+            "/metadata/annotations/k8s.v1.cni.cncf.io~1networks",
+            json!("lab"),
+            "network or protection",
+        ),
+    ]
+}
+
+/// Of fields that deskd's pods have, the values that they do not.
+fn value_rows() -> Vec<Row> {
     let second = json!({
         "name": "second", "image": "elsewhere/x:1",
         "securityContext": { "allowPrivilegeEscalation": false },
     });
     let token = "automountServiceAccountToken";
     let restart = "set restartPolicy to Never";
+    let class = "is not for applications; remove it, or add it to allowedRuntimeClasses";
+    let taint = "could run on nodes that are kept for others";
     vec![
-        row("/spec/hostNetwork", json!(true), namespaces),
-        row("/spec/hostPID", json!(true), namespaces),
-        row("/spec/hostIPC", json!(true), namespaces),
-        row("/spec/containers/0/ports", port, "hostPort"),
+        row("/spec/hostname", json!("bank"), POD_VALUE),
+        row("/spec/dnsPolicy", json!("Default"), POD_VALUE),
+        row("/spec/schedulerName", json!("mine"), POD_VALUE),
+        row("/spec/terminationGracePeriodSeconds", json!(1_000_000), POD_VALUE),
+        row("/spec/priorityClassName", json!("system-node-critical"), class),
+        row("/spec/runtimeClassName", json!("unconfined"), class),
+        row("/spec/tolerations", json!([{ "operator": "Exists" }]), taint),
+        row(
+            "/spec/tolerations",
+            json!([{ "key": "node-role.kubernetes.io/control-plane", "operator": "Exists" }]),
+            taint,
+        ),
+        row(
+            "/spec/imagePullSecrets",
+            json!([{ "name": "theirs" }]),
+            "the image pull secret theirs",
+        ),
+        row("/spec/securityContext/supplementalGroups", json!([0]), GROUP),
+        row("/spec/securityContext/runAsGroup", json!(0), GROUP),
+        row("/spec/securityContext/runAsGroup", Value::Null, GROUP),
         row("/spec/automountServiceAccountToken", Value::Null, token),
         row("/spec/automountServiceAccountToken", json!(true), token),
         row("/spec/serviceAccountName", json!("deskd"), "remove serviceAccountName deskd"),
@@ -90,6 +178,8 @@ fn spec_rows() -> Vec<Row> {
 fn container_rows() -> Vec<Row> {
     let variable =
         json!({ "name": "A", "valueFrom": { "secretKeyRef": { "name": "k", "key": "a" } } });
+    let map =
+        json!({ "name": "A", "valueFrom": { "configMapKeyRef": { "name": "k", "key": "a" } } });
     // Whoever is privileged has to be allowed to escalate: the API demands it.
     let privileged = json!({ "privileged": true, "allowPrivilegeEscalation": true });
     let escalation = "allowPrivilegeEscalation";
@@ -99,10 +189,45 @@ fn container_rows() -> Vec<Row> {
         row("/env", json!([variable]), SECRET),
         row("/envFrom", json!([{ "secretRef": { "name": "k" } }]), SECRET),
         row("/securityContext/runAsUser", json!(4097), USER),
-        row("/securityContext", privileged, "a privileged container"),
-        row("/securityContext", Value::Null, escalation),
+        row("/env", json!([map]), CONFIG_MAP),
+        row("/envFrom", json!([{ "configMapRef": { "name": "k" } }]), CONFIG_MAP),
+        row("/securityContext/runAsGroup", json!(0), GROUP),
+        row("/securityContext/seccompProfile", json!({ "type": "Unconfined" }), SECCOMP),
+        row("/securityContext", privileged, CONTAINER_FIELD),
+        row("/securityContext/procMount", json!("Default"), CONTAINER_FIELD),
+        row("/securityContext/appArmorProfile", json!({ "type": "Unconfined" }), CONTAINER_FIELD),
+        row("/securityContext/seLinuxOptions", json!({ "type": "spc_t" }), CONTAINER_FIELD),
+        row("/stdin", json!(true), CONTAINER_FIELD),
+        row("/securityContext", Value::Null, SECCOMP),
         row("/securityContext/allowPrivilegeEscalation", json!(true), escalation),
         row("/securityContext/capabilities", json!({ "add": ["NET_RAW"] }), "no capabilities"),
+    ]
+}
+
+/// Of a container that is not ephemeral: these have no such fields.
+fn pod_container_rows() -> Vec<Row> {
+    vec![
+        row("/ports", json!([{ "containerPort": 80, "hostPort": 80 }]), CONTAINER_FIELD),
+        row("/ports", json!([{ "containerPort": 80, "hostIP": "127.0.0.1" }]), CONTAINER_FIELD),
+        row(
+            "/lifecycle",
+            json!({ "postStart": { "httpGet": { "port": 80, "host": "10.0.0.1" } } }),
+            CONTAINER_FIELD,
+        ),
+        row("/livenessProbe", json!({ "tcpSocket": { "port": 22 } }), CONTAINER_FIELD),
+        row(
+            "/readinessProbe",
+            json!({ "httpGet": { "port": 80, "host": "10.0.0.1" } }),
+            CONTAINER_FIELD,
+        ),
+        row(
+            "/readinessProbe",
+            json!({ "tcpSocket": { "port": 80, "host": "10.0.0.1" } }),
+            CONTAINER_FIELD,
+        ),
+        row("/readinessProbe", json!({ "exec": { "command": ["true"] } }), CONTAINER_FIELD),
+        row("/volumeMounts/0/mountPropagation", json!("HostToContainer"), CONTAINER_FIELD),
+        row("/volumeMounts/0/subPath", json!("x"), CONTAINER_FIELD),
     ]
 }
 
@@ -110,8 +235,9 @@ fn container_rows() -> Vec<Row> {
 pub(crate) fn pod_rows() -> Vec<Row> {
     let containers = container_rows()
         .into_iter()
+        .chain(pod_container_rows())
         .map(|(pointer, value, says)| (format!("/spec/containers/0{pointer}"), value, says));
-    let others = [label_rows(), volume_rows(), spec_rows()].into_iter().flatten();
+    let others = [label_rows(), volume_rows(), field_rows(), value_rows()].into_iter().flatten();
     others.chain(containers).collect()
 }
 
@@ -124,6 +250,11 @@ pub(crate) fn ephemeral_rows() -> Vec<Row> {
         row("/targetContainerName", json!("graphical"), target),
         row("/targetContainerName", Value::Null, target),
         row("/volumeMounts/-", token, "the volume api-token has a token"),
+        row(
+            "/volumeMounts/-",
+            json!({ "name": "state", "mountPath": "/s" }),
+            "of the desktop is not for applications",
+        ),
     ]);
     rows
 }

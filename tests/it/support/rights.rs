@@ -214,6 +214,7 @@ pub(crate) fn desktop_pod(name: &str) -> Value {
             }],
             "volumes": [
                 { "name": "x11", "emptyDir": {} },
+                { "name": "state", "emptyDir": {} },
                 { "name": "api-token", "projected": { "sources": [token] } },
             ],
         },
@@ -221,7 +222,10 @@ pub(crate) fn desktop_pod(name: &str) -> Value {
 }
 
 fn unprivileged() -> Value {
-    json!({ "allowPrivilegeEscalation": false, "capabilities": { "drop": ["ALL"] } })
+    json!({
+        "allowPrivilegeEscalation": false, "capabilities": { "drop": ["ALL"] },
+        "seccompProfile": { "type": "RuntimeDefault" },
+    })
 }
 
 /// A manifest as it would be edited for these namespaces. Cluster-wide names get a suffix, so that
