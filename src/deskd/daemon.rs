@@ -130,7 +130,7 @@ fn api_config(
         socket: config.socket.clone(),
         listener,
         token: Token::load_or_create(&config.token_file, Some(&config.state_dir))?,
-        panel_hosts: config.panel_hosts.clone(),
+        panel: config.panel.clone(),
         identity: config.policy.identity.clone(),
         limits: Limits::default(),
     })

@@ -74,7 +74,7 @@ fn the_environment_wins_over_the_file() {
     assert_eq!(config.stop.shutdown_grace, Duration::from_secs(57));
     assert_eq!(config.pod.name.as_deref(), Some("desktop-anna"));
     assert_eq!(config.pod.node.as_deref(), Some("node-1"));
-    assert_eq!(config.panel_hosts, ["a.example", "b.example"]);
+    assert_eq!(config.panel.hosts, ["a.example", "b.example"]);
 }
 
 #[test]

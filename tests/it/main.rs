@@ -66,6 +66,7 @@ mod own_words;
 mod packaging;
 mod panel;
 mod panel_modules;
+mod panel_proxy;
 mod panel_remedy;
 mod remedies;
 mod secrecy;

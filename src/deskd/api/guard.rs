@@ -19,6 +19,7 @@ use axum::response::{IntoResponse as _, Response};
 use super::error::ApiError;
 use super::peers::PeerKey;
 use super::state::ApiState;
+use crate::config::Panel;
 
 /// The header of a request's id.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -87,7 +88,7 @@ pub fn admit(state: &ApiState, request: &Request) -> Result<(), ApiError> {
                     "a bearer token or a panel session is needed (`deskd panel` opens one)",
                 ));
             }
-            check_origin(request)
+            check_origin(request, &state.panel)
         }
         None => Err(ApiError::Unauthorized("the connection is unknown")),
     }
@@ -101,7 +102,7 @@ pub fn check_host(
     local: SocketAddr,
 ) -> Result<(), ApiError> {
     let text = headers.get(HOST).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    if host_is_ours(text, local.ip(), &state.panel_hosts) {
+    if host_is_ours(text, local.ip(), &state.panel.hosts) {
         Ok(())
     } else {
         Err(ApiError::Host(text.chars().take(80).collect()))
@@ -122,23 +123,32 @@ fn host_is_ours(text: &str, local: IpAddr, panel_hosts: &[String]) -> bool {
 /// A cookie is only good for deskd's own page: a change has to say that it comes from there, and
 /// nothing may say that it comes from elsewhere (Fetch Metadata). Somebody may follow a link to the
 /// panel itself.
-fn check_origin(request: &Request) -> Result<(), ApiError> {
+fn check_origin(request: &Request, panel: &Panel) -> Result<(), ApiError> {
     let headers = request.headers();
     let text = |name: HeaderName| headers.get(name).map(|value| value.to_str().unwrap_or_default());
     let host = text(HOST).unwrap_or_default();
     let reads = matches!(*request.method(), Method::GET | Method::HEAD);
     let from_here = match text(ORIGIN) {
-        Some(origin) => origin
-            .split_once("://")
-            .is_some_and(|(scheme, rest)| matches!(scheme, "http" | "https") && rest == host),
+        Some(origin) => origin.split_once("://").is_some_and(|(scheme, rest)| {
+            matches!(scheme, "http" | "https") && (rest == host || is_named(rest, panel))
+        }),
         None => reads,
     };
+    let is_embedded = !panel.frame_ancestors.is_empty() && text(SEC_FETCH_DEST) == Some("iframe");
     let follows_link = reads
         && request.uri().path() == "/"
         && text(SEC_FETCH_MODE) == Some("navigate")
-        && text(SEC_FETCH_DEST) == Some("document");
+        && (text(SEC_FETCH_DEST) == Some("document") || is_embedded);
     let site = text(SEC_FETCH_SITE).is_none_or(|site| matches!(site, "same-origin" | "none"));
     if from_here && (site || follows_link) { Ok(()) } else { Err(ApiError::Origin) }
+}
+
+/// A proxy may send its own name for deskd's in `Host`; the browser's `Origin` has the one in its
+/// address bar.
+fn is_named(origin: &str, panel: &Panel) -> bool {
+    let Ok(authority) = origin.parse::<Authority>() else { return false };
+    let host = authority.host().trim_end_matches('.');
+    panel.hosts.iter().any(|known| known.eq_ignore_ascii_case(host))
 }
 
 /// The outermost layer of all: what no client of good faith sends is refused before anything looks
@@ -273,7 +283,7 @@ mod tests {
             for (name, value) in given {
                 request.headers_mut().insert(name, value.parse().unwrap());
             }
-            check_origin(&request).is_ok()
+            check_origin(&request, &Panel::default()).is_ok()
         };
         let good = "http://localhost:29791";
         assert!(request(Method::POST, "/v1/tasks", &[(ORIGIN, good)]));

@@ -25,6 +25,8 @@ use super::connection::{Answering, Timed, Tracked};
 use super::guard::{Peer, Reserved};
 use super::limits::{DRAIN_MS_MAX, HEAD_BYTES_MAX, Limits};
 use super::peers::{PeerKey, Peers, Place};
+use super::prefix;
+use crate::config::PathPrefix;
 use deskd_keeper::files;
 
 /// Pause after accept(2) failed, for example because no file descriptor is left.
@@ -73,6 +75,8 @@ impl Drop for SocketFile {
 #[derive(Clone)]
 pub(super) struct Server {
     pub router: Router,
+    /// Where a proxy leaves its own path before deskd's.
+    pub path: Option<PathPrefix>,
     pub limits: Limits,
     pub stop: CancellationToken,
     pub open: TaskTracker,
@@ -140,7 +144,8 @@ impl Server {
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
         let Some(place) = place else { return };
-        let (router, stop, limits) = (self.router.clone(), self.stop.clone(), self.limits);
+        let (router, path) = (self.router.clone(), self.path.clone());
+        let (stop, limits) = (self.stop.clone(), self.limits);
         self.open.spawn(async move {
             let (activity, reserve) = (place.activity.clone(), place.reserve);
             let is_later = AtomicBool::new(false);
@@ -151,6 +156,7 @@ impl Server {
                 if reserve {
                     request.extensions_mut().insert(Reserved);
                 }
+                let stripped = prefix::strip(&mut request, path.as_ref());
                 let mut router = router.clone();
                 let first = !is_later.swap(true, Ordering::Relaxed);
                 async move {
@@ -158,7 +164,10 @@ impl Server {
                         // Who sends many requests at once has one answered per turn.
                         tokio::task::yield_now().await;
                     }
-                    let answer = router.call(request).await?;
+                    let answer = match stripped {
+                        Ok(()) => router.call(request).await?,
+                        Err(answer) => *answer,
+                    };
                     Ok::<_, Infallible>(answer.map(|body| Tracked::new(body, answering)))
                 }
             });

@@ -32,6 +32,7 @@ mod log_text;
 mod metrics;
 mod panel;
 mod peers;
+mod prefix;
 mod pulls;
 mod router;
 mod session;
@@ -61,6 +62,7 @@ pub use router::openapi_json;
 pub use token::{Token, TokenError};
 pub use usage::TaskUsage;
 
+use crate::config::Panel;
 use crate::supervisor::Handle;
 use deskd_core::app::access::Identity;
 
@@ -73,8 +75,8 @@ pub struct ApiConfig {
     pub listener: Option<std::net::TcpListener>,
     /// The bearer token.
     pub token: Token,
-    /// Host names the panel may be reached by, besides loopback and the bound address.
-    pub panel_hosts: Vec<String>,
+    /// How browsers reach the panel.
+    pub panel: Panel,
     /// Who uses this desktop: applications denied to them are left out of lists.
     pub identity: Identity,
     /// Limits.
@@ -130,7 +132,7 @@ pub fn build(
         handle,
         sessions: session::Sessions::new(&config.token),
         token: config.token,
-        panel_hosts: config.panel_hosts,
+        panel: config.panel,
         identity: config.identity,
         panel_url: tcp_address.map(panel_url),
         limits: config.limits,
@@ -160,6 +162,7 @@ impl Api {
         let stop = state.stop.clone();
         let server = listen::Server {
             router: router::router(state.clone()),
+            path: state.panel.path.clone(),
             limits: state.limits,
             stop: stop.clone(),
             open: TaskTracker::new(),

@@ -54,11 +54,12 @@ impl Sessions {
         found.is_some_and(|at| codes.remove(at).1 > Instant::now())
     }
 
-    /// A `Set-Cookie` value that opens a session now.
+    /// A `Set-Cookie` value that opens a session now. Without a path it counts below the directory of
+    /// the login as the browser sees it (RFC 6265, 5.1.4): for this desktop only, whatever proxies do.
     #[must_use]
     pub fn set_cookie(&self) -> String {
         let value = self.cookie(unix_s() + SESSION_S);
-        format!("{COOKIE_NAME}={value}; Path=/; Max-Age={SESSION_S}; HttpOnly; SameSite=Strict")
+        format!("{COOKIE_NAME}={value}; Max-Age={SESSION_S}; HttpOnly; SameSite=Strict")
     }
 
     /// Whether the request carries an open session.

@@ -15,6 +15,7 @@ use super::session::Sessions;
 use super::streams::{StreamPermit, Streams};
 use super::token::Token;
 use super::usage::Usage;
+use crate::config::Panel;
 use crate::supervisor::Handle;
 use deskd_core::app::access::Identity;
 
@@ -30,8 +31,8 @@ pub struct Shared {
     pub token: Token,
     /// Panel sessions.
     pub sessions: Sessions,
-    /// Host names the panel may be reached by, besides loopback and the bound address.
-    pub panel_hosts: Vec<String>,
+    /// How browsers reach the panel.
+    pub panel: Panel,
     /// Who uses this desktop.
     pub identity: Identity,
     /// Where the panel is: `http://127.0.0.1:29791`.

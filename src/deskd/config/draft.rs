@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::apps::AppDraft;
 use super::kubernetes::PolicyDraft;
-use super::{Config, DisplaySettings, Env, LogStoreConfig, StopConfig};
+use super::{Config, DisplaySettings, Env, LogStoreConfig, Panel, StopConfig};
 use deskd_core::app::App;
 use deskd_core::kubernetes::PodIdentity;
 use deskd_core::policy::RunAs;
@@ -19,7 +19,7 @@ pub struct Draft {
     pub(super) state_dir: Option<PathBuf>,
     pub(super) socket: Option<PathBuf>,
     pub(super) token_file: Option<PathBuf>,
-    pub(super) panel_hosts: Vec<String>,
+    pub(super) panel: Panel,
     pub(super) log_filter: Option<String>,
     pub(super) tasks_max: u32,
     pub(super) apps_directory: Option<PathBuf>,
@@ -74,7 +74,7 @@ impl Draft {
             socket: self.socket.unwrap_or_else(|| state_dir.join(super::SOCKET_NAME)),
             token_file: self.token_file.unwrap_or_else(|| state_dir.join(super::TOKEN_NAME)),
             state_dir,
-            panel_hosts: self.panel_hosts,
+            panel: self.panel,
             log_filter: self.log_filter,
             tasks_max: self.tasks_max,
             apps_directory: self.apps_directory,

@@ -24,6 +24,7 @@ mod draft;
 mod env;
 pub mod keys;
 mod kubernetes;
+mod panel;
 mod parse;
 mod problem;
 mod rules;
@@ -43,6 +44,7 @@ use deskd_core::policy::Policy;
 use deskd_core::why::RemedyMode;
 pub use draft::Draft;
 pub use env::{Env, inherited_env};
+pub use panel::{Panel, PathPrefix};
 pub use parse::parse;
 pub use problem::{ConfigErrors, Origin, Position, Problem};
 pub use rules::OperatorRules;
@@ -99,8 +101,8 @@ pub struct Config {
     pub socket: PathBuf,
     /// The API's bearer token.
     pub token_file: PathBuf,
-    /// Host names, besides addresses and `localhost`, under which browsers may reach the panel.
-    pub panel_hosts: Vec<String>,
+    /// How browsers reach the panel.
+    pub panel: Panel,
     /// `DESKD_LOG`: tracing filter; absent: the default level.
     pub log_filter: Option<String>,
     /// Most tasks kept, ended ones included.

@@ -11,7 +11,7 @@ use super::classes::word;
 use super::problem::Problem;
 use super::section::{Collector, Section};
 use super::values::{self, Complaint};
-use super::{DisplaySettings, Draft, LogStoreConfig, StopConfig, keys};
+use super::{DisplaySettings, Draft, LogStoreConfig, Panel, StopConfig, keys, panel};
 use deskd_core::kubernetes::PodIdentity;
 use deskd_core::plan::EngineKind;
 use deskd_core::policy::Policy;
@@ -62,7 +62,7 @@ impl<'t> Reader<'t> {
             state_dir: self.path("DESKD_STATE_DIR", &root, "state_dir", "/run/deskd"),
             socket: self.path("DESKD_SOCKET", &root, "socket", "/run/deskd/deskd.sock"),
             token_file: self.path("DESKD_TOKEN_FILE", &root, "token_file", "/run/deskd/token"),
-            panel_hosts: self.panel_hosts(&root),
+            panel: self.panel(&root),
             log_filter: self.text("DESKD_LOG", &root, "log", "info,deskd::display=debug"),
             tasks_max: self.tasks_max(&root),
             apps_directory: self.path(
@@ -122,20 +122,43 @@ impl<'t> Reader<'t> {
         self.pick(variable, section, key, example, |text| absolute_path(text, example))
     }
 
-    fn panel_hosts(&self, root: &Section<'t>) -> Vec<String> {
-        const REMEDY: &str = "write a list of host names, such as [\"desktop.example.org\"]";
-        let mut hosts = Vec::new();
-        for item in root.strings("panel_hosts", REMEDY).into_iter().flat_map(|list| list.value) {
-            match values::host(item.value) {
-                Ok(host) => hosts.push(host),
-                Err(complaint) => root.complain("panel_hosts", item.span, complaint),
+    fn panel(&self, root: &Section<'t>) -> Panel {
+        const HOSTS: &str = "write a list of host names, such as [\"desktop.example.org\"]";
+        const ANCESTORS: &str = "write a list of origins, such as [\"https://portal.example.org\"]";
+        Panel {
+            hosts: self.words("DESKD_PANEL_HOSTS", root, "panel_hosts", HOSTS, values::host),
+            path: self.pick("DESKD_PANEL_PATH", root, "panel_path", "/desktops/anna", panel::path),
+            frame_ancestors: self.words(
+                "DESKD_FRAME_ANCESTORS",
+                root,
+                "frame_ancestors",
+                ANCESTORS,
+                panel::frame_ancestor,
+            ),
+        }
+    }
+
+    /// A list of the file, else of the variable, where commas separate it. Both are checked.
+    fn words(
+        &self,
+        variable: &str,
+        section: &Section<'t>,
+        key: &'static str,
+        remedy: &'static str,
+        parse: impl Fn(&str) -> Result<String, Complaint>,
+    ) -> Vec<String> {
+        let mut words = Vec::new();
+        for item in section.strings(key, remedy).into_iter().flat_map(|list| list.value) {
+            match parse(item.value) {
+                Ok(word) => words.push(word),
+                Err(complaint) => section.complain(key, item.span, complaint),
             }
         }
-        let Some(text) = (self.env)("DESKD_PANEL_HOSTS") else { return hosts };
+        let Some(text) = (self.env)(variable) else { return words };
         let names = text.split(',').map(str::trim).filter(|name| !name.is_empty());
-        let parsed: Result<Vec<_>, _> = names.map(values::host).collect();
+        let parsed: Result<Vec<_>, _> = names.map(parse).collect();
         parsed.unwrap_or_else(|complaint| {
-            self.problems.env("DESKD_PANEL_HOSTS", "panel_hosts", complaint);
+            self.problems.env(variable, key, complaint);
             Vec::new()
         })
     }

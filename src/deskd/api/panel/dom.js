@@ -1,5 +1,7 @@
 // Building elements. Text is always text: nothing here parses HTML.
 
+import { address } from "./stream.js";
+
 const SVG = "http://www.w3.org/2000/svg";
 
 /** An element with attributes, listeners (`onclick: fn`) and children (strings become text). */
@@ -48,7 +50,7 @@ export function appIcon(app, name) {
     return box;
   };
   if (!app?.icon) return letter();
-  const image = h("img", { class: "icon", alt: "", src: app.icon, loading: "lazy" });
+  const image = h("img", { class: "icon", alt: "", src: address(app.icon), loading: "lazy" });
   image.addEventListener("error", () => image.replaceWith(letter()), { once: true });
   return image;
 }

@@ -7,7 +7,7 @@
 import { parse, stripped } from "./ansi.js";
 import { copyText, h, setText } from "./dom.js";
 import { CONTINUED, GAP, LogModel, ranges, STDERR } from "./log-model.js";
-import { Stream } from "./stream.js";
+import { Stream, address } from "./stream.js";
 
 /** Rows drawn beyond each end of what is in sight. */
 const MARGIN_ROWS = 24;
@@ -113,7 +113,7 @@ export class LogView {
       this.task = task;
       this.reset();
       const path = `/v1/tasks/${task.id}/log`;
-      this.download.href = path;
+      this.download.href = address(path);
       this.download.download = `${task.id}.log`;
       this.stream = new Stream(`${path}/stream`, {
         event: (name, data) => this.event(name, data),

@@ -19,8 +19,7 @@ const HTML: &str = "text/html; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 /// Nothing but this origin's own modules, styles and icons.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
-    img-src 'self'; connect-src 'self'; form-action 'none'; frame-ancestors 'none'; \
-    base-uri 'none'";
+    img-src 'self'; connect-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors ";
 
 macro_rules! scripts {
     ($($name:literal),* $(,)?) => {
@@ -55,8 +54,8 @@ const MESSAGE: &str = include_str!("message.html");
 /// `GET /`: the panel, or the page that says how to log in.
 pub async fn index(State(state): State<ApiState>, request: Request) -> Response {
     match admit(&state, &request) {
-        Ok(()) => page(StatusCode::OK, INDEX.to_owned()),
-        Err(error) => refused(&error),
+        Ok(()) => page(&state, StatusCode::OK, INDEX.to_owned()),
+        Err(error) => refused(&state, &error),
     }
 }
 
@@ -72,7 +71,7 @@ pub async fn login(
     if let Peer::Tcp { local, .. } = peer
         && let Err(error) = check_host(&state, &headers, local)
     {
-        return refused(&error);
+        return refused(&state, &error);
     }
     // A browser that only guesses that somebody will go here, or a chat that looks what a link is,
     // must not use the code up.
@@ -83,7 +82,7 @@ pub async fn login(
         })
     };
     if method == Method::HEAD {
-        return page(StatusCode::OK, String::new());
+        return page(&state, StatusCode::OK, String::new());
     }
     if ["sec-purpose", "purpose", "x-purpose", "x-moz"].into_iter().any(guess) {
         return StatusCode::SERVICE_UNAVAILABLE.into_response();
@@ -91,20 +90,20 @@ pub async fn login(
     let query = query.unwrap_or_default();
     let code = query.split('&').find_map(|pair| pair.strip_prefix("code="));
     if code.is_some_and(|code| state.sessions.use_code(code)) {
-        let text = "<p>You are logged in. <a href=\"/\">Open the panel</a></p>";
-        let head = "<meta http-equiv=\"refresh\" content=\"0; url=/\">";
-        let mut response = message(StatusCode::OK, head, "Logged in", text);
+        let text = "<p>You are logged in. <a href=\"./\">Open the panel</a></p>";
+        let head = "<meta http-equiv=\"refresh\" content=\"0; url=./\">";
+        let mut response = message(&state, StatusCode::OK, head, "Logged in", text);
         if let Ok(cookie) = HeaderValue::from_str(&state.sessions.set_cookie()) {
             response.headers_mut().insert(SET_COOKIE, cookie);
         }
         return response;
     }
     if state.sessions.is_open(&headers) {
-        return (StatusCode::SEE_OTHER, [(LOCATION, "/")]).into_response();
+        return (StatusCode::SEE_OTHER, [(LOCATION, "./")]).into_response();
     }
     let text = "<p>This login link was used already or is too old: it works once, for five \
         minutes.</p><p>Make a new one with</p><pre>deskd panel</pre>";
-    message(StatusCode::UNAUTHORIZED, "", "This link does not log in any more", text)
+    message(&state, StatusCode::UNAUTHORIZED, "", "This link has been used, or is too old", text)
 }
 
 /// `GET /assets/{name}`.
@@ -128,39 +127,54 @@ pub async fn asset(Path(name): Path<String>, headers: HeaderMap) -> Response {
     response
 }
 
-fn refused(error: &ApiError) -> Response {
+fn refused(state: &ApiState, error: &ApiError) -> Response {
     let (status, _) = error.status_and_code();
     match error {
         ApiError::Unauthorized(_) => {
             let text = "<p>This is the panel of a desktop. To open it, run this command where \
                 deskd runs and follow the link it prints:</p><pre>deskd panel</pre>";
-            message(status, "", "Log in to the Tasks panel", text)
+            message(state, status, "", "Log in to the Tasks panel", text)
         }
         ApiError::Host(_) => {
             let text = "<p>deskd does not answer to the host name in the address bar. If it is a \
                 good one, add it to <code>panel_hosts</code> in deskd's configuration.</p>";
-            message(status, "", "Not under this name", text)
+            message(state, status, "", "Not under this name", text)
         }
-        _ => message(status, "", "Not admitted", "<p>deskd does not admit this connection.</p>"),
+        _ => message(
+            state,
+            status,
+            "",
+            "Not admitted",
+            "<p>deskd does not admit this connection.</p>",
+        ),
     }
 }
 
-fn message(status: StatusCode, head: &str, title: &str, text: &str) -> Response {
+fn message(state: &ApiState, status: StatusCode, head: &str, title: &str, text: &str) -> Response {
     let html = MESSAGE.replace("{head}", head).replace("{title}", title).replace("{text}", text);
-    page(status, html)
+    page(state, status, html)
 }
 
-fn page(status: StatusCode, html: String) -> Response {
-    let headers: [(HeaderName, &str); 7] = [
+fn page(state: &ApiState, status: StatusCode, html: String) -> Response {
+    let ancestors = &state.panel.frame_ancestors;
+    let headers: [(HeaderName, &str); 5] = [
         (CONTENT_TYPE, HTML),
-        (CONTENT_SECURITY_POLICY, POLICY),
         (X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (REFERRER_POLICY, "no-referrer"),
         (CACHE_CONTROL, "no-store"),
-        (HeaderName::from_static("x-frame-options"), "DENY"),
         (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
     ];
-    (status, headers, html).into_response()
+    let mut response = (status, headers, html).into_response();
+    let headers = response.headers_mut();
+    let who = if ancestors.is_empty() { "'none'".to_owned() } else { ancestors.join(" ") };
+    if let Ok(policy) = HeaderValue::from_str(&format!("{POLICY}{who}")) {
+        headers.insert(CONTENT_SECURITY_POLICY, policy);
+    }
+    // For browsers that do not know frame-ancestors; it cannot name origins.
+    if ancestors.is_empty() {
+        headers.insert("x-frame-options", HeaderValue::from_static("DENY"));
+    }
+    response
 }
 
 #[cfg(test)]
@@ -194,7 +208,7 @@ mod tests {
     fn pages_have_no_inline_script_or_style() {
         for page in [INDEX, MESSAGE] {
             assert!(!page.contains("<style") && !page.contains(" style="), "inline style");
-            assert!(page.split("<script").skip(1).all(|rest| rest.contains(" src=\"/assets/")));
+            assert!(page.split("<script").skip(1).all(|rest| rest.contains(" src=\"assets/")));
             assert!(!page.contains(" onclick"), "inline handler");
         }
         assert!(!text("app.js").contains("innerHTML"));

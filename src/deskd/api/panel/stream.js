@@ -5,6 +5,9 @@ const WAITS_MS = [250, 500, 1000, 2000];
 /** Working on events longer than this lets the page draw first. */
 const SLICE_MS = 10;
 
+/** Where deskd has `path`, also behind a proxy that has it below a path of its own. */
+export const address = (path) => new URL(`..${path}`, import.meta.url).href;
+
 /** Splits a stream's text into events; keeps what is not whole yet. */
 export class EventParser {
   constructor() {
@@ -74,7 +77,7 @@ export class Stream {
 
   async once(opened) {
     const headers = this.lastId === null ? {} : { "Last-Event-ID": this.lastId };
-    const response = await fetch(this.url, { headers, signal: this.abort.signal, cache: "no-store" });
+    const response = await fetch(address(this.url), { headers, signal: this.abort.signal, cache: "no-store" });
     if (response.status === 401 || response.status === 403) {
       this.on.status("login", "");
       return "over";
@@ -127,7 +130,7 @@ export async function call(method, path, body, headers = {}) {
     options.body = JSON.stringify(body);
     options.headers["Content-Type"] = "application/json";
   }
-  const response = await fetch(path, options);
+  const response = await fetch(address(path), options);
   if (response.status === 204) return null;
   const answer = await response.json().catch(() => ({}));
   if (!response.ok) throw new ApiError(response.status, answer);
