@@ -1,13 +1,13 @@
-//! All routes, and the document that describes them. They are made together, so that neither can
-//! miss what the other has.
+//! All routes, and the document that describes them. They are made from the same lists, so that
+//! neither can miss what the other has.
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn_with_state;
-use axum::routing::get;
+use axum::routing::{MethodRouter, get};
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
+use utoipa_axum::{PathItemExt as _, paste, routes};
 
 use super::error::{ApiError, ErrorBody};
 use super::limits::BODY_BYTES_MAX;
@@ -41,42 +41,72 @@ use super::{
 )]
 struct Document;
 
-fn open_routes() -> OpenApiRouter<ApiState> {
-    OpenApiRouter::new()
-        .routes(routes!(health::livez))
-        .routes(routes!(health::readyz))
-        .routes(routes!(health::startupz))
-        .routes(routes!(metrics::metrics))
+/// Open to everybody. `$make` gets the list.
+macro_rules! open_routes {
+    ($make:ident) => {
+        $make![health::livez, health::readyz, health::startupz, metrics::metrics]
+    };
 }
 
-fn v1_routes() -> OpenApiRouter<ApiState> {
-    OpenApiRouter::new()
-        .routes(routes!(desktop::desktop))
-        .routes(routes!(desktop::probe))
-        .routes(routes!(apps::list_apps, apps::put_apps))
-        .routes(routes!(apps::get_app, apps::delete_app))
-        .routes(routes!(apps::plan))
-        .routes(routes!(icons::icon))
-        .routes(routes!(pulls::pull))
-        .routes(routes!(pulls::list_pulls))
-        .routes(routes!(tasks::list_tasks, tasks::launch))
-        .routes(routes!(tasks::get_task, tasks::remove))
-        .routes(routes!(tasks::stop))
-        .routes(routes!(tasks::wait))
-        .routes(routes!(tasks::diagnosis))
-        .routes(routes!(tasks::remedy))
-        .routes(routes!(tasks::env))
-        .routes(routes!(log_text::log_text))
-        .routes(routes!(log_stream::stream_log))
-        .routes(routes!(events::events))
-        .routes(routes!(desktop::panel_login))
+/// Below `/v1`.
+macro_rules! v1_routes {
+    ($make:ident) => {
+        $make![
+            desktop::desktop,
+            desktop::probe,
+            apps::list_apps,
+            apps::put_apps,
+            apps::get_app,
+            apps::delete_app,
+            apps::plan,
+            icons::icon,
+            pulls::pull,
+            pulls::list_pulls,
+            tasks::list_tasks,
+            tasks::launch,
+            tasks::get_task,
+            tasks::remove,
+            tasks::stop,
+            tasks::wait,
+            tasks::diagnosis,
+            tasks::remedy,
+            tasks::env,
+            log_text::log_text,
+            log_stream::stream_log,
+            events::events,
+            desktop::panel_login,
+        ]
+    };
+}
+
+/// The router alone: the document takes 2 MB and some milliseconds, and a daemon never needs it.
+macro_rules! served {
+    ($($module:ident :: $handler:ident),* $(,)?) => {
+        paste! {
+            Router::<ApiState>::new()$(.route(
+                &<$module::[<__path_ $handler>] as utoipa::Path>::path(),
+                <$module::[<__path_ $handler>] as utoipa::Path>::methods().into_iter().fold(
+                    MethodRouter::new(),
+                    |router, method| router.on(method.to_method_filter(), $module::$handler),
+                ),
+            ))*
+        }
+    };
+}
+
+/// What is written about them.
+macro_rules! described {
+    ($($module:ident :: $handler:ident),* $(,)?) => {
+        OpenApiRouter::<ApiState>::new()$(.routes(routes!($module::$handler)))*
+    };
 }
 
 /// `docs/openapi.json`, with a final newline.
 #[must_use]
 pub fn openapi_json() -> String {
     let routes = OpenApiRouter::with_openapi(Document::openapi());
-    let (_, document) = routes.merge(open_routes()).merge(v1_routes()).split_for_parts();
+    let (_, document) =
+        routes.merge(open_routes!(described)).merge(v1_routes!(described)).split_for_parts();
     let mut json = document.to_pretty_json().unwrap_or_default();
     json.push('\n');
     json
@@ -84,14 +114,13 @@ pub fn openapi_json() -> String {
 
 /// The service both doors answer with.
 pub(super) fn router(state: ApiState) -> Router {
-    let v1: Router<ApiState> = v1_routes().into();
-    let v1 = v1
+    let v1 = v1_routes!(served)
         .fallback(async || ApiError::UnknownPath)
         .method_not_allowed_fallback(async || ApiError::Method)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(from_fn_with_state(state.clone(), guard::guard));
-    let open: Router<ApiState> = open_routes().into();
-    open.route("/", get(panel::index))
+    open_routes!(served)
+        .route("/", get(panel::index))
         .route("/login", get(panel::login))
         .route("/assets/{name}", get(panel::asset))
         .merge(v1)
