@@ -57,6 +57,12 @@ impl Files {
         self.merged()
     }
 
+    /// Files that cannot be read now, and why.
+    pub(super) fn broken(&self) -> Vec<(PathBuf, String)> {
+        let error = |(path, known): (&PathBuf, &Known)| Some((path.clone(), known.error.clone()?));
+        self.known.iter().filter_map(error).collect()
+    }
+
     fn list(&mut self) -> io::Result<Vec<PathBuf>> {
         let mut paths = Vec::new();
         for entry in std::fs::read_dir(&self.dir)? {

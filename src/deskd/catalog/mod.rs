@@ -17,7 +17,7 @@ mod files;
 mod watch;
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use deskd_core::app::DirectoryApp;
 use files::Files;
@@ -25,6 +25,28 @@ use watch::Watch;
 
 /// Stack of the thread, in bytes: JSON is read recursively, at most 128 levels deep.
 const STACK_BYTES: usize = 512 << 10;
+
+/// What a look at a directory finds.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// The applications.
+    pub apps: Vec<DirectoryApp>,
+    /// Files that cannot be read as documents, and why.
+    pub broken: Vec<(PathBuf, String)>,
+}
+
+/// Reads all files of `dir` once.
+///
+/// # Errors
+/// When the directory cannot be read.
+pub fn look(dir: &Path) -> io::Result<Found> {
+    std::fs::read_dir(dir)?;
+    let mut files = Files::new(dir.to_owned());
+    let mut apps = files.read();
+    let broken = files.broken();
+    apps.retain(|app| broken.iter().all(|(file, _)| *file != app.file));
+    Ok(Found { apps, broken })
+}
 
 /// An open directory.
 #[derive(Debug)]

@@ -59,6 +59,7 @@ pub async fn run(
             }
         }
         AppCommand::Add { files } => add(client, &files, env, out).await?,
+        AppCommand::Check { .. } => unreachable!("handled without a client"),
         AppCommand::Pull { apps, no_wait } => {
             return super::pull::run(client, &apps, !no_wait, out).await;
         }

@@ -196,6 +196,12 @@ pub enum AppCommand {
         #[arg(required = true)]
         files: Vec<PathBuf>,
     },
+    /// Check application documents without a daemon: files, or all of directories
+    Check {
+        /// Output of `docker inspect` or `crictl inspecti`, or a directory of such files
+        #[arg(required = true)]
+        paths: Vec<PathBuf>,
+    },
     /// Pull the images of applications to the nodes and wait until they are there
     Pull {
         /// Ids of the applications

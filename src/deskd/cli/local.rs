@@ -8,14 +8,13 @@ use std::path::Path;
 
 use clap::CommandFactory as _;
 use hyper::Method;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::args::Args;
 use super::client::{Ask, Client};
 use super::failure::{Failure, note};
 use super::output::{Out, Tone, printable};
-use crate::cli::safe::Safe;
-use crate::config::{self, Config, ConfigErrors, Env, OperatorRules};
+use crate::config::{self, Config, ConfigErrors, Env};
 use crate::daemon::display_config;
 use crate::display::{self, Cookie, Servers};
 use deskd_core::display::{DisplayStatus, EndpointState};
@@ -94,77 +93,6 @@ fn show(status: &DisplayStatus, out: &mut Out) -> Result<(), Failure> {
         ("  memfd shared memory", status.shm.fd.sentence()),
         ("  notes", status.notes.join("\n")),
     ])
-}
-
-/// `deskd check-config`.
-pub fn check_config(file: &Path, env: &Env, out: &mut Out) -> Result<Exit, Failure> {
-    let draft = match config::read(Some(file), env) {
-        Ok(draft) => draft,
-        Err(errors) if out.is_json() => {
-            out.json(&problems(&errors))?;
-            return Ok(Exit::Unhealthy);
-        }
-        Err(errors) => {
-            let text = format!("{}{errors}\n", errors.report());
-            out.text(&text)?;
-            return Ok(Exit::Unhealthy);
-        }
-    };
-    let rules = draft.rules_directory().map(OperatorRules::read).unwrap_or_default();
-    let exit = if rules.problems.is_empty() { Exit::Ok } else { Exit::Unhealthy };
-    let key = display_config(draft.display(), env).key().and_then(Result::err);
-    let apps = draft.apps(env);
-    if out.is_json() {
-        let of_apps = apps
-            .iter()
-            .filter(|app| !app.problems.is_empty())
-            .map(|app| json!({ "app": app.id, "problems": app.problems }));
-        let of_key =
-            key.map(|why| json!({ "variable": "XAUTH_KEY", "problems": [why.to_string()] }));
-        let warnings: Vec<_> = of_key.into_iter().chain(of_apps).collect();
-        let (rules, mistakes) = (rules.rules.len(), rules.problems);
-        out.json(&json!({ "valid": true, "apps": apps.len(), "warnings": warnings,
-            "rules": rules, "mistakes_in_rules": mistakes }))?;
-        return Ok(exit);
-    }
-    if let Some(why) = key {
-        let warning = out.toned("warning", Tone::Busy);
-        out.text(warning.and(format!(": cannot use the cookie in XAUTH_KEY: {why}")))?;
-    }
-    for app in &apps {
-        for problem in &app.problems {
-            let warning = out.toned("warning", Tone::Busy);
-            let line = Safe::from(format!("{}: ", file.display()));
-            let problem = printable(problem);
-            out.text(line.and(warning).and(format!(": app.{}: {problem}", app.id)))?;
-        }
-    }
-    for mistake in &rules.problems {
-        let wrong = out.toned("wrong", Tone::Bad);
-        out.text(wrong.and(format!(": {}", printable(mistake))))?;
-    }
-    out.text(format!("{}: valid, {} applications", file.display(), apps.len()))?;
-    Ok(exit)
-}
-
-fn problems(errors: &ConfigErrors) -> Value {
-    let problem = |problem: &config::Problem| {
-        let mut value =
-            json!({ "key": problem.key, "what": problem.what, "remedy": problem.remedy });
-        match &problem.origin {
-            config::Origin::File(at) => {
-                value["line"] = at.line.into();
-                value["column"] = at.column.into();
-            }
-            config::Origin::Env(name) => value["env"] = name.as_str().into(),
-        }
-        value
-    };
-    let problems: Vec<_> = errors.problems().iter().map(problem).collect();
-    match errors {
-        ConfigErrors::Unreadable { .. } => json!({ "valid": false, "error": errors.report() }),
-        ConfigErrors::Invalid { .. } => json!({ "valid": false, "problems": problems }),
-    }
 }
 
 /// `deskd xauthority`.

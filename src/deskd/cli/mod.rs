@@ -9,6 +9,7 @@
 
 mod app;
 mod args;
+mod check;
 mod client;
 mod collect;
 mod diagnose;
@@ -34,7 +35,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 use crate::config::{self, Env};
-use args::{Args, Command};
+use args::{AppCommand, Args, Command};
 use client::Client;
 use deskd_core::exit::Exit;
 use deskd_core::plan::LaunchSpec;
@@ -78,7 +79,8 @@ fn run(args: Args, env: &Env, out: &mut Out) -> Result<Exit, Failure> {
         }
         Command::Daemon { config_fd } => wiring::daemon(local::config_from_fd(config_fd)?, env),
         Command::Probe { config } => local::probe(config.as_deref(), env, out),
-        Command::CheckConfig { file } => local::check_config(&file, env, out),
+        Command::CheckConfig { file } => check::config(&file, env, out),
+        Command::App { command: AppCommand::Check { paths } } => check::apps(&paths, out),
         Command::Xauthority { file, display, address, runtime_dir } => {
             local::xauthority(&file, &display, address, env)?;
             runtime_dir.map_or(Ok(Exit::Ok), |dir| local::runtime_dir(&dir))

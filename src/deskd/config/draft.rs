@@ -47,6 +47,12 @@ impl Draft {
         &self.display
     }
 
+    /// The directory of application documents.
+    #[must_use]
+    pub fn apps_directory(&self) -> Option<&Path> {
+        self.apps_directory.as_deref()
+    }
+
     /// The directory of an operator's own rules.
     #[must_use]
     pub fn rules_directory(&self) -> Option<&Path> {

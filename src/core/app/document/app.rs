@@ -31,7 +31,7 @@ pub(super) fn read(
     index: Option<usize>,
 ) -> Result<App, DocumentError> {
     let mut problems = Vec::new();
-    let mut image = Image::read(document, &mut problems).ok_or(DocumentError::Shape(index))?;
+    let mut image = Image::read(document, &mut problems).ok_or_else(|| other(document, index))?;
     let labels = std::mem::take(&mut image.labels);
     let mut reader = Labels { map: &labels, problems: &mut problems };
     let program = program(&mut image, &mut reader);
@@ -270,4 +270,14 @@ fn extensions(given: &[String]) -> Vec<String> {
         }
     }
     extensions
+}
+
+/// What a document is that is no image's: entries of abcdesktop's `applist.json` have these keys.
+fn other(document: &Value, index: Option<usize>) -> DocumentError {
+    let has = |key: &str| document.get(key).is_some();
+    if has("launch") && has("template") {
+        DocumentError::Recipe(index)
+    } else {
+        DocumentError::Shape(index)
+    }
 }

@@ -44,6 +44,15 @@ pub enum DocumentError {
         "it is not JSON ({0}): give what `docker inspect IMAGE` or `crictl inspecti IMAGE` prints"
     )]
     Json(String),
+    /// Nothing at all.
+    #[error("it is empty: give what `docker inspect IMAGE` or `crictl inspecti IMAGE` prints")]
+    Blank,
+    /// What abcdesktop builds an image from, not what is known of the image.
+    #[error(
+        "{}is a recipe from which abcdesktop builds an image (it has `launch` and `template`): build the \
+         image, and give what `docker inspect IMAGE` prints", place(*.0)
+    )]
+    Recipe(Option<usize>),
     /// Something else.
     #[error(
         "{}is neither what `docker inspect` prints about an image (it has no `Config`) nor what \
@@ -81,6 +90,9 @@ pub fn is_document(value: &Value) -> bool {
 /// # Errors
 /// When it is no JSON, or not of the two formats.
 pub fn parse(text: &str, source: AppSource) -> Result<Vec<App>, DocumentError> {
+    if text.trim().is_empty() {
+        return Err(DocumentError::Blank);
+    }
     let value =
         serde_json::from_str(text).map_err(|error| DocumentError::Json(error.to_string()))?;
     read(&value, source)

@@ -222,12 +222,16 @@ fn rules_secrets_times_and_words_have_several_forms() {
 
 #[test]
 fn what_is_no_image_is_refused_and_of_two_with_one_name_the_later_counts() {
-    use DocumentError::{Empty, Json, Nameless, Shape};
+    use DocumentError::{Blank, Empty, Json, Nameless, Recipe, Shape};
     assert_eq!(read(&json!([]), AppSource::Api), Err(Empty));
     assert_eq!(read(&json!({"id": "xclock"}), AppSource::Api), Err(Shape(None)));
     assert_eq!(read(&json!([{"Config": {}, "Id": "1"}, 5]), AppSource::Api), Err(Shape(Some(1))));
     assert_eq!(read(&json!({"Config": {}}), AppSource::Api), Err(Nameless(None)));
     assert!(matches!(parse("{", AppSource::Api), Err(Json(_))));
+    assert_eq!(parse(" \n", AppSource::Api), Err(Blank));
+    let recipe =
+        json!([{"cat": "games", "launch": "2048.2048", "template": "ubuntu", "path": "/x"}]);
+    assert_eq!(read(&recipe, AppSource::Api), Err(Recipe(Some(0))));
     let twice = json!([{"Id": "a", "RepoTags": ["x:1"]}, {"Id": "b", "RepoTags": ["x:2"]}]);
     let apps = read(&twice, AppSource::Directory).unwrap();
     assert_eq!(apps.len(), 1);
