@@ -54,7 +54,7 @@ impl Deskd {
 
     /// Asks until the answer satisfies; each question is a process of its own, which is pause enough.
     fn until(&self, ask: impl Fn() -> Output, satisfied: impl Fn(&Output) -> bool) -> Output {
-        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+        let deadline = std::time::Instant::now() + crate::support::wait::PATIENCE;
         loop {
             let output = ask();
             if satisfied(&output) {

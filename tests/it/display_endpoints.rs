@@ -12,7 +12,7 @@ use deskd_core::display::EndpointState;
 use nix::sys::signal::Signal;
 
 use crate::display_helper::config;
-use crate::support::xvnc::{Place, Xvnc, available, fresh_key};
+use crate::support::xvnc::{PATIENCE, Place, Xvnc, available, fresh_key};
 
 const SHORT: Duration = Duration::from_millis(300);
 
@@ -56,7 +56,7 @@ fn nothing_listens_on_a_free_display() {
     assert_eq!(status.unix.state, EndpointState::NotListening);
     assert_eq!(status.tcp.state, EndpointState::NotListening);
     assert_eq!(status.server_epoch, 0);
-    assert!(started.elapsed() < Duration::from_secs(1));
+    assert!(started.elapsed() < PATIENCE);
 }
 
 #[test]
@@ -262,7 +262,7 @@ fn a_stopped_server_hangs_on_every_way_within_the_time_limits() {
     let status = probe(&impatient(&server.display(), &server.key, true));
     assert_eq!(status.unix.state, EndpointState::Hanging);
     assert_eq!(status.tcp.state, EndpointState::Hanging);
-    assert!(started.elapsed() < 10 * SHORT, "{:?}", started.elapsed());
+    assert!(started.elapsed() < PATIENCE, "{:?}", started.elapsed());
     server.running().signal(Signal::SIGCONT);
     assert!(probe(&config(&server.display(), &server.key, true)).answers());
 }

@@ -21,7 +21,7 @@ const PEAK_KIB_MAX: u64 = 80 << 10;
 /// How long a client floods.
 const FLOOD: Duration = Duration::from_secs(8);
 /// For a hang.
-const ANSWER_MAX: Duration = Duration::from_secs(5);
+const ANSWER_MAX: Duration = Duration::from_secs(30);
 /// CPU time per second of an idle daemon without a display, in nanoseconds: 0.1 % of a core in a
 /// release build; this is one without optimization.
 const AWAY_CPU_NS_MAX: u64 = 2_500_000;
@@ -138,5 +138,5 @@ fn a_display_that_is_away_costs_nothing_and_is_seen_when_it_comes() {
         (Ask::new(&desk.tcp(), "GET", "/readyz").send().status == 200).then_some(())
     });
     println!("seen {:?} after its start was seen", came.elapsed());
-    assert!(came.elapsed() < Duration::from_secs(10), "{:?}", came.elapsed());
+    assert!(came.elapsed() < PATIENCE, "{:?}", came.elapsed());
 }

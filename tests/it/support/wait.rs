@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-/// How long anything may take before a test gives up.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+/// How long anything may take before a test gives up: for hangs, also on a machine that is busy.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 /// Between two looks.
 const PAUSE: Duration = Duration::from_millis(5);
 
