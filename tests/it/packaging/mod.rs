@@ -4,6 +4,7 @@
 //! pod's user.
 
 mod containers;
+mod memory;
 mod pod;
 mod run;
 mod supervisord;

@@ -1,0 +1,64 @@
+#!/usr/bin/env python3
+"""Prints the symbols of the sections that traces ran, trace by trace: link-order.py MAP TRACE...
+
+MAP is what ld.lld wrote with `-Map` and `--no-demangle`, a TRACE what callgrind wrote with
+`--dump-instr=yes`: its addresses are those of the file.
+"""
+import bisect
+import re
+import sys
+
+
+def sections(path):
+    """(address, bytes, name, symbols) of what .text is made of, sorted."""
+    found, in_text = [], False
+    with open(path) as lines:
+        for line in lines:
+            row = re.match(r"\s+([0-9a-f]+)\s+[0-9a-f]+\s+([0-9a-f]+)\s+\d+ (\s*)(.*)", line)
+            if not row:
+                continue
+            address, size, indent, name = int(row[1], 16), int(row[2], 16), len(row[3]), row[4]
+            if indent == 0:
+                in_text = name == ".text"
+            elif in_text and indent < 12:
+                found.append((address, size, name, []))
+            elif in_text:
+                found[-1][3].append(name)
+    return sorted(found)
+
+
+def addresses(path):
+    """Of the instructions that ran. Callgrind writes most of them as a difference to the last."""
+    ran, at = set(), 0
+    with open(path) as lines:
+        for line in lines:
+            row = re.match(r"(?:0x([0-9a-f]+)|\+(\d+)|-(\d+)|\*) ", line)
+            if not row:
+                continue
+            if row[1]:
+                at = int(row[1], 16)
+            else:
+                at += int(row[2] or 0) - int(row[3] or 0)
+            ran.add(at)
+    return ran
+
+
+def main():
+    parts = sections(sys.argv[1])
+    starts = [part[0] for part in parts]
+    known = set()
+    for trace in sys.argv[2:]:
+        ran = set()
+        for address in addresses(trace):
+            at = bisect.bisect_right(starts, address) - 1
+            if at >= 0 and address < parts[at][0] + parts[at][1]:
+                ran.add(at)
+        for at in sorted(ran - known):
+            _, _, name, symbols = parts[at]
+            # A function's own section bears its name; those of the C library do not.
+            own = re.search(r":\(\.text\.(?:unlikely\.|hot\.|startup\.)?([^)]+)\)$", name)
+            print(own[1] if own else symbols[0])
+        known |= ran
+
+
+main()
