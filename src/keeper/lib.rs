@@ -11,15 +11,15 @@
 //! stops, the end of the grace at a shutdown, and to start the daemon again.
 //!
 //! ```text
-//!            signalfd   keeper.sock   daemon's connection   pipes (an epoll of their own)
-//!                \           |              |                 /
-//!                 +----------+---- epoll ---+----------------+
-//!                                    |
+//!            signalfd    daemon's connection    pipes (an epoll of their own)
+//!                \               |                /
+//!                 +------------ epoll -----------+
+//!                                |
 //!        one turn:  signals, reap -> requests -> what is due -> survey -> one round of reading
 //! ```
 //!
-//! - [`wire`]: the messages. The daemon connects and is told everything; coming back
-//!   after a crash is the normal way of starting. [`link`] is the socket.
+//! - [`wire`]: the messages. Each daemon is told everything; coming back after a crash is the normal
+//!   way of starting. [`link`] is its connection, which it inherits: nothing listens.
 //! - [`spawn`]: starting a process, with a precise reason when that fails.
 //! - [`tree`]: which processes belong to a task, whatever they did to get away; [`signal`] reaches
 //!   them; [`stop`] says when. The keeper is PID 1 or a subreaper: everything orphaned comes to it.
@@ -39,6 +39,7 @@ mod capture;
 mod daemon;
 mod event_loop;
 pub mod files;
+pub mod inherited;
 mod link;
 pub mod log;
 pub mod logs;
@@ -67,20 +68,20 @@ use deskd_core::exit::Exit;
 use deskd_core::wire;
 pub use options::USAGE;
 
-/// Name of the socket in the state directory.
-pub const SOCKET_NAME: &str = "keeper.sock";
 /// Name of the lock in the state directory: one keeper at a time.
 pub const LOCK_NAME: &str = "keeper.lock";
 /// Name of the directory of logs in the state directory.
 pub const LOGS_NAME: &str = "logs";
 
+/// The descriptor that the connection to the keeper is in the daemon.
+pub const DAEMON_LINK_FD: i32 = 3;
 /// The descriptor that [`KeeperConfig::daemon_file`] is in the daemon.
-pub const DAEMON_FILE_FD: i32 = 3;
+pub const DAEMON_FILE_FD: i32 = 4;
 
 /// What a keeper is told at its start.
 #[derive(Debug)]
 pub struct KeeperConfig {
-    /// Where its socket, lock and logs are; created (mode 0700) if missing.
+    /// Where its lock and logs are; created (mode 0700) if missing.
     pub state_dir: PathBuf,
     /// Of the log store.
     pub limits: logs::Limits,
@@ -114,14 +115,9 @@ pub enum KeeperError {
         "another deskd already uses the state directory {0}: stop it, or set another `state_dir`"
     )]
     AlreadyRunning(PathBuf),
-    /// The socket cannot be made; most often its path is longer than 107 bytes.
-    #[error("cannot listen on {path}")]
-    Socket {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
+    /// The connection to the daemon cannot be made.
+    #[error("cannot make a connection to the daemon")]
+    Link(#[source] std::io::Error),
     /// The daemon's TCP socket cannot be made.
     #[error("cannot listen on {address}")]
     Listen {

@@ -1,29 +1,24 @@
-//! The socket the daemon connects to, and its connection.
+//! The keeper's end of its connection to a daemon.
 //!
-//! Non-blocking, at most one connection: a new one replaces the old. What cannot be written at
-//! once waits in a bounded queue; a daemon that lets it overflow is dropped, comes back, and is
-//! told everything anew. Not here: what the messages mean.
+//! A pair of sockets that is made for each daemon and inherited by it: there is no name to connect to, so nobody else
+//! can be taken for the daemon, nor for its keeper. Non-blocking. What cannot be written at once waits in a bounded
+//! queue; a daemon that lets it overflow is dropped, ends, and its successor is told everything anew. Of what arrives,
+//! only as much is read as is answered. Not here: what the messages mean.
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::{Path, PathBuf};
-
-use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
-use nix::unistd::geteuid;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
 
 use deskd_core::wire::frame::{self, Decoder, FrameError};
 use deskd_core::wire::{FromKeeper, MESSAGE_BYTES_MAX, ToKeeper};
 
-use crate::files;
-
 /// Bytes that wait to be written; Welcome and one answer of the largest size fit.
 const QUEUE_BYTES_MAX: usize = 4 * MESSAGE_BYTES_MAX;
-/// Bytes of one read from the connection.
+/// Bytes of one read from the connection. Beside them, at most one unfinished message is held.
 const READ_BYTES: usize = 16 << 10;
-/// Reads in one turn, so that a daemon that talks without end does not hold up everything else.
-const READS_PER_TURN: usize = 64;
+/// The lowest number of a descriptor that a daemon is to inherit: none that its own descriptors are made from one
+/// after the other (standard input, output, error, and what follows) is overwritten before its turn.
+const INHERITED_FD_MIN: i32 = 10;
 /// An empty queue larger than this gives its memory back.
 const IDLE_QUEUE_BYTES_MAX: usize = 16 << 10;
 
@@ -44,52 +39,6 @@ pub enum LinkError {
     Overflow,
 }
 
-/// The listening socket; removed when dropped.
-#[derive(Debug)]
-pub struct Listener {
-    socket: UnixListener,
-    path: PathBuf,
-}
-
-impl Listener {
-    /// Listens at `path`; whatever was there is replaced (the caller holds the directory's lock).
-    pub fn bind(path: &Path) -> io::Result<Self> {
-        files::clear(path)?;
-        let socket = UnixListener::bind(path)?;
-        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
-        socket.set_nonblocking(true)?;
-        Ok(Self { socket, path: path.to_owned() })
-    }
-
-    /// A waiting connection of this user or root; others are turned away.
-    pub fn accept(&self) -> io::Result<Option<Connection>> {
-        let stream = match self.socket.accept() {
-            Ok((stream, _)) => stream,
-            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(None),
-            Err(error) => return Err(error),
-        };
-        let uid = getsockopt(&stream, PeerCredentials)?.uid();
-        if uid != 0 && uid != geteuid().as_raw() {
-            tracing::warn!(uid, "refused a connection from another user");
-            return Ok(None);
-        }
-        stream.set_nonblocking(true)?;
-        Ok(Some(Connection::new(stream)))
-    }
-}
-
-impl Drop for Listener {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.path);
-    }
-}
-
-impl AsFd for Listener {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.socket.as_fd()
-    }
-}
-
 /// The daemon's connection.
 #[derive(Debug)]
 pub struct Connection {
@@ -97,39 +46,33 @@ pub struct Connection {
     incoming: Decoder,
     outgoing: Vec<u8>,
     written: usize,
-    at_end: bool,
 }
 
 impl Connection {
-    fn new(stream: UnixStream) -> Self {
+    /// A connection, and its other end for the daemon to inherit.
+    pub fn pair() -> io::Result<(Self, OwnedFd)> {
+        let (stream, other) = UnixStream::pair()?;
+        stream.set_nonblocking(true)?;
         let incoming = Decoder::default();
-        Self { stream, incoming, outgoing: Vec::new(), written: 0, at_end: false }
+        let connection = Self { stream, incoming, outgoing: Vec::new(), written: 0 };
+        Ok((connection, inheritable(other.as_fd())?))
     }
 
-    /// Reads what is there and appends the whole messages in it.
-    pub fn receive(&mut self, messages: &mut Vec<ToKeeper>) -> Result<(), LinkError> {
+    /// The next message, if one has arrived. Reads when the last read holds no whole one.
+    pub fn next(&mut self) -> Result<Option<ToKeeper>, LinkError> {
         let mut bytes = [0; READ_BYTES];
-        for _ in 0..READS_PER_TURN {
+        loop {
+            if let Some(message) = self.incoming.take()? {
+                return Ok(Some(message));
+            }
             match self.stream.read(&mut bytes) {
-                Ok(0) => {
-                    self.at_end = true;
-                    break;
-                }
-                Ok(count) => {
-                    self.incoming.push(&bytes[..count]);
-                    while let Some(message) = self.incoming.take()? {
-                        messages.push(message);
-                    }
-                    if count < bytes.len() {
-                        break;
-                    }
-                }
+                Ok(0) => return Err(LinkError::Closed),
+                Ok(count) => self.incoming.push(&bytes[..count]),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(None),
                 Err(error) => return Err(error.into()),
             }
         }
-        if self.at_end { Err(LinkError::Closed) } else { Ok(()) }
     }
 
     /// Queues a message.
@@ -167,4 +110,9 @@ impl AsFd for Connection {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.stream.as_fd()
     }
+}
+
+/// A duplicate whose number is none of those that it gets in a daemon.
+pub fn inheritable(fd: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    Ok(rustix::io::fcntl_dupfd_cloexec(fd, INHERITED_FD_MIN)?)
 }

@@ -3,11 +3,13 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
+use std::os::fd::AsFd as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use crate::link;
 use crate::logs::Limits;
 use crate::{KeeperConfig, OptionError};
 
@@ -19,7 +21,7 @@ Started by `deskd \
 when it dies.
 
   \
- --state-dir DIR         directory of its socket, its lock and the logs
+ --state-dir DIR         directory of its lock and the logs
   --task-log-bytes N      \
  most output kept of one task
   --total-log-bytes N     most output kept of all tasks
@@ -30,7 +32,7 @@ when it dies.
   --listen ADDRESS:PORT   TCP socket that each daemon gets as its \
  standard input
   --daemon-file FD        inherited descriptor that each daemon gets as its \
- descriptor 3
+ descriptor 4
 ";
 
 impl KeeperConfig {
@@ -132,10 +134,11 @@ fn parse<T: FromStr>(name: &str, value: &OsStr) -> Result<T, OptionError> {
 
 fn inherit(fd: i32) -> Result<File, OptionError> {
     let file = File::open(format!("/proc/self/fd/{fd}"))
+        .and_then(|file| link::inheritable(file.as_fd()))
         .map_err(|source| OptionError::DaemonFile { fd, source })?;
     // It exists: it was just opened.
     let _ = nix::unistd::close(fd);
-    Ok(file)
+    Ok(file.into())
 }
 
 #[cfg(test)]

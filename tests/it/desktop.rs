@@ -267,7 +267,7 @@ fn the_end_of_deskd_is_polite_to_applications_and_complete() {
     desk.end();
     assert!(!proc::is_alive(clock));
     let state = desk.dir.path().join("state");
-    assert!(!state.join("deskd.sock").exists() && !state.join("keeper.sock").exists());
+    assert!(!state.join("deskd.sock").exists());
     let journal = std::fs::read_to_string(state.join("tasks.jsonl")).expect("a journal");
     let last = journal.lines().rfind(|line| line.contains(&id)).expect("the task");
     assert!(last.contains("close_windows") && last.contains(r#""state":"ended""#), "{last}");

@@ -3,7 +3,7 @@
 use deskd_core::task::{Exit, StopStepKind};
 use deskd_core::wire::{FromKeeper, ToKeeper, VERSION};
 
-use crate::support::keeper::{Client, Keeper, Setup, request, run};
+use crate::support::keeper::{Keeper, Setup, request, run};
 use crate::support::{proc, wait};
 
 #[test]
@@ -71,19 +71,25 @@ fn the_deadlines_of_a_stop_survive_the_daemon() {
 }
 
 #[test]
-fn a_new_connection_replaces_the_old_one() {
+fn what_a_daemon_asked_for_before_it_died_is_done_and_its_successor_is_told() {
     let keeper = Keeper::start();
     let (mut first, _) = keeper.connect();
-    let (mut second, _) = keeper.connect();
+    // More than the keeper answers in one turn.
+    for n in 1..=50 {
+        let task = format!("app-{n:05x}");
+        first.send(&ToKeeper::Spawn(Box::new(request(&task, &["sleep", "1000"]))));
+    }
+    let (mut second, welcome) = keeper.connect();
+    assert_eq!(welcome.tasks.len(), 50);
     first.wait_for_end();
-    second.sh("app-00001", "true");
-    second.exited("app-00001");
+    second.sh("app-fffff", "true");
+    second.exited("app-fffff");
 }
 
 #[test]
 fn a_daemon_that_speaks_another_version_is_told_and_left() {
     let keeper = Keeper::start();
-    let mut client = Client::connect(&keeper.dir().join("keeper.sock"));
+    let mut client = keeper.link();
     client.send(&ToKeeper::Hello { version: VERSION + 1 });
     let refused = client.wait("a refusal", |message| match message {
         FromKeeper::VersionRefused { version } => Some(*version),
@@ -95,21 +101,63 @@ fn a_daemon_that_speaks_another_version_is_told_and_left() {
 
 #[test]
 fn nonsense_and_requests_before_hello_end_the_connection_and_nothing_else() {
-    use std::io::Write;
     let keeper = Keeper::start();
-    let socket = keeper.dir().join("keeper.sock");
     for bytes in [&b"GET / HTTP/1.1\r\n\r\n"[..], b"\x02\0\0\0{}", b"\xff\xff\xff\xff"] {
-        let mut stream = std::os::unix::net::UnixStream::connect(&socket).unwrap();
-        stream.write_all(bytes).unwrap();
-        let mut rest = Vec::new();
-        let _ = std::io::Read::read_to_end(&mut stream, &mut rest);
-        assert_eq!(rest, b"");
+        let mut client = keeper.link();
+        client.send_bytes(bytes);
+        client.wait_for_end();
+        assert_eq!(client.unclaimed(), []);
     }
-    let mut early = Client::connect(&socket);
+    let mut early = keeper.link();
     early.send(&ToKeeper::Drained);
     early.wait_for_end();
     let (mut client, _) = keeper.connect();
     client.sh("app-00001", "true");
+}
+
+/// What a stranger of the same user can do: there is no name in the file system, nor an abstract one, to connect to.
+#[test]
+fn nobody_can_take_the_daemons_place() {
+    let keeper = Keeper::start();
+    let (mut client, _) = keeper.connect();
+    let sockets = keeper_sockets(keeper.pid());
+    assert!(!sockets.is_empty(), "its end of the connection at least");
+    for line in proc::file(keeper.pid(), "net/unix").lines().skip(1) {
+        let words: Vec<&str> = line.split_ascii_whitespace().collect();
+        let (inode, name) = (words[6], words.get(7));
+        assert!(!sockets.iter().any(|own| own == inode) || name.is_none(), "{line}");
+    }
+    client.sh("app-00001", "true");
+    client.exited("app-00001");
+}
+
+fn keeper_sockets(pid: u32) -> Vec<String> {
+    let fds = std::fs::read_dir(format!("/proc/{pid}/fd")).expect("its descriptors");
+    let links = fds.filter_map(|fd| std::fs::read_link(fd.ok()?.path()).ok());
+    let sockets = links.filter_map(|link| {
+        Some(link.to_str()?.strip_prefix("socket:[")?.trim_end_matches(']').to_owned())
+    });
+    sockets.collect()
+}
+
+#[test]
+fn a_daemon_that_asks_faster_than_it_is_answered_costs_the_keeper_no_memory() {
+    let keeper = Keeper::start();
+    let (mut client, _) = keeper.connect();
+    let memory = || proc::number(keeper.pid(), "status", "VmRSS");
+    let before = memory();
+    // Answering these takes much longer than asking.
+    for n in 1..=300 {
+        let task = format!("app-{n:05x}");
+        client.send(&ToKeeper::Spawn(Box::new(request(&task, &["true"]))));
+    }
+    let status = ToKeeper::Status { ready: true, status: "x".repeat(300) };
+    for _ in 0..100_000 {
+        client.send(&status);
+    }
+    client.sh("app-fffff", "true");
+    let grown = memory().saturating_sub(before);
+    assert!(grown < 8 << 10, "{grown} kB");
 }
 
 #[test]

@@ -182,7 +182,7 @@ fn a_stop_names_the_processes_that_run_as_another_user() {
     }
     let sudo = setuid_program(dir.path());
     let keeper = keeper.start_in(dir);
-    keeper.wait_until_it_listens();
+    keeper.daemon();
     let (mut client, _) = keeper.connect();
     let script = format!("{sudo} --reuid=0 sleep 1000 & exec sleep 1000");
     let main = client.sh("app-00001", &script);

@@ -17,16 +17,8 @@ command = ["echo", "said"]
 "#;
 
 /// Every name in the state directory that deskd opens.
-const NAMES: [&str; 8] = [
-    "token",
-    "tasks.jsonl",
-    "tasks.new",
-    "deskd.sock",
-    "keeper.sock",
-    "keeper.lock",
-    "logs",
-    "Xauthority",
-];
+const NAMES: [&str; 7] =
+    ["token", "tasks.jsonl", "tasks.new", "deskd.sock", "keeper.lock", "logs", "Xauthority"];
 
 type Make = fn(&Path);
 

@@ -1,4 +1,4 @@
-//! Frames of `keeper.sock`: a 4-byte little-endian length and that many bytes of JSON.
+//! Frames of the connection between keeper and daemon: a 4-byte little-endian length and that many bytes of JSON.
 //!
 //! Sans-I/O: bytes go in, messages come out, at whatever splits the socket delivers. Both sides
 //! of the wire use it.

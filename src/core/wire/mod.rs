@@ -1,10 +1,11 @@
 //! Messages between the keeper and the daemon.
 //!
-//! Over the stream socket `<state>/keeper.sock`; each message is a 4-byte little-endian length and
-//! that many bytes of JSON, at most [`MESSAGE_BYTES_MAX`]. The daemon connects, sends
-//! [`ToKeeper::Hello`] and is answered with [`FromKeeper::Welcome`], which lists everything the
-//! keeper knows; from then on changes arrive as they happen. Re-adoption is therefore the normal
-//! way of starting. One daemon at a time: a new connection replaces the old one.
+//! Over a pair of stream sockets that the keeper makes for each daemon, which inherits its end; each
+//! message is a 4-byte little-endian length and that many bytes of JSON, at most
+//! [`MESSAGE_BYTES_MAX`]. The daemon sends [`ToKeeper::Hello`] and is answered with
+//! [`FromKeeper::Welcome`], which lists everything the keeper knows; from then on changes arrive as
+//! they happen. Re-adoption is therefore the normal way of starting. One daemon at a time, and only
+//! the keeper's own child.
 //!
 //! Every request names its run, so a repeated request is answered with what is already the case
 //! ("nothing is started twice").

@@ -1,22 +1,25 @@
 //! The local engine: the daemon's end of the connection to the keeper.
 //!
-//! The keeper owns the processes, so this is a queue, a socket and a frame format. When the
-//! connection ends the daemon ends too: the keeper is gone, or another daemon took over.
+//! The keeper owns the processes, so this is a queue, a socket and a frame format. The socket is
+//! inherited from the keeper. When the connection ends the daemon ends too: the keeper is gone.
 
-use std::path::Path;
+use std::sync::Arc;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use deskd_core::id::TaskId;
 pub use deskd_core::wire::frame::FrameError;
 use deskd_core::wire::frame::{Decoder, encode};
-use deskd_core::wire::{FromKeeper, LogLine, ToKeeper, VERSION};
+use deskd_core::wire::{FromKeeper, LogLine, MESSAGE_BYTES_MAX, ToKeeper, VERSION};
+use deskd_keeper::{DAEMON_LINK_FD, inherited};
 
 /// Messages waiting for the keeper's socket.
 pub const KEEPER_QUEUE_MAX: usize = 4096;
+/// Bytes of those messages: a launch with its environment has a few thousand, the largest as many as a message may.
+const KEEPER_QUEUE_BYTES_MAX: usize = 16 * MESSAGE_BYTES_MAX;
 /// Batches of log lines waiting for the keeper's socket.
 const LOG_QUEUE_MAX: usize = 8;
 /// Bytes gathered into one write.
@@ -28,17 +31,12 @@ const READ_BYTES: usize = 16 << 10;
 #[derive(Debug, thiserror::Error)]
 pub enum LinkError {
     /// No keeper.
-    #[error("cannot connect to the keeper at {path}: is `deskd run` running?")]
-    Connect {
-        /// The socket.
-        path: std::path::PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
+    #[error("cannot use the connection to the keeper: only `deskd run` starts `deskd daemon`")]
+    NotInherited(#[source] std::io::Error),
     /// The connection broke.
     #[error("the connection to the keeper ended")]
     Io(#[from] std::io::Error),
-    /// The keeper closed it: it ends, or another daemon took over.
+    /// The keeper closed it.
     #[error("the keeper closed the connection")]
     Closed,
     /// The driver ended.
@@ -52,11 +50,19 @@ pub enum LinkError {
 /// The sending side.
 #[derive(Debug, Clone)]
 pub struct LocalEngine {
-    queue: mpsc::Sender<Frame>,
+    queue: mpsc::Sender<Queued>,
+    room: Arc<Semaphore>,
 }
 
 /// An encoded message.
 pub type Frame = Vec<u8>;
+
+/// A message in the queue, and its share of the bytes that may be there.
+#[derive(Debug)]
+struct Queued {
+    frame: Frame,
+    _room: OwnedSemaphorePermit,
+}
 
 /// Encodes a message; fails when it is larger than the keeper takes.
 pub fn frame(message: &ToKeeper) -> Result<Frame, FrameError> {
@@ -68,7 +74,7 @@ pub fn frame(message: &ToKeeper) -> Result<Frame, FrameError> {
 /// The other side of the queues, to be given to [`run`].
 #[derive(Debug)]
 pub struct LocalQueue {
-    messages: mpsc::Receiver<Frame>,
+    messages: mpsc::Receiver<Queued>,
     logs: mpsc::Receiver<Frame>,
 }
 
@@ -108,21 +114,24 @@ impl LocalEngine {
     pub fn new() -> (Self, LogQueue, LocalQueue) {
         let (queue, messages) = mpsc::channel(KEEPER_QUEUE_MAX);
         let (log_queue, logs) = mpsc::channel(LOG_QUEUE_MAX);
-        (Self { queue }, LogQueue { queue: log_queue }, LocalQueue { messages, logs })
+        let room = Arc::new(Semaphore::new(KEEPER_QUEUE_BYTES_MAX));
+        (Self { queue, room }, LogQueue { queue: log_queue }, LocalQueue { messages, logs })
     }
 
     /// Queues a message; false when the keeper is away or does not keep up.
     #[must_use]
     pub fn send(&self, frame: Frame) -> bool {
-        self.queue.try_send(frame).is_ok()
+        let bytes = u32::try_from(frame.len()).unwrap_or(u32::MAX);
+        let room = self.room.clone().try_acquire_many_owned(bytes);
+        room.is_ok_and(|_room| self.queue.try_send(Queued { frame, _room }).is_ok())
     }
 }
 
-/// Connects and says hello. The keeper's answer arrives as the first message of [`run`].
-pub async fn connect(socket: &Path) -> Result<UnixStream, LinkError> {
-    let connected = UnixStream::connect(socket).await;
-    let mut stream =
-        connected.map_err(|source| LinkError::Connect { path: socket.to_owned(), source })?;
+/// Takes the connection that the keeper handed down, and says hello. Its answer arrives as the first message of [`run`].
+pub async fn inherited() -> Result<UnixStream, LinkError> {
+    let taken = inherited::socket(DAEMON_LINK_FD).map_err(LinkError::NotInherited)?;
+    taken.set_nonblocking(true)?;
+    let mut stream = UnixStream::from_std(taken)?;
     stream.write_all(&frame(&ToKeeper::Hello { version: VERSION })?).await?;
     Ok(stream)
 }
@@ -169,7 +178,7 @@ async fn tell(mut write: OwnedWriteHalf, queue: &mut LocalQueue) -> LinkError {
         // Requests before output: a stop does not wait behind a flood.
         let frame = tokio::select! {
             biased;
-            Some(frame) = queue.messages.recv() => frame,
+            Some(queued) = queue.messages.recv() => queued.frame,
             Some(frame) = queue.logs.recv() => frame,
             else => return std::future::pending().await,
         };
@@ -178,7 +187,8 @@ async fn tell(mut write: OwnedWriteHalf, queue: &mut LocalQueue) -> LinkError {
         while let Some(frame) = next {
             bytes.extend_from_slice(&frame);
             let more = bytes.len() < BATCH_BYTES_MAX;
-            next = if more { queue.messages.try_recv().ok() } else { None };
+            next =
+                if more { queue.messages.try_recv().ok().map(|queued| queued.frame) } else { None };
         }
         if let Err(error) = write.write_all(&bytes).await {
             return error.into();

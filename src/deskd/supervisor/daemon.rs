@@ -45,7 +45,7 @@ pub struct Supervisor {
 /// the API answers already.
 pub async fn start(settings: Settings) -> Result<Supervisor, StartError> {
     let (inputs, queue) = mpsc::channel(INPUTS_MAX);
-    let stream = keeper::connect(&settings.state_dir.join("keeper.sock")).await?;
+    let stream = keeper::inherited().await?;
     let (engine, container_logs, to_keeper) = LocalEngine::new();
     let (journal, mut remembered) = Journal::open(&settings.state_dir);
     let from_display = inputs.clone();

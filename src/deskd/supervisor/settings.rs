@@ -18,7 +18,7 @@ pub struct Settings {
     pub name: String,
     /// The host name, as X clients of this pod tell it in WM_CLIENT_MACHINE.
     pub host: String,
-    /// Where `keeper.sock`, `tasks.jsonl` and `logs/` are.
+    /// Where `tasks.jsonl` and `logs/` are.
     pub state_dir: PathBuf,
     /// The display to supervise.
     pub display: DisplayConfig,

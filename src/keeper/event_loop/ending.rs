@@ -22,23 +22,30 @@ impl Keeper {
         if !due || self.is_daemons_turn() {
             return Ok(());
         }
-        let stdin = self.daemon_tcp.as_ref().map(AsFd::as_fd);
-        let file = self.config.daemon_file.as_ref().map(AsFd::as_fd);
-        match self.spawner.start_uncaptured(&self.daemon.command, stdin, file) {
+        match self.start_daemon() {
             Ok(pid) => self.daemon.started(pid, now),
-            Err(error) if !self.daemon.has_run() => {
-                return Err(KeeperError::Daemon(error));
-            }
+            Err(error) if !self.daemon.has_run() => return Err(error),
             Err(error) => {
-                let pause = self.daemon.died(now);
-                tracing::error!(%error, pause_ms = pause.as_millis() as u64, "cannot start the daemon");
+                self.drop_connection();
+                let pause_ms = self.daemon.died(now).as_millis() as u64;
+                tracing::error!(pause_ms, "{}", error.chain());
             }
         }
         Ok(())
     }
 
+    fn start_daemon(&mut self) -> Result<u32, KeeperError> {
+        let end = self.connect().map_err(KeeperError::Link)?;
+        let stdin = self.daemon_tcp.as_ref().map(AsFd::as_fd);
+        let mut files = vec![end.as_fd()];
+        files.extend(self.config.daemon_file.as_ref().map(AsFd::as_fd));
+        let started = self.spawner.start_uncaptured(&self.daemon.command, stdin, &files);
+        started.map_err(KeeperError::Daemon)
+    }
+
     pub(super) fn daemon_ended(&mut self, ending: &Ending) {
         let sentence = ending.sentence();
+        self.take_last_requests();
         if self.is_daemons_turn() {
             return self.daemon.over();
         }

@@ -8,7 +8,7 @@ mod setup;
 mod sink;
 mod talk;
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::HashSet;
 use std::fs::File;
 use std::net::TcpListener;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -21,7 +21,7 @@ use nix::sys::signalfd::SignalFd;
 
 use super::capture::Capture;
 use super::daemon::Daemon;
-use super::link::{Connection, Listener};
+use super::link::Connection;
 use super::notify::Notify;
 use super::shutdown::Shutdown;
 use super::spawn::Spawner;
@@ -31,10 +31,10 @@ use super::{KeeperConfig, KeeperError, tried};
 use crate::logs::LogStore;
 use deskd_core::exit::Exit;
 use deskd_core::task::UnixMs;
-use deskd_core::wire::{FromKeeper, ToKeeper};
+use deskd_core::wire::FromKeeper;
 
 /// Events taken in one turn; there are no more sources.
-const EVENTS_MAX: usize = 4;
+const EVENTS_MAX: usize = 3;
 /// Requests answered in one turn: starting many processes takes time in which nothing else happens.
 const REQUESTS_PER_TURN: usize = 8;
 /// Until the next look at `/proc` after one that failed.
@@ -45,7 +45,6 @@ const SURVEY_RETRY_MS: u64 = 100;
 #[repr(u64)]
 enum Source {
     Signals,
-    Listener,
     Connection,
     Pipes,
 }
@@ -62,14 +61,11 @@ pub(super) struct Keeper {
 
     epoll: Epoll,
     signals: SignalFd,
-    listener: Listener,
-    /// When to listen again after a connection could not be accepted.
-    listen_again_at: Option<Instant>,
     connection: Option<Connection>,
     /// What the connection is watched for.
     interest: EpollFlags,
-    /// Requests that wait for the Welcome to be complete.
-    inbox: VecDeque<ToKeeper>,
+    /// Requests that were read may wait to be answered.
+    requests_left: bool,
     /// Where a Welcome that is under way goes on.
     welcome: Option<TaskKey>,
     /// The daemon said Hello on this connection.
@@ -109,7 +105,6 @@ pub(super) struct Keeper {
 #[derive(Debug, Default)]
 struct Ready {
     signals: bool,
-    listener: bool,
     connection: bool,
     pipes: bool,
 }
@@ -147,7 +142,6 @@ impl Keeper {
         for event in &events[..count] {
             match event.data() {
                 data if data == Source::Signals as u64 => ready.signals = true,
-                data if data == Source::Listener as u64 => ready.listener = true,
                 data if data == Source::Connection as u64 => ready.connection = true,
                 _ => ready.pipes = true,
             }
@@ -163,15 +157,10 @@ impl Keeper {
         if ready.signals || self.reap_again {
             self.reap();
         }
-        if ready.listener {
-            self.accept();
+        if ready.connection || self.requests_left {
+            self.answer_requests();
         }
-        if ready.connection {
-            self.receive();
-        }
-        self.answer_requests(REQUESTS_PER_TURN);
         let now = Instant::now();
-        self.listen_again_if_due(now);
         self.start_daemon_if_due(now)?;
         self.ping_if_due(now);
         self.signal_what_is_due(now);
@@ -187,17 +176,13 @@ impl Keeper {
 
     /// When to wake up even if nothing happens.
     fn next_at(&self) -> Option<Instant> {
-        if self.reap_again
-            || self.survey_wanted
-            || (!self.inbox.is_empty() && self.welcome.is_none())
-        {
+        if self.reap_again || self.survey_wanted || (self.requests_left && self.welcome.is_none()) {
             return Some(Instant::now());
         }
         let stops = self.table.iter().filter_map(|(_, task)| Some(task.stop.as_ref()?.next_at()));
         let others = [
             self.survey_retry_at,
             self.log_retry_at,
-            self.listen_again_at,
             self.daemon.start_at().filter(|_| !self.is_daemons_turn()),
             self.notify.ping_at(),
             self.shutdown.as_ref().map(Shutdown::next_at),

@@ -1,6 +1,6 @@
 //! Everything that can fail at the start.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::HashSet;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io;
@@ -22,13 +22,12 @@ use super::{Keeper, Source, unix_ms};
 use crate::capture::Capture;
 use crate::daemon::Daemon;
 use crate::files;
-use crate::link::Listener;
 use crate::logs::LogStore;
 use crate::notify::{self, Notify};
 use crate::procfs;
 use crate::spawn::{Command, Spawner};
 use crate::table::Table;
-use crate::{KeeperConfig, KeeperError, LOCK_NAME, LOGS_NAME, SOCKET_NAME, reap, tcp, tried};
+use crate::{KeeperConfig, KeeperError, LOCK_NAME, LOGS_NAME, reap, tcp, tried};
 
 /// Bit that every tag has: far beyond any real-time limit that somebody sets on purpose.
 const TAG_BIT: u64 = 1 << 60;
@@ -58,17 +57,10 @@ impl Keeper {
         let logs_dir = config.state_dir.join(LOGS_NAME);
         let store = LogStore::open(logs_dir.clone(), config.limits)
             .map_err(|source| KeeperError::LogStore { path: logs_dir, source })?;
-        let path = config.state_dir.join(SOCKET_NAME);
-        let listener =
-            Listener::bind(&path).map_err(|source| KeeperError::Socket { path, source })?;
         let capture = Capture::new().map_err(tried("create an epoll descriptor"))?;
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)
             .map_err(tried("create an epoll descriptor"))?;
-        for (fd, source) in [
-            (signals.as_fd(), Source::Signals),
-            (listener.as_fd(), Source::Listener),
-            (capture.as_fd(), Source::Pipes),
-        ] {
+        for (fd, source) in [(signals.as_fd(), Source::Signals), (capture.as_fd(), Source::Pipes)] {
             epoll
                 .add(fd, EpollEvent::new(EpollFlags::EPOLLIN, source as u64))
                 .map_err(tried("watch a descriptor"))?;
@@ -81,11 +73,9 @@ impl Keeper {
             starts: 0,
             epoll,
             signals,
-            listener,
-            listen_again_at: None,
             connection: None,
             interest: EpollFlags::empty(),
-            inbox: VecDeque::new(),
+            requests_left: false,
             welcome: None,
             greeted: false,
             table: Table::default(),

@@ -1,94 +1,64 @@
 //! The daemon's connection: greeting it, and keeping up with it.
 
-use std::time::{Duration, Instant};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::time::Instant;
 
 use nix::sys::epoll::{EpollEvent, EpollFlags};
 
-use super::{Keeper, Source, unix_ms_at};
-use crate::link::LinkError;
+use super::{Keeper, REQUESTS_PER_TURN, Source, unix_ms_at};
+use crate::link::{Connection, LinkError};
 use crate::table::TaskKey;
 use deskd_core::wire::{Drain, FromKeeper, TaskRecord, ToKeeper, VERSION, WELCOME_BYTES};
 
 /// Bytes that may still wait for the daemon when the next part of a Welcome is added.
 const WELCOME_WAITING_BYTES: usize = 64 << 10;
-/// Until a connection that could not be accepted is tried again.
-const ACCEPT_RETRY_MS: u64 = 100;
 
 impl Keeper {
-    pub(super) fn accept(&mut self) {
-        let connection = match self.listener.accept() {
-            Ok(Some(connection)) => connection,
-            Ok(None) => return,
-            Err(error) => {
-                // Most likely no descriptor is free. The connection waits, so does the keeper.
-                tracing::warn!(%error, "cannot accept the daemon's connection; trying again");
-                self.listen_again_at =
-                    Some(Instant::now() + Duration::from_millis(ACCEPT_RETRY_MS));
-                return self.listen(false);
-            }
-        };
-        // What the daemon before this one still asked for counts.
-        self.welcome = None;
-        self.receive();
-        self.answer_requests(usize::MAX);
-        self.drop_connection();
+    /// Makes a connection for the next daemon, and gives the end that it inherits.
+    pub(super) fn connect(&mut self) -> io::Result<OwnedFd> {
+        let (connection, end) = Connection::pair()?;
         let event = EpollEvent::new(EpollFlags::EPOLLIN, Source::Connection as u64);
-        match self.epoll.add(&connection, event) {
-            Ok(()) => {
-                self.connection = Some(connection);
-                self.interest = EpollFlags::EPOLLIN;
-            }
-            Err(error) => tracing::warn!(%error, "cannot watch the daemon's connection"),
-        }
+        self.epoll.add(&connection, event)?;
+        self.connection = Some(connection);
+        self.interest = EpollFlags::EPOLLIN;
+        Ok(end)
     }
 
-    pub(super) fn listen_again_if_due(&mut self, now: Instant) {
-        if self.listen_again_at.is_some_and(|at| now >= at) {
-            self.listen_again_at = None;
-            self.listen(true);
-        }
-    }
-
-    /// Whether to be told of a connection that waits.
-    fn listen(&self, wanted: bool) {
-        let interest = if wanted { EpollFlags::EPOLLIN } else { EpollFlags::empty() };
-        let mut event = EpollEvent::new(interest, Source::Listener as u64);
-        if let Err(error) = self.epoll.modify(&self.listener, &mut event) {
-            tracing::error!(%error, "cannot watch the socket for the daemon");
-        }
-    }
-
-    pub(super) fn receive(&mut self) {
-        let Some(connection) = self.connection.as_mut().filter(|_| self.welcome.is_none()) else {
-            return;
-        };
-        let mut messages = Vec::new();
-        let received = connection.receive(&mut messages);
-        self.inbox.extend(messages);
-        if let Err(error) = received {
-            // What was asked before the end counts all the same.
-            self.answer_requests(usize::MAX);
-            self.hang_up(&error);
-        }
-    }
-
-    /// Answers requests in order; none while a Welcome is incomplete.
-    pub(super) fn answer_requests(&mut self, requests_max: usize) {
-        for _ in 0..requests_max {
-            if self.welcome.is_some() {
+    /// Answers requests in order; none while a Welcome is incomplete. They are read as they are answered, so what a
+    /// daemon asks for faster than that waits in its socket.
+    pub(super) fn answer_requests(&mut self) {
+        for _ in 0..REQUESTS_PER_TURN {
+            let Some(connection) = self.connection.as_mut().filter(|_| self.welcome.is_none())
+            else {
                 return;
-            }
-            let Some(request) = self.inbox.pop_front() else { return };
-            match request {
-                ToKeeper::Hello { version } => self.greet(version),
-                _ if !self.greeted => {
+            };
+            match connection.next() {
+                Ok(Some(ToKeeper::Hello { version })) if !self.greeted => self.greet(version),
+                Ok(Some(request)) if self.greeted => self.answer(request),
+                Ok(Some(_)) => {
                     tracing::warn!(
                         "the daemon sent a request before its hello; the connection is closed"
                     );
                     return self.drop_connection();
                 }
-                request => self.answer(request),
+                Ok(None) => {
+                    self.requests_left = false;
+                    return;
+                }
+                Err(error) => return self.hang_up(&error),
             }
+        }
+        self.requests_left = true;
+    }
+
+    /// The daemon ended: what it asked for before counts all the same, and nobody is there to be answered.
+    pub(super) fn take_last_requests(&mut self) {
+        let last = self.connection.take().filter(|_| self.greeted);
+        self.drop_connection();
+        let Some(mut connection) = last else { return };
+        while let Ok(Some(request)) = connection.next() {
+            self.answer(request);
         }
     }
 
@@ -112,6 +82,8 @@ impl Keeper {
         };
         self.tell(&welcome);
         self.welcome = next;
+        // Read already, perhaps, and not to be answered before the Welcome is complete.
+        self.requests_left = true;
     }
 
     /// Records from `key` on, as many as fit into a message, and where to go on.
@@ -189,7 +161,7 @@ impl Keeper {
         self.connection = None;
         self.greeted = false;
         self.welcome = None;
-        self.inbox.clear();
+        self.requests_left = false;
         for (_, task) in self.table.iter_mut() {
             task.watch = None;
         }

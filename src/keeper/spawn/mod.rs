@@ -91,17 +91,17 @@ impl Spawner {
     }
 
     /// Starts `command` with the keeper's own output, with `stdin` or nothing to read, and with
-    /// `file` as descriptor 3.
+    /// `more` as descriptors 3 and following.
     pub fn start_uncaptured(
         &mut self,
         command: &Command,
         stdin: Option<BorrowedFd<'_>>,
-        file: Option<BorrowedFd<'_>>,
+        more: &[BorrowedFd<'_>],
     ) -> Result<u32, SpawnError> {
         let (stdout, stderr) = (std::io::stdout(), std::io::stderr());
         let stdin = stdin.unwrap_or(self.null.as_fd()).as_raw_fd();
         let mut files = vec![stdin, stdout.as_fd().as_raw_fd(), stderr.as_fd().as_raw_fd()];
-        files.extend(file.map(|file| file.as_raw_fd()));
+        files.extend(more.iter().map(AsRawFd::as_raw_fd));
         self.start(command, &files)
     }
 

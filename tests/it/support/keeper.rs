@@ -1,12 +1,14 @@
-//! A keeper to test, and a client that plays the daemon.
+//! A keeper to test, and a client that plays the daemon: the process that the keeper starts does nothing, and the test
+//! takes a duplicate of the connection that it inherited (pidfd_getfd(2)).
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, also in its helpers")]
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -17,9 +19,10 @@ use deskd_core::wire::{
     Drain, FromKeeper, RunEnd, RunId, SpawnError, SpawnRequest, StopRound, TaskRecord, ToKeeper,
     VERSION,
 };
-use deskd_keeper::KeeperConfig;
 use deskd_keeper::logs::{Limits, LogReader, Records, Stream, Tag};
+use deskd_keeper::{DAEMON_LINK_FD, KeeperConfig};
 use nix::sys::signal::Signal;
+use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
 
 use super::binaries;
 use super::proc;
@@ -29,6 +32,9 @@ use super::wait::{self, PATIENCE};
 pub(crate) struct Keeper {
     child: Child,
     dir: tempfile::TempDir,
+    daemon_argv: Vec<String>,
+    /// The daemon whose part the test played last.
+    played: Cell<Option<u32>>,
 }
 
 /// How to start one.
@@ -56,19 +62,20 @@ impl Default for Setup {
 impl Setup {
     pub(crate) fn start(self) -> Keeper {
         let keeper = self.start_in(tempfile::tempdir().unwrap());
-        keeper.wait_until_it_listens();
+        keeper.daemon();
         keeper
     }
 
     /// Does not wait.
     pub(crate) fn start_in(self, dir: tempfile::TempDir) -> Keeper {
-        Keeper { child: self.process(dir.path()), dir }
+        let daemon_argv = self.daemon_argv.clone();
+        Keeper { child: self.process(dir.path()), dir, daemon_argv, played: Cell::default() }
     }
 
     /// In the directory of one that is dead.
     pub(crate) fn start_again(self, mut dead: Keeper) -> Keeper {
         dead.child = self.process(dead.dir.path());
-        dead.wait_until_it_listens();
+        dead.daemon();
         dead
     }
 
@@ -108,10 +115,20 @@ impl Keeper {
         Setup::default().start()
     }
 
-    pub(crate) fn wait_until_it_listens(&self) {
-        wait::until("the keeper listens", || {
-            UnixStream::connect(self.dir.path().join("keeper.sock")).ok()
-        });
+    /// Waits until its daemon runs.
+    pub(crate) fn daemon(&self) -> u32 {
+        wait::until("the daemon runs", || {
+            let mut left = vec![self.pid()];
+            while let Some(pid) = left.pop() {
+                if proc::command_line(pid).strip_suffix(&[String::new()])
+                    == Some(&self.daemon_argv[..])
+                {
+                    return Some(pid);
+                }
+                left.extend(proc::children(pid).iter().map(|child| child.pid));
+            }
+            None
+        })
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -131,12 +148,24 @@ impl Keeper {
         proc::signal(self.pid(), signal);
     }
 
-    /// Connects and says hello; the second value is everything it was told.
+    /// Plays the daemon, or its successor when it was played before, and says hello; the second value is everything
+    /// that it was told.
     pub(crate) fn connect(&self) -> (Client, Welcome) {
-        let mut client = Client::connect(&self.dir.path().join("keeper.sock"));
+        let mut client = self.link();
         client.send(&ToKeeper::Hello { version: VERSION });
         let welcome = client.welcome();
         (client, welcome)
+    }
+
+    /// The connection of a daemon that has not said anything yet.
+    pub(crate) fn link(&self) -> Client {
+        if let Some(played) = self.played.get() {
+            proc::kill(played);
+            wait::until("the daemon before is gone", || proc::is_reaped(played).then_some(()));
+        }
+        let daemon = self.daemon();
+        self.played.set(Some(daemon));
+        Client::of(daemon)
     }
 
     /// Waits for its end.
@@ -213,10 +242,18 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    pub(crate) fn connect(socket: &PathBuf) -> Self {
-        let stream = UnixStream::connect(socket).unwrap();
+    /// With the end of the connection that a daemon inherited.
+    fn of(daemon: u32) -> Self {
+        let pid = Pid::from_raw(daemon.cast_signed()).unwrap();
+        let daemon = pidfd_open(pid, PidfdFlags::empty()).unwrap();
+        let end = pidfd_getfd(daemon, DAEMON_LINK_FD, PidfdGetfdFlags::empty()).unwrap();
+        let stream = UnixStream::from(end);
         stream.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
         Self { stream, decoder: Decoder::default(), unclaimed: VecDeque::new() }
+    }
+
+    pub(crate) fn send_bytes(&mut self, bytes: &[u8]) {
+        self.stream.write_all(bytes).unwrap();
     }
 
     pub(crate) fn send(&mut self, message: &ToKeeper) {
