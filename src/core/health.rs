@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::display::DisplayStatus;
 use super::plan::display_sentence;
 use super::plan::facts::ApiState;
+use super::wire::DaemonEnd;
 
 /// A named check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -32,6 +33,8 @@ pub struct HealthFacts<'a> {
     pub shm_wanted: bool,
     /// The keeper answers.
     pub keeper_connected: bool,
+    /// How the daemon before this one ended, if there was one.
+    pub predecessor: Option<&'a DaemonEnd>,
     /// Last trouble of the log store, if it has not passed.
     pub log_trouble: Option<&'a str>,
     /// Why tasks cannot be recorded, if they cannot.
@@ -62,17 +65,7 @@ pub fn checks(facts: &HealthFacts<'_>) -> Vec<Check> {
             tcp_sentence(display, facts.tcp_wanted),
         ),
         check("shm", display.shm.sysv.works(), facts.shm_wanted, display.shm.sysv.sentence()),
-        check(
-            "keeper",
-            facts.keeper_connected,
-            true,
-            if facts.keeper_connected {
-                "the keeper answers"
-            } else {
-                "the keeper does not answer"
-            }
-            .into(),
-        ),
+        check("keeper", facts.keeper_connected, true, keeper_sentence(facts)),
         check(
             "log-store",
             facts.log_trouble.is_none(),
@@ -105,6 +98,17 @@ pub fn checks(facts: &HealthFacts<'_>) -> Vec<Check> {
             if facts.draining { "deskd is shutting down" } else { "deskd accepts launches" }.into(),
         ),
     ]
+}
+
+fn keeper_sentence(facts: &HealthFacts<'_>) -> String {
+    match (facts.keeper_connected, facts.predecessor) {
+        (false, _) => "the keeper does not answer".to_owned(),
+        (true, None) => "the keeper answers".to_owned(),
+        (true, Some(end)) => {
+            let end = end.sentence();
+            format!("the keeper answers; it started this daemon because the one before {end}")
+        }
+    }
 }
 
 /// Never decides readiness: everything local works without it.

@@ -25,11 +25,12 @@
 //!   them; [`stop`] says when. The keeper is PID 1 or a subreaper: everything orphaned comes to it.
 //! - [`reap`]: exit statuses and resource use; no zombies.
 //! - [`capture`]: pipes to the log store.
-//! - [`daemon`], [`shutdown`], [`notify`]: the daemon as a child, the end, systemd. [`tcp`] is the
+//! - [`daemon`], [`heartbeat`], [`shutdown`], [`notify`]: the daemon as a child, whether it answers,
+//!   the end, systemd. [`tcp`] is the
 //!   socket on which the daemon answers.
 //! - [`event_loop`]: the loop, which carries out what the others decide.
 //!
-//! **Invariant**: when nothing happens, the keeper does not wake up. **Invariant**: whatever is held per task is small and
+//! **Invariant**: when nothing happens, the keeper does not wake up, but to ask the daemon. **Invariant**: whatever is held per task is small and
 //! bounded (its record; see `META_BYTES_MAX`); buffers are shared.
 //!
 //! If the keeper itself is killed, the applications live on without anybody to capture their output
@@ -39,6 +40,7 @@ mod capture;
 mod daemon;
 mod event_loop;
 pub mod files;
+mod heartbeat;
 pub mod inherited;
 mod link;
 pub mod log;

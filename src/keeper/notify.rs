@@ -2,9 +2,9 @@
 //! nothing and never wakes anybody.
 //!
 //! The keeper is the service's main process, so it forwards what the daemon says. The watchdog is
-//! fed only when the daemon answered a ping: a daemon that hangs is noticed.
+//! fed when the daemon answered the keeper (`heartbeat`).
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use sd_notify::NotifyState;
 
@@ -14,25 +14,20 @@ pub const VARIABLES: [&str; 3] = ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PI
 /// The service manager.
 #[derive(Debug)]
 pub struct Notify {
-    watchdog: Option<Watchdog>,
-}
-
-#[derive(Debug)]
-struct Watchdog {
-    period: Duration,
-    ping_at: Instant,
-    number: u64,
+    watchdog: Option<Duration>,
 }
 
 impl Notify {
     /// As the environment says.
     #[must_use]
-    pub fn from_environment(now: Instant) -> Self {
-        let watchdog = sd_notify::watchdog_enabled().map(|timeout| {
-            let period = timeout / 2;
-            Watchdog { period, ping_at: now + period, number: 0 }
-        });
-        Self { watchdog }
+    pub fn from_environment() -> Self {
+        Self { watchdog: sd_notify::watchdog_enabled() }
+    }
+
+    /// How often it wants to hear that deskd lives, if it does.
+    #[must_use]
+    pub fn watchdog(&self) -> Option<Duration> {
+        self.watchdog
     }
 
     /// The daemon is ready, or not.
@@ -53,23 +48,9 @@ impl Notify {
         send(&[NotifyState::Stopping]);
     }
 
-    /// When the next ping is due.
-    #[must_use]
-    pub fn ping_at(&self) -> Option<Instant> {
-        self.watchdog.as_ref().map(|watchdog| watchdog.ping_at)
-    }
-
-    /// The number of a ping that is due.
-    pub fn take_ping(&mut self, now: Instant) -> Option<u64> {
-        let watchdog = self.watchdog.as_mut().filter(|watchdog| now >= watchdog.ping_at)?;
-        watchdog.number += 1;
-        watchdog.ping_at = now + watchdog.period;
-        Some(watchdog.number)
-    }
-
-    /// The daemon answered; an answer to an earlier ping does not count.
-    pub fn pong(&self, number: u64) {
-        if self.watchdog.as_ref().is_some_and(|watchdog| watchdog.number == number) {
+    /// The daemon answered.
+    pub fn alive(&self) {
+        if self.watchdog.is_some() {
             send(&[NotifyState::Watchdog]);
         }
     }

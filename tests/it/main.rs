@@ -49,6 +49,7 @@ mod documents;
 mod keeper_adoption;
 mod keeper_container_logs;
 mod keeper_end;
+mod keeper_heartbeat;
 mod keeper_run;
 mod keeper_spawn;
 mod keeper_stop;

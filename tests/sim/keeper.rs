@@ -90,6 +90,7 @@ impl Keeper {
             more,
             draining: self.drain.map(|(_, drain)| drain),
             log_trouble: None,
+            predecessor: None,
         });
         if more {
             self.out.push_back(FromKeeper::MoreTasks { tasks: rest, more: false });

@@ -162,6 +162,9 @@ pub enum FromKeeper {
         draining: Option<Drain>,
         /// What is wrong with the log store, if anything.
         log_trouble: Option<String>,
+        /// How the daemon before this one ended; absent: this is the first.
+        #[serde(default)]
+        predecessor: Option<DaemonEnd>,
     },
     /// Continues Welcome.
     MoreTasks {
@@ -226,7 +229,7 @@ pub enum FromKeeper {
     },
     /// SIGTERM arrived: no new launches; everything must be gone within the grace.
     Draining(Drain),
-    /// Liveness question, only under a watchdog; answer with Pong.
+    /// Whether the daemon lives: answer with Pong.
     Ping {
         /// To be repeated in the answer.
         number: u64,
@@ -264,6 +267,31 @@ mod latin1 {
         let text = std::borrow::Cow::<str>::deserialize(from)?;
         let bytes: Result<Vec<u8>, _> = text.chars().map(u8::try_from).collect();
         bytes.map_err(|_| D::Error::custom("a character that stands for no byte"))
+    }
+}
+
+/// How a daemon ended whose successor is told.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DaemonEnd {
+    /// By itself, or somebody killed it.
+    Ended(Exit),
+    /// It did not answer, and the keeper killed it.
+    Silent {
+        /// It was stopped (SIGSTOP).
+        stopped: bool,
+    },
+}
+
+impl DaemonEnd {
+    /// What happened to it, as the rest of a sentence about the daemon.
+    #[must_use]
+    pub fn sentence(&self) -> String {
+        match self {
+            Self::Ended(exit) => format!("ended ({})", exit.sentence()),
+            Self::Silent { stopped: true } => "was stopped by a signal (SIGSTOP)".to_owned(),
+            Self::Silent { stopped: false } => "did not answer".to_owned(),
+        }
     }
 }
 

@@ -26,7 +26,7 @@ use deskd_core::plan::Work;
 use deskd_core::port::keeper::Translator;
 use deskd_core::port::{Command, Event};
 use deskd_core::run::{self, Effect, Now, Runs};
-use deskd_core::wire::{FromKeeper, ToKeeper};
+use deskd_core::wire::{DaemonEnd, FromKeeper, ToKeeper};
 use deskd_keeper::logs::{Bounds, LogReader};
 use deskd_keeper::procfs::MemoryCgroup;
 
@@ -54,6 +54,7 @@ pub(super) struct Driver {
     translator: Translator,
     replies: Replies,
     log_trouble: Option<String>,
+    predecessor: Option<DaemonEnd>,
     /// Origin of the clock.
     started: Instant,
     /// A command was lost: only another daemon, which asks the engines anew, can know what is the case.
@@ -107,6 +108,7 @@ impl Driver {
             translator: Translator::default(),
             replies: Replies::default(),
             log_trouble: None,
+            predecessor: None,
             started: Instant::now(),
             link_failed: false,
             answers: Vec::new(),
@@ -219,10 +221,11 @@ impl Driver {
 
     fn keeper_reports(&mut self, message: FromKeeper) {
         match &message {
-            FromKeeper::Welcome { log_trouble: trouble, .. }
-            | FromKeeper::LogTrouble { trouble } => {
-                self.log_trouble.clone_from(trouble);
+            FromKeeper::Welcome { log_trouble, predecessor, .. } => {
+                self.log_trouble.clone_from(log_trouble);
+                self.predecessor.clone_from(predecessor);
             }
+            FromKeeper::LogTrouble { trouble } => self.log_trouble.clone_from(trouble),
             FromKeeper::LogAdvanced { task, end } => self.log_advanced(task, *end),
             FromKeeper::Ping { number } => self.to_keeper.push(ToKeeper::Pong { number: *number }),
             FromKeeper::VersionRefused { version } => {
@@ -347,6 +350,7 @@ impl Driver {
         let trouble = self.journal.trouble();
         let health = Health {
             keeper_connected: self.runs.keeper_connected(),
+            predecessor: self.predecessor.clone(),
             looked: self.runs.looked(),
             log_trouble: self.log_trouble.clone(),
             draining: self.runs.draining(),

@@ -7,12 +7,15 @@ use super::snapshot::Desktop;
 use deskd_core::display::DisplayStatus;
 use deskd_core::health::{Check, HealthFacts, checks};
 use deskd_core::plan::KubernetesFacts;
+use deskd_core::wire::DaemonEnd;
 
 /// Health beside the display.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Health {
     /// The keeper answers.
     pub(super) keeper_connected: bool,
+    /// How the daemon before this one ended, if there was one.
+    pub(super) predecessor: Option<DaemonEnd>,
     /// The display was looked at once.
     pub(super) looked: bool,
     /// What is wrong with the log store.
@@ -36,6 +39,7 @@ impl Health {
             tcp_wanted: settings.tcp_wanted,
             shm_wanted: settings.shm_wanted,
             keeper_connected: self.keeper_connected,
+            predecessor: self.predecessor.as_ref(),
             log_trouble: self.log_trouble.as_deref(),
             journal_trouble,
             configuration_errors: settings.configuration_errors.as_deref(),

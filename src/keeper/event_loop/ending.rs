@@ -10,11 +10,13 @@ use rustix::process::Signal;
 
 use super::Keeper;
 use crate::KeeperError;
+use crate::heartbeat::Due;
+use crate::procfs;
 use crate::shutdown::{Action, Facts, Shutdown};
 use crate::signal;
 use deskd_core::exit::Exit;
 use deskd_core::task::Exit as Ending;
-use deskd_core::wire::FromKeeper;
+use deskd_core::wire::{DaemonEnd, FromKeeper};
 
 impl Keeper {
     pub(super) fn start_daemon_if_due(&mut self, now: Instant) -> Result<(), KeeperError> {
@@ -23,7 +25,10 @@ impl Keeper {
             return Ok(());
         }
         match self.start_daemon() {
-            Ok(pid) => self.daemon.started(pid, now),
+            Ok(pid) => {
+                self.daemon.started(pid, now);
+                self.heartbeat.started(now);
+            }
             Err(error) if !self.daemon.has_run() => return Err(error),
             Err(error) => {
                 self.drop_connection();
@@ -44,8 +49,9 @@ impl Keeper {
     }
 
     pub(super) fn daemon_ended(&mut self, ending: &Ending) {
-        let sentence = ending.sentence();
         self.take_last_requests();
+        self.heartbeat.over();
+        let given_up = self.given_up.take();
         if self.is_daemons_turn() {
             return self.daemon.over();
         }
@@ -57,12 +63,42 @@ impl Keeper {
             self.exit = refused;
             return;
         }
+        let end = given_up.unwrap_or_else(|| DaemonEnd::Ended(ending.clone()));
         let pause = self.daemon.died(Instant::now());
         tracing::warn!(
             pause_ms = pause.as_millis() as u64,
-            "the daemon ended ({sentence}); the keeper starts it again, and applications keep \
-             running"
+            "the daemon {}; the keeper starts another, and applications keep running",
+            end.sentence()
         );
+        self.predecessor = Some(end);
+    }
+
+    /// Asks the daemon whether it lives, and kills it when it has not answered for long.
+    pub(super) fn heartbeat_if_due(&mut self, now: Instant) {
+        if self.is_daemons_turn() {
+            return self.heartbeat.over();
+        }
+        // Its answer may be among what was read and is not answered yet.
+        let due = if self.requests_left { None } else { self.heartbeat.take_due(now) };
+        match due {
+            Some(Due::Ask(number)) => self.tell(&FromKeeper::Ping { number }),
+            Some(Due::Silent) => self.give_daemon_up(now),
+            None => {}
+        }
+    }
+
+    fn give_daemon_up(&mut self, now: Instant) {
+        let Some(pid) = self.daemon.pid() else { return };
+        // Only root can be its debugger: the daemon is not dumpable.
+        if let Some(tracer) = procfs::read_tracer(pid) {
+            tracing::info!(pid, tracer, "the daemon does not answer; it is left to its debugger");
+            return self.heartbeat.wait_anew(now);
+        }
+        let stopped = procfs::read_stat(pid).is_some_and(|stat| stat.state == 'T');
+        let end = DaemonEnd::Silent { stopped };
+        tracing::error!(pid, "the daemon {}; the keeper kills it", end.sentence());
+        self.given_up = Some(end);
+        self.signal_daemon(NixSignal::SIGKILL);
     }
 
     /// SIGTERM or SIGINT arrived.

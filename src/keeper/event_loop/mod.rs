@@ -21,6 +21,7 @@ use nix::sys::signalfd::SignalFd;
 
 use super::capture::Capture;
 use super::daemon::Daemon;
+use super::heartbeat::Heartbeat;
 use super::link::Connection;
 use super::notify::Notify;
 use super::shutdown::Shutdown;
@@ -31,7 +32,7 @@ use super::{KeeperConfig, KeeperError, tried};
 use crate::logs::LogStore;
 use deskd_core::exit::Exit;
 use deskd_core::task::UnixMs;
-use deskd_core::wire::FromKeeper;
+use deskd_core::wire::{DaemonEnd, FromKeeper};
 
 /// Events taken in one turn; there are no more sources.
 const EVENTS_MAX: usize = 3;
@@ -90,6 +91,11 @@ pub(super) struct Keeper {
     reap_again: bool,
 
     daemon: Daemon,
+    heartbeat: Heartbeat,
+    /// Why the daemon that runs was killed, until it is gone.
+    given_up: Option<DaemonEnd>,
+    /// How the daemon before ended.
+    predecessor: Option<DaemonEnd>,
     /// Handed to each daemon; nothing is accepted here.
     daemon_tcp: Option<TcpListener>,
     notify: Notify,
@@ -162,7 +168,7 @@ impl Keeper {
         }
         let now = Instant::now();
         self.start_daemon_if_due(now)?;
-        self.ping_if_due(now);
+        self.heartbeat_if_due(now);
         self.signal_what_is_due(now);
         self.survey_if_wanted(now);
         self.go_on_ending(now);
@@ -184,7 +190,7 @@ impl Keeper {
             self.survey_retry_at,
             self.log_retry_at,
             self.daemon.start_at().filter(|_| !self.is_daemons_turn()),
-            self.notify.ping_at(),
+            self.heartbeat.next_at(),
             self.shutdown.as_ref().map(Shutdown::next_at),
         ];
         stops.chain(others.into_iter().flatten()).min()

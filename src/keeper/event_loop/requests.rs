@@ -28,7 +28,11 @@ impl Keeper {
             ToKeeper::AppendLog { task, lines } => self.append_to_container_log(task, &lines),
             ToKeeper::CloseLog { task } => self.close_container_log(task),
             ToKeeper::Status { ready, status } => self.notify.status(ready, &status),
-            ToKeeper::Pong { number } => self.notify.pong(number),
+            ToKeeper::Pong { number } => {
+                if self.heartbeat.answered(number, Instant::now()) {
+                    self.notify.alive();
+                }
+            }
             ToKeeper::Drained => self.drained = self.shutdown.is_some(),
         }
     }

@@ -22,6 +22,7 @@ use super::{Keeper, Source, unix_ms};
 use crate::capture::Capture;
 use crate::daemon::Daemon;
 use crate::files;
+use crate::heartbeat::Heartbeat;
 use crate::logs::LogStore;
 use crate::notify::{self, Notify};
 use crate::procfs;
@@ -51,7 +52,8 @@ impl Keeper {
         // Applications of the same user could read the token in /proc/PID/root and what is in memory.
         set_dumpable(false).map_err(tried("protect its memory from other processes"))?;
         let now = Instant::now();
-        let notify = Notify::from_environment(now);
+        let notify = Notify::from_environment();
+        let heartbeat = Heartbeat::new(notify.watchdog());
         let daemon = Daemon::new(daemon_command(&config)?, now);
 
         let logs_dir = config.state_dir.join(LOGS_NAME);
@@ -90,6 +92,9 @@ impl Keeper {
             survey_retry_at: None,
             reap_again: false,
             daemon,
+            heartbeat,
+            given_up: None,
+            predecessor: None,
             daemon_tcp,
             notify,
             shutdown: None,

@@ -79,9 +79,11 @@ impl Keeper {
             more: next.is_some(),
             draining: self.drain(),
             log_trouble: self.log_trouble.clone(),
+            predecessor: self.predecessor.clone(),
         };
         self.tell(&welcome);
         self.welcome = next;
+        self.heartbeat.greeted(Instant::now());
         // Read already, perhaps, and not to be answered before the Welcome is complete.
         self.requests_left = true;
     }
@@ -106,12 +108,6 @@ impl Keeper {
         Some(Drain { deadline: unix_ms_at(shutdown.deadline()), hurry: shutdown.is_hurried() })
     }
 
-    pub(super) fn ping_if_due(&mut self, now: Instant) {
-        if let Some(number) = self.notify.take_ping(now) {
-            self.tell(&FromKeeper::Ping { number });
-        }
-    }
-
     /// Writes what waits, goes on with a Welcome, and asks to be told when there is room for more.
     pub(super) fn flush(&mut self) {
         let Some(connection) = &mut self.connection else { return };
@@ -125,6 +121,8 @@ impl Keeper {
             let (tasks, next) = self.records_from(key);
             self.tell(&FromKeeper::MoreTasks { tasks, more: next.is_some() });
             self.welcome = next;
+            // It reads: whether it answers shows when it has read everything.
+            self.heartbeat.wait_anew(Instant::now());
         }
         self.watch_connection();
     }

@@ -11,7 +11,7 @@ pub use cgroup::MemoryCgroup;
 pub use file_system::file_system_usage;
 pub use process::{
     ProcessStat, env_value, ignored_signals, look_at, pids, read_arguments, read_cgroup,
-    read_children, read_env_value, read_exe, read_soft_limit, read_stat, soft_limit,
+    read_children, read_env_value, read_exe, read_soft_limit, read_stat, read_tracer, soft_limit,
 };
 pub use wait_status::exit_of;
 

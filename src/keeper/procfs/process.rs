@@ -77,6 +77,17 @@ pub fn ignored_signals() -> Option<u64> {
     ignored_mask(&std::fs::read_to_string("/proc/self/status").ok()?)
 }
 
+/// The debugger of a process: the line `TracerPid` of `/proc/PID/status`, unless there is none.
+#[must_use]
+pub fn read_tracer(pid: u32) -> Option<u32> {
+    tracer(&std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?)
+}
+
+fn tracer(status: &str) -> Option<u32> {
+    let pid = status.lines().find_map(|line| line.strip_prefix("TracerPid:"))?;
+    pid.trim().parse().ok().filter(|pid| *pid != 0)
+}
+
 /// The value of `key` in the bytes of `/proc/PID/environ`; the last one if there are several.
 #[must_use]
 pub fn env_value<'a>(environ: &'a [u8], key: &str) -> Option<&'a [u8]> {
@@ -166,6 +177,13 @@ fn read(pid: u32, file: &str) -> io::Result<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn a_process_without_a_debugger_has_none() {
+        assert_eq!(super::tracer("Name:\tsh\nTracerPid:\t0\nUid:\t0\n"), None);
+        assert_eq!(super::tracer("Name:\tsh\nTracerPid:\t77\nUid:\t0\n"), Some(77));
+        assert_eq!(super::read_tracer(std::process::id()), None);
+    }
+
     #[test]
     fn ignored_signals_are_a_mask() {
         let status = "Name:\tsh\nSigBlk:\t0000000000000000\nSigIgn:\t0000000000001004\n";

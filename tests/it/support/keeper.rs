@@ -319,10 +319,11 @@ impl Client {
         }
     }
 
-    /// Every message that arrived and was not asked for.
+    /// Every message that arrived and was not asked for, but the keeper's own question whether its daemon lives.
     pub(crate) fn unclaimed(&mut self) -> Vec<FromKeeper> {
         self.read();
-        self.unclaimed.drain(..).collect()
+        let asks = |message: &FromKeeper| matches!(message, FromKeeper::Ping { .. });
+        self.unclaimed.drain(..).filter(|message| !asks(message)).collect()
     }
 
     fn welcome(&mut self) -> Welcome {
