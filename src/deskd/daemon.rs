@@ -25,7 +25,9 @@ use deskd_core::why::rules::LazyRules;
 #[must_use]
 pub fn main(config: Config, env: &Env, listener: Option<TcpListener>) -> Exit {
     crate::telemetry::init(config.log_filter.as_deref());
-    // As the keeper does for itself: the program that it started has that to do again.
+    // The file that the keeper executed has another name, or none.
+    let _ = nix::sys::prctl::set_name(c"deskd");
+    // As the keeper does for itself. Most often the kernel did it before: see `program` of the keeper.
     if let Err(error) = nix::sys::prctl::set_dumpable(false) {
         tracing::warn!("applications of the same user can read deskd's memory: {error}");
     }
@@ -212,7 +214,7 @@ fn kubernetes(config: &Config) -> EngineConfig {
         port: config.listen.map_or(crate::config::LISTEN_PORT_DEFAULT, |address| address.port()),
         policy: Arc::new(config.policy.clone()),
         kubeconfig: config.kubeconfig.clone(),
-        program: std::env::current_exe().ok(),
+        program: std::env::args_os().next().map(PathBuf::from),
         private,
     }
 }

@@ -4,6 +4,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::program::Program;
 use super::spawn::Command;
 
 /// A daemon that lived shorter than this died young.
@@ -25,6 +26,8 @@ enum Life {
 pub struct Daemon {
     /// What is started.
     pub command: Command,
+    /// The file that it is executed from; absent if it is looked for in PATH.
+    _program: Option<Program>,
     life: Life,
     young_deaths: u32,
     starts: u32,
@@ -33,8 +36,14 @@ pub struct Daemon {
 impl Daemon {
     /// To be started now.
     #[must_use]
-    pub fn new(command: Command, now: Instant) -> Self {
-        Self { command, life: Life::Down { start_at: now }, young_deaths: 0, starts: 0 }
+    pub fn new(command: Command, program: Option<Program>, now: Instant) -> Self {
+        Self {
+            command,
+            _program: program,
+            life: Life::Down { start_at: now },
+            young_deaths: 0,
+            starts: 0,
+        }
     }
 
     /// Its pid while it runs.
@@ -113,7 +122,7 @@ mod tests {
     fn the_first_death_is_repaired_at_once_and_repeated_ones_ever_more_slowly() {
         let now = Instant::now();
         let command = Command::of_program(&["/bin/true".into()], [].into_iter()).unwrap();
-        let mut daemon = Daemon::new(command, now);
+        let mut daemon = Daemon::new(command, None, now);
         let mut pauses = Vec::new();
         for _ in 0..9 {
             daemon.started(7, now);

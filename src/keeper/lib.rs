@@ -25,7 +25,7 @@
 //!   them; [`stop`] says when. The keeper is PID 1 or a subreaper: everything orphaned comes to it.
 //! - [`reap`]: exit statuses and resource use; no zombies.
 //! - [`capture`]: pipes to the log store.
-//! - [`daemon`], [`heartbeat`], [`shutdown`], [`notify`]: the daemon as a child, whether it answers,
+//! - [`program`]: the file that daemons are executed from. [`daemon`], [`heartbeat`], [`shutdown`], [`notify`]: the daemon as a child, whether it answers,
 //!   the end, systemd. [`tcp`] is the
 //!   socket on which the daemon answers.
 //! - [`event_loop`]: the loop, which carries out what the others decide.
@@ -48,6 +48,7 @@ pub mod logs;
 mod notify;
 mod options;
 pub mod procfs;
+mod program;
 mod reap;
 mod shutdown;
 mod signal;

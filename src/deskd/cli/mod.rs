@@ -44,6 +44,9 @@ use output::Out;
 
 /// Runs the command line and returns its exit code.
 pub fn main() -> ExitCode {
+    // Where its file can be read, or was executed with a capability to read it, only this hides from processes of the same
+    // user what `/proc` has of this one; else the kernel did it before.
+    let _ = nix::sys::prctl::set_dumpable(false);
     let args = match Args::try_parse() {
         Ok(args) => args,
         Err(error) => {

@@ -26,6 +26,7 @@ use crate::heartbeat::Heartbeat;
 use crate::logs::LogStore;
 use crate::notify::{self, Notify};
 use crate::procfs;
+use crate::program::Program;
 use crate::spawn::{Command, Spawner};
 use crate::table::Table;
 use crate::{KeeperConfig, KeeperError, LOCK_NAME, LOGS_NAME, reap, tcp, tried};
@@ -54,7 +55,8 @@ impl Keeper {
         let now = Instant::now();
         let notify = Notify::from_environment();
         let heartbeat = Heartbeat::new(notify.watchdog());
-        let daemon = Daemon::new(daemon_command(&config)?, now);
+        let (command, program) = daemon_command(&config)?;
+        let daemon = Daemon::new(command, program, now);
 
         let logs_dir = config.state_dir.join(LOGS_NAME);
         let store = LogStore::open(logs_dir.clone(), config.limits)
@@ -159,8 +161,14 @@ fn make_private(dir: &Path) -> io::Result<()> {
 }
 
 /// The daemon gets the keeper's environment without what is between the keeper and systemd.
-fn daemon_command(config: &KeeperConfig) -> Result<Command, KeeperError> {
+fn daemon_command(config: &KeeperConfig) -> Result<(Command, Option<Program>), KeeperError> {
     let own = |key: &OsString| notify::VARIABLES.iter().any(|name| key == name);
     let env = std::env::vars_os().filter(|(key, _)| !own(key));
-    Command::of_program(&config.daemon_argv, env).map_err(KeeperError::Daemon)
+    let command = Command::of_program(&config.daemon_argv, env).map_err(KeeperError::Daemon)?;
+    let path = config.daemon_argv.first().map(Path::new).filter(|path| path.is_absolute());
+    // A path that cannot be opened is executed, which says why it cannot.
+    match path.and_then(|path| Program::open(path, &config.state_dir).ok()) {
+        Some(program) => Ok((command.executed_from(program.path()), Some(program))),
+        None => Ok((command, None)),
+    }
 }

@@ -83,6 +83,12 @@ impl Command {
         Self::new(words.collect::<Result<_, _>>()?, variables, path.as_deref())
     }
 
+    /// The same, executed from the file at `path`.
+    #[must_use]
+    pub fn executed_from(self, path: CString) -> Self {
+        Self { candidates: vec![path], searched: None, ..self }
+    }
+
     fn new(argv: Vec<CString>, env: Vec<CString>, path: Option<&str>) -> Result<Self, SpawnError> {
         let program = argv.first().filter(|program| !program.is_empty());
         let Some(program) = program else {

@@ -25,8 +25,10 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::signal::{Signal, kill};
 use nix::sys::stat::Mode;
-use nix::unistd::pipe2;
+use nix::sys::wait::waitpid;
+use nix::unistd::{Pid, pipe2};
 
 pub use command::Command;
 
@@ -58,8 +60,8 @@ pub struct Spawner {
     null: OwnedFd,
     stack: Vec<u8>,
     inherited: Inherited,
-    /// Absent: there is none to open, and no program can be given another.
-    oom_score: io::Result<OomScore>,
+    /// Absent: it cannot be opened, and processes get theirs when they run.
+    oom_score: Option<OomScore>,
 }
 
 impl Spawner {
@@ -72,7 +74,7 @@ impl Spawner {
         // Without /proc (which the keeper does not accept) all are taken for ignored: slower, right.
         let ignored_signals = procfs::ignored_signals().unwrap_or(u64::MAX);
         let inherited = Inherited { open_files, ignored_signals };
-        let oom_score = OomScore::open();
+        let oom_score = OomScore::open().ok();
         Ok(Self { null, stack: vec![0; CHILD_STACK_BYTES], inherited, oom_score })
     }
 
@@ -110,10 +112,19 @@ impl Spawner {
         let mut start = || child::start(command, files, self.inherited, stack);
         let started = match (command.oom_score_adj, &self.oom_score) {
             (None, _) => start(),
-            (Some(score), Ok(own)) => {
+            (Some(score), Some(own)) => {
                 own.during(score, start).map_err(|error| oom_score_failed(score, &error))?
             }
-            (Some(score), Err(error)) => return Err(oom_score_failed(score, error)),
+            (Some(score), None) => {
+                let started = start();
+                if let Ok(pid) = started
+                    && let Err(error) = oom_score::set(pid, score)
+                {
+                    kill_new(pid);
+                    return Err(oom_score_failed(score, &error));
+                }
+                started
+            }
         };
         started.map_err(|failure| explain(command, failure))
     }
@@ -130,6 +141,13 @@ fn output_pipe() -> Result<(OwnedFd, OwnedFd), SpawnError> {
 
 fn setup(step: String, errno: Errno) -> SpawnError {
     SpawnError::Setup { step, errno: errno as i32, reason: errno.desc().to_owned() }
+}
+
+/// Takes away a process that is not to run after all, before anybody sees it.
+fn kill_new(pid: u32) {
+    let pid = Pid::from_raw(pid.cast_signed());
+    let _ = kill(pid, Signal::SIGKILL);
+    let _ = waitpid(pid, None);
 }
 
 fn oom_score_failed(score: i32, error: &io::Error) -> SpawnError {

@@ -1,5 +1,6 @@
 //! The programs under test, as cargo built them.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 /// `deskd`.
@@ -14,13 +15,31 @@ pub(crate) fn keeper() -> PathBuf {
     keeper
 }
 
-/// Puts both into a directory that every user may enter; the path of `deskd` there.
+/// Puts both into a directory that every user may enter, as `make build` and the images do: executable, not readable.
+/// The path of `deskd` there.
 pub(crate) fn install(directory: &Path) -> PathBuf {
     for built in [deskd().to_owned(), keeper()] {
+        let installed = installed(&built);
         let to = directory.join(built.file_name().expect("a file"));
-        if std::fs::hard_link(&built, &to).is_err() {
-            std::fs::copy(&built, &to).expect("a copy of the binary");
+        if std::fs::hard_link(&installed, &to).is_err() {
+            std::fs::copy(&installed, &to).expect("a copy of the binary");
         }
     }
     directory.join("deskd")
+}
+
+/// A copy of a binary with mode 0111, made once for each build of it.
+fn installed(built: &Path) -> PathBuf {
+    let file = std::fs::metadata(built).expect("a binary");
+    let changed = file.modified().expect("a time").duration_since(std::time::UNIX_EPOCH);
+    let name = built.file_name().expect("a file").to_string_lossy();
+    let directory = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let copy = directory.join(format!("{name}-{}", changed.expect("a time").as_nanos()));
+    if !copy.exists() {
+        let new = tempfile::NamedTempFile::new_in(directory).expect("a file");
+        std::fs::copy(built, new.path()).expect("a copy of the binary");
+        std::fs::set_permissions(new.path(), PermissionsExt::from_mode(0o111)).expect("chmod");
+        new.persist(&copy).expect("a name");
+    }
+    copy
 }

@@ -38,7 +38,23 @@ impl Desk {
         env: &[(&str, String)],
         prepare: impl FnOnce(&Path),
     ) -> Self {
-        let dir = tempfile::Builder::new().prefix("deskd-it-").tempdir().expect("a directory");
+        Self::start_as("deskd-it-", &[], config, display, env, prepare)
+    }
+
+    /// In a directory whose name begins with `name`, with `wrapper` in front of the command.
+    pub fn start_called(name: &str, wrapper: &[&str], config: &str) -> Self {
+        Self::start_as(name, wrapper, config, None, &[], |_| {})
+    }
+
+    fn start_as(
+        name: &str,
+        wrapper: &[&str],
+        config: &str,
+        display: Option<&Xvnc>,
+        env: &[(&str, String)],
+        prepare: impl FnOnce(&Path),
+    ) -> Self {
+        let dir = tempfile::Builder::new().prefix(name).tempdir().expect("a directory");
         std::fs::set_permissions(dir.path(), PermissionsExt::from_mode(0o755)).expect("chmod");
         let state = dir.path().join("state");
         std::fs::create_dir(&state).expect("a state directory");
@@ -49,7 +65,8 @@ impl Desk {
         let binary = binaries::install(dir.path());
         let tcp = free_address();
         let mut desk = Self { keeper: None, dir, tcp };
-        let mut command = Place::pod().command(&[binary.to_str().expect("a path"), "run"]);
+        let words = [wrapper, &[binary.to_str().expect("a path"), "run"]].concat();
+        let mut command = Place::pod().command(&words);
         command.env("DESKD_CONFIG", &file).env("DESKD_STATE_DIR", &state);
         command.env("DESKD_LISTEN", tcp.to_string()).env("HOME", desk.dir.path());
         let number = display.map_or("999".to_owned(), |server| server.number.to_string());

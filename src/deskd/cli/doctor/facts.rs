@@ -24,6 +24,8 @@ pub struct Facts {
     pub server_uid: Option<u32>,
     /// This process.
     pub user: User,
+    /// Those of deskd's own programs that this user can read although it is not root.
+    pub readable_programs: Vec<String>,
     /// Remote engines are enabled: application pods need the display over TCP.
     pub pods_wanted: bool,
     /// Size and use of `/dev/shm`.
@@ -64,6 +66,7 @@ impl Facts {
             ways: Vec::new(),
             server_uid: None,
             user,
+            readable_programs: Vec::new(),
             pods_wanted: false,
             dev_shm: None,
             memory: Headroom::default(),

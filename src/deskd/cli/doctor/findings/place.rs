@@ -19,7 +19,7 @@ const PORTS_TOLD_MAX: usize = 20;
 
 pub(super) fn findings(facts: &Facts) -> Vec<Finding> {
     let mut all = vec![dev_shm(facts), memory(facts), processors(facts), tasks(facts)];
-    all.extend([user(facts), home(facts)]);
+    all.extend([user(facts), programs(facts), home(facts)]);
     all.extend(sandbox(facts));
     all.extend([api(facts), ports(facts), fonts(facts), gpu(facts)]);
     all
@@ -161,6 +161,22 @@ fn user(facts: &Facts) -> Finding {
         "",
         "id; grep -E 'Cap|NoNewPrivs|Seccomp' /proc/self/status",
     )
+}
+
+fn programs(facts: &Facts) -> Finding {
+    let readable = facts.readable_programs.join(" and ");
+    let sentence = if readable.is_empty() {
+        "no other process of this user sees deskd's files through /proc".to_owned()
+    } else {
+        format!(
+            "this user can read {readable}: while it starts, other processes of this user, also those in other \
+             containers, see deskd's files through /proc"
+        )
+    };
+    let files = facts.readable_programs.join(" ");
+    let change = format!("make deskd's programs executable, not readable: chmod 0111 {files}");
+    let state = works_or_remark(readable.is_empty());
+    finding("deskd's programs", state, sentence, change, format!("ls -l {files}"))
 }
 
 fn home(facts: &Facts) -> Finding {

@@ -55,6 +55,7 @@ fn each_thing_that_is_wrong_is_told_by_itself_with_what_to_change() {
     check(|f| f.memory.memory_bytes = Some(1 << 20), "memory", State::Wrong);
     check(|f| f.api = Port::Taken("x".into()), "deskd's port", State::Wrong);
     check(|f| f.home = None, "home", State::Wrong);
+    check(|f| f.readable_programs = vec!["/x".into()], "deskd's programs", State::Remark);
     check(|f| f.oom_kills = 1, "memory", State::Remark);
     check(|f| f.limits.throttled_percent = Some(60), "processors", State::Remark);
     check(
