@@ -4,8 +4,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::program::Program;
-use super::spawn::Command;
+use super::release::Release;
 
 /// A daemon that lived shorter than this died young.
 const YOUNG_MS: u64 = 5_000;
@@ -25,9 +24,7 @@ enum Life {
 #[derive(Debug)]
 pub struct Daemon {
     /// What is started.
-    pub command: Command,
-    /// The file that it is executed from; absent if it is looked for in PATH.
-    _program: Option<Program>,
+    pub release: Release,
     life: Life,
     young_deaths: u32,
     starts: u32,
@@ -36,14 +33,8 @@ pub struct Daemon {
 impl Daemon {
     /// To be started now.
     #[must_use]
-    pub fn new(command: Command, program: Option<Program>, now: Instant) -> Self {
-        Self {
-            command,
-            _program: program,
-            life: Life::Down { start_at: now },
-            young_deaths: 0,
-            starts: 0,
-        }
+    pub fn new(release: Release, now: Instant) -> Self {
+        Self { release, life: Life::Down { start_at: now }, young_deaths: 0, starts: 0 }
     }
 
     /// Its pid while it runs.
@@ -99,6 +90,12 @@ impl Daemon {
         pause
     }
 
+    /// It ended, and another release is to be started, which is not to blame for earlier deaths.
+    pub fn start_at_once(&mut self, now: Instant) {
+        self.young_deaths = 0;
+        self.life = Life::Down { start_at: now };
+    }
+
     /// It ended and is not needed any more.
     pub fn over(&mut self) {
         self.life = Life::Over;
@@ -117,12 +114,14 @@ fn pause(young_deaths: u32) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::spawn::Command;
 
     #[test]
     fn the_first_death_is_repaired_at_once_and_repeated_ones_ever_more_slowly() {
         let now = Instant::now();
         let command = Command::of_program(&["/bin/true".into()], [].into_iter()).unwrap();
-        let mut daemon = Daemon::new(command, None, now);
+        let release = Release { command, _program: None, file: None };
+        let mut daemon = Daemon::new(release, now);
         let mut pauses = Vec::new();
         for _ in 0..9 {
             daemon.started(7, now);

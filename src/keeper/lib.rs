@@ -25,7 +25,7 @@
 //!   them; [`stop`] says when. The keeper is PID 1 or a subreaper: everything orphaned comes to it.
 //! - [`reap`]: exit statuses and resource use; no zombies.
 //! - [`capture`]: pipes to the log store.
-//! - [`program`]: the file that daemons are executed from. [`daemon`], [`heartbeat`], [`shutdown`], [`notify`]: the daemon as a child, whether it answers,
+//! - [`release`]: another program or configuration after SIGHUP. [`program`]: the file that daemons are executed from. [`daemon`], [`heartbeat`], [`shutdown`], [`notify`]: the daemon as a child, whether it answers,
 //!   the end, systemd. [`tcp`] is the
 //!   socket on which the daemon answers.
 //! - [`event_loop`]: the loop, which carries out what the others decide.
@@ -50,6 +50,7 @@ mod options;
 pub mod procfs;
 mod program;
 mod reap;
+mod release;
 mod shutdown;
 mod signal;
 mod spawn;

@@ -92,13 +92,30 @@ fn what_a_daemon_asked_for_before_it_died_is_done_and_its_successor_is_told() {
 fn a_daemon_that_speaks_another_version_is_told_and_left() {
     let keeper = Keeper::start();
     let mut client = keeper.link();
-    client.send(&ToKeeper::Hello { version: VERSION + 1 });
+    client.send(&ToKeeper::Hello { version: VERSION + 1, oldest: None });
     let refused = client.wait("a refusal", |message| match message {
         FromKeeper::VersionRefused { version } => Some(*version),
         _ => None,
     });
     assert_eq!(refused, VERSION);
     client.wait_for_end();
+}
+
+#[test]
+fn a_daemon_of_the_release_before_and_of_the_one_after_are_spoken_to() {
+    let keeper = Keeper::start();
+    for (version, oldest, both) in [(1, None, 1), (VERSION + 1, Some(VERSION), VERSION)] {
+        let mut client = keeper.link();
+        client.send(&ToKeeper::Hello { version, oldest });
+        let (agreed, predecessor) = client.wait("a welcome", |message| match message {
+            FromKeeper::Welcome { version, predecessor, .. } => {
+                Some((*version, predecessor.clone()))
+            }
+            _ => None,
+        });
+        assert_eq!((agreed, predecessor.is_some()), (both, both >= 2));
+        client.sh(&format!("app-{version:05}"), "true");
+    }
 }
 
 #[test]

@@ -108,7 +108,7 @@ fn a_daemon_that_comes_back_during_a_shutdown_is_told_of_it() {
 }
 
 #[test]
-fn sighup_changes_nothing() {
+fn sighup_changes_nothing_when_the_daemon_is_no_deskd() {
     let keeper = Keeper::start();
     keeper.signal(Signal::SIGHUP);
     let (mut client, welcome) = keeper.connect();

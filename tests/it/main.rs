@@ -69,6 +69,7 @@ mod panel;
 mod panel_modules;
 mod panel_proxy;
 mod panel_remedy;
+mod reload;
 mod remedies;
 mod secrecy;
 mod state_dir;

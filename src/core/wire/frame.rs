@@ -93,7 +93,8 @@ mod tests {
 
     fn message() -> impl Strategy<Value = ToKeeper> {
         prop_oneof![
-            any::<u32>().prop_map(|version| ToKeeper::Hello { version }),
+            any::<(u32, Option<u32>)>()
+                .prop_map(|(version, oldest)| ToKeeper::Hello { version, oldest }),
             (any::<bool>(), ".{0,40}")
                 .prop_map(|(ready, status)| ToKeeper::Status { ready, status }),
             any::<u64>().prop_map(|number| ToKeeper::Pong { number }),

@@ -18,8 +18,10 @@ use crate::app::Rlimits;
 use crate::id::TaskId;
 use crate::task::{Exit, Rusage, StopStep, StopStepKind, UnixMs};
 
-/// Version of these messages; a keeper refuses a daemon that speaks another.
-pub const VERSION: u32 = 1;
+/// Version of these messages: 2 since Welcome says how the daemon before ended.
+pub const VERSION: u32 = 2;
+/// Oldest version that is spoken: one back, so that keeper and daemon can be replaced one after the other.
+pub const VERSION_OLDEST: u32 = VERSION - 1;
 /// Largest message, in bytes (an argv and environment of Linux's ARG_MAX fit).
 pub const MESSAGE_BYTES_MAX: usize = 4 << 20;
 /// Largest opaque [`SpawnRequest::meta`], in bytes: the keeper holds one per task.
@@ -36,6 +38,13 @@ pub const WELCOME_BYTES: usize = 512 << 10;
 
 /// Bytes of lines in one [`ToKeeper::AppendLog`].
 pub const APPEND_BYTES_MAX: usize = 256 << 10;
+
+/// The newest version that both sides speak, given what the other side does.
+#[must_use]
+pub fn agreed(version: u32, oldest: Option<u32>) -> Option<u32> {
+    let both = version.min(VERSION);
+    (both >= VERSION_OLDEST && both >= oldest.unwrap_or(version)).then_some(both)
+}
 
 /// One run of a task; runs of a task count from 1.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -54,6 +63,9 @@ pub enum ToKeeper {
     Hello {
         /// [`VERSION`].
         version: u32,
+        /// [`VERSION_OLDEST`]; absent: only `version`.
+        #[serde(default)]
+        oldest: Option<u32>,
     },
     /// Start a process. Answered with Spawned or SpawnRefused, always.
     Spawn(Box<SpawnRequest>),
@@ -147,7 +159,7 @@ pub struct SpawnRequest {
 pub enum FromKeeper {
     /// Answer to Hello.
     Welcome {
-        /// [`VERSION`].
+        /// What both speak from now on: [`agreed`].
         version: u32,
         /// The keeper's pid.
         keeper_pid: u32,
@@ -162,7 +174,7 @@ pub enum FromKeeper {
         draining: Option<Drain>,
         /// What is wrong with the log store, if anything.
         log_trouble: Option<String>,
-        /// How the daemon before this one ended; absent: this is the first.
+        /// How the daemon before this one ended; absent: this is the first, or speaks version 1.
         #[serde(default)]
         predecessor: Option<DaemonEnd>,
     },
@@ -281,6 +293,10 @@ pub enum DaemonEnd {
         /// It was stopped (SIGSTOP).
         stopped: bool,
     },
+    /// SIGHUP asked for another program or configuration.
+    Replaced,
+    /// The program or configuration that SIGHUP asked for did not start, and the one of before runs again.
+    NotStarted,
 }
 
 impl DaemonEnd {
@@ -291,6 +307,10 @@ impl DaemonEnd {
             Self::Ended(exit) => format!("ended ({})", exit.sentence()),
             Self::Silent { stopped: true } => "was stopped by a signal (SIGSTOP)".to_owned(),
             Self::Silent { stopped: false } => "did not answer".to_owned(),
+            Self::Replaced => "was replaced (SIGHUP)".to_owned(),
+            Self::NotStarted => {
+                "(SIGHUP) did not start: its program and configuration are not used".to_owned()
+            }
         }
     }
 }
@@ -413,4 +433,26 @@ pub enum SpawnError {
         /// The limit.
         limit: usize,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_version_back_is_spoken_and_no_more() {
+        assert_eq!(agreed(VERSION, Some(VERSION_OLDEST)), Some(VERSION));
+        // A release before versions were agreed on, and one after this.
+        assert_eq!(agreed(1, None), Some(1));
+        assert_eq!(agreed(VERSION + 1, Some(VERSION)), Some(VERSION));
+        assert_eq!(agreed(VERSION + 1, None), None);
+        assert_eq!(agreed(VERSION + 2, Some(VERSION + 1)), None);
+        assert_eq!(agreed(VERSION_OLDEST - 1, None), None);
+    }
+
+    #[test]
+    fn a_hello_of_version_1_is_understood() {
+        let hello: ToKeeper = serde_json::from_str(r#"{"hello":{"version":1}}"#).unwrap();
+        assert_eq!(hello, ToKeeper::Hello { version: 1, oldest: None });
+    }
 }

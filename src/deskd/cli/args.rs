@@ -168,6 +168,9 @@ pub enum Command {
         /// File descriptor to read the configuration from, as JSON
         #[arg(long, value_name = "FD")]
         config_fd: i32,
+        /// Only read the configuration anew, and write it to file descriptor 3
+        #[arg(long)]
+        reload: bool,
     },
 }
 

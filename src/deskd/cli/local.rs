@@ -8,6 +8,7 @@ use std::path::Path;
 
 use clap::CommandFactory as _;
 use hyper::Method;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::args::Args;
@@ -41,7 +42,7 @@ fn invalid(errors: &ConfigErrors, exit: Exit) -> Failure {
 }
 
 /// Reads what `run` wrote for the daemon.
-pub fn config_from_fd(fd: i32) -> Result<Config, Failure> {
+pub fn config_from_fd<T: DeserializeOwned>(fd: i32) -> Result<T, Failure> {
     let doing = format!("read the configuration from file descriptor {fd}");
     let failed = |why: &dyn std::fmt::Display| {
         Failure::new(Exit::Internal, &doing, why)
@@ -167,8 +168,8 @@ mod tests {
         let mut memory = std::fs::File::from(memory);
         memory.write_all(&serde_json::to_vec(&config).unwrap()).unwrap();
         for _ in 0..2 {
-            assert_eq!(config_from_fd(memory.as_raw_fd()).unwrap(), config);
+            assert_eq!(config_from_fd::<Config>(memory.as_raw_fd()).unwrap(), config);
         }
-        assert!(config_from_fd(i32::MAX).is_err());
+        assert!(config_from_fd::<Config>(i32::MAX).is_err());
     }
 }

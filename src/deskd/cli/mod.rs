@@ -24,6 +24,7 @@ mod local;
 mod logs;
 mod output;
 mod pull;
+mod reload;
 mod safe;
 mod sse;
 mod task;
@@ -80,7 +81,10 @@ fn run(args: Args, env: &Env, out: &mut Out) -> Result<Exit, Failure> {
         Command::Run { config, lenient } => {
             Err(wiring::run(&local::load(config.as_deref(), lenient, env)?))
         }
-        Command::Daemon { config_fd } => wiring::daemon(local::config_from_fd(config_fd)?, env),
+        Command::Daemon { config_fd, reload: true } => reload::check(config_fd, env),
+        Command::Daemon { config_fd, reload: false } => {
+            wiring::daemon(local::config_from_fd(config_fd)?, env)
+        }
         Command::Probe { config } => local::probe(config.as_deref(), env, out),
         Command::CheckConfig { file } => check::config(&file, env, out),
         Command::App { command: AppCommand::Check { paths } } => check::apps(&paths, out),

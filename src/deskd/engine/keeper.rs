@@ -13,7 +13,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use deskd_core::id::TaskId;
 pub use deskd_core::wire::frame::FrameError;
 use deskd_core::wire::frame::{Decoder, encode};
-use deskd_core::wire::{FromKeeper, LogLine, MESSAGE_BYTES_MAX, ToKeeper, VERSION};
+use deskd_core::wire::{FromKeeper, LogLine, MESSAGE_BYTES_MAX, ToKeeper, VERSION, VERSION_OLDEST};
 use deskd_keeper::{DAEMON_LINK_FD, inherited};
 
 /// Messages waiting for the keeper's socket.
@@ -132,7 +132,9 @@ pub async fn inherited() -> Result<UnixStream, LinkError> {
     let taken = inherited::socket(DAEMON_LINK_FD).map_err(LinkError::NotInherited)?;
     taken.set_nonblocking(true)?;
     let mut stream = UnixStream::from_std(taken)?;
-    stream.write_all(&frame(&ToKeeper::Hello { version: VERSION })?).await?;
+    stream
+        .write_all(&frame(&ToKeeper::Hello { version: VERSION, oldest: Some(VERSION_OLDEST) })?)
+        .await?;
     Ok(stream)
 }
 

@@ -32,6 +32,10 @@ impl Keeper {
             Err(error) if !self.daemon.has_run() => return Err(error),
             Err(error) => {
                 self.drop_connection();
+                if self.turn_over() {
+                    tracing::error!("{}", error.chain());
+                    return Ok(());
+                }
                 let pause_ms = self.daemon.died(now).as_millis() as u64;
                 tracing::error!(pause_ms, "{}", error.chain());
             }
@@ -43,8 +47,8 @@ impl Keeper {
         let end = self.connect().map_err(KeeperError::Link)?;
         let stdin = self.daemon_tcp.as_ref().map(AsFd::as_fd);
         let mut files = vec![end.as_fd()];
-        files.extend(self.config.daemon_file.as_ref().map(AsFd::as_fd));
-        let started = self.spawner.start_uncaptured(&self.daemon.command, stdin, &files);
+        files.extend(self.daemon.release.file.as_ref().map(AsFd::as_fd));
+        let started = self.spawner.start_uncaptured(&self.daemon.release.command, stdin, &files);
         started.map_err(KeeperError::Daemon)
     }
 
@@ -54,6 +58,9 @@ impl Keeper {
         let given_up = self.given_up.take();
         if self.is_daemons_turn() {
             return self.daemon.over();
+        }
+        if self.turn_over() {
+            return;
         }
         let refused = [Exit::Usage, Exit::Config]
             .into_iter()
@@ -150,7 +157,7 @@ impl Keeper {
         signal::send(&self.strays, &[Signal::TERM, Signal::CONT]);
     }
 
-    fn signal_daemon(&self, signal: NixSignal) {
+    pub(super) fn signal_daemon(&self, signal: NixSignal) {
         if let Some(pid) = self.daemon.pid() {
             // It is the keeper's child and not reaped, so the pid is surely its own.
             let _ = kill(Pid::from_raw(pid.cast_signed()), signal);

@@ -3,6 +3,7 @@
 mod container_logs;
 mod ending;
 mod processes;
+mod reload;
 mod requests;
 mod setup;
 mod sink;
@@ -24,6 +25,7 @@ use super::daemon::Daemon;
 use super::heartbeat::Heartbeat;
 use super::link::Connection;
 use super::notify::Notify;
+use super::release::Reload;
 use super::shutdown::Shutdown;
 use super::spawn::Spawner;
 use super::table::{Table, TaskKey};
@@ -94,6 +96,8 @@ pub(super) struct Keeper {
     heartbeat: Heartbeat,
     /// Why the daemon that runs was killed, until it is gone.
     given_up: Option<DaemonEnd>,
+    /// How far the next program and configuration are.
+    reload: Reload,
     /// How the daemon before ended.
     predecessor: Option<DaemonEnd>,
     /// Handed to each daemon; nothing is accepted here.
@@ -169,6 +173,7 @@ impl Keeper {
         let now = Instant::now();
         self.start_daemon_if_due(now)?;
         self.heartbeat_if_due(now);
+        self.kill_late(now);
         self.signal_what_is_due(now);
         self.survey_if_wanted(now);
         self.go_on_ending(now);
@@ -191,6 +196,7 @@ impl Keeper {
             self.log_retry_at,
             self.daemon.start_at().filter(|_| !self.is_daemons_turn()),
             self.heartbeat.next_at(),
+            self.reload.until(),
             self.shutdown.as_ref().map(Shutdown::next_at),
         ];
         stops.chain(others.into_iter().flatten()).min()
@@ -198,10 +204,11 @@ impl Keeper {
 
     fn take_signals(&mut self) -> Result<(), KeeperError> {
         while let Some(info) = self.signals.read_signal().map_err(tried("read a signal"))? {
-            // After SIGCHLD follows reaping. SIGHUP means nothing to the keeper.
-            let signal = Signal::try_from(info.ssi_signo.cast_signed());
-            if matches!(signal, Ok(Signal::SIGTERM | Signal::SIGINT)) {
-                self.shut_down();
+            // After SIGCHLD follows reaping.
+            match Signal::try_from(info.ssi_signo.cast_signed()) {
+                Ok(Signal::SIGTERM | Signal::SIGINT) => self.shut_down(),
+                Ok(Signal::SIGHUP) => self.reload(Instant::now()),
+                _ => {}
             }
         }
         Ok(())

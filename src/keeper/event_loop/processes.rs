@@ -36,6 +36,9 @@ impl Keeper {
         if self.daemon.pid() == Some(ended.pid) {
             return self.daemon_ended(&ended.exit);
         }
+        if self.reload.checker() == Some(ended.pid) {
+            return self.checked(&ended.exit);
+        }
         // During a shutdown also processes that belong to no task count.
         self.survey_wanted |= self.roots.contains(&ended.pid) || self.shutdown.is_some();
         let Some(key) = self.table.reaped(ended.pid) else { return };

@@ -31,6 +31,7 @@ impl Keeper {
             ToKeeper::Pong { number } => {
                 if self.heartbeat.answered(number, Instant::now()) {
                     self.notify.alive();
+                    self.proved();
                 }
             }
             ToKeeper::Drained => self.drained = self.shutdown.is_some(),

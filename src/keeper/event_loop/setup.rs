@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use std::time::Instant;
@@ -27,6 +27,7 @@ use crate::logs::LogStore;
 use crate::notify::{self, Notify};
 use crate::procfs;
 use crate::program::Program;
+use crate::release::{Release, Reload};
 use crate::spawn::{Command, Spawner};
 use crate::table::Table;
 use crate::{KeeperConfig, KeeperError, LOCK_NAME, LOGS_NAME, reap, tcp, tried};
@@ -38,7 +39,7 @@ const TAG_NUMBER_BITS: u32 = 32;
 
 impl Keeper {
     /// Makes a keeper ready to run; the daemon is not started yet.
-    pub(crate) fn start(config: KeeperConfig) -> Result<Self, KeeperError> {
+    pub(crate) fn start(mut config: KeeperConfig) -> Result<Self, KeeperError> {
         let lock = lock_state_dir(&config.state_dir)?;
         let daemon_tcp = config.listen.map(tcp::bind).transpose()?;
         let pid = std::process::id();
@@ -55,8 +56,8 @@ impl Keeper {
         let now = Instant::now();
         let notify = Notify::from_environment();
         let heartbeat = Heartbeat::new(notify.watchdog());
-        let (command, program) = daemon_command(&config)?;
-        let daemon = Daemon::new(command, program, now);
+        let file = config.daemon_file.take().map(OwnedFd::from);
+        let daemon = Daemon::new(release(&config, None, file)?, now);
 
         let logs_dir = config.state_dir.join(LOGS_NAME);
         let store = LogStore::open(logs_dir.clone(), config.limits)
@@ -97,6 +98,7 @@ impl Keeper {
             heartbeat,
             given_up: None,
             predecessor: None,
+            reload: Reload::default(),
             daemon_tcp,
             notify,
             shutdown: None,
@@ -160,15 +162,25 @@ fn make_private(dir: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// The daemon gets the keeper's environment without what is between the keeper and systemd.
-fn daemon_command(config: &KeeperConfig) -> Result<(Command, Option<Program>), KeeperError> {
+/// What the daemon's command means now, with one word more. The daemon gets the keeper's environment without what is
+/// between the keeper and systemd.
+pub(super) fn release(
+    config: &KeeperConfig,
+    word: Option<&str>,
+    file: Option<OwnedFd>,
+) -> Result<Release, KeeperError> {
     let own = |key: &OsString| notify::VARIABLES.iter().any(|name| key == name);
     let env = std::env::vars_os().filter(|(key, _)| !own(key));
-    let command = Command::of_program(&config.daemon_argv, env).map_err(KeeperError::Daemon)?;
+    let mut argv = config.daemon_argv.clone();
+    argv.extend(word.map(OsString::from));
+    let command = Command::of_program(&argv, env).map_err(KeeperError::Daemon)?;
     let path = config.daemon_argv.first().map(Path::new).filter(|path| path.is_absolute());
     // A path that cannot be opened is executed, which says why it cannot.
-    match path.and_then(|path| Program::open(path, &config.state_dir).ok()) {
-        Some(program) => Ok((command.executed_from(program.path()), Some(program))),
-        None => Ok((command, None)),
-    }
+    Ok(match path.and_then(|path| Program::open(path, &config.state_dir).ok()) {
+        Some(program) => {
+            let command = command.executed_from(program.path());
+            Release { command, _program: Some(program), file }
+        }
+        None => Release { command, _program: None, file },
+    })
 }

@@ -9,7 +9,7 @@ use nix::sys::epoll::{EpollEvent, EpollFlags};
 use super::{Keeper, REQUESTS_PER_TURN, Source, unix_ms_at};
 use crate::link::{Connection, LinkError};
 use crate::table::TaskKey;
-use deskd_core::wire::{Drain, FromKeeper, TaskRecord, ToKeeper, VERSION, WELCOME_BYTES};
+use deskd_core::wire::{Drain, FromKeeper, TaskRecord, ToKeeper, VERSION, WELCOME_BYTES, agreed};
 
 /// Bytes that may still wait for the daemon when the next part of a Welcome is added.
 const WELCOME_WAITING_BYTES: usize = 64 << 10;
@@ -34,7 +34,9 @@ impl Keeper {
                 return;
             };
             match connection.next() {
-                Ok(Some(ToKeeper::Hello { version })) if !self.greeted => self.greet(version),
+                Ok(Some(ToKeeper::Hello { version, oldest })) if !self.greeted => {
+                    self.greet(version, oldest);
+                }
                 Ok(Some(request)) if self.greeted => self.answer(request),
                 Ok(Some(_)) => {
                     tracing::warn!(
@@ -62,24 +64,25 @@ impl Keeper {
         }
     }
 
-    fn greet(&mut self, version: u32) {
+    fn greet(&mut self, version: u32, oldest: Option<u32>) {
         self.greeted = true;
-        if version != VERSION {
+        let Some(both) = agreed(version, oldest) else {
             self.tell(&FromKeeper::VersionRefused { version: VERSION });
             self.flush();
             tracing::warn!(version, "refused a daemon with another protocol version");
             return self.drop_connection();
-        }
+        };
         let (tasks, next) = self.records_from(TaskKey(0));
         let welcome = FromKeeper::Welcome {
-            version: VERSION,
+            version: both,
             keeper_pid: self.pid,
             started_at: self.started_at,
             tasks,
             more: next.is_some(),
             draining: self.drain(),
             log_trouble: self.log_trouble.clone(),
-            predecessor: self.predecessor.clone(),
+            // Not known before.
+            predecessor: self.predecessor.clone().filter(|_| both >= 2),
         };
         self.tell(&welcome);
         self.welcome = next;

@@ -83,6 +83,13 @@ impl Command {
         Self::new(words.collect::<Result<_, _>>()?, variables, path.as_deref())
     }
 
+    /// The same without its last word.
+    #[must_use]
+    pub fn without_last_word(mut self) -> Self {
+        self.argv.pop();
+        self
+    }
+
     /// The same, executed from the file at `path`.
     #[must_use]
     pub fn executed_from(self, path: CString) -> Self {

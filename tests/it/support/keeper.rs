@@ -152,7 +152,7 @@ impl Keeper {
     /// that it was told.
     pub(crate) fn connect(&self) -> (Client, Welcome) {
         let mut client = self.link();
-        client.send(&ToKeeper::Hello { version: VERSION });
+        client.send(&ToKeeper::Hello { version: VERSION, oldest: None });
         let welcome = client.welcome();
         (client, welcome)
     }
