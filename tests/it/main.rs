@@ -73,4 +73,5 @@ mod reload;
 mod remedies;
 mod secrecy;
 mod state_dir;
+mod state_samples;
 mod support;
