@@ -65,7 +65,7 @@ sim:
 build:
 	$(STATIC) cargo rustc --locked --package deskd --bin deskd --release --target $(HOST) -- $(call ORDERED,deskd)
 	$(STATIC) cargo rustc --locked --package deskd-keeper --bin deskd-keeper --profile keeper --target $(KEEPER_TARGET) -- $(call ORDERED,keeper)
-	@install -D -m 0111 -t target target/$(HOST)/release/deskd target/$(KEEPER_TARGET)/keeper/deskd-keeper
+	@install -D -m 0711 -t target target/$(HOST)/release/deskd target/$(KEEPER_TARGET)/keeper/deskd-keeper
 
 images: build
 	@tests/setup/packages images
