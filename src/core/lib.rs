@@ -28,6 +28,7 @@ pub mod run;
 pub mod samples;
 pub mod shm;
 pub mod task;
+pub mod wall;
 pub mod why;
 pub mod window;
 pub mod wire;

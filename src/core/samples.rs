@@ -10,6 +10,7 @@ use crate::plan::facts::{ApiState, Facts, Headroom, OwnPod, ProgramPresence, Rig
 use crate::plan::{KubernetesFacts, LaunchSpec, Plan, plan};
 use crate::restart::RestartPolicy;
 use crate::shm::{ShmVerdict, ShmVerdicts};
+use crate::wall::Sandbox;
 
 /// A program of deskd's container that wants the display, and nothing else.
 #[must_use]
@@ -31,6 +32,7 @@ pub fn app(id: &str) -> App {
             rlimits: Rlimits::default(),
             nice: None,
             oom_score_adj: None,
+            sandbox: Sandbox::Auto,
         },
         container: None,
         mime_types: vec![],
@@ -60,6 +62,8 @@ pub fn facts() -> Facts {
         home_is_writable: true,
         time_zone: None,
         program: ProgramPresence::Unknown,
+        need: None,
+        wall: std::sync::Arc::default(),
         headroom: Headroom::default(),
         kubernetes: std::sync::Arc::default(),
         policy: std::sync::Arc::default(),

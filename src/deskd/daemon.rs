@@ -18,6 +18,7 @@ use crate::config::{Config, DisplaySettings, Env, OperatorRules, inherited_env};
 use crate::display::{self, DisplayConfig, Secret, Servers};
 use crate::engine::kubernetes::EngineConfig;
 use crate::supervisor::{self, Handle, Settings};
+use crate::wall;
 use deskd_core::exit::Exit;
 use deskd_core::why::rules::LazyRules;
 
@@ -158,9 +159,11 @@ fn settings(config: &Config, env: &Env) -> Settings {
     let host = nix::unistd::gethostname().ok().and_then(|host| host.into_string().ok());
     let host = host.unwrap_or_else(|| "desktop".into());
     let home = env.get("HOME").filter(|home| Path::new(home).is_dir());
+    let xauthority = app_xauthority(&display, number, &host, config);
     Settings {
         name: config.pod.name.clone().unwrap_or_else(|| host.clone()),
-        xauthority: app_xauthority(&display, number, &host, config),
+        wall: Arc::new(wall::here(config, env, xauthority.as_deref())),
+        xauthority,
         host,
         state_dir: config.state_dir.clone(),
         display,

@@ -14,3 +14,4 @@ pub mod display;
 pub mod engine;
 pub mod supervisor;
 pub mod telemetry;
+pub mod wall;

@@ -21,6 +21,7 @@
 //! - [`wire`]: the messages. Each daemon is told everything; coming back after a crash is the normal
 //!   way of starting. [`link`] is its connection, which it inherits: nothing listens.
 //! - [`spawn`]: starting a process, with a precise reason when that fails.
+//!   [`wall`] is what keeps programs from deskd.
 //! - [`tree`]: which processes belong to a task, whatever they did to get away; [`signal`] reaches
 //!   them; [`stop`] says when. The keeper is PID 1 or a subreaper: everything orphaned comes to it.
 //! - [`reap`]: exit statuses and resource use; no zombies.
@@ -58,6 +59,7 @@ mod stop;
 mod table;
 mod tcp;
 mod tree;
+pub mod wall;
 
 use std::error::Error;
 use std::ffi::OsString;
@@ -71,6 +73,7 @@ use nix::errno::Errno;
 use deskd_core::exit::Exit;
 use deskd_core::wire;
 pub use options::USAGE;
+pub use spawn::{serve_starter, starter_option};
 
 /// Name of the lock in the state directory: one keeper at a time.
 pub const LOCK_NAME: &str = "keeper.lock";

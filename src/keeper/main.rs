@@ -21,6 +21,16 @@ fn main() -> ExitCode {
     if matches!(options.as_slice(), [only] if only == "--version") {
         return print(Exit::Ok, VERSION);
     }
+    if let [only] = options.as_slice()
+        && let Some(files) = deskd_keeper::starter_option(only)
+    {
+        return match deskd_keeper::serve_starter(files) {
+            Ok(()) => Exit::Ok.into(),
+            Err(error) => {
+                print(Exit::Internal, &format!("deskd: cannot start programs: {error}\n"))
+            }
+        };
+    }
     let config = match KeeperConfig::from_options(options) {
         Ok(config) => config,
         Err(error) => return print(Exit::Usage, &format!("deskd-keeper: {error}\n\n{USAGE}")),

@@ -84,8 +84,11 @@ impl Task {
         self.killed = HashSet::new();
     }
 
-    /// Keeps a round and says whether it is to be reported.
+    /// Keeps a round and says whether it is to be reported. That processes may be left always is.
     pub fn add_round(&mut self, round: &StopRound) -> bool {
+        if !round.unclear.is_empty() {
+            self.rounds.truncate(STOP_ROUNDS_MAX - 1);
+        }
         let kept = self.rounds.len() < STOP_ROUNDS_MAX;
         if kept {
             self.rounds.push(round.clone());

@@ -5,25 +5,30 @@
 //! keeper. A process belongs to a task when, in this order,
 //!
 //! 1. its parent does, or it is a task's main process (ancestry);
-//! 2. it is an orphan and bears the task's tag: a unique RLIMIT_RTTIME, which has no effect on a
-//!    process that is not real-time, is inherited over fork, exec and setsid, and can be read by
-//!    everyone in `/proc/PID/limits`;
-//! 3. it is in the session of the task's main process;
-//! 4. it was started with `DESKD_TASK_ID=<task>`.
+//! 2. it is an orphan that was seen to belong to it before;
+//! 3. it bears the task's mark ([`mark`]), or is in the session of its main process: neither can be
+//!    had by a process of another task;
+//! 4. its mark was destroyed, and of the tasks that there are it can only be this one's;
+//! 5. no mark could be made here, and it was started with `DESKD_TASK_ID=<task>`.
 //!
-//! The daemon and its descendants are nobody's. [`attribute`] is pure; [`survey`] feeds it with one
-//! pass over `/proc`.
+//! A process with a destroyed mark that may be of several tasks is [`Owner::Unclear`]: none of them may
+//! say that nothing of it is left. The daemon, the starter and their descendants are nobody's.
+//! [`attribute`] is pure; [`survey`] feeds it with one pass over `/proc`.
+
+mod mark;
 
 use std::collections::HashMap;
 use std::io;
+
+use nix::sys::resource::getrlimit;
 
 use super::table::TaskKey;
 use crate::procfs;
 use deskd_core::id::TaskId;
 use deskd_core::wire::TASK_VARIABLE;
 
-/// The limit's name in `/proc/PID/limits`.
-const TAG_LIMIT: &str = "Max realtime timeout";
+pub use mark::{MARK_LIMITS, Tag, mark_of};
+
 /// Times a process is read again whose parent vanished during the pass.
 const REREADS_MAX: usize = 3;
 
@@ -53,29 +58,76 @@ pub struct Mark {
     pub pid: u32,
     /// The main process has not been reaped, so that its pid is surely its own.
     pub main_lives: bool,
-    /// RLIMIT_RTTIME of its processes.
+    /// What its processes' limits say.
     pub tag: u64,
+    /// They are behind the wall, where that cannot be changed.
+    pub pinned: bool,
 }
+
+/// What was seen at earlier looks: whose each process is that is still there.
+pub type Seen = HashMap<(u32, u64), TaskKey>;
 
 /// What an orphan says about itself; asked only where ancestry does not tell.
 pub trait Evidence {
-    /// Its RLIMIT_RTTIME.
-    fn tag(&mut self, pid: u32) -> Option<u64>;
-    /// Its [`TASK_VARIABLE`].
+    /// Whose it was at an earlier look.
+    fn seen(&self, process: &Process) -> Option<TaskKey>;
+    /// What its limits say; nothing when it is gone.
+    fn tag(&mut self, pid: u32) -> Option<Tag>;
+    /// Its [`TASK_VARIABLE`], if that counts here.
     fn task(&mut self, pid: u32) -> Option<String>;
 }
 
 /// Reads evidence from `/proc`.
-#[derive(Debug)]
-pub struct ProcEvidence;
+#[derive(Debug, Default)]
+pub struct ProcEvidence {
+    seen: Seen,
+    own: [u64; 2],
+    /// The keeper's own limits are lower than marks are: nobody has one.
+    unmarked: bool,
+}
+
+impl ProcEvidence {
+    /// Of this keeper, whose own limits its programs begin with.
+    #[must_use]
+    pub fn new() -> Self {
+        let hard = |resource| getrlimit(resource).map_or(u64::MAX, |(_, hard)| hard);
+        let own = MARK_LIMITS.map(hard);
+        Self { seen: Seen::new(), own, unmarked: !mark::can_be_marked(own) }
+    }
+
+    /// Keeps whose each process is.
+    fn remember(&mut self, survey: &Survey) {
+        let of_task = |(key, processes): (&TaskKey, &Vec<Process>)| {
+            let key = *key;
+            processes.iter().map(move |it| ((it.pid, it.start_ticks), key)).collect::<Vec<_>>()
+        };
+        self.seen = survey.tasks.iter().flat_map(of_task).collect();
+    }
+}
 
 impl Evidence for ProcEvidence {
-    fn tag(&mut self, pid: u32) -> Option<u64> {
-        procfs::read_soft_limit(pid, TAG_LIMIT)
+    fn seen(&self, process: &Process) -> Option<TaskKey> {
+        self.seen.get(&(process.pid, process.start_ticks)).copied()
+    }
+    fn tag(&mut self, pid: u32) -> Option<Tag> {
+        if self.unmarked {
+            return Some(Tag::None);
+        }
+        let limits = procfs::read_hard_limits(pid, mark::LIMIT_NAMES)?;
+        Some(Tag::of(limits, self.own))
     }
     fn task(&mut self, pid: u32) -> Option<String> {
+        if !self.unmarked {
+            return None;
+        }
         String::from_utf8(procfs::read_env_value(pid, TASK_VARIABLE)?).ok()
     }
+}
+
+/// Whether a process has the mark of the run with this tag.
+#[must_use]
+pub fn is_marked(pid: u32, tag: u64) -> bool {
+    procfs::read_hard_limits(pid, mark::LIMIT_NAMES) == Some(mark_of(tag))
 }
 
 /// Whose a process is.
@@ -83,6 +135,8 @@ impl Evidence for ProcEvidence {
 pub enum Owner {
     /// A task's.
     Task(TaskKey),
+    /// Its mark was destroyed, and it may be of several tasks.
+    Unclear,
     /// A descendant of the keeper that no evidence ties to a task.
     Stray,
     /// Not the keeper's business: the daemon's, or not a descendant.
@@ -94,6 +148,8 @@ pub enum Owner {
 pub struct Survey {
     /// Of each task that has any.
     pub tasks: HashMap<TaskKey, Vec<Process>>,
+    /// Of one of several tasks each.
+    pub unclear: Vec<(Process, Vec<TaskKey>)>,
     /// Of the keeper, but of no task.
     pub strays: Vec<Process>,
     /// The keeper's children that wait to be reaped.
@@ -106,22 +162,37 @@ impl Survey {
     pub fn of(&self, key: TaskKey) -> &[Process] {
         self.tasks.get(&key).map_or(&[], Vec::as_slice)
     }
+
+    /// The processes that may be of a task, and may be of another.
+    pub fn unclear_of(&self, key: TaskKey) -> impl Iterator<Item = &Process> {
+        self.unclear.iter().filter(move |(_, of)| of.contains(&key)).map(|(process, _)| process)
+    }
 }
 
-/// Looks at all processes.
-pub fn survey(keeper: u32, daemon: Option<u32>, marks: &[Mark]) -> io::Result<Survey> {
+/// Looks at all processes. `own` are the keeper's children that are no task's.
+pub fn survey(
+    keeper: u32,
+    own: &[u32],
+    marks: &[Mark],
+    evidence: &mut ProcEvidence,
+) -> io::Result<Survey> {
     let processes = snapshot(keeper)?;
-    let owners = attribute(&processes, keeper, daemon, marks, &mut ProcEvidence);
+    let owners = attribute(&processes, keeper, own, marks, evidence);
     let mut survey = Survey::default();
     for (process, owner) in processes.into_iter().zip(owners) {
         match owner {
             _ if !process.alive && process.ppid == keeper => survey.zombies.push(process.pid),
             _ if !process.alive => {}
             Owner::Task(key) => survey.tasks.entry(key).or_default().push(process),
+            Owner::Unclear => {
+                let of = evidence.tag(process.pid).map(|tag| candidates(tag, marks));
+                survey.unclear.push((process, of.unwrap_or_default()));
+            }
             Owner::Stray => survey.strays.push(process),
             Owner::Other => {}
         }
     }
+    evidence.remember(&survey);
     Ok(survey)
 }
 
@@ -161,7 +232,7 @@ fn read(pid: u32) -> io::Result<Option<Process>> {
 pub fn attribute(
     processes: &[Process],
     keeper: u32,
-    daemon: Option<u32>,
+    own: &[u32],
     marks: &[Mark],
     evidence: &mut impl Evidence,
 ) -> Vec<Owner> {
@@ -181,7 +252,7 @@ pub fn attribute(
             if let Some(owner) = owners[at] {
                 break owner;
             }
-            if process.pid == keeper || Some(process.pid) == daemon || on_path_of[at] == start {
+            if process.pid == keeper || own.contains(&process.pid) || on_path_of[at] == start {
                 break Owner::Other;
             }
             if let Some(key) = mains.get(&process.pid) {
@@ -199,7 +270,7 @@ pub fn attribute(
         };
         owners[at].get_or_insert(owner);
         for at in path.into_iter().rev() {
-            if owner == Owner::Stray {
+            if matches!(owner, Owner::Stray | Owner::Unclear) {
                 owner = own_evidence(&processes[at], marks, evidence);
             }
             owners[at] = Some(owner);
@@ -213,18 +284,44 @@ fn own_evidence(process: &Process, marks: &[Mark], evidence: &mut impl Evidence)
     if !process.alive {
         return Owner::Stray;
     }
-    let tag = evidence.tag(process.pid);
-    let by_tag = marks.iter().find(|mark| Some(mark.tag) == tag);
+    let seen = evidence.seen(process).filter(|key| marks.iter().any(|mark| mark.key == *key));
     // The newest run first: its pid may be a number that an older run's main process once had.
     let by_session = || marks.iter().rev().find(|mark| mark.pid == process.session);
-    let by_variable = |evidence: &mut dyn FnMut(u32) -> Option<String>| {
-        let task = evidence(process.pid)?;
-        marks.iter().find(|mark| mark.task.as_str() == task)
+    if let Some(key) = seen.or_else(|| by_session().map(|mark| mark.key)) {
+        return Owner::Task(key);
+    }
+    let Some(tag) = evidence.tag(process.pid) else { return Owner::Stray };
+    match (tag, candidates(tag, marks).as_slice()) {
+        (_, [key]) => Owner::Task(*key),
+        (Tag::Broken { .. }, [_, _, ..]) => Owner::Unclear,
+        (Tag::None, _) => {
+            let task = evidence.task(process.pid);
+            let of = |mark: &&Mark| Some(mark.task.as_str()) == task.as_deref();
+            marks.iter().find(of).map_or(Owner::Stray, |mark| Owner::Task(mark.key))
+        }
+        _ => Owner::Stray,
+    }
+}
+
+/// The tasks that a process with this tag can be of. One whose mark cannot be changed is among them
+/// only if there is no other: then somebody else's process changed it.
+fn candidates(tag: Tag, marks: &[Mark]) -> Vec<TaskKey> {
+    let (from, to) = match tag {
+        Tag::None => return Vec::new(),
+        Tag::Whole(tag) => (tag, tag),
+        Tag::Broken { from, to } => (from, to),
     };
-    by_tag
-        .or_else(by_session)
-        .or_else(|| by_variable(&mut |pid| evidence.task(pid)))
-        .map_or(Owner::Stray, |mark| Owner::Task(mark.key))
+    let fits = |mark: &&Mark| (from..=to).contains(&mark.tag);
+    let of = |pinned: bool| {
+        let marks = marks.iter().filter(fits).filter(|mark| mark.pinned == pinned);
+        let keys: std::collections::BTreeSet<TaskKey> = marks.map(|mark| mark.key).collect();
+        keys.into_iter().collect::<Vec<_>>()
+    };
+    match (from == to, of(false)) {
+        (true, found) => [found, of(true)].concat(),
+        (false, found) if found.is_empty() => of(true),
+        (false, found) => found,
+    }
 }
 
 #[cfg(test)]

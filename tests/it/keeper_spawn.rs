@@ -234,6 +234,7 @@ fn a_process_starts_in_a_session_of_its_own_with_nothing_inherited_but_its_outpu
     assert_eq!(environ, "PATH=/usr/bin:/bin\0LANG=C.UTF-8\0DESKD_TASK_ID=app-00001\0");
     assert_eq!(fs::read_link(format!("/proc/{pid}/cwd")).unwrap(), Path::new("/"));
     // The keeper raised its own limit; applications that use select(2) must not see that.
-    let soft = |pid| deskd_keeper::procfs::read_soft_limit(pid, "Max open files").unwrap();
+    let limits = |pid| deskd_keeper::procfs::limits(&proc::file(pid, "limits"), "Max open files");
+    let soft = |pid| limits(pid).unwrap()[0];
     assert_eq!(soft(pid), soft(std::process::id()));
 }

@@ -249,8 +249,14 @@ impl Keeper {
         }
         let step = if kill { StopStepKind::Kill } else { StopStepKind::Term };
         task.term_sent = true;
-        let round =
-            StopRound { at: unix, step, count: 1, pids: vec![task.pid], refused: Vec::new() };
+        let round = StopRound {
+            at: unix,
+            step,
+            count: 1,
+            pids: vec![task.pid],
+            refused: Vec::new(),
+            unclear: Vec::new(),
+        };
         task.steps.push(round.clone());
         let (run, dies) = (task.id.clone(), kill || task.obeys);
         if dies {

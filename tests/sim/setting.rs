@@ -57,6 +57,7 @@ pub fn config(remedy: RemedyMode) -> Config {
         remedy,
         policy: Arc::new(policy),
         surroundings: Surroundings {
+            wall: std::sync::Arc::default(),
             inherited_env: Arc::new([]),
             xauthority: None,
             cookie: None,

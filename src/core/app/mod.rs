@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::AppId;
 use crate::restart::RestartPolicy;
+use crate::wall::Sandbox;
 use access::Identity;
 use container::ContainerApp;
 
@@ -68,6 +69,9 @@ pub struct LocalProgram {
     pub nice: Option<i32>,
     /// `/proc/PID/oom_score_adj`, -1000..=1000; absent: inherited.
     pub oom_score_adj: Option<i32>,
+    /// Whether a wall keeps it from deskd; only the configuration says `off`.
+    #[serde(default, skip_serializing_if = "Sandbox::is_auto")]
+    pub sandbox: Sandbox,
 }
 
 /// One application.

@@ -9,6 +9,7 @@ use super::EngineKind;
 use crate::app::container::EntryPoint;
 use crate::display::DisplayStatus;
 use crate::policy::Policy;
+use crate::wall::{Need, WallFacts};
 
 /// A launch as far as the plan is concerned.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -72,6 +73,10 @@ pub struct Facts {
     /// Whether the app's local program is in this container; unknown for a name that nobody looked
     /// up (an app of the configuration file: the keeper says what is wrong with it).
     pub program: ProgramPresence,
+    /// What its program needs that a wall takes away.
+    pub need: Option<Need>,
+    /// What a wall between programs and deskd can do here.
+    pub wall: Arc<WallFacts>,
     /// What is left of this container's memory.
     pub headroom: Headroom,
     /// The cluster.

@@ -3,6 +3,7 @@
 use super::ask::{Ask, Blocker, Fit};
 use super::facts::{Headroom, ProgramPresence};
 use super::{LocalPlan, UnplannableCode, Work, env};
+use crate::wall::Wall;
 
 /// Less memory than this, in bytes, until the limit of deskd's container makes other engines
 /// preferable: what a toolkit application needs to show its first window.
@@ -25,7 +26,9 @@ pub(super) fn check(ask: &Ask<'_>) -> Result<Fit, Blocker> {
         reasons.push(ask.facts.display.shm.sysv.sentence());
     }
     reasons.extend(scarcity(&ask.facts.headroom));
-    Ok(Fit { work: Work::Local(Box::new(work(ask))), reasons })
+    let (wall, about_wall) = ask.facts.wall.of(ask.app.local.sandbox, ask.facts.need);
+    reasons.push(about_wall);
+    Ok(Fit { work: Work::Local(Box::new(work(ask, wall))), reasons })
 }
 
 fn program(ask: &Ask<'_>) -> Result<(), Blocker> {
@@ -83,9 +86,9 @@ pub(super) fn scarcity(headroom: &Headroom) -> Option<String> {
     })
 }
 
-fn work(ask: &Ask<'_>) -> LocalPlan {
+fn work(ask: &Ask<'_>, wall: Option<Wall>) -> LocalPlan {
     let argv = ask.app.local.command.iter().chain(ask.args()).cloned().collect();
     let mut program = ask.app.local.clone();
     program.cwd = program.cwd.or_else(|| ask.facts.home.clone());
-    LocalPlan { argv, env: env::local(ask), program }
+    LocalPlan { argv, env: env::local(ask), program, wall }
 }

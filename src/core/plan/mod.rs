@@ -41,6 +41,7 @@ use super::app::{App, LocalProgram};
 use super::display::{DisplayStatus, EndpointState};
 use super::env_var::EnvVar;
 use super::port::Link;
+use super::wall::Wall;
 
 /// Where a task runs.
 #[derive(
@@ -124,6 +125,9 @@ pub struct LocalPlan {
     pub env: Vec<EnvVar>,
     /// How it is started (cwd, limits, nice); its command and env are superseded by the fields above.
     pub program: LocalProgram,
+    /// The wall between it and deskd; absent: none, and a reason says why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wall: Option<Wall>,
 }
 
 /// What the chosen engine carries out; in JSON the field has the engine's name.

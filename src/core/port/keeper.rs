@@ -37,7 +37,7 @@ pub fn message(link: Link, command: &Command) -> Option<ToKeeper> {
 
 /// The request that carries `plan` out as run `id`.
 fn spawn_request(id: RunId, plan: LocalPlan, meta: String) -> SpawnRequest {
-    let LocalPlan { argv, env, program } = plan;
+    let LocalPlan { argv, env, program, wall } = plan;
     SpawnRequest {
         id,
         argv,
@@ -47,6 +47,7 @@ fn spawn_request(id: RunId, plan: LocalPlan, meta: String) -> SpawnRequest {
         rlimits: program.rlimits,
         nice: program.nice,
         oom_score_adj: program.oom_score_adj,
+        wall,
         meta,
     }
 }

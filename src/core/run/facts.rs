@@ -10,6 +10,7 @@ use crate::origin::Origin;
 use crate::plan::facts::{Change, Facts, Headroom, ProgramPresence};
 use crate::plan::{LaunchSpec, Plan, plan};
 use crate::task::TaskState;
+use crate::wall::{Need, WallFacts};
 
 /// What a plan has to know of this machine and does not change.
 #[derive(Debug, Clone)]
@@ -30,13 +31,17 @@ pub struct Surroundings {
     pub home_is_writable: bool,
     /// deskd's own time zone, as `TZ` names it.
     pub time_zone: Option<String>,
+    /// What a wall between programs and deskd can do here.
+    pub wall: Arc<WallFacts>,
 }
 
-/// What was looked up for an app that comes in an image.
+/// What was looked up for an app.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LookedUp {
     /// Whether its program is in this container too.
     pub program: ProgramPresence,
+    /// What that needs that a wall takes away.
+    pub need: Option<Need>,
     /// What is left of deskd's memory.
     pub headroom: Headroom,
 }
@@ -67,10 +72,7 @@ impl Runs {
     ) -> Result<Plan, LaunchError> {
         let spec = LaunchSpec { change, ..spec.clone() };
         let app = self.app(app).ok_or_else(|| LaunchError::UnknownApp(app.clone()))?;
-        let looked = match app.container {
-            Some(_) => (now.look_up)(app),
-            None => LookedUp::default(),
-        };
+        let looked = (now.look_up)(app);
         let here = &self.config.surroundings;
         let facts = Facts {
             display: self.display.clone(),
@@ -83,6 +85,8 @@ impl Runs {
             home_is_writable: here.home_is_writable,
             time_zone: here.time_zone.clone(),
             program: looked.program,
+            need: looked.need,
+            wall: here.wall.clone(),
             headroom: looked.headroom,
             kubernetes: self.cluster.facts.clone(),
             policy: self.config.policy.clone(),

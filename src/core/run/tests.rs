@@ -55,6 +55,7 @@ fn config() -> Config {
         policy: Arc::new(Policy { engines, ..Policy::default() }),
         surroundings: Surroundings {
             inherited_env: Arc::new([]),
+            wall: Arc::default(),
             xauthority: None,
             cookie: None,
             uid: 4096,

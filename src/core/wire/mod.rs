@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::app::Rlimits;
 use crate::id::TaskId;
 use crate::task::{Exit, Rusage, StopStep, StopStepKind, UnixMs};
+use crate::wall::Wall;
 
 /// Version of these messages: 2 since Welcome says how the daemon before ended.
 pub const VERSION: u32 = 2;
@@ -148,6 +149,9 @@ pub struct SpawnRequest {
     pub nice: Option<i32>,
     /// oom_score_adj.
     pub oom_score_adj: Option<i32>,
+    /// The wall between it and deskd; absent: none.
+    #[serde(default)]
+    pub wall: Option<Wall>,
     /// What the daemon needs to re-adopt the task: opaque to the keeper, kept until Forget,
     /// at most [`META_BYTES_MAX`] bytes. Every run's request replaces it.
     pub meta: String,
@@ -358,6 +362,10 @@ pub struct StopRound {
     pub pids: Vec<u32>,
     /// Pids that may not be signalled (EPERM: they run as another user), likewise bounded.
     pub refused: Vec<u32>,
+    /// Pids, likewise bounded, of processes that may be left of the task: they made it impossible to
+    /// tell which task they are of, and another that is not stopped may be it.
+    #[serde(default)]
+    pub unclear: Vec<u32>,
 }
 
 impl StopRound {
@@ -366,6 +374,9 @@ impl StopRound {
     pub fn step(&self) -> StopStep {
         let signal = if self.step == StopStepKind::Kill { "SIGKILL" } else { "SIGTERM" };
         let list = |pids: &[u32]| pids.iter().map(u32::to_string).collect::<Vec<_>>().join(", ");
+        if !self.unclear.is_empty() {
+            return StopStep { at: self.at, step: self.step, detail: doubt(&self.unclear) };
+        }
         let mut detail = match self.pids.as_slice() {
             [one] => format!("{signal} to process {one}"),
             pids => format!("{signal} to {} processes: {}", self.count, list(pids)),
@@ -376,6 +387,17 @@ impl StopRound {
         }
         StopStep { at: self.at, step: self.step, detail }
     }
+}
+
+/// That processes may be left, and how to end them.
+fn doubt(pids: &[u32]) -> String {
+    let list: Vec<String> = pids.iter().map(u32::to_string).collect();
+    let (who, what) = match pids {
+        [_] => ("process", "it hides which task it belongs to"),
+        _ => ("processes", "they hide which task they belong to"),
+    };
+    let list = list.join(", ");
+    format!("{who} {list} may be left: {what}; to end what is left, stop the other tasks too")
 }
 
 /// How a run ended.

@@ -11,6 +11,7 @@ use deskd_core::app::{App, AppSource, LocalProgram, Rlimits};
 use deskd_core::id::AppId;
 use deskd_core::redact::REDACTED;
 use deskd_core::restart::RestartPolicy;
+use deskd_core::wall::Sandbox;
 
 /// An application to add or replace. What `GET` answers can be sent back: `source` and `problems`
 /// are accepted and ignored.
@@ -88,6 +89,9 @@ pub struct LocalInput {
     /// oom_score_adj.
     #[serde(default)]
     oom_score_adj: Option<i32>,
+    /// Whether a wall keeps it from deskd: `auto`. Only the configuration file turns it off.
+    #[serde(default)]
+    sandbox: Sandbox,
 }
 
 fn yes() -> bool {
@@ -127,6 +131,10 @@ impl AppInput {
             "local.oom_score_adj: not -1000 to 1000",
         );
         must(
+            local.sandbox.is_auto(),
+            "local.sandbox: only the operator's configuration file turns the wall off",
+        );
+        must(
             local.cwd.as_ref().is_none_or(|cwd| cwd.starts_with('/') && !nul(cwd)),
             "local.cwd: not an absolute path",
         );
@@ -142,7 +150,8 @@ impl AppInput {
         if !problems.is_empty() {
             return Err(ApiError::InvalidApp(problems));
         }
-        let LocalInput { command, cwd, env, umask, rlimits, nice, oom_score_adj } = self.local;
+        let LocalInput { command, cwd, env, umask, rlimits, nice, oom_score_adj, sandbox } =
+            self.local;
         Ok(App {
             display_name: self.display_name.unwrap_or_else(|| self.id.to_string()),
             id: self.id,
@@ -152,7 +161,7 @@ impl AppInput {
             wm_class: self.wm_class,
             needs_display: self.needs_display,
             restart: self.restart,
-            local: LocalProgram { command, cwd, env, umask, rlimits, nice, oom_score_adj },
+            local: LocalProgram { command, cwd, env, umask, rlimits, nice, oom_score_adj, sandbox },
             container: self.container,
             mime_types: self.mime_types,
             file_extensions: self.file_extensions,

@@ -15,6 +15,7 @@ use deskd_core::app::desktop_entry::DesktopEntry;
 use deskd_core::app::{App, AppSource, LocalProgram, Rlimits};
 use deskd_core::id::AppId;
 use deskd_core::restart::RestartPolicy;
+use deskd_core::wall::Sandbox;
 
 /// A section as it was written; absent is absent, so that a `.desktop` file can fill it.
 #[derive(Debug, Clone)]
@@ -35,6 +36,7 @@ pub struct AppDraft {
     rlimits: Rlimits,
     nice: Option<i32>,
     oom_score_adj: Option<i32>,
+    sandbox: Sandbox,
 }
 
 /// What to write for a command.
@@ -98,6 +100,9 @@ pub fn read<'t>(
         rlimits: rlimits(&section),
         nice: small_integer(&section, "nice", -20, 19),
         oom_score_adj: small_integer(&section, "oom_score_adj", -1000, 1000),
+        sandbox: section
+            .parsed("sandbox", "auto", sandbox)
+            .map_or_else(Sandbox::default, |found| found.value),
     };
     Some(draft)
 }
@@ -151,6 +156,17 @@ fn restart(text: &str) -> Result<RestartPolicy, Complaint> {
                 || format!("write one of {}", RESTART_WORDS.join(", ")),
                 |word| format!("did you mean \"{word}\"?"),
             ),
+        )),
+    }
+}
+
+fn sandbox(text: &str) -> Result<Sandbox, Complaint> {
+    match text {
+        "auto" => Ok(Sandbox::Auto),
+        "off" => Ok(Sandbox::Off),
+        _ => Err(Complaint::new(
+            format!("is not a sandbox: `{text}`"),
+            "write \"auto\" (a wall between the program and deskd) or \"off\" (none)",
         )),
     }
 }
@@ -250,6 +266,7 @@ impl AppDraft {
                 rlimits: self.rlimits,
                 nice: self.nice,
                 oom_score_adj: self.oom_score_adj,
+                sandbox: self.sandbox,
             },
             container: None,
             mime_types: Vec::new(),

@@ -46,6 +46,7 @@ pub const APP: &[&str] = &[
     "umask",
     "nice",
     "oom_score_adj",
+    "sandbox",
     "rlimits",
     "restart",
     "needs_display",

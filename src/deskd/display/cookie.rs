@@ -8,7 +8,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use deskd_keeper::files;
+use deskd_keeper::files::{self, Links};
 
 use super::DisplayConfig;
 use super::xauthority::{self, Cookie, Servers};
@@ -61,7 +61,8 @@ fn from_file(path: &Path, number: u16) -> Result<Cookie, String> {
     })
 }
 
-/// Writes an Xauthority file (0600, replaced as a whole) that works under any host name, for
+/// Writes an Xauthority file (0600, replaced as a whole, and only if it is another one: programs
+/// behind the wall can read the one that was there when they were started) that works under any host name, for
 /// applications when only `XAUTH_KEY` was given.
 ///
 /// # Errors
@@ -72,12 +73,16 @@ pub fn write_xauthority(
     number: u16,
     servers: Servers<'_>,
 ) -> io::Result<()> {
+    let bytes = xauthority::to_xauthority_file(cookie, number, servers);
+    if files::read(path, XAUTHORITY_BYTES_MAX, Links::Refuse).is_ok_and(|there| there == bytes) {
+        return Ok(());
+    }
     let mut temporary = path.as_os_str().to_owned();
     temporary.push(".new");
     let temporary = Path::new(&temporary);
     files::clear(temporary)?;
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(temporary)?;
-    file.write_all(&xauthority::to_xauthority_file(cookie, number, servers))?;
+    file.write_all(&bytes)?;
     files::replace(temporary, path)
 }
 

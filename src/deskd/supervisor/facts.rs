@@ -1,15 +1,24 @@
 //! What a plan has to know of this machine.
 
-use std::path::Path;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
 
 use super::settings::Settings;
 use deskd_core::app::App;
 use deskd_core::plan::facts::ProgramPresence;
 use deskd_core::run::{self, LookedUp, Surroundings};
+use deskd_core::wall::Need;
 use deskd_keeper::procfs::MemoryCgroup;
 
 /// PATH when the environment has none, as in `keeper::spawn`.
 const PATH_DEFAULT: &str = "/usr/local/bin:/usr/bin:/bin";
+
+/// Set-user-id and set-group-id.
+const SET_ID_BITS: u32 = 0o6000;
+/// Room for `security.capability` (`struct vfs_ns_cap_data` has 24 bytes).
+const CAPABILITY_BYTES_MAX: usize = 64;
+/// Programs that make a sandbox or a container with mounts of their own.
+const SANDBOXES: [&str; 5] = ["bwrap", "flatpak", "snap", "podman", "buildah"];
 
 /// What the life of tasks depends on and does not change.
 pub(super) fn config(settings: &Settings) -> run::Config {
@@ -30,40 +39,61 @@ pub(super) fn config(settings: &Settings) -> run::Config {
             home: settings.home.clone(),
             home_is_writable: settings.home_is_writable,
             time_zone: settings.time_zone.clone(),
+            wall: settings.wall.clone(),
         },
     }
 }
 
-/// Whether an app's program is here, and what is left of deskd's memory.
+/// Whether an app's program is here, and what it needs. Only of an app in an image, which can run
+/// elsewhere, what is left of deskd's memory.
 pub(super) fn look_up(
     app: &App,
     inherited_env: &[(String, String)],
     cgroup: Option<&MemoryCgroup>,
 ) -> LookedUp {
+    let cgroup = cgroup.filter(|_| app.container.is_some());
+    let file = file(app, inherited_env);
     LookedUp {
-        program: program(app, inherited_env),
+        program: program(app, file.as_deref()),
+        need: file.as_deref().and_then(need),
         headroom: cgroup.map(MemoryCgroup::headroom).unwrap_or_default(),
     }
 }
 
-/// Whether the program of an app that comes in an image is in this container too. Other apps are
-/// not looked up: the keeper says what is wrong with theirs.
-fn program(app: &App, inherited: &[(String, String)]) -> ProgramPresence {
-    if app.container.is_none() {
-        return ProgramPresence::Unknown;
+/// Whether the program of an app that comes in an image is in this container too. Of other apps it
+/// is not said: the keeper says what is wrong with theirs.
+fn program(app: &App, file: Option<&Path>) -> ProgramPresence {
+    match (&app.container, file) {
+        (None, _) => ProgramPresence::Unknown,
+        (Some(_), Some(_)) => ProgramPresence::Present,
+        (Some(_), None) => ProgramPresence::Absent,
     }
-    let Some(name) = app.local.command.first().filter(|name| !name.is_empty()) else {
-        return ProgramPresence::Absent;
-    };
+}
+
+/// The file of an app's program.
+fn file(app: &App, inherited: &[(String, String)]) -> Option<PathBuf> {
+    let name = app.local.command.first().filter(|name| !name.is_empty())?;
+    if name.contains('/') {
+        return Some(PathBuf::from(name)).filter(|file| is_executable(file));
+    }
     let of_env = |(key, value): &(String, String)| (key == "PATH").then(|| value.clone());
     let path = app.local.env.get("PATH").cloned().or_else(|| inherited.iter().find_map(of_env));
     let path = path.unwrap_or_else(|| PATH_DEFAULT.to_owned());
-    let found = if name.contains('/') {
-        is_executable(Path::new(name))
-    } else {
-        path.split(':').any(|directory| is_executable(&Path::new(directory).join(name)))
-    };
-    if found { ProgramPresence::Present } else { ProgramPresence::Absent }
+    let files = path.split(':').map(|directory| Path::new(directory).join(name));
+    files.into_iter().find(|file| is_executable(file))
+}
+
+/// What the program in `file` needs that a wall takes away, as far as the file shows.
+fn need(file: &Path) -> Option<Need> {
+    let file = file.canonicalize().ok()?;
+    let mode = std::fs::metadata(&file).ok()?.mode();
+    let mut value = [0; CAPABILITY_BYTES_MAX];
+    let has_capabilities = rustix::fs::getxattr(&file, "security.capability", &mut value).is_ok();
+    if mode & SET_ID_BITS != 0 || has_capabilities {
+        return Some(Need::Privileges);
+    }
+    let name = file.file_name()?.to_str()?;
+    SANDBOXES.contains(&name).then_some(Need::Mounts)
 }
 
 fn is_executable(file: &Path) -> bool {
@@ -85,6 +115,8 @@ fn architecture() -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
     use deskd_core::samples::{app, container_app};
 
@@ -92,7 +124,8 @@ mod tests {
         let mut app = app("a");
         app.local.command = command.iter().map(ToString::to_string).collect();
         app.container = Some(Box::new(container_app()));
-        program(&app, &[("PATH".to_owned(), path.to_owned())])
+        let env = [("PATH".to_owned(), path.to_owned())];
+        program(&app, file(&app, &env).as_deref())
     }
 
     #[test]
@@ -104,6 +137,23 @@ mod tests {
         assert_eq!(look(&["/bin"], "/bin"), Absent);
         assert_eq!(look(&["/etc/passwd"], "/bin"), Absent);
         assert_eq!(look(&[], "/bin"), Absent);
-        assert_eq!(program(&app("sh"), &[]), ProgramPresence::Unknown);
+        assert_eq!(program(&app("sh"), None), ProgramPresence::Unknown);
+    }
+
+    #[test]
+    fn what_could_not_work_behind_a_wall_shows_in_its_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = |name: &str, mode: u32| {
+            let path = dir.path().join(name);
+            std::fs::write(&path, "").unwrap();
+            std::fs::set_permissions(&path, PermissionsExt::from_mode(mode)).unwrap();
+            path
+        };
+        assert_eq!(need(&file("su", 0o4755)), Some(Need::Privileges));
+        assert_eq!(need(&file("locate", 0o2755)), Some(Need::Privileges));
+        let flatpak = file("flatpak", 0o755);
+        std::os::unix::fs::symlink(&flatpak, dir.path().join("app")).unwrap();
+        assert_eq!(need(&dir.path().join("app")), Some(Need::Mounts));
+        assert_eq!(need(&file("xterm", 0o755)), None);
     }
 }

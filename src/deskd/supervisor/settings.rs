@@ -8,6 +8,7 @@ use crate::display::DisplayConfig;
 use crate::engine::kubernetes::EngineConfig;
 use deskd_core::app::App;
 use deskd_core::display::DisplayStatus;
+use deskd_core::wall::WallFacts;
 use deskd_core::why::RemedyMode;
 use deskd_core::why::rules::LazyRules;
 
@@ -32,6 +33,8 @@ pub struct Settings {
     pub home_is_writable: bool,
     /// deskd's own time zone, as `TZ` names it.
     pub time_zone: Option<String>,
+    /// What a wall between programs and deskd can do here.
+    pub wall: Arc<WallFacts>,
     /// Passed on to local programs.
     pub inherited_env: Arc<[(String, String)]>,
     /// TCP 6000 decides readiness.

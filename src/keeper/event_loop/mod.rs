@@ -29,7 +29,7 @@ use super::release::Reload;
 use super::shutdown::Shutdown;
 use super::spawn::Spawner;
 use super::table::{Table, TaskKey};
-use super::tree::Process;
+use super::tree::{ProcEvidence, Process};
 use super::{KeeperConfig, KeeperError, tried};
 use crate::logs::LogStore;
 use deskd_core::exit::Exit;
@@ -76,6 +76,7 @@ pub(super) struct Keeper {
 
     table: Table,
     spawner: Spawner,
+    evidence: ProcEvidence,
     capture: Capture,
     store: LogStore,
     container_logs: container_logs::ContainerLogs,

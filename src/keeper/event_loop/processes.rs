@@ -1,5 +1,6 @@
 //! Ends and signals: what the reaper, the stops and the surveys have to do with tasks.
 
+use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
@@ -38,6 +39,13 @@ impl Keeper {
         }
         if self.reload.checker() == Some(ended.pid) {
             return self.checked(&ended.exit);
+        }
+        if self.spawner.reaped(ended.pid) {
+            let how = ended.exit.sentence();
+            tracing::warn!(
+                "the process that starts programs ended ({how}); the next start replaces it"
+            );
+            return;
         }
         // During a shutdown also processes that belong to no task count.
         self.survey_wanted |= self.roots.contains(&ended.pid) || self.shutdown.is_some();
@@ -81,9 +89,9 @@ impl Keeper {
 
     /// SIGKILL to everything of these tasks, after a freeze so that none gets away by forking.
     fn kill(&mut self, keys: &[TaskKey], mut survey: Survey, now: Instant) {
-        let mut frozen = std::collections::HashSet::new();
+        let mut frozen = HashSet::new();
         for _ in 0..FREEZE_SURVEYS_MAX {
-            let found = keys.iter().flat_map(|key| survey.of(*key)).copied();
+            let found = keys.iter().flat_map(|key| self.doomed(&survey, *key));
             let new = signal::only_new(&found.collect::<Vec<_>>(), &mut frozen);
             if new.is_empty() {
                 break;
@@ -94,16 +102,46 @@ impl Keeper {
             survey = next;
         }
         for key in keys {
+            let doomed = self.doomed(&survey, *key);
             let Some(task) = self.table.get_mut(*key) else { continue };
-            let new = signal::only_new(survey.of(*key), &mut task.killed);
+            let new = signal::only_new(&doomed, &mut task.killed);
             let sent = signal::send(&new, &[Signal::KILL]);
             self.add_round(*key, StopStepKind::Kill, sent);
         }
         self.survey_wanted = true;
     }
 
-    fn add_round(&mut self, key: TaskKey, step: StopStepKind, mut sent: Sent) {
+    /// What a kill of a task reaches: its processes, and those that can only be its or another's that
+    /// is being killed too.
+    fn doomed(&self, survey: &Survey, key: TaskKey) -> Vec<Process> {
+        let is_killing = |key: &TaskKey| {
+            let stop = self.table.get(*key).and_then(|task| task.stop.as_ref());
+            stop.is_some_and(Stop::is_killing)
+        };
+        let shared = survey.unclear.iter().filter(|(_, of)| of.contains(&key));
+        let shared =
+            shared.filter(|(_, of)| of.iter().all(is_killing)).map(|(process, _)| *process);
+        survey.of(key).iter().copied().chain(shared).collect()
+    }
+
+    /// Says that these may be left of a task.
+    fn say_doubt(&mut self, key: TaskKey, processes: &[Process]) {
+        let unclear = processes.iter().map(|it| it.pid).take(STOP_PIDS_MAX).collect();
+        let at = unix_ms();
+        let (pids, refused) = (Vec::new(), Vec::new());
+        let round = StopRound { at, step: StopStepKind::Kill, count: 0, pids, refused, unclear };
+        self.tell_round(key, round);
+    }
+
+    fn tell_round(&mut self, key: TaskKey, round: StopRound) {
         let Some(task) = self.table.get_mut(key) else { return };
+        if task.add_round(&round) {
+            let id = task.id.clone();
+            self.tell_about(key, &FromKeeper::StopStep { id, round });
+        }
+    }
+
+    fn add_round(&mut self, key: TaskKey, step: StopStepKind, mut sent: Sent) {
         if sent == Sent::default() && step == StopStepKind::Kill {
             return;
         }
@@ -111,11 +149,8 @@ impl Keeper {
         sent.pids.truncate(STOP_PIDS_MAX);
         sent.refused.truncate(STOP_PIDS_MAX);
         let Sent { pids, refused } = sent;
-        let round = StopRound { at: unix_ms(), step, count, pids, refused };
-        if task.add_round(&round) {
-            let id = task.id.clone();
-            self.tell_about(key, &FromKeeper::StopStep { id, round });
-        }
+        let unclear = Vec::new();
+        self.tell_round(key, StopRound { at: unix_ms(), step, count, pids, refused, unclear });
     }
 
     pub(super) fn survey_if_wanted(&mut self, now: Instant) {
@@ -129,7 +164,9 @@ impl Keeper {
     }
 
     fn survey(&mut self, now: Instant) -> Option<Survey> {
-        match tree::survey(self.pid, self.daemon.pid(), &self.table.marks()) {
+        let own: Vec<u32> =
+            [self.daemon.pid(), self.spawner.starter()].into_iter().flatten().collect();
+        match tree::survey(self.pid, &own, &self.table.marks(), &mut self.evidence) {
             Ok(survey) => {
                 self.survey_retry_at = None;
                 Some(survey)
@@ -145,18 +182,21 @@ impl Keeper {
     /// Draws the conclusions: which trees are gone, which processes to wait for, and what showed up
     /// after its task was killed.
     fn settle(&mut self, survey: &Survey, now: Instant) {
-        let mut gone = Vec::new();
         let mut escaped = Vec::new();
         self.roots.clear();
         // A zombie may have been the parent of a process when that was looked at.
         self.roots.extend(&survey.zombies);
-        for (key, task) in self.table.iter_mut().filter(|(_, task)| !task.tree_gone) {
-            let left = survey.of(key);
+        self.roots.extend(survey.unclear.iter().map(|(process, _)| process.pid));
+        let open = self.table.iter().filter(|(_, task)| !task.tree_gone).map(|(key, _)| key);
+        let left: Vec<(TaskKey, Vec<Process>)> =
+            open.map(|key| (key, self.doomed(survey, key))).collect();
+        let mut gone = Vec::new();
+        for (key, left) in left {
+            let Some(task) = self.table.get(key) else { continue };
             if task.end.is_some() {
                 self.roots.extend(left.iter().filter(|p| p.ppid == self.pid).map(|p| p.pid));
             }
             if left.is_empty() && task.end.is_some() {
-                task.mark_gone();
                 gone.push(key);
             } else if task.stop.as_ref().is_some_and(Stop::is_killing)
                 && left.iter().any(|p| !task.killed.contains(&(p.pid, p.start_ticks)))
@@ -164,15 +204,8 @@ impl Keeper {
                 escaped.push(key);
             }
         }
-        for key in gone {
-            self.drain_pipes(key);
-            if let Some(task) = self.table.get(key) {
-                let id = task.id.clone();
-                self.tell_about(key, &FromKeeper::TreeGone { id });
-            }
-            self.remove_if_forgotten(key);
-        }
-        self.settle_strays(&survey.strays);
+        self.close(gone, survey);
+        self.settle_strays(survey);
         if !escaped.is_empty()
             && let Some(survey) = self.survey(now)
         {
@@ -180,13 +213,39 @@ impl Keeper {
         }
     }
 
-    fn settle_strays(&mut self, strays: &[Process]) {
+    /// Nothing is left of these tasks, or what may be is said. Of several that one process may be of,
+    /// one goes at a time: for the last of them it is clear.
+    fn close(&mut self, gone: Vec<TaskKey>, survey: &Survey) {
+        let mut doubted = HashSet::new();
+        for key in gone {
+            let unclear: Vec<Process> = survey.unclear_of(key).copied().collect();
+            if unclear.iter().any(|process| doubted.contains(&process.pid)) {
+                self.survey_wanted = true;
+                continue;
+            }
+            if !unclear.is_empty() {
+                doubted.extend(unclear.iter().map(|process| process.pid));
+                self.say_doubt(key, &unclear);
+            }
+            self.drain_pipes(key);
+            if let Some(task) = self.table.get_mut(key) {
+                task.mark_gone();
+                let id = task.id.clone();
+                self.tell_about(key, &FromKeeper::TreeGone { id });
+            }
+            self.remove_if_forgotten(key);
+        }
+    }
+
+    fn settle_strays(&mut self, survey: &Survey) {
+        let unclear = survey.unclear.iter().map(|(process, _)| *process);
+        let strays: Vec<Process> = survey.strays.iter().copied().chain(unclear).collect();
         if let Some(shutdown) = &self.shutdown {
             self.roots.extend(strays.iter().map(|process| process.pid));
             if shutdown.is_killing() {
-                signal::send(strays, &[Signal::KILL]);
+                signal::send(&strays, &[Signal::KILL]);
             }
-            self.strays = strays.to_vec();
+            self.strays = strays;
         }
     }
 }

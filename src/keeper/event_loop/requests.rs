@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::{Keeper, unix_ms};
 use crate::logs::Stream;
-use crate::spawn::{Command, Started};
+use crate::spawn::Started;
 use crate::table::{Task, TaskKey};
 use crate::tree::Mark;
 use deskd_core::id::TaskId;
@@ -48,8 +48,7 @@ impl Keeper {
         let id = request.id.clone();
         let started = self.admit(&request, known).and_then(|()| {
             let tag = self.next_tag();
-            let command = Command::of_request(&request, tag)?;
-            Ok((tag, self.spawner.start_captured(&command)?))
+            Ok((tag, self.spawner.start_captured(&request, tag)?))
         });
         match started {
             Ok((tag, started)) => self.began(known, request, tag, started),
@@ -101,7 +100,8 @@ impl Keeper {
             None => (Vec::new(), None, 0, 0, None),
         };
         let task = request.id.task.clone();
-        marks.push(Mark { key, task, pid, main_lives: true, tag });
+        let pinned = request.wall.is_some();
+        marks.push(Mark { key, task, pid, main_lives: true, tag, pinned });
         let id = request.id;
         let record = Task {
             id: id.clone(),

@@ -30,6 +30,7 @@ use crate::program::Program;
 use crate::release::{Release, Reload};
 use crate::spawn::{Command, Spawner};
 use crate::table::Table;
+use crate::tree::ProcEvidence;
 use crate::{KeeperConfig, KeeperError, LOCK_NAME, LOGS_NAME, reap, tcp, tried};
 
 /// Bit that every tag has: far beyond any real-time limit that somebody sets on purpose.
@@ -85,6 +86,7 @@ impl Keeper {
             greeted: false,
             table: Table::default(),
             spawner,
+            evidence: ProcEvidence::new(),
             capture,
             store,
             container_logs: ContainerLogs::default(),

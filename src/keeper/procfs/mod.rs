@@ -10,8 +10,8 @@ mod wait_status;
 pub use cgroup::MemoryCgroup;
 pub use file_system::file_system_usage;
 pub use process::{
-    ProcessStat, env_value, ignored_signals, look_at, pids, read_arguments, read_cgroup,
-    read_children, read_env_value, read_exe, read_soft_limit, read_stat, read_tracer, soft_limit,
+    ProcessStat, env_value, ignored_signals, limits, look_at, pids, read_arguments, read_cgroup,
+    read_children, read_env_value, read_exe, read_hard_limits, read_stat, read_tracer,
 };
 pub use wait_status::exit_of;
 

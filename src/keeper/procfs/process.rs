@@ -55,15 +55,17 @@ impl ProcessStat {
     }
 }
 
-/// The soft limit called `name` (`Max realtime timeout`) in the text of `/proc/PID/limits`;
+/// The soft and the hard limit called `name` (`Max file locks`) in the text of `/proc/PID/limits`;
 /// `u64::MAX` for `unlimited`.
 #[must_use]
-pub fn soft_limit(text: &str, name: &str) -> Option<u64> {
+pub fn limits(text: &str, name: &str) -> Option<[u64; 2]> {
     let line = text.lines().find_map(|line| line.strip_prefix(name))?;
-    match line.split_ascii_whitespace().next()? {
+    let mut words = line.split_ascii_whitespace();
+    let mut number = || match words.next()? {
         "unlimited" => Some(u64::MAX),
         number => number.parse().ok(),
-    }
+    };
+    Some([number()?, number()?])
 }
 
 /// The mask `SigIgn` in the text of `/proc/PID/status`: ignored signals, signal 1 in the lowest bit.
@@ -126,10 +128,16 @@ pub fn read_stat(pid: u32) -> Option<ProcessStat> {
     look_at(pid).ok().flatten()
 }
 
-/// A process's soft limit called `name`; nothing when it is gone.
+/// A process's hard limits called `names`; nothing when it is gone.
 #[must_use]
-pub fn read_soft_limit(pid: u32, name: &str) -> Option<u64> {
-    soft_limit(&String::from_utf8_lossy(&read(pid, "limits").ok()?), name)
+pub fn read_hard_limits<const N: usize>(pid: u32, names: [&str; N]) -> Option<[u64; N]> {
+    let bytes = read(pid, "limits").ok()?;
+    let text = String::from_utf8_lossy(&bytes);
+    let mut found = [0; N];
+    for (found, name) in found.iter_mut().zip(names) {
+        *found = limits(&text, name)?[1];
+    }
+    Some(found)
 }
 
 /// A variable of the environment a process was started with; nothing when it is gone, has none,
@@ -202,7 +210,7 @@ mod tests {
         assert_eq!(stat.pid, pid);
         assert!(stat.is_alive());
         assert!(pids().unwrap().contains(&pid));
-        assert!(read_soft_limit(pid, "Max open files").unwrap() > 0);
+        assert!(read_hard_limits(pid, ["Max open files"]).unwrap()[0] > 0);
         assert!(read_cgroup(pid).unwrap().contains(':'));
     }
 
@@ -212,9 +220,9 @@ mod tests {
                     Max realtime priority     0                    0                              \n\
                     Max realtime timeout      1152921504606846977  unlimited            us        \n\
                     Max open files            unlimited            unlimited            files     \n";
-        assert_eq!(soft_limit(text, "Max realtime timeout"), Some((1 << 60) + 1));
-        assert_eq!(soft_limit(text, "Max open files"), Some(u64::MAX));
-        assert_eq!(soft_limit(text, "Max nothing"), None);
+        assert_eq!(limits(text, "Max realtime timeout"), Some([(1 << 60) + 1, u64::MAX]));
+        assert_eq!(limits(text, "Max open files"), Some([u64::MAX; 2]));
+        assert_eq!(limits(text, "Max nothing"), None);
     }
 
     #[test]
@@ -249,7 +257,7 @@ mod tests {
         #[test]
         fn no_text_panics(text in "\\PC*", bytes: Vec<u8>) {
             let _ = ProcessStat::parse(&text);
-            let _ = soft_limit(&text, "Max");
+            let _ = limits(&text, "Max");
             let _ = env_value(&bytes, "A");
         }
     }

@@ -17,6 +17,7 @@ use nix::sys::resource::Resource;
 use nix::sys::wait::waitpid;
 
 use super::command::{Command, Limit};
+use crate::wall;
 
 /// Signals there are (`_NSIG` of every Linux architecture but MIPS).
 const SIGNALS_MAX: c_int = 64;
@@ -33,12 +34,21 @@ pub(super) enum Step {
     Directory,
     Nice,
     Limit,
+    Wall,
     Exec,
 }
 
 /// Steps by their number, for what the child wrote down.
-const STEPS: [Step; 7] =
-    [Step::Clone, Step::Session, Step::Stdio, Step::Directory, Step::Nice, Step::Limit, Step::Exec];
+const STEPS: [Step; 8] = [
+    Step::Clone,
+    Step::Session,
+    Step::Stdio,
+    Step::Directory,
+    Step::Nice,
+    Step::Limit,
+    Step::Wall,
+    Step::Exec,
+];
 
 /// Which step failed.
 #[derive(Debug)]
@@ -76,11 +86,12 @@ pub(super) struct Inherited {
     pub(super) ignored_signals: u64,
 }
 
-/// Starts `command`. When this returns a pid, its program runs (or was killed while loading).
+/// Starts `command`, as a child of this process or (`CLONE_PARENT`) of its parent. When this returns a pid, its program runs (or was killed while loading).
 pub(super) fn start(
     command: &Command,
     files: &[RawFd],
     inherited: Inherited,
+    parent: CloneFlags,
     stack: &mut [u8],
 ) -> Result<u32, Failure> {
     let prepared = Prepared {
@@ -99,12 +110,11 @@ pub(super) fn start(
         // SAFETY: _exit(2) ends the child without running anything of the parent's.
         unsafe { libc::_exit(127) }
     });
+    let flags = CloneFlags::CLONE_VM | CloneFlags::CLONE_VFORK | parent;
     // SAFETY: CLONE_VFORK suspends this (only) thread until the child has executed its program or
     // exited, so nothing the child borrows changes or goes away meanwhile; the child runs `run`,
     // which only makes system calls and never returns to the caller's frames; it has its own stack.
-    let cloned = unsafe {
-        clone(child, stack, CloneFlags::CLONE_VM | CloneFlags::CLONE_VFORK, Some(libc::SIGCHLD))
-    };
+    let cloned = unsafe { clone(child, stack, flags, Some(libc::SIGCHLD)) };
     let pid =
         cloned.map_err(|errno| Failure { step: Step::Clone, errno: errno as i32, index: 0 })?;
     let errno = note.errno.load(Relaxed);
@@ -167,6 +177,15 @@ fn run(prepared: &Prepared<'_>) -> (Step, usize) {
             }
         }
         reset_signals(prepared.inherited.ignored_signals);
+        if let Some(inner) = command.wall {
+            if let Some(ruleset) = inner.ruleset
+                && !wall::restrict_self(ruleset)
+            {
+                return (Step::Wall, 0);
+            }
+            // The mark was made above.
+            wall::pin_mark();
+        }
         exec(prepared)
     }
 }

@@ -1,11 +1,13 @@
 //! A start as prepared values: C strings, candidates for the program, limits.
 
-use std::ffi::{CString, OsString};
+use std::ffi::{CStr, CString, OsString};
+use std::os::fd::RawFd;
 use std::os::unix::ffi::OsStringExt;
 
 use nix::sys::resource::Resource;
 
 use super::path;
+use crate::tree::{MARK_LIMITS, mark_of};
 use deskd_core::app::Rlimits;
 use deskd_core::wire::{SpawnError, SpawnRequest, TASK_VARIABLE};
 
@@ -34,6 +36,14 @@ pub struct Command {
     pub(super) limits: Vec<Limit>,
     pub(super) nice: Option<i32>,
     pub(super) oom_score_adj: Option<i32>,
+    pub(super) wall: Option<Inner>,
+}
+
+/// The part of a wall that each process makes for itself.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Inner {
+    /// The ruleset that hides files.
+    pub(super) ruleset: Option<RawFd>,
 }
 
 impl Command {
@@ -116,7 +126,17 @@ impl Command {
             limits: Vec::new(),
             nice: None,
             oom_score_adj: None,
+            wall: None,
         })
+    }
+
+    /// A program of which another name is shown than that of its file.
+    pub(super) fn of_file(file: &CStr, argv: &[&CStr]) -> Result<Self, SpawnError> {
+        let argv = argv.iter().map(|&word| word.to_owned()).collect();
+        let mut command = Self::new(argv, Vec::new(), None)?;
+        command.candidates = vec![file.to_owned()];
+        command.searched = None;
+        Ok(command)
     }
 
     /// Bytes of argv and environment, as execve(2) counts them against its limit.
@@ -148,12 +168,12 @@ fn limits(wanted: &Rlimits, tag: u64) -> Vec<Limit> {
             Some(Limit { resource: resource as u32, value: value?, what, optional: false })
         })
         .collect();
-    // The tag: see keeper::tree. A lower inherited hard limit forbids it; there are other marks.
-    limits.push(Limit {
-        resource: Resource::RLIMIT_RTTIME as u32,
-        value: tag,
-        what: "real-time microseconds",
+    // A lower inherited hard limit forbids it; there is other evidence.
+    limits.extend(MARK_LIMITS.into_iter().zip(mark_of(tag)).map(|(resource, value)| Limit {
+        resource: resource as u32,
+        value,
+        what: "what marks its processes",
         optional: true,
-    });
+    }));
     limits
 }

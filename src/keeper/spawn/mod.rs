@@ -18,12 +18,14 @@ mod elf;
 mod oom_score;
 mod path;
 mod reason;
+mod starter;
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
+use nix::sched::CloneFlags;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::stat::Mode;
@@ -31,14 +33,19 @@ use nix::sys::wait::waitpid;
 use nix::unistd::{Pid, pipe2};
 
 pub use command::Command;
+pub use starter::{option as starter_option, serve as serve_starter};
 
 use crate::procfs;
 use child::{Failure, Inherited, Step};
-use deskd_core::wire::SpawnError;
+use deskd_core::wire::{SpawnError, SpawnRequest};
 use oom_score::OomScore;
+use starter::{NoAnswer, Starter};
 
 /// Stack of a child between clone and exec, in bytes.
 const CHILD_STACK_BYTES: usize = 32 << 10;
+
+/// Starters tried for one start: one may be dead already.
+const STARTERS_MAX: usize = 2;
 
 /// Descriptors that stay free for looking at `/proc`, logs and the daemon's connection.
 const DESCRIPTORS_FREE_MIN: u64 = 32;
@@ -62,6 +69,8 @@ pub struct Spawner {
     inherited: Inherited,
     /// Absent: it cannot be opened, and processes get theirs when they run.
     oom_score: Option<OomScore>,
+    /// Absent: no program behind the wall was started yet, or it was killed.
+    starter: Option<Starter>,
 }
 
 impl Spawner {
@@ -75,11 +84,27 @@ impl Spawner {
         let ignored_signals = procfs::ignored_signals().unwrap_or(u64::MAX);
         let inherited = Inherited { open_files, ignored_signals };
         let oom_score = OomScore::open().ok();
-        Ok(Self { null, stack: vec![0; CHILD_STACK_BYTES], inherited, oom_score })
+        let stack = vec![0; CHILD_STACK_BYTES];
+        Ok(Self { null, stack, inherited, oom_score, starter: None })
     }
 
-    /// Starts `command` with pipes for its output.
-    pub fn start_captured(&mut self, command: &Command) -> Result<Started, SpawnError> {
+    /// The process in which programs behind the wall begin, while there is one.
+    #[must_use]
+    pub fn starter(&self) -> Option<u32> {
+        self.starter.as_ref().map(Starter::pid)
+    }
+
+    /// Takes note that `pid` was reaped; true if it was the starter.
+    pub fn reaped(&mut self, pid: u32) -> bool {
+        self.starter.take_if(|starter| starter.pid() == pid).is_some()
+    }
+
+    /// Starts what `request` says, with pipes for its output; its processes will bear `tag`.
+    pub fn start_captured(
+        &mut self,
+        request: &SpawnRequest,
+        tag: u64,
+    ) -> Result<Started, SpawnError> {
         let (stdout, stdout_write) = output_pipe()?;
         let (stderr, stderr_write) = output_pipe()?;
         // The lowest free number is given out, so this says how many are in use.
@@ -89,7 +114,45 @@ impl Spawner {
             return Err(setup("create a pipe for its output".to_owned(), Errno::EMFILE));
         }
         let files = [self.null.as_raw_fd(), stdout_write.as_raw_fd(), stderr_write.as_raw_fd()];
-        Ok(Started { pid: self.start(command, &files)?, stdout, stderr })
+        let pid = if request.wall.is_some() {
+            self.start_walled(request, tag, &files)?
+        } else {
+            let command = Command::of_request(request, tag)?;
+            self.start(&command, &files, CloneFlags::empty())?
+        };
+        Ok(Started { pid, stdout, stderr })
+    }
+
+    /// Through the starter: a new one if the last was killed meanwhile.
+    fn start_walled(
+        &mut self,
+        request: &SpawnRequest,
+        tag: u64,
+        files: &[RawFd],
+    ) -> Result<u32, SpawnError> {
+        let hides = request.wall.as_ref().is_some_and(|wall| !wall.hidden.is_empty());
+        for _ in 0..STARTERS_MAX {
+            // One of the other kind ends when its socket is closed.
+            let fits = self.starter.take().filter(|starter| starter.hides_files() == hides);
+            let mut starter = match fits {
+                Some(starter) => starter,
+                None => Starter::begin(self, hides)?,
+            };
+            // What only the daemon needs stays here.
+            let request = SpawnRequest { meta: String::new(), ..request.clone() };
+            match starter.start(request, tag, files) {
+                Ok(outcome) => {
+                    self.starter = Some(starter);
+                    return outcome;
+                }
+                Err(NoAnswer::NothingStarted) => starter.signal(Signal::SIGKILL),
+                Err(NoAnswer::Unknown(error)) => {
+                    let started = starter.end_with(tag);
+                    return started.ok_or_else(|| starter::not_started(&error));
+                }
+            }
+        }
+        Err(starter::not_started(&io::ErrorKind::TimedOut.into()))
     }
 
     /// Starts `command` with the keeper's own output, with `stdin` or nothing to read, and with
@@ -104,12 +167,17 @@ impl Spawner {
         let stdin = stdin.unwrap_or(self.null.as_fd()).as_raw_fd();
         let mut files = vec![stdin, stdout.as_fd().as_raw_fd(), stderr.as_fd().as_raw_fd()];
         files.extend(more.iter().map(AsRawFd::as_raw_fd));
-        self.start(command, &files)
+        self.start(command, &files, CloneFlags::empty())
     }
 
-    fn start(&mut self, command: &Command, files: &[RawFd]) -> Result<u32, SpawnError> {
+    fn start(
+        &mut self,
+        command: &Command,
+        files: &[RawFd],
+        parent: CloneFlags,
+    ) -> Result<u32, SpawnError> {
         let stack = &mut self.stack;
-        let mut start = || child::start(command, files, self.inherited, stack);
+        let mut start = || child::start(command, files, self.inherited, parent, stack);
         let started = match (command.oom_score_adj, &self.oom_score) {
             (None, _) => start(),
             (Some(score), Some(own)) => {
@@ -170,6 +238,7 @@ fn explain(command: &Command, failure: Failure) -> SpawnError {
             Some(limit) => format!("limit {} to {}", limit.what, limit.value),
             None => "set a limit".to_owned(),
         },
+        Step::Wall => "hide deskd's files from it".to_owned(),
         Step::Exec => return reason::of_exec(command, failure.index, errno),
     };
     setup(step, errno)

@@ -38,15 +38,27 @@ impl Desk {
         env: &[(&str, String)],
         prepare: impl FnOnce(&Path),
     ) -> Self {
-        Self::start_as("deskd-it-", &[], config, display, env, prepare)
+        Self::start_as(&std::env::temp_dir(), "deskd-it-", &[], config, display, env, prepare)
     }
 
     /// In a directory whose name begins with `name`, with `wrapper` in front of the command.
     pub fn start_called(name: &str, wrapper: &[&str], config: &str) -> Self {
-        Self::start_as(name, wrapper, config, None, &[], |_| {})
+        Self::start_as(&std::env::temp_dir(), name, wrapper, config, None, &[], |_| {})
+    }
+
+    /// With its own directory, which belongs to root, in `parent`.
+    pub fn start_at(
+        parent: &Path,
+        config: &str,
+        display: Option<&Xvnc>,
+        env: &[(&str, String)],
+        prepare: impl FnOnce(&Path),
+    ) -> Self {
+        Self::start_as(parent, "deskd-it-", &[], config, display, env, prepare)
     }
 
     fn start_as(
+        parent: &Path,
         name: &str,
         wrapper: &[&str],
         config: &str,
@@ -54,7 +66,8 @@ impl Desk {
         env: &[(&str, String)],
         prepare: impl FnOnce(&Path),
     ) -> Self {
-        let dir = tempfile::Builder::new().prefix(name).tempdir().expect("a directory");
+        let dir = tempfile::Builder::new().prefix(name).tempdir_in(parent);
+        let dir = dir.expect("a directory");
         std::fs::set_permissions(dir.path(), PermissionsExt::from_mode(0o755)).expect("chmod");
         let state = dir.path().join("state");
         std::fs::create_dir(&state).expect("a state directory");

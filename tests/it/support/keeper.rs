@@ -408,6 +408,7 @@ pub(crate) fn request(task: &str, argv: &[&str]) -> SpawnRequest {
         rlimits: Rlimits::default(),
         nice: None,
         oom_score_adj: None,
+        wall: None,
         meta: format!("meta of {task}"),
     }
 }

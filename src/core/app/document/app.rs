@@ -11,6 +11,7 @@ use crate::app::{App, AppSource, LocalProgram, Rlimits};
 use crate::id::AppId;
 use crate::plan::EngineKind;
 use crate::restart::RestartPolicy;
+use crate::wall::Sandbox;
 
 /// The label that is too large to be kept twice: it becomes [`App::icon`].
 const ICON_LABEL: &str = "oc.icondata";
@@ -112,6 +113,7 @@ pub(super) fn bare(id: AppId, display_name: &str, source: AppSource) -> App {
             rlimits: Rlimits::default(),
             nice: None,
             oom_score_adj: None,
+            sandbox: Sandbox::Auto,
         },
         mime_types: Vec::new(),
         file_extensions: Vec::new(),

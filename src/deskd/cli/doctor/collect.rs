@@ -60,6 +60,7 @@ pub async fn facts(client: &Client, config: &Config, env: &Env) -> Facts {
         gpus: gpus(),
         software_gl: software_gl(),
         nvidia_libraries: has_library("libGLX_nvidia.so.0") || has_library("libcuda.so.1"),
+        wall: crate::wall::here(config, env, None),
         cluster: desktop.map(|desktop| (*desktop.kubernetes).clone()),
         ..of_display(&display)
     };

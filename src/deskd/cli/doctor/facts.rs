@@ -4,6 +4,7 @@ use deskd_core::display::{DisplayStatus, EndpointState};
 use deskd_core::plan::KubernetesFacts;
 use deskd_core::plan::facts::Headroom;
 use deskd_core::shm::ShmVerdicts;
+use deskd_core::wall::WallFacts;
 use deskd_core::why::evidence::Usage;
 
 /// Everything that was looked at. What is absent could not be.
@@ -52,6 +53,8 @@ pub struct Facts {
     pub nvidia_libraries: bool,
     /// What the running daemon knows of the cluster; absent: there is no daemon.
     pub cluster: Option<KubernetesFacts>,
+    /// The wall between programs of this container and deskd.
+    pub wall: WallFacts,
 }
 
 impl Facts {
@@ -80,6 +83,7 @@ impl Facts {
             software_gl: false,
             nvidia_libraries: false,
             cluster: None,
+            wall: WallFacts::default(),
         }
     }
 }

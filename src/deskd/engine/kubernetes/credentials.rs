@@ -16,7 +16,7 @@ use super::identity::chain;
 use deskd_keeper::files;
 
 /// Where kubelet mounts a service account's token, `ca.crt` and `namespace`.
-const SERVICE_ACCOUNT_DIR: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
+pub const SERVICE_ACCOUNT_DIR: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 /// The one entry of each list in the kubeconfig that is made here.
 const NAME: &str = "pod";
 /// Largest kubeconfig, in bytes: certificates are in it.

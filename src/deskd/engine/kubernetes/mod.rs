@@ -39,6 +39,7 @@ mod waiting;
 mod watch;
 
 pub use calls::{Calls, Verb};
+pub use credentials::SERVICE_ACCOUNT_DIR;
 pub use deskd_core::port::{Command, Event, LogMark, Object, Observation, Stranger};
 pub use deskd_core::why::reason::{Ended, RefusalCode, Refused, Waiting};
 pub use engine::{CommandSender, start};

@@ -5,13 +5,12 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use super::credentials::SERVICE_ACCOUNT_DIR;
 use super::identity::EngineConfig;
 use super::objects::{Container, EnvVar, Mount, Pod};
 use deskd_core::expansion::expand;
 use deskd_core::plan::facts::{DeskdProgram, Graphical, OwnPod, VolumeMount};
 
-/// Where kubelet mounts a service account's token.
-const TOKEN_PATH: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 /// How the names of deskd's own volumes begin.
 const OWN_VOLUMES: &str = "deskd";
 /// How abcdesktop names the volume with the password of the desktop's VNC server.
@@ -242,7 +241,7 @@ fn has_token(volume: &Value) -> bool {
 fn is_token_or_vnc(path: &str) -> bool {
     let path = Path::new(path);
     let vnc = path.starts_with(SECRETS_PATH) && path.file_name().is_some_and(|n| n == VNC_SECRET);
-    plain(path) == plain(Path::new(TOKEN_PATH)) || vnc
+    plain(path) == plain(Path::new(SERVICE_ACCOUNT_DIR)) || vnc
 }
 
 /// `/var/run` is a link to `/run` in images of today's distributions.
@@ -287,7 +286,7 @@ mod tests {
                         { "name": "api", "mountPath": "/run/token" },
                         { "name": "state", "mountPath": "/var/run/deskd/" },
                         { "name": "state", "mountPath": "/elsewhere" },
-                        { "name": "kube-api-access-x", "mountPath": TOKEN_PATH },
+                        { "name": "kube-api-access-x", "mountPath": SERVICE_ACCOUNT_DIR },
                       ] },
                 ],
                 "containers": [{

@@ -21,6 +21,7 @@ pub(super) fn findings(facts: &Facts) -> Vec<Finding> {
     let mut all = vec![dev_shm(facts), memory(facts), processors(facts), tasks(facts)];
     all.extend([user(facts), programs(facts), home(facts)]);
     all.extend(sandbox(facts));
+    all.push(wall(facts));
     all.extend([api(facts), ports(facts), fonts(facts), gpu(facts)]);
     all
 }
@@ -206,6 +207,19 @@ fn sandbox(facts: &Facts) -> Option<Finding> {
         advice(Cause::ChromiumSandbox),
         "unshare --user true; grep -E 'NoNewPrivs|Seccomp' /proc/self/status",
     ))
+}
+
+fn wall(facts: &Facts) -> Finding {
+    let wall = &facts.wall;
+    let whole = wall.shortfall().is_empty();
+    finding(
+        "wall",
+        works_or_remark(whole),
+        format!("of programs of this container: {}", wall.sentence()),
+        "give the state directory (state_dir) a volume of its own, or a place below directories that only root \
+         changes, such as /run/deskd; hiding files needs Linux 5.19, keeping signals out Linux 6.12",
+        "deskd explain APP; ls -ld the directories above; cat /sys/kernel/security/lsm",
+    )
 }
 
 fn api(facts: &Facts) -> Finding {

@@ -7,6 +7,7 @@ use deskd_core::display::EndpointState;
 use deskd_core::plan::KubernetesFacts;
 use deskd_core::plan::facts::{ApiState, Headroom, Right};
 use deskd_core::shm::ShmVerdict;
+use deskd_core::wall::{Exposed, WallFacts};
 use deskd_core::why::evidence::Usage;
 
 fn well() -> Facts {
@@ -23,6 +24,7 @@ fn well() -> Facts {
         home: Some(("/home/balloon".into(), true)),
         fonts: 3,
         software_gl: true,
+        wall: WallFacts { abi: 7, hidden: vec!["/run/deskd".into()], ..WallFacts::default() },
         cluster: Some(KubernetesFacts { api: ApiState::Answers, ..KubernetesFacts::default() }),
         ..Facts::of(display, User { uid: 4096, user_namespaces: Some(true), ..User::default() })
     }
@@ -64,6 +66,10 @@ fn each_thing_that_is_wrong_is_told_by_itself_with_what_to_change() {
         State::Wrong,
     );
     check(|f| f.user.user_namespaces = Some(false), "browser sandbox", State::Remark);
+    check(|f| f.wall.abi = 3, "wall", State::Remark);
+    let writable = Some("/tmp".to_owned());
+    let exposed = vec![Exposed { path: "/tmp/state".into(), writable }];
+    check(|f| f.wall = WallFacts { exposed, ..WallFacts::default() }, "wall", State::Remark);
     check(|f| f.fonts = 0, "fonts", State::Remark);
     check(|f| f.gpus = vec![("/dev/dri/card0".into(), false)], "GPU", State::Wrong);
     check(|f| f.gpus = vec![("/dev/nvidia0".into(), true)], "GPU", State::Wrong);
