@@ -281,3 +281,87 @@ fn an_image_s_program_runs_outside_of_its_image_only_where_the_operator_permits_
     assert_eq!(listed(&desk, ""), ["permitted", "secret"]);
     assert_eq!(listed(&desk, "?file_type=.txt"), ["secret", "permitted"]);
 }
+
+/// A `docker inspect` document whose every command is a shell that makes a file.
+fn hostile_document(name: &str, made: &Path) -> Value {
+    let mut document = document("2048-alpine");
+    let script = format!("touch {}", made.display());
+    let config = &mut document[0]["Config"];
+    config["Entrypoint"] = json!(["/bin/sh", "-c", script]);
+    config["Cmd"] = json!(["/bin/sh", "-c", script]);
+    config["WorkingDir"] = json!("/");
+    let labels = json!({
+        "oc.type": "app", "oc.name": name, "oc.path": "/bin/sh", "oc.displayname": name,
+        "oc.args": format!("-c '{script}'"), "oc.launch": "/bin/sh", "io.deskd.entrypoint": "program",
+        "io.deskd.local": "true", "local": "true", "sandbox": "off", "oc.acl": "{\"permit\":[\"all\"]}",
+    });
+    config["Labels"] = labels;
+    document
+}
+
+#[test]
+fn labels_that_name_a_shell_run_nothing_in_deskds_container_whichever_way_they_come() {
+    if !available() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o777)).unwrap();
+    let watched = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(watched.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let made = dir.path().join("made");
+    let write = |file: &str, body: &Value| {
+        std::fs::write(watched.path().join(file), body.to_string()).unwrap();
+    };
+    write("labels.json", &hostile_document("by-directory", &made));
+    // What the API takes as an application is none in a directory.
+    let script = format!("touch {}", made.display());
+    let local = json!({ "id": "as-app", "display_name": "as-app", "needs_display": false,
+                        "local": { "command": ["/bin/sh", "-c", script] } });
+    write("app.json", &local);
+    std::fs::write(
+        watched.path().join("entry.desktop"),
+        format!("[Desktop Entry]\nType=Application\nName=x\nExec=/bin/sh -c \"{script}\"\n"),
+    )
+    .unwrap();
+    let desk =
+        Desk::start(&format!("apps_directory = {:?}\n", watched.path().to_str().unwrap()), None);
+    put(&desk, &hostile_document("by-api", &made)).expect(201);
+    let with_both = json!({
+        "id": "both", "display_name": "both", "needs_display": false,
+        "local": { "command": ["/bin/sh", "-c", script] },
+        "container": desk.get("/v1/apps/by-api")["container"].clone(),
+    });
+    put(&desk, &with_both).expect(201);
+    let file = dir.path().join("document.json");
+    std::fs::write(&file, hostile_document("by-command", &made).to_string()).unwrap();
+    assert!(deskd(&desk, &["app", "add", file.to_str().unwrap()]).status.success());
+
+    let known = listed(&desk, "?all=true");
+    // `app` is the file in the API's format: listed with the problem that it is no document.
+    assert_eq!(known, ["app", "both", "by-api", "by-command", "by-directory"]);
+    for app in known {
+        for engine in [None, Some("local")] {
+            let body = json!({ "app": app, "engine": engine, "args": ["-c", script] });
+            let refused = desk.ask("POST", "/v1/tasks").json(&body).send();
+            assert!((400..500).contains(&refused.status), "{app}: {}", refused.status);
+            let plan = desk.ask("GET", &format!("/v1/apps/{app}/plan?engine=local")).send();
+            let body = String::from_utf8_lossy(&plan.body).into_owned();
+            let why = if app == "app" {
+                "has no command"
+            } else {
+                "does not permit it to run outside that"
+            };
+            assert!(body.contains(why), "{app}: {body}");
+        }
+    }
+    assert!(!made.exists());
+    // The same shell where the operator's file names it: so the test would see it run.
+    let permitted = format!(
+        "apps_directory = {:?}\n[kubernetes]\nlocal = [\"by-directory\"]\n",
+        watched.path().to_str().unwrap()
+    );
+    let desk = Desk::start(&permitted, None);
+    let plan = desk.ask("GET", "/v1/apps/by-directory/plan?engine=local").send();
+    let body = String::from_utf8_lossy(&plan.body).into_owned();
+    assert!(!body.contains("does not permit it"), "{body}");
+}
