@@ -73,6 +73,7 @@ mod panel_remedy;
 mod reload;
 mod remedies;
 mod secrecy;
+mod security_page;
 mod state_dir;
 mod state_samples;
 mod support;
