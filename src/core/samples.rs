@@ -6,7 +6,7 @@ use crate::app::access::AccessList;
 use crate::app::container::{ContainerApp, HomeNeed, HostConfig, ShmNeed};
 use crate::app::{App, AppSource, LocalProgram, Rlimits};
 use crate::display::{DisplayStatus, EndpointState};
-use crate::plan::facts::{ApiState, Facts, Headroom, OwnPod, ProgramPresence, Right};
+use crate::plan::facts::{ApiState, Facts, Headroom, Machine, OwnPod, ProgramPresence, Right};
 use crate::plan::{KubernetesFacts, LaunchSpec, Plan, plan};
 use crate::restart::RestartPolicy;
 use crate::shm::{ShmVerdict, ShmVerdicts};
@@ -51,6 +51,21 @@ pub fn facts() -> Facts {
     display.shm = ShmVerdicts { sysv: ShmVerdict::Works, fd: ShmVerdict::Works };
     Facts {
         display,
+        machine: machine().into(),
+        program: ProgramPresence::Unknown,
+        need: None,
+        headroom: Headroom::default(),
+        kubernetes: std::sync::Arc::default(),
+        policy: std::sync::Arc::default(),
+        remote_tasks: 0,
+        unique_keys: BTreeMap::new(),
+    }
+}
+
+/// A machine with a home and a cookie file.
+#[must_use]
+pub fn machine() -> Machine {
+    Machine {
         inherited_env: [("HOME", "/home/b"), ("A", "1")]
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .into(),
@@ -61,14 +76,14 @@ pub fn facts() -> Facts {
         home: Some("/home/b".into()),
         home_is_writable: true,
         time_zone: None,
-        program: ProgramPresence::Unknown,
-        need: None,
         wall: std::sync::Arc::default(),
-        headroom: Headroom::default(),
-        kubernetes: std::sync::Arc::default(),
-        policy: std::sync::Arc::default(),
-        remote_tasks: 0,
-        unique_keys: BTreeMap::new(),
+    }
+}
+
+impl Facts {
+    /// To be changed by a test.
+    pub fn machine_mut(&mut self) -> &mut Machine {
+        std::sync::Arc::make_mut(&mut self.machine)
     }
 }
 

@@ -1,6 +1,9 @@
 //! The invariants.
 
-use deskd_core::task::{Exit, TaskState};
+use deskd_core::id::TaskId;
+use deskd_core::plan::EngineKind;
+use deskd_core::task::{Exit, Task, TaskState};
+use deskd_core::why::reason::{LostReason, RefusalReason};
 use deskd_core::wire::RunId;
 
 use crate::cluster::Phase;
@@ -55,11 +58,24 @@ pub fn settled(world: &mut World) {
             found.push(format!("{id} run {} is alive and not in the table", kept.id.run));
         }
     }
+    for (id, kept) in &world.keeper.tasks {
+        if table.get(id).is_none() && !kept.is_forgotten() {
+            found.push(format!("{id} is removed, and the keeper keeps it"));
+        }
+    }
+    let unknown = |id: &&TaskId| table.get(id).is_none() && !world.oracle.unrecorded.contains(*id);
+    for id in world.keeper.logs.iter().filter(unknown) {
+        found.push(format!("{id} is removed, and its output is kept"));
+    }
     for (run, it) in &world.cluster.objects {
         let known = table.get(&run.task).is_some_and(|entry| entry.task.runs == run.run);
         if matches!(it.phase, Phase::Running { .. }) && !known {
             found
                 .push(format!("{} run {} is alive in the cluster and nobody's", run.task, run.run));
+        }
+        // The entry of a container stays; a pod is in the way of others.
+        if it.engine == EngineKind::PodApplication && !known {
+            found.push(format!("{} run {} is over, and its pod is left", run.task, run.run));
         }
     }
     found.extend(on_record(world));
@@ -84,6 +100,16 @@ fn wrong(world: &World, entry: &deskd_core::run::Entry) -> Option<String> {
         },
         TaskState::Running if !truth.alive => say("it does not run"),
         TaskState::Ended if truth.alive => say("it has ended, and is alive"),
+        TaskState::Ended if runs_again(task) && !world.oracle.shut_down_with.contains(&task.id) => {
+            say("it is to run again, and does not")
+        }
+        TaskState::Ended
+            if is_lost(task)
+                && !world.oracle.restarted_with.contains(&task.id)
+                && !world.oracle.unrecorded.contains(&task.id) =>
+        {
+            say("it was lost with deskd's container, which was not restarted")
+        }
         TaskState::Ended if truth.place == Some(Place::Keeper) => match (&truth.exit, &task.exit) {
             (Some(real), Some(told)) if real != told && !given_up(told) => {
                 say(&format!("it ended with {real:?}, not {told:?}"))
@@ -100,6 +126,23 @@ fn wrong(world: &World, entry: &deskd_core::run::Entry) -> Option<String> {
         }
         _ => None,
     }
+}
+
+/// Its policy wants another run: nobody stopped it, and it is known how it ended.
+fn runs_again(task: &Task) -> bool {
+    let Some(exit) = &task.exit else { return false };
+    !task.stop_asked && !given_up(exit) && task.restart.wants_restart(exit.is_failure())
+}
+
+fn is_lost(task: &Task) -> bool {
+    let restarted = |lost: &LostReason| match lost {
+        LostReason::KeeperRestarted => true,
+        LostReason::NotStarted(why) => {
+            matches!(why.reason, RefusalReason::Lost(LostReason::KeeperRestarted))
+        }
+        _ => false,
+    };
+    matches!(&task.exit, Some(Exit::Lost(lost)) if restarted(lost))
 }
 
 /// Of a run whose keeper or record was lost nobody knows how it ended.

@@ -1,6 +1,7 @@
 //! A daemon: `core::run`, the daemon's ends of the port, and a driver that commits as the real one
 //! does, and may be killed between any two effects.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use deskd_core::id::TaskId;
@@ -61,6 +62,7 @@ pub struct Daemon {
     effects: Vec<Effect>,
     pub waiting: BTreeMap<ReplyId, Asked>,
     next_reply: u64,
+    pub turns: u32,
     /// Tasks whose record is not on the disk as it is now.
     pub unrecorded: BTreeSet<TaskId>,
 }
@@ -75,6 +77,7 @@ impl Daemon {
             effects: Vec::new(),
             waiting: BTreeMap::new(),
             next_reply: 0,
+            turns: 0,
             unrecorded: BTreeSet::new(),
         }
     }
@@ -101,6 +104,7 @@ impl Daemon {
 
     /// Takes a batch of inputs and commits; false when it was killed on the way.
     pub fn turn(&mut self, rng: &mut Rng, around: &mut Around<'_>, dies: bool) -> bool {
+        self.turns += 1;
         for _ in 0..rng.below(4) {
             self.hear(Some(around.keeper));
         }
@@ -162,7 +166,7 @@ impl Daemon {
         if early {
             for effect in &effects {
                 if let Effect::Answer(reply, answer) = effect {
-                    self.answered(*reply, answer, around);
+                    self.answered(*reply, answer, &BTreeSet::new(), around);
                 }
             }
             effects.retain(|effect| !matches!(effect, Effect::Answer(..)));
@@ -183,35 +187,21 @@ impl Daemon {
                 _ => {}
             }
         }
+        let gone = self.gone(&answers);
         for (reply, answer) in answers {
             if dies && rng.once_in(2) {
                 return false;
             }
-            self.answered(reply, &answer, around);
+            self.answered(reply, &answer, &gone, around);
         }
         !dies
     }
 
     fn lines(&self, effects: &[Effect], mutant: Option<Mutant>) -> Vec<Line<'static>> {
-        let owned = |entry: &deskd_core::run::Entry| {
-            Line::Task(Box::new(std::borrow::Cow::Owned(entry.clone())))
-        };
-        let mut tasks = BTreeSet::new();
-        let mut lines = Vec::new();
-        for effect in effects {
-            match effect {
-                Effect::Record(task) => drop(tasks.insert(task)),
-                Effect::Removed(task) => lines.push(Line::Removed(task.clone())),
-                Effect::Hidden(task, engine) => lines.push(Line::Hidden(task.clone(), *engine)),
-                Effect::Shown(task) => lines.push(Line::Shown(task.clone())),
-                Effect::Keeper(at) => lines.push(Line::Keeper(*at)),
-                _ => {}
-            }
+        let mut lines: Vec<_> = self.runs.lines(effects).map(owned).collect();
+        if let Some(mutant) = mutant.filter(|mutant| *mutant != Mutant::NoTombstones) {
+            mutant.change_lines(&mut lines);
         }
-        if Mutant::NoKeeperLine.is(mutant) {
-            lines.retain(|line| !matches!(line, Line::Keeper(_)));
-        }
-        lines.extend(self.runs.table().in_order(tasks).map(owned));
         lines
     }
 
@@ -232,12 +222,9 @@ impl Daemon {
             }
         }
         if around.disk.wants_rewrite() {
-            let owned = |entry: &deskd_core::run::Entry| {
-                Line::Task(Box::new(std::borrow::Cow::Owned(entry.clone())))
-            };
-            let keeper = self.runs.keeper_started_at().map(Line::Keeper);
-            let tasks = self.runs.table().iter().map(owned);
-            around.disk.rewrite(keeper.into_iter().chain(tasks).collect());
+            let mut lines = self.runs.all_lines().map(owned).collect();
+            around.mutant.iter().for_each(|mutant| mutant.change_lines(&mut lines));
+            around.disk.rewrite(lines);
             self.unrecorded.clear();
         }
     }
@@ -246,6 +233,12 @@ impl Daemon {
         if around.trace {
             let name = format!("{command:?}");
             println!("{:>9}   < {}", around.clock, name.chars().take(160).collect::<String>());
+        }
+        if let Command::Stop { run, term_after, kill_after } = &command
+            && around.keeper.drain.is_none()
+        {
+            let app = self.runs.table().get(&run.task).map(|entry| &entry.task.app);
+            around.oracle.stopping(run, app, kill_after.saturating_sub(*term_after));
         }
         if let Some(message) = message(link, &command) {
             around.keeper.inbox.push_back(message);
@@ -256,7 +249,23 @@ impl Daemon {
         }
     }
 
-    fn answered(&mut self, reply: ReplyId, answer: &Answer, around: &mut Around<'_>) {
+    /// What is removed with these answers.
+    fn gone(&self, answers: &[(ReplyId, Answer)]) -> BTreeSet<TaskId> {
+        let removed = |(reply, answer): &(ReplyId, Answer)| match (self.waiting.get(reply), answer)
+        {
+            (Some(Asked::Remove(id)), Answer::Remove(Ok(()))) => Some(id.clone()),
+            _ => None,
+        };
+        answers.iter().filter_map(removed).collect()
+    }
+
+    fn answered(
+        &mut self,
+        reply: ReplyId,
+        answer: &Answer,
+        gone: &BTreeSet<TaskId>,
+        around: &mut Around<'_>,
+    ) {
         let oracle = &mut *around.oracle;
         let Some(asked) = self.waiting.remove(&reply) else {
             return oracle.violated("an answer that nobody waits for");
@@ -265,7 +274,7 @@ impl Daemon {
             (Asked::Launch, Answer::Launch(Ok(admission))) => {
                 let (LaunchAdmission::Started(task) | LaunchAdmission::AlreadyLaunched(task)) =
                     admission;
-                if self.runs.table().get(&task.id).is_none() {
+                if self.runs.table().get(&task.id).is_none() && !gone.contains(&task.id) {
                     oracle.violated(format!("{} was answered and is not there", task.id));
                 }
                 oracle.launched.insert(task.id.clone());
@@ -288,6 +297,19 @@ impl Daemon {
             }
             (asked, answer) => oracle.violated(format!("{asked:?} was answered with {answer:?}")),
         }
+    }
+}
+
+/// A line that outlives its table.
+fn owned(line: Line<'_>) -> Line<'static> {
+    match line {
+        Line::Task(entry) => Line::Task(Box::new(Cow::Owned(entry.into_owned()))),
+        Line::App(app) => Line::App(Box::new(Cow::Owned(app.into_owned()))),
+        Line::Removed(id) => Line::Removed(id),
+        Line::AppRemoved(id) => Line::AppRemoved(id),
+        Line::Hidden(id, engine) => Line::Hidden(id, engine),
+        Line::Shown(id) => Line::Shown(id),
+        Line::Keeper(at) => Line::Keeper(at),
     }
 }
 

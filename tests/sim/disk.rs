@@ -5,7 +5,7 @@ use deskd_core::run::journal::{Line, Remembered, replay};
 use crate::rng::Rng;
 
 /// Lines after which the journal is rewritten.
-const LINES_MAX: usize = 200;
+const LINES_MAX: usize = 60;
 
 #[derive(Debug, Default)]
 pub struct Disk {
@@ -13,12 +13,15 @@ pub struct Disk {
     /// Of a line that was torn; the next one begins behind a newline.
     torn: Vec<u8>,
     pub full: bool,
+    /// It was full: the daemon of now writes everything again once it can.
+    lost: bool,
 }
 
 impl Disk {
     /// Appends all lines, or none when the disk is full; whether it did.
     pub fn append(&mut self, lines: Vec<Line<'static>>) -> bool {
         if self.full {
+            self.lost |= !lines.is_empty();
             return lines.is_empty();
         }
         self.lines.extend(lines);
@@ -41,12 +44,18 @@ impl Disk {
         self.torn = bytes;
     }
 
+    /// By another daemon, which does not know what was lost.
+    pub fn opened(&mut self) {
+        self.lost = false;
+    }
+
     pub fn wants_rewrite(&self) -> bool {
-        self.lines.len() > LINES_MAX && !self.full
+        (self.lost || self.lines.len() > LINES_MAX) && !self.full
     }
 
     pub fn rewrite(&mut self, lines: Vec<Line<'static>>) {
         self.lines = lines;
+        self.lost = false;
         self.torn.clear();
     }
 

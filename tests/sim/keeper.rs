@@ -38,7 +38,7 @@ pub struct Kept {
 pub struct Keeper {
     pub started_at: i64,
     pub tasks: BTreeMap<TaskId, Kept>,
-    logs: BTreeSet<TaskId>,
+    pub logs: BTreeSet<TaskId>,
     /// From the daemon, also from one that is dead by now.
     pub inbox: VecDeque<ToKeeper>,
     /// To the daemon, while one is connected.
@@ -283,6 +283,11 @@ impl Keeper {
 }
 
 impl Kept {
+    /// The daemon needs it no more; it goes with its last process.
+    pub fn is_forgotten(&self) -> bool {
+        self.forgotten
+    }
+
     fn record(&self) -> TaskRecord {
         TaskRecord {
             id: self.id.clone(),

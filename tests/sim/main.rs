@@ -4,7 +4,9 @@
 //!
 //! ```text
 //! sim [--mutants]                      fixed seeds; the mutants
-//! sim --seconds S | --minutes M        fresh seeds too
+//! sim --seconds S | --minutes M        fresh seeds too, for as long; the fixed ones always run whole
+//! sim ... --all                        does not end with the first failure: all of them, by kind
+//! sim ... --from N                     these seeds instead of fresh ones
 //! sim --seed N [--trace]               one world again, shrunk if it fails
 //! ```
 
@@ -34,8 +36,12 @@ use world::World;
 pub const STEPS: u64 = 1500;
 /// Worlds that are tried every time.
 const FIXED_SEEDS: u64 = 30;
+/// They always run whole; a bound for hangs.
+const FIXED_TIME_MAX: Duration = Duration::from_secs(600);
+/// Plays one world.
+const AGAIN: &str = "cargo test --profile sim -p deskd-core --features samples --test sim --";
 /// Worlds in which a mutant has to be found.
-const MUTANT_SEEDS: u64 = 40;
+const MUTANT_SEEDS: u64 = 300;
 
 /// What is wrong in the world of `seed` when only `steps` are done; nothing: none.
 pub fn play(seed: u64, steps: &[u64], mutant: Option<Mutant>, trace: bool) -> Option<String> {
@@ -55,12 +61,22 @@ fn all_steps() -> Vec<u64> {
     (0..STEPS).collect()
 }
 
+/// What goes wrong in which worlds, by kind: with `--all` the search goes on.
+#[derive(Default)]
+struct Found {
+    all: bool,
+    kinds: std::collections::BTreeMap<String, Vec<(u64, String)>>,
+}
+
 /// Tries seeds until the time is over; how many.
-fn try_seeds(seeds: impl Iterator<Item = u64>, until: Instant) -> u64 {
+fn try_seeds(seeds: impl Iterator<Item = u64>, until: Instant, found: &mut Found) -> u64 {
     let (steps, mut tried) = (all_steps(), 0);
     for seed in seeds {
         if let Some(what) = play(seed, &steps, None, false) {
-            fail(seed, &what);
+            if !found.all {
+                fail(seed, &what);
+            }
+            found.kinds.entry(shrink::kind(&what)).or_default().push((seed, what));
         }
         tried += 1;
         if Instant::now() >= until {
@@ -73,9 +89,10 @@ fn try_seeds(seeds: impl Iterator<Item = u64>, until: Instant) -> u64 {
 fn fail(seed: u64, what: &str) -> ! {
     println!("seed {seed}: {what}");
     let shrunk = shrink::shrink(seed, what);
-    println!("shrunk to {} of {STEPS} steps: {:?}", shrunk.len(), shrunk);
-    play(seed, &shrunk, None, true);
-    panic!("seed {seed}: {what} (again with `--seed {seed}`)");
+    let again = play(seed, &shrunk, None, true).unwrap_or_default();
+    println!("shrunk to {} of {STEPS} steps: {again}", shrunk.len());
+    println!("again: {AGAIN} --seed {seed}");
+    panic!("seed {seed}: {what}");
 }
 
 fn mutants() {
@@ -92,33 +109,54 @@ fn mutants() {
     assert!(alive.is_empty(), "nothing is wrong when {}", alive.join(", or when "));
 }
 
+/// Fixed seeds, then fresh ones if they are asked for: the time is as good as any number.
+fn search(args: &Args) {
+    let begin = Instant::now();
+    let time = args.number("--minutes").map(|minutes| minutes * 60).or(args.number("--seconds"));
+    let mut found = Found { all: args.has("--all"), ..Found::default() };
+    let mut worlds = try_seeds(0..FIXED_SEEDS, begin + FIXED_TIME_MAX, &mut found);
+    if let Some(time) = time {
+        let first = args.number("--from").unwrap_or_else(|| {
+            let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+            u64::try_from(since.unwrap().as_micros()).unwrap()
+        });
+        println!("fixed seeds below {FIXED_SEEDS}, then those from {first} on");
+        worlds += try_seeds(first.., begin + Duration::from_secs(time), &mut found);
+    }
+    let took = begin.elapsed().as_secs_f64();
+    let speed = (worlds * STEPS) as f64 / took;
+    println!("{worlds} worlds of {STEPS} steps in {took:.1} s: {speed:.0} steps per second");
+    for (kind, worlds) in &found.kinds {
+        println!("{:5} x {kind}", worlds.len());
+        worlds.iter().take(5).for_each(|(seed, what)| println!("        seed {seed}: {what}"));
+    }
+    assert!(found.kinds.is_empty(), "something is wrong");
+}
+
+/// The words of the command line.
+struct Args(Vec<String>);
+
+impl Args {
+    fn has(&self, name: &str) -> bool {
+        self.0.iter().any(|arg| arg == name)
+    }
+
+    fn number(&self, name: &str) -> Option<u64> {
+        let at = self.0.iter().position(|arg| arg == name)?;
+        self.0.get(at + 1)?.parse().ok()
+    }
+}
+
 fn main() {
-    let args: Vec<String> = std::env::args().skip(1).collect();
-    let number = |name: &str| {
-        let at = args.iter().position(|arg| arg == name)?;
-        args.get(at + 1)?.parse::<u64>().ok()
-    };
-    let has = |name: &str| args.iter().any(|arg| arg == name);
-    if let Some(seed) = number("--seed") {
-        match play(seed, &all_steps(), None, has("--trace")) {
+    let args = Args(std::env::args().skip(1).collect());
+    if let Some(seed) = args.number("--seed") {
+        match play(seed, &all_steps(), None, args.has("--trace")) {
             Some(what) => fail(seed, &what),
             None => return println!("seed {seed}: nothing is wrong"),
         }
     }
-    let seconds = number("--minutes").map(|minutes| minutes * 60).or(number("--seconds"));
-    let begin = Instant::now();
-    let until = begin + Duration::from_secs(seconds.unwrap_or(10));
-    let fixed = try_seeds(0..FIXED_SEEDS, until + Duration::from_secs(600));
-    // Fresh ones: the time is as good as any number.
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-    let first = u64::try_from(since.as_nanos() & u128::from(u64::MAX >> 8)).unwrap();
-    let fresh = if seconds.is_some() { try_seeds(first.., until) } else { 0 };
-    let (worlds, took) = (fixed + fresh, begin.elapsed().as_secs_f64());
-    println!(
-        "{worlds} worlds of {STEPS} steps in {took:.1} s: {:.0} steps per second",
-        (worlds * STEPS) as f64 / took
-    );
-    if has("--mutants") {
+    search(&args);
+    if args.has("--mutants") {
         mutants();
     }
 }

@@ -2,6 +2,7 @@
 
 use deskd_core::port::Command;
 use deskd_core::run::Effect;
+use deskd_core::run::journal::Line;
 
 use crate::rng::Rng;
 
@@ -16,7 +17,9 @@ pub enum Mutant {
     StopWithoutGrace,
     DropAdopt,
     DropForget,
-    DropCloseOutput,
+    StartWithoutMeta,
+    RecordWithoutGrace,
+    NoTombstones,
     DropAnswer,
     AnswerTwice,
     NoKeeperLine,
@@ -29,7 +32,7 @@ pub enum Mutant {
 }
 
 impl Mutant {
-    pub const ALL: [(Self, &'static str); 18] = [
+    pub const ALL: [(Self, &'static str); 20] = [
         (Self::DropRecord, "a changed task is not put on record"),
         (Self::DropRemoved, "a removal is not put on record"),
         (Self::DropStart, "a start is not passed on"),
@@ -38,7 +41,9 @@ impl Mutant {
         (Self::StopWithoutGrace, "a stop has no time between SIGTERM and SIGKILL"),
         (Self::DropAdopt, "a container of an earlier daemon is not followed"),
         (Self::DropForget, "a removed task is not forgotten by its engine"),
-        (Self::DropCloseOutput, "the output of a container that is gone is not closed"),
+        (Self::StartWithoutMeta, "the keeper is not told what it starts"),
+        (Self::RecordWithoutGrace, "the grace of a plan is not put on record"),
+        (Self::NoTombstones, "a journal that begins anew has no removals"),
         (Self::DropAnswer, "an answer is not given"),
         (Self::AnswerTwice, "an answer is given twice"),
         (Self::NoKeeperLine, "which keeper is connected is not put on record"),
@@ -83,10 +88,11 @@ impl Mutant {
                 let is = command(|it| matches!(it, Command::Forget { .. }));
                 effects.retain(|it| !is(it));
             }
-            Self::DropCloseOutput => {
-                let is = command(|it| matches!(it, Command::CloseOutput { .. }));
-                effects.retain(|it| !is(it));
-            }
+            Self::StartWithoutMeta => effects.iter_mut().for_each(|effect| {
+                if let Effect::Command(_, Command::Start { meta, .. }) = effect {
+                    meta.clear();
+                }
+            }),
             Self::DropDrained => {
                 let is = command(|it| matches!(it, Command::Drained));
                 effects.retain(|it| !is(it));
@@ -117,6 +123,22 @@ impl Mutant {
             _ => {}
         }
         effects
+    }
+
+    /// And what goes on record with them.
+    pub fn change_lines(self, lines: &mut Vec<Line<'static>>) {
+        match self {
+            Self::NoKeeperLine => lines.retain(|line| !matches!(line, Line::Keeper(_))),
+            Self::RecordWithoutGrace => {
+                for line in lines {
+                    if let Line::Task(entry) = line {
+                        entry.to_mut().grace_s = None;
+                    }
+                }
+            }
+            Self::NoTombstones => lines.retain(|line| !matches!(line, Line::Removed(_))),
+            _ => {}
+        }
     }
 
     fn change_stop(self, effect: &mut Effect) {

@@ -2,10 +2,13 @@
 //! implementation says.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
-use deskd_core::id::TaskId;
+use deskd_core::id::{AppId, TaskId};
 use deskd_core::task::Exit;
 use deskd_core::wire::RunId;
+
+use crate::setting;
 
 /// Where a run was started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +41,13 @@ pub struct Oracle {
     pub unrecorded: BTreeSet<TaskId>,
     /// Of those, the ones whose keeper was lost too: nobody can know of their last runs.
     pub forgotten: BTreeSet<TaskId>,
+    /// Tasks of which somebody said how long their stop may take.
+    pub hurried: BTreeSet<TaskId>,
+    /// Tasks that were there when deskd's container was restarted: of these alone it may be said that
+    /// they were lost with it.
+    pub restarted_with: BTreeSet<TaskId>,
+    /// Tasks that were there during a shutdown: nothing is run again meanwhile.
+    pub shut_down_with: BTreeSet<TaskId>,
     /// The first thing that must not be.
     pub violation: Option<String>,
 }
@@ -71,6 +81,18 @@ impl Oracle {
         };
         if place == Place::Keeper && self.runs.iter().any(alive) {
             self.violated(format!("two runs of {} are alive", run.task));
+        }
+    }
+
+    /// A stop of a run of `app` reaches its engine, with this long from SIGTERM to SIGKILL.
+    pub fn stopping(&mut self, run: &RunId, app: Option<&AppId>, grace: Duration) {
+        let of_app = app.filter(|_| !self.unrecorded.contains(&run.task));
+        let least = of_app.map_or(setting::GRACE, setting::grace_of);
+        if grace < least && !self.hurried.contains(&run.task) {
+            self.violated(format!(
+                "{} run {} has {grace:?} to end, not {least:?}",
+                run.task, run.run
+            ));
         }
     }
 

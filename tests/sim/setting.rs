@@ -11,7 +11,7 @@ use deskd_core::plan::facts::ApiState;
 use deskd_core::plan::{EngineKind, KubernetesFacts};
 use deskd_core::policy::Policy;
 use deskd_core::restart::RestartPolicy;
-use deskd_core::run::{Config, Surroundings};
+use deskd_core::run::Config;
 use deskd_core::samples;
 use deskd_core::shm::{ShmVerdict, ShmVerdicts};
 use deskd_core::why::RemedyMode;
@@ -20,6 +20,20 @@ use crate::cluster::Api;
 
 /// Seconds between SIGTERM and SIGKILL that the application `pod` asks for.
 pub const POD_GRACE_S: u32 = 45;
+
+/// And `stubborn`.
+pub const STUBBORN_GRACE_S: u32 = 20;
+/// What everything else has at least.
+pub const GRACE: Duration = Duration::from_secs(5);
+
+/// What is configured for an application: what users were told.
+pub fn grace_of(app: &AppId) -> Duration {
+    match app.as_str() {
+        "pod" => Duration::from_secs(POD_GRACE_S.into()),
+        "stubborn" => Duration::from_secs(STUBBORN_GRACE_S.into()),
+        _ => GRACE,
+    }
+}
 
 /// One of each kind.
 pub fn apps() -> Arc<BTreeMap<AppId, Arc<App>>> {
@@ -36,7 +50,7 @@ pub fn apps() -> Arc<BTreeMap<AppId, Arc<App>>> {
         local("retry", RestartPolicy::OnFailure),
         local("always", RestartPolicy::Always),
         image("ephemeral", None, None, RestartPolicy::Never),
-        image("stubborn", None, Some(20), RestartPolicy::OnFailure),
+        image("stubborn", None, Some(STUBBORN_GRACE_S), RestartPolicy::OnFailure),
         image("pod", pod, Some(POD_GRACE_S), RestartPolicy::Never),
         image("server", pod, None, RestartPolicy::Always),
     ];
@@ -52,21 +66,11 @@ pub fn config(remedy: RemedyMode) -> Config {
         name: "desktop".into(),
         host: "desktop".into(),
         close_grace: Duration::from_secs(3),
-        term_grace: Duration::from_secs(5),
+        term_grace: GRACE,
         tasks_max: 24,
         remedy,
         policy: Arc::new(policy),
-        surroundings: Surroundings {
-            wall: std::sync::Arc::default(),
-            inherited_env: Arc::new([]),
-            xauthority: None,
-            cookie: None,
-            uid: 4096,
-            architecture: "amd64",
-            home: None,
-            home_is_writable: false,
-            time_zone: None,
-        },
+        machine: Arc::new(samples::machine()),
     }
 }
 

@@ -27,7 +27,7 @@ pub fn shrink(seed: u64, what: &str) -> Vec<u64> {
 }
 
 /// The words without names and numbers: with fewer steps another task has the same problem.
-fn kind(what: &str) -> String {
+pub fn kind(what: &str) -> String {
     let plain = |word: &&str| word.chars().all(|c| c.is_ascii_alphabetic() || c == ',');
     what.split(' ').filter(plain).collect::<Vec<_>>().join(" ")
 }

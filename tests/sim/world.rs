@@ -1,10 +1,11 @@
 //! A world: a desktop with a keeper, a cluster, an X server, a disk, a clock and users, one step at a
 //! time.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use deskd_core::id::TaskId;
-use deskd_core::plan::LaunchSpec;
+use deskd_core::plan::{EngineKind, LaunchSpec};
 use deskd_core::run::ask::{LaunchRequest, StopRequest};
 use deskd_core::run::{Ancestry, Input, Runs};
 use deskd_core::task::TaskState;
@@ -12,7 +13,7 @@ use deskd_core::why::RemedyMode;
 use deskd_core::window::{Window, WindowEvent};
 use deskd_core::wire::RunId;
 
-use crate::cluster::{Api, Cluster};
+use crate::cluster::{Api, Cluster, Container, Phase};
 use crate::daemon::{Around, Asked, Daemon};
 use crate::disk::Disk;
 use crate::keeper::Keeper;
@@ -23,6 +24,12 @@ use crate::setting;
 
 /// Milliseconds since the Unix epoch at which worlds begin.
 const BEGIN_MS: i64 = 1_800_000_000_000;
+
+/// Rounds of settling after which the keeper of an idle daemon knows that nothing is left.
+const DRAIN_ROUNDS_MAX: u32 = 20;
+
+/// Turns in which a daemon takes over what an earlier one left: it is killed more often then.
+const YOUNG_TURNS: u32 = 8;
 
 pub struct World {
     seed: u64,
@@ -87,7 +94,11 @@ impl World {
     pub fn step(&mut self, rng: &mut Rng) {
         self.tick();
         match rng.below(1000) {
-            0..=449 => self.daemon_turn(rng, false),
+            0..=449 => {
+                let young = self.daemon.as_ref().is_some_and(|it| it.turns < YOUNG_TURNS);
+                let dies = young && rng.once_in(20);
+                self.daemon_turn(rng, dies);
+            }
             450..=549 => self.keeper_turn(rng),
             550..=649 => self.engine_turn(rng),
             650..=719 => self.advance(rng),
@@ -117,6 +128,8 @@ impl World {
         self.keeper.tick(unix, clock, &mut self.oracle);
         self.cluster.tick(unix, clock, &mut self.oracle);
         if self.keeper.drained {
+            let known = self.known();
+            self.oracle.shut_down_with.extend(known);
             self.container_restarts();
         }
         if self.daemon.is_none() {
@@ -129,6 +142,7 @@ impl World {
         let mut rng = Rng::new(self.seed ^ 0x5eed, self.daemons);
         let remembered = self.disk.read();
         self.note(|| format!("a daemon starts: {} tasks on record", remembered.tasks.len()));
+        self.disk.opened();
         let display = setting::display(false, 0);
         let runs = Runs::new(setting::config(self.remedy), display, remembered, rng.next());
         self.keeper.hello(self.unix(), self.clock, &mut rng, &mut self.oracle);
@@ -197,6 +211,9 @@ impl World {
                     grace: rng.once_in(4).then(|| Duration::from_millis(rng.next() % 3_000)),
                     force: rng.once_in(6),
                 };
+                if request.force || request.grace.is_some() {
+                    self.oracle.hurried.insert(task.clone());
+                }
                 daemon.ask(Asked::Stop(task.clone()), |reply| Input::Stop(task, request, reply));
             }
             (6, Some(task)) => {
@@ -270,7 +287,7 @@ impl World {
                 self.skew += jump;
             }
             8 if rng.once_in(3) => self.container_restarts(),
-            9 if rng.once_in(4) => self.keeper.shut_down(self.unix(), self.clock),
+            9 if rng.once_in(4) => self.shut_down(),
             _ => self.display_changes(rng.once_in(3)),
         }
         let (api, full, display) = (self.cluster.api, self.disk.full, self.display);
@@ -286,9 +303,23 @@ impl World {
         }
     }
 
+    /// Tasks on record, and in the table.
+    fn known(&self) -> BTreeSet<TaskId> {
+        let table = self.daemon.iter().flat_map(|daemon| daemon.runs.table().iter());
+        let table = table.map(|entry| entry.task.id.clone());
+        let record = self.disk.read().tasks.into_iter().map(|entry| entry.task.id.clone());
+        table.chain(record).chain(self.keeper.tasks.keys().cloned()).collect()
+    }
+
+    fn shut_down(&mut self) {
+        self.keeper.shut_down(self.unix(), self.clock);
+    }
+
     /// deskd's container dies with everything in it; the state directory stays.
     fn container_restarts(&mut self) {
         self.note(|| "deskd's container is restarted".into());
+        let known = self.known();
+        self.oracle.restarted_with.extend(known);
         for task in self.keeper.tasks.values().filter(|task| task.end.is_none()) {
             self.oracle.lost(&task.id);
         }
@@ -304,6 +335,7 @@ impl World {
         self.cluster.api = Api::Answers;
         self.disk.full = false;
         self.display_changes(false);
+        let (mut quiet, mut idle_drain) = (false, 0);
         for round in 0..4000 {
             self.tick();
             self.daemon_turn(rng, false);
@@ -313,25 +345,48 @@ impl World {
             if round % 4 == 0 {
                 self.clock += 250;
             }
+            idle_drain = if self.could_be_drained() { idle_drain + 1 } else { 0 };
+            if idle_drain > DRAIN_ROUNDS_MAX {
+                self.oracle.violated("nothing is left to stop, and the keeper is not told");
+            }
             if self.oracle.violation.is_some() {
                 return;
             }
-            if round > 600 && round % 50 == 0 && self.is_quiet() {
-                break;
+            if round > 600 && round % 50 == 0 {
+                let was = std::mem::replace(&mut quiet, self.is_quiet());
+                // What ended just now is told meanwhile.
+                if was && quiet {
+                    break;
+                }
             }
         }
         crate::check::settled(self);
     }
 
+    /// The keeper shuts down, and only waits to be told that nothing is left.
+    fn could_be_drained(&self) -> bool {
+        let idle = self.daemon.as_ref().is_some_and(|daemon| daemon.inputs.is_empty());
+        self.keeper.drain.is_some()
+            && idle
+            && self.keeper.out.is_empty()
+            && self.keeper.inbox.is_empty()
+            && self.keeper.tasks.values().all(|task| task.tree_gone)
+    }
+
     fn is_quiet(&self) -> bool {
         let Some(daemon) = &self.daemon else { return false };
         let stopping = |state| matches!(state, TaskState::Stopping);
+        let ending = |it: &Container| {
+            let runs = matches!(it.phase, Phase::Running { .. });
+            it.stop.is_some() && (runs || it.engine == EngineKind::PodApplication)
+        };
         let ends = self.keeper.drain.is_none();
         daemon.inputs.is_empty()
             && self.keeper.out.is_empty()
             && self.keeper.inbox.is_empty()
             && daemon.engine.is_idle()
             && ends
+            && !self.cluster.objects.values().any(ending)
             && !daemon.runs.table().iter().any(|entry| stopping(entry.task.state))
     }
 

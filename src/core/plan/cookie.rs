@@ -73,7 +73,7 @@ impl Surroundings {
             return;
         }
         // The one that deskd makes from XAUTH_KEY has a record for each way to the display.
-        let own = facts.xauthority.as_deref().filter(|_| facts.cookie.is_some());
+        let own = facts.machine.xauthority.as_deref().filter(|_| facts.machine.cookie.is_some());
         let Some(from) = own.or(file) else { return };
         let uid = facts.policy.run_as.uid;
         let runtime = self.prepare.first().and(self.runtime_dir.as_ref());
@@ -85,7 +85,7 @@ impl Surroundings {
             .chain(others)
             .find_map(|path| Some((self.private_directory(pod, &path, uid, XAUTHORITY)?, path)));
         match (found, shared) {
-            (Some((directory, path)), _) if uid == facts.uid => {
+            (Some((directory, path)), _) if uid == facts.machine.uid => {
                 self.cookie.path = Some(format!("{path}/{FILE}"));
                 self.cookie.copy = Some(CookieCopy { from: from.to_owned(), directory });
             }
@@ -102,7 +102,7 @@ impl Surroundings {
         let lacks = format!(
             "{lacks} deskd cannot keep a copy, since its container shares no writable emptyDir with it"
         );
-        self.note(match ask.facts.cookie {
+        self.note(match ask.facts.machine.cookie {
             Some(_) => format!(
                 "{lacks}: let its image write a cookie file from the variable XAUTH_KEY, or mount \
                  such a volume (named in `volumes`) in both"
@@ -121,7 +121,7 @@ impl Surroundings {
             self.cookie.path = Some(path);
             return;
         }
-        if ask.facts.cookie.is_none() {
+        if ask.facts.machine.cookie.is_none() {
             let given = abcdesktop::cookie(pod, "XAUTH_KEY", "xauthkey").is_some();
             if ask.facts.display.cookie_file.is_some() && !given {
                 self.note(

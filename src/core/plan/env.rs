@@ -43,12 +43,12 @@ pub(super) struct Environment {
 /// Inherited, then the display, then the app's own: later ones win.
 pub(super) fn local(ask: &Ask<'_>) -> Vec<EnvVar> {
     let facts = ask.facts;
-    let inherited = facts.inherited_env.iter();
+    let inherited = facts.machine.inherited_env.iter();
     let inherited = inherited.map(|(name, value)| EnvVar::new(name, value, EnvSource::Deskd));
     let mut display = Vec::new();
     if ask.app.needs_display {
         display.push(EnvVar::new("DISPLAY", &facts.display.display, EnvSource::Display));
-        let file = facts.xauthority.as_ref();
+        let file = facts.machine.xauthority.as_ref();
         display.extend(file.map(|file| EnvVar::new("XAUTHORITY", file, EnvSource::Display)));
     }
     let own = ask.app.local.env.iter();
@@ -117,7 +117,7 @@ fn inherited(
     let (mut env, mut unreachable) = (Vec::new(), Vec::new());
     let named = |name: &String| ask.facts.policy.inherit_env.contains(name);
     let zone = "TZ".to_owned();
-    if let Some(value) = ask.facts.time_zone.as_ref().filter(|_| named(&zone)) {
+    if let Some(value) = ask.facts.machine.time_zone.as_ref().filter(|_| named(&zone)) {
         env.push(EnvVar::new(zone, value, EnvSource::Deskd));
     }
     let Some(graphical) = &pod.graphical else { return (env, unreachable) };
@@ -212,7 +212,7 @@ fn display(
         around.cookie.path.as_ref().map(|file| EnvVar::new("XAUTHORITY", file, EnvSource::Display)),
     );
     if variable {
-        let proved = facts.cookie.as_ref();
+        let proved = facts.machine.cookie.as_ref();
         let proved = proved.map(|cookie| EnvVar::new("XAUTH_KEY", cookie, EnvSource::Display));
         env.extend(proved.or_else(|| abcdesktop::cookie(pod, "XAUTH_KEY", "xauthkey")));
     }

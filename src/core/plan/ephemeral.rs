@@ -99,9 +99,9 @@ fn words(plan: &ContainerPlan) -> u64 {
 
 fn architecture(ask: &Ask<'_>, container: &ContainerApp) -> Result<(), Blocker> {
     match container.architecture.as_deref() {
-        Some(image) if image != ask.facts.architecture => Err(Blocker::never(format!(
+        Some(image) if image != ask.facts.machine.architecture => Err(Blocker::never(format!(
             "its image is for {image} and this node is {}: use an image for this node",
-            ask.facts.architecture
+            ask.facts.machine.architecture
         ))),
         _ => Ok(()),
     }
@@ -110,7 +110,7 @@ fn architecture(ask: &Ask<'_>, container: &ContainerApp) -> Result<(), Blocker> 
 /// Another user's container has no shared memory with the X server (a segment of mode 0600 is
 /// refused) and cannot be signalled by deskd: it would draw wrongly and never stop.
 fn user(ask: &Ask<'_>) -> Result<(), Blocker> {
-    let (wanted, own) = (ask.facts.policy.run_as.uid, ask.facts.uid);
+    let (wanted, own) = (ask.facts.policy.run_as.uid, ask.facts.machine.uid);
     if wanted == own {
         return Ok(());
     }

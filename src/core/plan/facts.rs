@@ -54,6 +54,28 @@ pub struct ClassChange {
 pub struct Facts {
     /// The display now.
     pub display: DisplayStatus,
+    /// This machine.
+    pub machine: Arc<Machine>,
+    /// Whether the app's local program is in this container; unknown for a name that nobody looked
+    /// up (an app of the configuration file: the keeper says what is wrong with it).
+    pub program: ProgramPresence,
+    /// What its program needs that a wall takes away.
+    pub need: Option<Need>,
+    /// What is left of this container's memory.
+    pub headroom: Headroom,
+    /// The cluster.
+    pub kubernetes: Arc<KubernetesFacts>,
+    /// What the operator decided.
+    pub policy: Arc<Policy>,
+    /// Remote tasks that are not ended.
+    pub remote_tasks: u32,
+    /// Keys (`oc.uniquerunkey`) of tasks that are not ended, with the task that holds each.
+    pub unique_keys: BTreeMap<String, String>,
+}
+
+/// What a plan has to know of this machine and does not change while deskd runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Machine {
     /// Variables deskd passes on to local programs (already without secrets of its own).
     pub inherited_env: Arc<[(String, String)]>,
     /// `XAUTHORITY` for local programs.
@@ -70,23 +92,8 @@ pub struct Facts {
     pub home_is_writable: bool,
     /// deskd's own time zone, as `TZ` names it, if it is known.
     pub time_zone: Option<String>,
-    /// Whether the app's local program is in this container; unknown for a name that nobody looked
-    /// up (an app of the configuration file: the keeper says what is wrong with it).
-    pub program: ProgramPresence,
-    /// What its program needs that a wall takes away.
-    pub need: Option<Need>,
     /// What a wall between programs and deskd can do here.
     pub wall: Arc<WallFacts>,
-    /// What is left of this container's memory.
-    pub headroom: Headroom,
-    /// The cluster.
-    pub kubernetes: Arc<KubernetesFacts>,
-    /// What the operator decided.
-    pub policy: Arc<Policy>,
-    /// Remote tasks that are not ended.
-    pub remote_tasks: u32,
-    /// Keys (`oc.uniquerunkey`) of tasks that are not ended, with the task that holds each.
-    pub unique_keys: BTreeMap<String, String>,
 }
 
 /// Whether a program is in this container.

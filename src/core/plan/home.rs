@@ -157,16 +157,19 @@ impl Surroundings {
 
     fn unwritable_home_note(&mut self, ask: &Ask<'_>, home: &str) {
         let facts = ask.facts;
-        let here = facts.home.as_deref() == Some(home);
+        let here = facts.machine.home.as_deref() == Some(home);
         if innermost(&self.mounts, home).is_some_and(|mount| mount.read_only) {
             self.note(format!(
                 "its home directory {home} is read-only, so it cannot save settings there"
             ));
-        } else if here && !facts.home_is_writable && facts.uid == facts.policy.run_as.uid {
+        } else if here
+            && !facts.machine.home_is_writable
+            && facts.machine.uid == facts.policy.run_as.uid
+        {
             self.note(format!(
                 "user {} may not write to the home directory {home}, so it cannot save settings \
                  there: make that user the owner of the directory",
-                facts.uid
+                facts.machine.uid
             ));
         }
     }
@@ -185,7 +188,7 @@ impl Surroundings {
             self.runtime_dir = desktop
                 .filter(|(path, _)| in_tmp(path))
                 .map(|(path, from)| (path.to_owned(), from));
-        } else if uid == ask.facts.uid {
+        } else if uid == ask.facts.machine.uid {
             let usual = [format!("/run/user/{uid}"), format!("/tmp/runtime-{uid}")];
             let usual = usual.into_iter().map(|path| (path, EnvSource::Plan));
             let told = desktop.map(|(path, from)| (path.to_owned(), from));

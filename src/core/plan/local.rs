@@ -26,7 +26,7 @@ pub(super) fn check(ask: &Ask<'_>) -> Result<Fit, Blocker> {
         reasons.push(ask.facts.display.shm.sysv.sentence());
     }
     reasons.extend(scarcity(&ask.facts.headroom));
-    let (wall, about_wall) = ask.facts.wall.of(ask.app.local.sandbox, ask.facts.need);
+    let (wall, about_wall) = ask.facts.machine.wall.of(ask.app.local.sandbox, ask.facts.need);
     reasons.push(about_wall);
     Ok(Fit { work: Work::Local(Box::new(work(ask, wall))), reasons })
 }
@@ -89,6 +89,6 @@ pub(super) fn scarcity(headroom: &Headroom) -> Option<String> {
 fn work(ask: &Ask<'_>, wall: Option<Wall>) -> LocalPlan {
     let argv = ask.app.local.command.iter().chain(ask.args()).cloned().collect();
     let mut program = ask.app.local.clone();
-    program.cwd = program.cwd.or_else(|| ask.facts.home.clone());
+    program.cwd = program.cwd.or_else(|| ask.facts.machine.home.clone());
     LocalPlan { argv, env: env::local(ask), program, wall }
 }

@@ -86,6 +86,16 @@ impl EngineKind {
         self.link() == Link::Cluster
     }
 
+    /// Whether its tasks have a pod of their own: what they share with the X server is the network, and
+    /// what is left of them goes with the pod. The others live in the desktop's, as long as that.
+    #[must_use]
+    pub fn has_own_pod(self) -> bool {
+        match self {
+            Self::Local | Self::EphemeralContainer => false,
+            Self::PodApplication => true,
+        }
+    }
+
     /// The word used in `/v1`, labels and tables.
     #[must_use]
     pub fn as_str(self) -> &'static str {

@@ -113,7 +113,7 @@ fn namespace<'a>(ask: &Ask<'a>, pod: &'a OwnPod) -> &'a str {
 
 /// The image cannot run on this node.
 fn elsewhere(ask: &Ask<'_>, container: &ContainerApp) -> bool {
-    container.architecture.as_deref().is_some_and(|image| image != ask.facts.architecture)
+    container.architecture.as_deref().is_some_and(|image| image != ask.facts.machine.architecture)
 }
 
 fn work(

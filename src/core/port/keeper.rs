@@ -7,6 +7,7 @@ use crate::id::TaskId;
 use crate::origin::Origin;
 use crate::plan::{EngineKind, LocalPlan, Work};
 use crate::task::UnixMs;
+use crate::why::reason::RefusalReason;
 use crate::wire::{Drain, FromKeeper, RunId, SpawnRequest, TaskRecord, ToKeeper};
 
 /// What a command means for the keeper. Of a container it has the output alone.
@@ -86,7 +87,9 @@ impl Translator {
                 events
             }
             FromKeeper::Spawned { id, pid, at } => vec![started(id, pid, at)],
-            FromKeeper::SpawnRefused { id, error } => vec![Event::NotSpawned { run: id, error }],
+            FromKeeper::SpawnRefused { id, error } => {
+                vec![Event::Refused { run: id, refusal: RefusalReason::Spawn(error).into() }]
+            }
             FromKeeper::Exited { id, end } => {
                 let log_bytes = log_end(&id.task);
                 vec![Event::Exited { run: id, end, log_bytes }]

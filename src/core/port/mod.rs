@@ -18,7 +18,7 @@ use crate::plan::{EngineKind, KubernetesFacts, Work};
 use crate::task::{Exit, StopStep, UnixMs};
 use crate::why::evidence::ClusterEvidence;
 use crate::why::reason::{Ended, Refused, Waiting};
-use crate::wire::{Drain, RunEnd, RunId, SpawnError, TaskRecord};
+use crate::wire::{Drain, RunEnd, RunId, TaskRecord};
 
 /// Who carries commands out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -54,8 +54,8 @@ pub struct LogMark {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Command {
     /// Start a run: its process, or the object that makes one. Repeating it starts nothing twice.
-    /// Answered with [`Event::Accepted`], [`Event::Observed`], [`Event::NotSpawned`] or
-    /// [`Event::Refused`], always, however long that takes.
+    /// Answered with [`Event::Accepted`], [`Event::Observed`] or [`Event::Refused`],
+    /// always, however long that takes.
     Start {
         /// Which run.
         run: RunId,
@@ -193,19 +193,12 @@ pub enum Event {
         /// Where it is.
         object: ObjectRef,
     },
-    /// It refused it, for good.
+    /// Its engine cannot start it, for good.
     Refused {
         /// Which run.
         run: RunId,
         /// Why.
         refusal: Refused,
-    },
-    /// The keeper could not start its process.
-    NotSpawned {
-        /// Which run.
-        run: RunId,
-        /// Why.
-        error: SpawnError,
     },
     /// A run was looked at. Also of runs the driver does not know (its record was lost, or others
     /// started it): what is known of them comes from the object.

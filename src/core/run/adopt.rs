@@ -1,6 +1,7 @@
 //! What an engine reports about runs that it keeps, and the re-adoption of what it kept.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::{Effect, Entry, Step};
 use crate::id::TaskId;
@@ -10,13 +11,16 @@ use crate::why::Actor;
 use crate::why::reason::{LostReason, RefusalReason};
 use crate::wire::{RunEnd, RunId, TaskRecord};
 
+/// Removals that the keeper is told again: more than a daemon that is killed can have under way.
+const FORGET_AGAIN_MAX: usize = 256;
+
 impl Step<'_> {
     pub(super) fn engine_reports(&mut self, event: Event) {
         match event {
             Event::Keeper { started_at } => self.keeper_answers(started_at),
             Event::Kept { record, log_bytes } => self.kept(*record, log_bytes),
             Event::Draining(drain) => self.drain(drain),
-            Event::NotSpawned { run, error } => self.not_spawned(&run, &error),
+            Event::Refused { run, refusal } => self.launch_refused(&run, &refusal),
             Event::Exited { run, end, log_bytes } => self.exited(&run, end, log_bytes),
             Event::Closed { task, run, log_bytes } => self.closed(&task, run, log_bytes),
             Event::StopStep { run, step } => {
@@ -66,17 +70,15 @@ impl Step<'_> {
 
     /// A keeper answers; what it keeps follows.
     fn keeper_answers(&mut self, started_at: UnixMs) {
-        self.runs.keeper_is_new = self.runs.keeper_started_at != Some(started_at);
-        if self.runs.keeper_is_new {
-            self.out.push(Effect::Keeper(started_at));
-            self.runs.keeper_started_at = Some(started_at);
-        }
+        self.runs.keeper_answering = Some(started_at);
         self.runs.kept.clear();
     }
 
     /// The keeper told everything that it keeps.
     pub(super) fn keeper_synced(&mut self) {
         let kept = std::mem::take(&mut self.runs.kept);
+        let (answers, known) = (self.runs.keeper_answering, self.runs.keeper_started_at);
+        self.runs.keeper_is_new = answers != known;
         let tasks: Vec<Arc<Task>> =
             self.runs.table.iter().map(|entry| entry.task.clone()).collect();
         let planned: Vec<_> =
@@ -89,7 +91,13 @@ impl Step<'_> {
             self.rearm_restart(&task);
         }
         self.runs.keeper_connected = true;
+        if self.runs.keeper_is_new {
+            // Not before what follows from that is: the next daemon would take it for the old one.
+            self.runs.keeper_started_at = answers;
+            self.out.extend(answers.map(Effect::Keeper));
+        }
         self.send_unsent();
+        self.forget_again();
         self.adopt_containers();
     }
 
@@ -111,7 +119,8 @@ impl Step<'_> {
         }
         let run = record.id.run;
         self.catch_up(&record.id);
-        let ahead = |task: &Arc<Task>| task.state == TaskState::Starting && task.runs > run;
+        let asked = |state| matches!(state, TaskState::Starting | TaskState::Stopping);
+        let ahead = |task: &Arc<Task>| asked(task.state) && task.runs > run;
         if self.runs.task(&id).is_some_and(ahead) {
             // The next run is on record, but the keeper never heard of it.
             return self.runs.unsent.push(id);
@@ -120,6 +129,11 @@ impl Step<'_> {
         self.started(&RunId { task: id.clone(), run }, Some(pid), spawned_at);
         if stopping {
             self.apply(&id, TaskEvent::StopAsked(Actor::a_user()));
+        } else if !tree_gone
+            && self.runs.task(&id).is_some_and(|it| it.state == TaskState::Stopping)
+        {
+            // On record as being stopped, but the keeper never heard of it.
+            self.signal(&id, Duration::ZERO, self.runs.grace_of(&id));
         }
         for round in stop_steps {
             self.apply(&id, TaskEvent::StopStep(round.step()));
@@ -134,17 +148,7 @@ impl Step<'_> {
 
     /// A later run than the one on record exists (the journal could not be written); whether it does.
     pub(super) fn catch_up(&mut self, run: &RunId) -> bool {
-        let behind = self.runs.task(&run.task).is_some_and(|task| task.runs < run.run);
-        if behind {
-            self.runs.table.change(&run.task, |task| {
-                task.runs = run.run;
-                task.state = TaskState::Starting;
-                task.started_at = None;
-                task.pid = None;
-                true
-            });
-        }
-        behind
+        self.runs.table.change(&run.task, |task| task.catch_up(run.run)).is_some()
     }
 
     /// A process exists.
@@ -154,26 +158,33 @@ impl Step<'_> {
         self.answer_launch(run);
     }
 
+    /// Output of what an earlier daemon removed, should it have been killed before the keeper heard of that.
+    fn forget_again(&mut self) {
+        let (link, output) = (Link::Keeper, true);
+        for task in self.runs.table.removed_before(FORGET_AGAIN_MAX) {
+            self.tell(link, Command::Forget { run: RunId { task, run: 0 }, output });
+        }
+    }
+
     fn not_kept(&mut self, task: &Arc<Task>) {
         let same_keeper = !self.runs.keeper_is_new;
+        let (run, lost) = (task.runs, LostReason::KeeperRestarted);
         match task.state {
             TaskState::Starting if same_keeper => self.runs.unsent.push(task.id.clone()),
-            TaskState::Planned => {}
+            TaskState::Starting | TaskState::Stopping if task.started_at.is_none() => {
+                // The same keeper never heard of it, and somebody stopped it meanwhile.
+                let why =
+                    if same_keeper { RefusalReason::Stopped } else { RefusalReason::Lost(lost) };
+                self.apply(&task.id, TaskEvent::Refused { run, why: why.into() });
+            }
             TaskState::Starting | TaskState::Running | TaskState::Stopping => {
-                let lost = LostReason::KeeperRestarted;
-                let (run, at) = (task.runs, self.now.unix_ms);
-                if task.state == TaskState::Starting {
-                    let why = RefusalReason::Lost(lost).into();
-                    self.apply(&task.id, TaskEvent::Refused { run, why });
-                } else {
-                    let (exit, rusage) = (Exit::Lost(lost), Rusage::default());
-                    let ended = TaskEvent::Exited { run, exit, reason: None, rusage, at };
-                    self.apply(&task.id, ended);
-                }
+                let (exit, rusage, at) = (Exit::Lost(lost), Rusage::default(), self.now.unix_ms);
+                let ended = TaskEvent::Exited { run, exit, reason: None, rusage, at };
+                self.apply(&task.id, ended);
                 self.apply(&task.id, TaskEvent::TreeGone { run });
             }
-            TaskState::Ended => {
-                self.apply(&task.id, TaskEvent::TreeGone { run: task.runs });
+            TaskState::Planned | TaskState::Ended => {
+                self.apply(&task.id, TaskEvent::TreeGone { run });
             }
         }
     }

@@ -23,6 +23,10 @@ use crate::wire::RunId;
 /// Launches kept until the API answers or is known to be away.
 const HELD_LAUNCHES_MAX: usize = 1024;
 
+/// What is told of tasks on no record before the keeper said what it has; one or two for each that the
+/// engine follows.
+const EARLY_MAX: usize = 4096;
+
 /// What is known and remembered about the cluster.
 #[derive(Debug, Default)]
 pub(super) struct Cluster {
@@ -36,9 +40,18 @@ pub(super) struct Cluster {
     unsent: Vec<TaskId>,
     /// Launches that need the API before it answered for the first time.
     held: Vec<(LaunchRequest, ReplyId)>,
+    /// Told of tasks on no record before the keeper said what it has: output cannot be stored yet.
+    early: Vec<Event>,
 }
 
 impl Cluster {
+    /// Keeps an event for later.
+    fn keep(&mut self, event: Event) {
+        if self.early.len() < EARLY_MAX {
+            self.early.push(event);
+        }
+    }
+
     /// Keeps a launch until it is known whether the API answers; gives it back when that is known.
     pub(super) fn hold(
         &mut self,
@@ -59,12 +72,8 @@ impl Cluster {
 impl Step<'_> {
     /// A container, or the API server.
     pub(super) fn cluster_reports(&mut self, event: Event) {
-        let of_others = match &event {
-            Event::Observed { object: Some(object), .. } => object.stranger.is_some(),
-            event => matches!(event, Event::Deleting { .. }),
-        };
-        if of_others && !self.runs.cluster.welcomed {
-            return self.runs.others.keep(event);
+        if !self.runs.cluster.welcomed && self.is_early(&event) {
+            return self.runs.cluster.keep(event);
         }
         match event {
             Event::Facts(facts) => self.cluster_is(*facts),
@@ -73,7 +82,6 @@ impl Step<'_> {
                 self.apply(&run.task, TaskEvent::Placed { run: run.run, object });
                 self.answer_launch(&run);
             }
-            Event::Refused { run, refusal } => self.launch_refused(&run, &refusal),
             Event::Observed { run, object: Some(object), what } => {
                 // Without its own word an engine only says what it waits for.
                 let exists = !matches!(what, Observation::Waiting(_));
@@ -81,9 +89,7 @@ impl Step<'_> {
                     if exists {
                         self.accepted(&run);
                     }
-                    if matches!(what, Observation::Running { .. }) {
-                        self.end_late_starter(&run);
-                    }
+                    self.end_what_is_over(&run, &what);
                     self.observed(&run, what);
                 }
             }
@@ -103,12 +109,36 @@ impl Step<'_> {
         }
     }
 
+    /// Whether an event is of a run that cannot be taken in before the keeper said what it has: others
+    /// started it, or the record of its task was lost. The engine tells of it once.
+    fn is_early(&self, event: &Event) -> bool {
+        let of = match event {
+            Event::Observed { object: Some(object), .. } if object.stranger.is_some() => {
+                return true;
+            }
+            Event::Deleting { .. } => return true,
+            Event::Observed { run, .. }
+            | Event::Accepted { run, .. }
+            | Event::Stoppable { run, .. }
+            | Event::Said { run, .. }
+            | Event::Gone { run } => run,
+            _ => return false,
+        };
+        self.runs.task(&of.task).is_none()
+    }
+
     /// What was stopped or given up before its container started, and is started after all: Kubernetes
-    /// has no way to take an ephemeral container back.
-    fn end_late_starter(&mut self, run: &RunId) {
-        let Some(task) = self.runs.task(&run.task) else { return };
+    /// has no way to take an ephemeral container back. And what is left of an earlier run, of which the
+    /// engine was not told before a daemon was killed.
+    fn end_what_is_over(&mut self, run: &RunId, what: &Observation) {
+        let Some(task) = self.runs.task(&run.task).filter(|it| it.origin == Origin::Deskd) else {
+            return;
+        };
+        if task.runs > run.run {
+            return self.supersede(run.clone(), !matches!(what, Observation::Ended { .. }));
+        }
         let over = task.runs == run.run && task.state == TaskState::Ended;
-        if task.origin == Origin::Deskd && (over || task.runs > run.run) {
+        if over && matches!(what, Observation::Running { .. }) {
             let (term_after, kill_after) = (Duration::ZERO, self.runs.grace_of(&run.task));
             let stop = Command::Stop { run: run.clone(), term_after, kill_after };
             self.tell(Link::Cluster, stop);
@@ -143,18 +173,6 @@ impl Step<'_> {
         remote.filter(|entry| wanted(&entry.task)).map(|entry| entry.task.id.clone()).collect()
     }
 
-    /// The API server said no.
-    fn launch_refused(&mut self, run: &RunId, refusal: &Refused) {
-        if self.runs.is_current(run) {
-            let words = refusal.words.clone();
-            self.runs.table.note(&run.task, |notes| notes.cluster.refusal = words);
-        }
-        self.not_started(run, refusal.clone(), |app| LaunchError::Refused {
-            app,
-            refusal: refusal.clone().into(),
-        });
-    }
-
     /// Whether a run is of a task in the table, which it may become now.
     fn is_known(&mut self, run: &RunId, object: Object, what: &Observation) -> bool {
         let Object { engine, place, stranger, .. } = &object;
@@ -167,9 +185,18 @@ impl Step<'_> {
         match (self.runs.task(&run.task), stranger) {
             // One of deskd's may be called like an object of others.
             (Some(task), Some(_)) => task.object.as_ref() == Some(place),
-            (Some(_), None) => {
+            (Some(task), None) => {
+                let before = RunId { task: run.task.clone(), run: task.runs };
+                let lived = task.object.is_some() && task.state != TaskState::Ended;
                 if self.catch_up(run) {
-                    let place = place.clone();
+                    if lived {
+                        self.supersede(before, true);
+                    }
+                    let (engine, place) = (*engine, place.clone());
+                    // A remedy, or the plan of another moment, may have taken it elsewhere.
+                    self.runs.table.change(&run.task, |task| {
+                        std::mem::replace(&mut task.engine, engine) != engine
+                    });
                     self.apply(&run.task, TaskEvent::Placed { run: run.run, object: place });
                     self.follow_run(&run.task);
                 }
@@ -195,8 +222,6 @@ impl Step<'_> {
         if !self.runs.is_current(run) {
             return;
         }
-        // Whatever was seen, the launch arrived.
-        self.answer_launch(run);
         match what {
             Observation::Waiting(why) => {
                 self.apply(&run.task, TaskEvent::Waiting { run: run.run, why });
@@ -210,6 +235,8 @@ impl Step<'_> {
             }
             Observation::Ended { exit, reason, at } => self.ended(run, exit, reason, at),
         }
+        // Whatever was seen, the launch arrived.
+        self.answer_launch(run);
     }
 
     /// A task whose record was lost, found by its labels. What ended in this pod is left alone: its
@@ -217,7 +244,7 @@ impl Step<'_> {
     fn adopt_found(&mut self, run: &RunId, object: Object, what: &Observation) -> bool {
         let Object { app, engine, place, .. } = object;
         let over = matches!(what, Observation::Ended { .. });
-        if !self.runs.cluster.welcomed || (over && engine == EngineKind::EphemeralContainer) {
+        if over && !engine.has_own_pod() {
             return false;
         }
         let name =
@@ -297,7 +324,7 @@ impl Step<'_> {
                 self.follow_run(&id);
             }
         }
-        for event in self.runs.others.take_early() {
+        for event in std::mem::take(&mut self.runs.cluster.early) {
             self.cluster_reports(event);
         }
         self.resume_all_remote();
@@ -346,10 +373,9 @@ impl Step<'_> {
 
     /// The first look at the display is over: launches on record can be planned again.
     pub(super) fn resume_all_remote(&mut self) {
-        for engine in [EngineKind::EphemeralContainer, EngineKind::PodApplication] {
-            for origin in [Origin::Deskd, Origin::Other] {
-                self.resume_remote(engine, origin);
-            }
+        let listed: Vec<_> = self.runs.cluster.present.keys().copied().collect();
+        for (engine, origin) in listed {
+            self.resume_remote(engine, origin);
         }
     }
 

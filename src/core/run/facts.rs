@@ -1,7 +1,6 @@
 //! Facts for a plan: what is known already, and what is looked up for it.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use super::ask::LaunchError;
 use super::{Entry, Now, Runs};
@@ -10,30 +9,7 @@ use crate::origin::Origin;
 use crate::plan::facts::{Change, Facts, Headroom, ProgramPresence};
 use crate::plan::{LaunchSpec, Plan, plan};
 use crate::task::TaskState;
-use crate::wall::{Need, WallFacts};
-
-/// What a plan has to know of this machine and does not change.
-#[derive(Debug, Clone)]
-pub struct Surroundings {
-    /// Variables deskd passes on to local programs.
-    pub inherited_env: Arc<[(String, String)]>,
-    /// `XAUTHORITY` for local programs.
-    pub xauthority: Option<String>,
-    /// The display's cookie in hexadecimal, if deskd was given one.
-    pub cookie: Option<String>,
-    /// deskd's own user.
-    pub uid: u32,
-    /// This node's architecture in the words of images, such as `amd64`.
-    pub architecture: &'static str,
-    /// Where local programs start that name no directory; it exists.
-    pub home: Option<String>,
-    /// Files can be made in it.
-    pub home_is_writable: bool,
-    /// deskd's own time zone, as `TZ` names it.
-    pub time_zone: Option<String>,
-    /// What a wall between programs and deskd can do here.
-    pub wall: Arc<WallFacts>,
-}
+use crate::wall::Need;
 
 /// What was looked up for an app.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -73,20 +49,11 @@ impl Runs {
         let spec = LaunchSpec { change, ..spec.clone() };
         let app = self.app(app).ok_or_else(|| LaunchError::UnknownApp(app.clone()))?;
         let looked = (now.look_up)(app);
-        let here = &self.config.surroundings;
         let facts = Facts {
             display: self.display.clone(),
-            inherited_env: here.inherited_env.clone(),
-            xauthority: here.xauthority.clone(),
-            cookie: here.cookie.clone(),
-            uid: here.uid,
-            architecture: here.architecture,
-            home: here.home.clone(),
-            home_is_writable: here.home_is_writable,
-            time_zone: here.time_zone.clone(),
+            machine: self.config.machine.clone(),
             program: looked.program,
             need: looked.need,
-            wall: here.wall.clone(),
             headroom: looked.headroom,
             kubernetes: self.cluster.facts.clone(),
             policy: self.config.policy.clone(),

@@ -1,6 +1,7 @@
 //! Launches: from a request to a command for an engine, and its answer.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::ask::{LaunchAdmission, LaunchError, LaunchRequest};
 use super::effect::{Answer, ReplyId};
@@ -13,7 +14,7 @@ use crate::port::{Command, Link};
 use crate::redact::redacted;
 use crate::task::{Task, TaskEvent, TaskState};
 use crate::why::reason::{RefusalReason, Refused};
-use crate::wire::{RunId, SpawnError};
+use crate::wire::RunId;
 
 impl Step<'_> {
     pub(super) fn launch(&mut self, request: LaunchRequest, reply: ReplyId) {
@@ -86,7 +87,10 @@ impl Step<'_> {
     fn fresh_id(&mut self, app: &AppId) -> TaskId {
         loop {
             let id = TaskId::new(app, self.runs.random());
-            if self.runs.table.get(&id).is_none() && !self.runs.hidden().contains_key(&id) {
+            let taken = self.runs.table.get(&id).is_some()
+                || self.runs.table.was_removed(&id)
+                || self.runs.hidden().contains_key(&id);
+            if !taken {
                 return id;
             }
         }
@@ -148,8 +152,18 @@ impl Step<'_> {
         let Some(task) = self.runs.task(&run.task) else { return };
         if task.object.is_some() && task.runs + 1 == run.run {
             let before = RunId { task: run.task.clone(), run: task.runs };
-            self.tell(Link::Cluster, Command::Forget { run: before, output: false });
+            self.supersede(before, task.started_at.is_none());
         }
+    }
+
+    /// A later run takes the place of one in the cluster; it is ended if its node may still start it, or
+    /// has. (When it was given up, the engine may not have known it yet.)
+    pub(super) fn supersede(&mut self, run: RunId, may_live: bool) {
+        if may_live {
+            let (term_after, kill_after) = (Duration::ZERO, self.runs.grace_of(&run.task));
+            self.tell(Link::Cluster, Command::Stop { run: run.clone(), term_after, kill_after });
+        }
+        self.tell(Link::Cluster, Command::Forget { run, output: false });
     }
 
     /// Answers those who wait for a launch: its process or object exists, or will as soon as it can.
@@ -165,31 +179,32 @@ impl Step<'_> {
         }
     }
 
-    /// The keeper could not start a run.
-    pub(super) fn not_spawned(&mut self, run: &RunId, error: &SpawnError) {
-        let why = RefusalReason::Spawn(error.clone()).into();
-        self.not_started(run, why, |app| LaunchError::Spawn { app, error: error.clone() });
-    }
-
-    /// A run was refused. A first run that somebody waits for is an error of the launch, not a task.
-    pub(super) fn not_started(
-        &mut self,
-        run: &RunId,
-        why: Refused,
-        error: impl Fn(AppId) -> LaunchError,
-    ) {
+    /// Its engine cannot start a run. A first run that somebody waits for is an error of the launch, not
+    /// a task.
+    pub(super) fn launch_refused(&mut self, run: &RunId, refusal: &Refused) {
         if !self.runs.is_current(run) {
             return;
         }
-        let Some(app) = self.runs.task(&run.task).map(|task| task.app.clone()) else { return };
+        let Some(task) = self.runs.task(&run.task).cloned() else { return };
+        let app = task.app.clone();
         let replies = self.runs.launching.remove(run).unwrap_or_default();
-        if run.run == 1 && !replies.is_empty() {
+        // Whoever stopped it was told that there is such a task.
+        if run.run == 1 && !replies.is_empty() && task.state == TaskState::Starting {
             self.forget(&run.task);
         } else {
-            self.never_ran(run, why);
+            if task.engine.is_in_cluster() {
+                let words = refusal.words.clone();
+                self.runs.table.note(&run.task, |notes| notes.cluster.refusal = words);
+            }
+            self.never_ran(run, refusal.clone());
         }
         for reply in replies {
-            self.answer(reply, Answer::Launch(Err(error(app.clone()))));
+            let app = app.clone();
+            let error = match &refusal.reason {
+                RefusalReason::Spawn(error) => LaunchError::Spawn { app, error: error.clone() },
+                _ => LaunchError::Refused { app, refusal: refusal.clone().into() },
+            };
+            self.answer(reply, Answer::Launch(Err(error)));
         }
     }
 }

@@ -156,15 +156,8 @@ impl Task {
         if self.state != TaskState::Planned || run != self.runs + 1 {
             return false;
         }
-        self.runs = run;
-        self.next_run_at = None;
+        self.begin(run);
         self.asked_at = Some(now);
-        self.started_at = None;
-        self.object = None;
-        self.node = None;
-        self.waiting = None;
-        self.first_window_ms = None;
-        self.leftovers = false;
         let with_remedy = self.remedied.as_ref().is_some_and(|applied| applied.run == run);
         let what = match run {
             1 => "launch",
@@ -173,6 +166,29 @@ impl Task {
         };
         self.enter(TaskState::Starting, now, what.into());
         true
+    }
+
+    /// Nothing of the run before is left in it.
+    fn begin(&mut self, run: u32) {
+        self.runs = run;
+        self.next_run_at = None;
+        self.started_at = None;
+        self.pid = None;
+        self.object = None;
+        self.node = None;
+        self.waiting = None;
+        self.first_window_ms = None;
+        self.leftovers = false;
+    }
+
+    /// Its engine has a later run than the one on record; whether it does.
+    pub(super) fn catch_up(&mut self, run: u32) -> bool {
+        let behind = self.runs < run;
+        if behind {
+            self.begin(run);
+            self.state = TaskState::Starting;
+        }
+        behind
     }
 
     fn placed(&mut self, run: u32, object: ObjectRef) -> bool {

@@ -38,7 +38,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use self::effect::{Answer, Effect, Question, ReplyId, Subject};
-pub use self::facts::{LookedUp, Surroundings};
+pub use self::facts::LookedUp;
 pub use self::notes::RunNotes;
 pub use self::table::{Entry, TOMBSTONES_MAX, Table};
 pub use self::windows::Ancestry;
@@ -51,6 +51,7 @@ use self::windows::Windows;
 use crate::app::App;
 use crate::display::DisplayStatus;
 use crate::id::{AppId, TaskId};
+use crate::plan::facts::Machine;
 use crate::plan::{KubernetesFacts, LaunchSpec, Plan};
 use crate::policy::Policy;
 use crate::port::{Command, Event, Link};
@@ -76,8 +77,8 @@ pub struct Config {
     pub remedy: RemedyMode,
     /// Policy of the cluster.
     pub policy: Arc<Policy>,
-    /// What a plan has to know of this machine and does not change.
-    pub surroundings: Surroundings,
+    /// This machine.
+    pub machine: Arc<Machine>,
 }
 
 /// Everything that can change a task.
@@ -140,9 +141,11 @@ pub struct Runs {
     /// The display was looked at once.
     looked: bool,
     keeper_connected: bool,
-    /// Start time of the keeper; of the one before this daemon until it answers.
+    /// Start time of the keeper that told what it keeps; until one did, of an earlier daemon's.
     keeper_started_at: Option<UnixMs>,
-    /// The keeper is another one than the one before, and has not told all it keeps yet.
+    /// Start time of the one that answers.
+    keeper_answering: Option<UnixMs>,
+    /// The keeper is another one than the one before.
     keeper_is_new: bool,
     draining: bool,
     cluster: Cluster,
@@ -171,7 +174,7 @@ impl Runs {
     /// What an earlier daemon remembered; `seed` is any number that differs from daemon to daemon.
     #[must_use]
     pub fn new(config: Config, display: DisplayStatus, remembered: Remembered, seed: u64) -> Self {
-        let mut table = Table::default();
+        let mut table = Table::after(remembered.removed);
         for mut entry in remembered.tasks {
             // The display tells of every window again.
             Arc::make_mut(&mut entry.task).windows = 0;
@@ -185,6 +188,7 @@ impl Runs {
             looked: false,
             keeper_connected: false,
             keeper_started_at: remembered.keeper,
+            keeper_answering: None,
             keeper_is_new: false,
             draining: false,
             cluster: Cluster::default(),
@@ -210,7 +214,7 @@ impl Runs {
     /// When a task is due next, on the clock of [`Now::clock`]: [`Input::Due`] is wanted then.
     #[must_use]
     pub fn due(&self) -> Option<Duration> {
-        self.restarts.first().map(|(at, _)| *at)
+        self.restarts.first().map(|(at, _)| *at).filter(|_| self.keeper_connected)
     }
 
     /// The plan that a launch would have now.
@@ -259,12 +263,6 @@ impl Runs {
     #[must_use]
     pub fn keeper_connected(&self) -> bool {
         self.keeper_connected
-    }
-
-    /// Start time of the keeper.
-    #[must_use]
-    pub fn keeper_started_at(&self) -> Option<UnixMs> {
-        self.keeper_started_at
     }
 
     /// deskd shuts down.

@@ -10,23 +10,17 @@ use super::{Entry, Step};
 use crate::id::TaskId;
 use crate::origin::{HIDDEN_MAX, NoStop, NoStopCode, OTHERS_MAX, Origin};
 use crate::plan::EngineKind;
-use crate::port::{Command, Event, Link, Object, Stranger};
+use crate::port::{Command, Link, Object, Stranger};
 use crate::redact::redacted;
 use crate::task::{StopStep, StopStepKind, Task, TaskEvent};
 use crate::why::Actor;
 use crate::wire::RunId;
-
-/// What is told of others before the keeper said what it has; one or two for each that the engine
-/// follows.
-const EARLY_MAX: usize = 4096;
 
 /// What the driver remembers of others' tasks but the tasks.
 #[derive(Debug, Default)]
 pub(super) struct Others {
     /// Removed by somebody: not shown again while their objects exist.
     hidden: BTreeMap<TaskId, EngineKind>,
-    /// Told before the keeper said what it has: output cannot be stored yet.
-    early: Vec<Event>,
     /// It was told that there are too many.
     too_many: bool,
 }
@@ -38,17 +32,6 @@ impl Others {
 
     pub(super) fn hidden(&self) -> &BTreeMap<TaskId, EngineKind> {
         &self.hidden
-    }
-
-    /// Keeps an event for later.
-    pub(super) fn keep(&mut self, event: Event) {
-        if self.early.len() < EARLY_MAX {
-            self.early.push(event);
-        }
-    }
-
-    pub(super) fn take_early(&mut self) -> Vec<Event> {
-        std::mem::take(&mut self.early)
     }
 }
 

@@ -109,7 +109,7 @@ impl Step<'_> {
         let Some(task) = self.apply(id, event) else {
             return none("it changed meanwhile");
         };
-        self.runs.restarts.insert((self.now.clock, id.clone()));
+        self.run_in(id, Duration::ZERO);
         Ok(task)
     }
 

@@ -34,19 +34,29 @@ impl Step<'_> {
     fn restart_in(&mut self, id: &TaskId, delay: Duration) {
         let at = self.now.unix_ms + i64::try_from(delay.as_millis()).unwrap_or(i64::MAX);
         if self.apply(id, TaskEvent::RestartAt(at)).is_some() {
-            self.runs.restarts.insert((self.now.clock + delay, id.clone()));
+            self.run_in(id, delay);
         }
+    }
+
+    /// Its next run is due then, and at no other time.
+    pub(super) fn run_in(&mut self, id: &TaskId, delay: Duration) {
+        self.runs.restarts.retain(|(_, other)| other != id);
+        self.runs.restarts.insert((self.now.clock + delay, id.clone()));
     }
 
     /// A planned task of an earlier daemon: its restart is due when it was.
     pub(super) fn rearm_restart(&mut self, task: &Task) {
         let left = task.next_run_at.unwrap_or(0) - self.now.unix_ms;
         let delay = Duration::from_millis(u64::try_from(left).unwrap_or(0));
-        self.runs.restarts.insert((self.now.clock + delay, task.id.clone()));
+        self.run_in(&task.id, delay);
     }
 
-    /// Starts what is due.
+    /// Starts what is due. A keeper that has not told yet what it keeps would be asked for a run that
+    /// is not among that, and then be taken for one that lost it.
     pub(super) fn run_due(&mut self) {
+        if !self.runs.keeper_connected {
+            return;
+        }
         while let Some((at, id)) = self.runs.restarts.first().cloned() {
             if at > self.now.clock {
                 return;

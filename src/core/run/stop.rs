@@ -7,7 +7,6 @@ use super::effect::{Answer, Effect, ReplyId};
 use super::{Entry, Runs, Step};
 use crate::id::TaskId;
 use crate::origin::Origin;
-use crate::plan::EngineKind;
 use crate::port::{Command, Link};
 use crate::task::{StopStep, StopStepKind, Task, TaskEvent, TaskState};
 use crate::why::Actor;
@@ -36,8 +35,7 @@ impl Runs {
     /// From SIGTERM to SIGKILL: as the plan of its run says. Of a pod whose record was lost, as that of
     /// every pod.
     fn grace(&self, entry: &Entry) -> Duration {
-        let of_pods = (entry.task.engine == EngineKind::PodApplication
-            && entry.task.origin == Origin::Deskd)
+        let of_pods = (entry.task.engine.has_own_pod() && entry.task.origin == Origin::Deskd)
             .then_some(self.config.policy.grace_s);
         let seconds = entry.grace_s.or(of_pods).map(|s| Duration::from_secs(s.into()));
         seconds.unwrap_or(self.config.term_grace)

@@ -71,6 +71,23 @@ pub struct Table {
 }
 
 impl Table {
+    /// An empty one, before which these were removed.
+    pub(super) fn after(removed: Vec<TaskId>) -> Self {
+        let removed = removed.into_iter().map(|id| (0, id)).collect();
+        Self { removed: Arc::new(removed), ..Self::default() }
+    }
+
+    /// At most `max` of those that an earlier daemon removed, the last ones.
+    pub(super) fn removed_before(&self, max: usize) -> Vec<TaskId> {
+        let before = self.removed.iter().rev().filter(|(generation, _)| *generation == 0);
+        before.take(max).map(|(_, id)| id.clone()).collect()
+    }
+
+    /// The tasks that were removed last, oldest first.
+    pub fn removed(&self) -> impl Iterator<Item = &TaskId> {
+        self.removed.iter().map(|(_, id)| id)
+    }
+
     /// How many deskd started.
     #[must_use]
     pub fn own_len(&self) -> usize {

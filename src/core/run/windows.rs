@@ -7,7 +7,6 @@ use crate::app::App;
 use crate::display::DisplayStatus;
 use crate::id::TaskId;
 use crate::origin::Origin;
-use crate::plan::EngineKind;
 use crate::port::{Command, Link};
 use crate::task::{TaskEvent, TaskState};
 use crate::window::{Window, WindowEvent, WindowId};
@@ -133,7 +132,7 @@ impl Step<'_> {
         let Some(task) = self.runs.task(id).cloned() else { return };
         if task.engine.is_in_cluster() {
             let run = RunId { task: id.clone(), run: task.runs };
-            let pid = window.pid.filter(|_| task.engine == EngineKind::EphemeralContainer);
+            let pid = window.pid.filter(|_| !task.engine.has_own_pod());
             let at = self.now.unix_ms;
             self.apply(id, TaskEvent::Started { run: run.run, pid: None, at });
             self.tell(Link::Cluster, Command::WindowMapped { run, pid });
@@ -167,7 +166,7 @@ impl Step<'_> {
     fn owner_by_pod(&self, window: &Window) -> Option<TaskId> {
         let machine = window.machine.as_deref()?;
         let is_its = |entry: &&Entry| {
-            entry.task.engine == EngineKind::PodApplication
+            entry.task.engine.has_own_pod()
                 && entry.task.state != TaskState::Ended
                 && entry.task.object.as_ref().is_some_and(|it| host_name(&it.pod) == machine)
         };
@@ -184,7 +183,7 @@ impl Step<'_> {
             let task = &entry.task;
             let other = task.origin == Origin::Other;
             here && matches!(task.state, TaskState::Starting | TaskState::Running)
-                && task.engine != EngineKind::PodApplication
+                && !task.engine.has_own_pod()
                 && task.windows == 0
                 && (window.pid.is_none() || other)
                 && match (self.runs.app(&task.app), entry.found.as_deref()) {

@@ -7,6 +7,7 @@ use super::keeper::{FrameError, LocalEngine, frame};
 use super::kubernetes::CommandSender;
 use super::log_mark::log_mark;
 use deskd_core::port::{Command, Event, Link, keeper};
+use deskd_core::why::reason::RefusalReason;
 use deskd_core::wire::{SpawnError, ToKeeper};
 
 /// The engines.
@@ -79,5 +80,6 @@ impl Port {
 fn too_long(command: Command, error: &FrameError) -> Option<Event> {
     let Command::Start { run, .. } = command else { return None };
     let why = format!("its command line and environment are too long: {error}");
-    Some(Event::NotSpawned { run, error: SpawnError::Invalid(why) })
+    let refusal = RefusalReason::Spawn(SpawnError::Invalid(why)).into();
+    Some(Event::Refused { run, refusal })
 }

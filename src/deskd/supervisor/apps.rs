@@ -4,6 +4,7 @@
 //! was added over the API. A layer hides the ones below it and does not touch them: when a file of
 //! the directory goes, what was added under the same id is there again.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use super::handle::{AppChange, AppError};
 use super::input::Reply;
 use deskd_core::app::{App, DirectoryApp};
 use deskd_core::id::AppId;
-use deskd_core::run;
+use deskd_core::run::{self, journal::Line};
 
 type Layer = BTreeMap<AppId, Arc<App>>;
 
@@ -63,9 +64,9 @@ impl Apps {
         self.directory.values().filter_map(image).collect()
     }
 
-    /// Those that the journal remembers.
-    pub(super) fn added(&self) -> impl Iterator<Item = &App> {
-        self.added.values().map(Arc::as_ref)
+    /// Those that the journal remembers, for a journal that begins anew.
+    pub(super) fn lines(&self) -> impl Iterator<Item = Line<'_>> {
+        self.added.values().map(|app| Line::App(Box::new(Cow::Borrowed(&**app))))
     }
 
     /// Whether `id` may be changed over the API.
@@ -126,7 +127,7 @@ impl Driver {
         let old = self.apps.added.get(&app.id);
         let change = if old.is_some() { AppChange::Updated } else { AppChange::Added };
         if old.is_none_or(|old| **old != app) {
-            self.journal.app(&app);
+            self.journal.push(&Line::App(Box::new(Cow::Borrowed(&app))));
             let id = app.id.clone();
             self.apps.added.insert(id.clone(), Arc::new(app));
             self.apps_changed();
@@ -153,7 +154,7 @@ impl Driver {
             removed.map(drop).ok_or_else(|| AppError::Unknown(id.clone()))
         });
         if removed.is_ok() {
-            self.journal.app_removed(id);
+            self.journal.push(&Line::AppRemoved(id.clone()));
             self.apps_changed();
         }
         self.answer(reply, removed);
@@ -218,7 +219,7 @@ mod tests {
         let refused = apps.changeable(&id("b")).unwrap_err().to_string();
         assert!(refused.contains("/apps.d/b.json"), "{refused}");
         assert_eq!(apps.changeable(&id("c")), Ok(()));
-        assert_eq!(apps.added().count(), 3);
+        assert_eq!(apps.lines().count(), 3);
         assert!(apps.set_directory(Vec::new()));
         assert_eq!(names(&apps), ["a config", "b api", "c api"]);
     }

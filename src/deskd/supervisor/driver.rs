@@ -2,7 +2,7 @@
 //! then the engines, then the snapshot, then the answers. So whatever somebody was told is on record
 //! and visible, and whatever an engine was asked for survives a `kill -9` of the daemon.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, watch};
@@ -285,6 +285,7 @@ impl Driver {
                 }
                 Effect::CloseWindows(task, windows) => self.close_windows(task, windows),
                 Effect::Answer(reply, answer) => answers.push((reply, answer)),
+                Effect::Warn(text) => tracing::warn!("{text}"),
                 _ => {}
             }
         }
@@ -307,25 +308,10 @@ impl Driver {
 
     /// On record before anything else happens.
     fn record(&mut self, effects: &[Effect]) {
-        let mut tasks = BTreeSet::new();
-        for effect in effects {
-            match effect {
-                Effect::Record(task) => drop(tasks.insert(task)),
-                Effect::Removed(task) => self.journal.removed(task),
-                Effect::Hidden(task, engine) => self.journal.hidden(task, *engine),
-                Effect::Shown(task) => self.journal.shown(task),
-                Effect::Keeper(started_at) => self.journal.keeper(*started_at),
-                Effect::Warn(text) => tracing::warn!("{text}"),
-                _ => {}
-            }
-        }
-        let table = self.runs.table();
-        table.in_order(tasks).for_each(|entry| self.journal.task(entry));
+        self.runs.lines(effects).for_each(|line| self.journal.push(&line));
         self.journal.flush();
         if self.journal.wants_rewrite() {
-            let (apps, hidden) = (self.apps.added(), self.runs.hidden().iter());
-            let keeper = self.runs.keeper_started_at();
-            self.journal.rewrite(keeper, table.iter(), apps, hidden);
+            self.journal.rewrite(self.apps.lines().chain(self.runs.all_lines()));
         }
     }
 

@@ -4,7 +4,6 @@ use std::path::Path;
 
 use super::driver::Driver;
 use deskd_core::id::TaskId;
-use deskd_core::plan::EngineKind;
 use deskd_core::run::{Question, Subject};
 use deskd_core::why::evidence::{LOG_END_BYTES_MAX, LOG_START_BYTES_MAX};
 use deskd_core::why::{Diagnosis, Log};
@@ -21,15 +20,11 @@ impl Driver {
     pub(super) fn diagnose(&self, question: &Question) -> Option<Diagnosis> {
         let entry = self.runs.table().get(&question.task)?;
         let mut evidence = self.runs.evidence(entry);
-        match entry.task.engine {
-            EngineKind::Local => {
-                evidence.oom_killed = self.oom_killed_since(entry.notes.oom_kills);
-                evidence.dev_shm = file_system_usage(DEV_SHM).map(Into::into);
-            }
-            EngineKind::EphemeralContainer => {
-                evidence.dev_shm = file_system_usage(DEV_SHM).map(Into::into);
-            }
-            EngineKind::PodApplication => {}
+        if !entry.task.engine.is_in_cluster() {
+            evidence.oom_killed = self.oom_killed_since(entry.notes.oom_kills);
+        }
+        if !entry.task.engine.has_own_pod() {
+            evidence.dev_shm = file_system_usage(DEV_SHM).map(Into::into);
         }
         let (start, end) = match question.subject {
             Subject::Wait => (Vec::new(), Vec::new()),

@@ -2,11 +2,12 @@
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::settings::Settings;
 use deskd_core::app::App;
-use deskd_core::plan::facts::ProgramPresence;
-use deskd_core::run::{self, LookedUp, Surroundings};
+use deskd_core::plan::facts::{Machine, ProgramPresence};
+use deskd_core::run::{self, LookedUp};
 use deskd_core::wall::Need;
 use deskd_keeper::procfs::MemoryCgroup;
 
@@ -30,7 +31,7 @@ pub(super) fn config(settings: &Settings) -> run::Config {
         tasks_max: settings.tasks_max,
         remedy: settings.remedy,
         policy: settings.kubernetes.policy.clone(),
-        surroundings: Surroundings {
+        machine: Arc::new(Machine {
             inherited_env: settings.inherited_env.clone(),
             xauthority: settings.xauthority.clone(),
             cookie: settings.display.key().and_then(Result::ok).map(|cookie| cookie.hex()),
@@ -40,7 +41,7 @@ pub(super) fn config(settings: &Settings) -> run::Config {
             home_is_writable: settings.home_is_writable,
             time_zone: settings.time_zone.clone(),
             wall: settings.wall.clone(),
-        },
+        }),
     }
 }
 

@@ -11,16 +11,15 @@ use std::io::{Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use deskd_core::app::App;
-use deskd_core::id::{AppId, TaskId};
-use deskd_core::plan::EngineKind;
-use deskd_core::run::Entry;
 use deskd_core::run::journal::{Line, Remembered, replay};
 use deskd_keeper::files;
 
 /// The file is rewritten when it has grown by this and by what it had after the last rewrite: the
 /// work of rewriting stays in proportion to what was written, however much is live.
 const REWRITE_BYTES_MIN: u64 = 4 << 20;
+/// A file in which something is missing, and that could not be written anew, is tried again when it has
+/// grown by this.
+const MISSING_RETRY_BYTES: u64 = 64 << 10;
 /// At most this much is read back; a journal never gets there (see [`REWRITE_BYTES_MIN`]).
 const READ_BYTES_MAX: u64 = 256 << 20;
 
@@ -34,6 +33,9 @@ pub struct Journal {
     /// Size after the last rewrite.
     rewritten_bytes: u64,
     trouble: Option<String>,
+    /// Something did not reach the file: all of it is written anew once the file has this size, and can
+    /// grow again.
+    missing_until: Option<u64>,
 }
 
 impl Journal {
@@ -58,6 +60,7 @@ impl Journal {
             bytes: 0,
             rewritten_bytes: 0,
             trouble: None,
+            missing_until: None,
         };
         let mut text = Vec::new();
         match opened {
@@ -76,39 +79,9 @@ impl Journal {
         (journal, replay(&text))
     }
 
-    /// Records a task as it is now.
-    pub fn task(&mut self, entry: &Entry) {
-        self.push(&Line::Task(Box::new(std::borrow::Cow::Borrowed(entry))));
-    }
-
-    /// Records that a task is gone.
-    pub fn removed(&mut self, id: &TaskId) {
-        self.push(&Line::Removed(id.clone()));
-    }
-
-    /// Records an app added over the API.
-    pub fn app(&mut self, app: &App) {
-        self.push(&Line::App(Box::new(std::borrow::Cow::Borrowed(app))));
-    }
-
-    /// Records that such an app is gone.
-    pub fn app_removed(&mut self, id: &AppId) {
-        self.push(&Line::AppRemoved(id.clone()));
-    }
-
-    /// Records that a task of others is not to be shown again.
-    pub fn hidden(&mut self, id: &TaskId, engine: EngineKind) {
-        self.push(&Line::Hidden(id.clone(), engine));
-    }
-
-    /// Records that its object is gone.
-    pub fn shown(&mut self, id: &TaskId) {
-        self.push(&Line::Shown(id.clone()));
-    }
-
-    /// Records which keeper is connected.
-    pub fn keeper(&mut self, started_at: i64) {
-        self.push(&Line::Keeper(started_at));
+    /// Records a line, with the next flush.
+    pub fn push(&mut self, line: &Line<'_>) {
+        line.write(&mut self.pending);
     }
 
     /// Writes what was recorded since the last flush.
@@ -124,40 +97,41 @@ impl Journal {
             Ok(()) => {
                 self.bytes += self.pending.len() as u64;
                 self.trouble = None;
+                self.pending.clear();
             }
-            Err(error) => self.fail(&error),
+            Err(error) => {
+                self.fail(&error);
+                self.missing_until = Some(self.bytes);
+                self.pending.clear();
+                // A piece of it may have been written: what comes next begins a line of its own.
+                self.pending.push(b'\n');
+            }
         }
-        self.pending.clear();
         self.pending.shrink_to(64 << 10);
     }
 
-    /// Whether enough of the file is superseded.
+    /// Whether enough of the file is superseded, or something is missing in it that can be written now.
     #[must_use]
     pub fn wants_rewrite(&self) -> bool {
-        self.bytes > REWRITE_BYTES_MIN + 2 * self.rewritten_bytes
+        let missing =
+            self.trouble.is_none() && self.missing_until.is_some_and(|at| self.bytes >= at);
+        missing || self.bytes > REWRITE_BYTES_MIN + 2 * self.rewritten_bytes
     }
 
     /// Replaces the file by what is live now.
-    pub fn rewrite<'a>(
-        &mut self,
-        keeper: Option<i64>,
-        tasks: impl Iterator<Item = &'a Entry>,
-        apps: impl Iterator<Item = &'a App>,
-        hidden: impl Iterator<Item = (&'a TaskId, &'a EngineKind)>,
-    ) {
+    pub fn rewrite<'a>(&mut self, lines: impl Iterator<Item = Line<'a>>) {
         self.flush();
-        let lines = keeper
-            .map(Line::Keeper)
-            .into_iter()
-            .chain(apps.map(|app| Line::App(Box::new(std::borrow::Cow::Borrowed(app)))))
-            .chain(hidden.map(|(id, engine)| Line::Hidden(id.clone(), *engine)))
-            .chain(tasks.map(|entry| Line::Task(Box::new(std::borrow::Cow::Borrowed(entry)))));
         match self.replace(lines) {
             Ok((file, bytes)) => {
                 self.file = Some(file);
                 self.bytes = bytes;
+                self.missing_until = None;
             }
-            Err(error) => self.fail(&error),
+            Err(error) => {
+                self.fail(&error);
+                let again = self.bytes + MISSING_RETRY_BYTES;
+                self.missing_until = self.missing_until.map(|_| again);
+            }
         }
         // After a failure too: it is not tried again with every change.
         self.rewritten_bytes = self.bytes;
@@ -185,10 +159,6 @@ impl Journal {
         self.trouble.as_deref()
     }
 
-    fn push(&mut self, line: &Line<'_>) {
-        line.write(&mut self.pending);
-    }
-
     fn fail(&mut self, error: &std::io::Error) {
         self.trouble = Some(format!(
             "tasks cannot be recorded in {} ({error}): a restart of deskd would lose their history",
@@ -200,9 +170,13 @@ impl Journal {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use deskd_core::id::TaskId;
+    use deskd_core::plan::EngineKind;
+    use deskd_core::run::Entry;
     use deskd_core::samples::{app, plan_of};
     use deskd_core::task::{Task, TaskEvent};
     use proptest::prelude::*;
+    use std::borrow::Cow;
     use std::collections::BTreeMap;
 
     fn entry(number: u32, windows: u32) -> Entry {
@@ -212,6 +186,10 @@ mod tests {
             task.apply(TaskEvent::WindowMapped, 6);
         }
         Entry { key: Some(format!("k{number}")), ..Entry::new(task) }
+    }
+
+    fn task(number: u32, windows: u32) -> Line<'static> {
+        Line::Task(Box::new(Cow::Owned(entry(number, windows))))
     }
 
     fn seen(remembered: &Remembered) -> Vec<(String, u32)> {
@@ -224,27 +202,31 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (mut journal, nothing) = Journal::open(dir.path());
         assert!(nothing.tasks.is_empty() && nothing.keeper.is_none());
-        journal.keeper(17);
+        journal.push(&Line::Keeper(17));
         for (number, windows) in [(1, 0), (2, 0), (3, 0), (1, 2)] {
-            journal.task(&entry(number, windows));
+            journal.push(&task(number, windows));
         }
-        journal.removed(&entry(2, 0).task.id);
-        journal.app(&app("added"));
-        let (kept, back) = (entry(7, 0).task.id.clone(), entry(8, 0).task.id.clone());
-        journal.hidden(&kept, EngineKind::PodApplication);
-        journal.hidden(&back, EngineKind::PodApplication);
-        journal.shown(&back);
+        let id = |number| entry(number, 0).task.id.clone();
+        let (kept, back) = (id(7), id(8));
+        let lines = [
+            Line::Removed(id(2)),
+            Line::App(Box::new(Cow::Owned(app("added")))),
+            Line::Hidden(kept.clone(), EngineKind::PodApplication),
+            Line::Hidden(back.clone(), EngineKind::PodApplication),
+            Line::Shown(back),
+        ];
+        lines.iter().for_each(|line| journal.push(line));
         journal.flush();
         assert_eq!(journal.trouble(), None);
         let (mut journal, remembered) = Journal::open(dir.path());
         assert_eq!(seen(&remembered), [("xclock-00001".into(), 2), ("xclock-00003".into(), 0)]);
         assert_eq!((remembered.keeper, remembered.apps.len()), (Some(17), 1));
+        assert_eq!((remembered.removed, remembered.hidden.len()), (vec![id(2)], 1));
         assert_eq!(remembered.hidden, BTreeMap::from([(kept, EngineKind::PodApplication)]));
-        let (tasks, apps) = (remembered.tasks.iter(), remembered.apps.iter());
-        journal.rewrite(Some(18), tasks, apps, remembered.hidden.iter());
+        journal.rewrite([Line::Keeper(18), task(3, 0), Line::Removed(id(1))].into_iter());
         let (_, again) = Journal::open(dir.path());
-        assert_eq!(again.hidden, remembered.hidden);
-        assert_eq!((seen(&again), again.keeper), (seen(&remembered), Some(18)));
+        assert_eq!((seen(&again), again.keeper), (vec![("xclock-00003".into(), 0)], Some(18)));
+        assert_eq!(again.removed, [id(1)]);
     }
 
     #[test]
@@ -254,13 +236,14 @@ mod tests {
         let mut big = app("big");
         big.keywords = vec!["k".repeat(8 << 20)];
         let mut rewrites = 0;
-        journal.app(&big);
+        let big_line = || Line::App(Box::new(Cow::Borrowed(&big)));
+        journal.push(&big_line());
         for number in 0..100 {
-            journal.task(&entry(number, 0));
+            journal.push(&task(number, 0));
             journal.flush();
             if journal.wants_rewrite() {
                 rewrites += 1;
-                journal.rewrite(None, std::iter::empty(), [&big].into_iter(), std::iter::empty());
+                journal.rewrite(std::iter::once(big_line()));
             }
         }
         assert_eq!(rewrites, 1);
@@ -273,9 +256,27 @@ mod tests {
         let file = dir.path().join("file");
         std::fs::write(&file, "").unwrap();
         let (mut journal, _) = Journal::open(&file);
-        journal.task(&entry(1, 0));
+        journal.push(&task(1, 0));
         journal.flush();
         assert!(journal.trouble().unwrap().contains(file.to_str().unwrap()));
+    }
+
+    #[test]
+    fn what_a_full_disk_did_not_take_is_written_once_there_is_room_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut journal, _) = Journal::open(dir.path());
+        let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let file = journal.file.replace(full);
+        journal.push(&task(1, 0));
+        journal.flush();
+        assert!(journal.trouble().is_some() && !journal.wants_rewrite());
+        journal.file = file;
+        journal.push(&task(2, 0));
+        journal.flush();
+        assert!(journal.trouble().is_none() && journal.wants_rewrite());
+        journal.rewrite([task(1, 0), task(2, 0)].into_iter());
+        assert!(!journal.wants_rewrite());
+        assert_eq!(seen(&Journal::open(dir.path()).1).len(), 2);
     }
 
     proptest! {
@@ -289,7 +290,8 @@ mod tests {
             let path = dir.path().join("tasks.jsonl");
             let (mut journal, _) = Journal::open(dir.path());
             for (number, windows, remove) in &ops {
-                if *remove { journal.removed(&entry(*number, 0).task.id) } else { journal.task(&entry(*number, *windows)) }
+                let removed = Line::Removed(entry(*number, 0).task.id.clone());
+                journal.push(&if *remove { removed } else { task(*number, *windows) });
                 journal.flush();
             }
             let text = std::fs::read(&path).unwrap();
@@ -307,7 +309,7 @@ mod tests {
             // A line that lost only its newline is whole.
             let last_whole = text[..cut].last().is_some_and(|&b| b == b'\n') || text.get(cut) != Some(&b'\n');
             if last_whole { prop_assert_eq!(seen(&remembered), wanted); }
-            journal.task(&entry(9, 1));
+            journal.push(&task(9, 1));
             journal.flush();
             let (_, after) = Journal::open(dir.path());
             prop_assert!(seen(&after).contains(&("xclock-00009".to_owned(), 1)));

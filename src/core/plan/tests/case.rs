@@ -38,7 +38,7 @@ impl Case {
         facts.display.tcp.state = EndpointState::Answering;
         facts.display.unix.abstract_socket = true;
         facts.program = ProgramPresence::Absent;
-        facts.cookie = Some(COOKIE.into());
+        facts.machine_mut().cookie = Some(COOKIE.into());
         let policy = Policy {
             engines: vec![EngineKind::EphemeralContainer, EngineKind::PodApplication],
             classes: classes(),

@@ -93,7 +93,7 @@ fn an_entry_point_that_writes_to_the_file_gets_one_that_it_may_write_to() {
 #[test]
 fn a_cookie_of_a_file_is_copied_without_a_variable() {
     let mut case = case(EphemeralContainer);
-    case.facts.cookie = None;
+    case.facts.machine_mut().cookie = None;
     assert_eq!(copied(&case), (None, None), "a server without access control");
     case.facts.display.cookie_file = Some("/run/x/Xauthority".into());
     let copy = ("/run/x/Xauthority".to_owned(), "/tmp runtime-4096".to_owned());
@@ -192,7 +192,7 @@ fn a_pod_without_an_image_of_deskd_is_told_what_its_own_has_to_do() {
 #[test]
 fn a_cookie_that_only_deskd_has_in_a_file_does_not_reach_pods() {
     let mut case = with_image();
-    case.facts.cookie = None;
+    case.facts.machine_mut().cookie = None;
     case.facts.display.cookie_file = Some("/run/x/Xauthority".into());
     assert!(pod(&case).cookie.is_none());
     let told = said(&case.plan());

@@ -65,7 +65,7 @@ fn images_of_any_make_get_what_is_listed_and_nothing_else() {
         ("ABCDESKTOP_USERID", "anna"),
     ];
     let mut case = desktop(EphemeralContainer, &variables);
-    case.facts.time_zone = Some("Etc/UTC".into());
+    case.facts.machine_mut().time_zone = Some("Etc/UTC".into());
     let found = env(&case);
     for (name, value) in &variables[..4] {
         assert_eq!(found.get(*name).map(String::as_str), Some(*value), "{name}");
@@ -195,8 +195,8 @@ fn who_wants_no_home_gets_none() {
 #[test]
 fn a_home_in_which_nothing_can_be_kept_is_told() {
     let mut case = desktop(EphemeralContainer, &[("HOME", "/home/anna")]);
-    case.facts.home = Some("/home/anna".into());
-    case.facts.home_is_writable = false;
+    case.facts.machine_mut().home = Some("/home/anna".into());
+    case.facts.machine_mut().home_is_writable = false;
     says(
         &case,
         &["user 4096 may not write to the home directory /home/anna", "make that user the owner"],

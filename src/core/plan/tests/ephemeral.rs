@@ -244,7 +244,7 @@ const DRAWING: &[Row] = &[
     (
         "the cookie is nowhere to be had",
         |c| {
-            c.facts.cookie = None;
+            c.facts.machine_mut().cookie = None;
             c.facts.display.cookie_file = Some("/run/x/Xauthority".into());
             c.pod.own_mounts.clear();
         },

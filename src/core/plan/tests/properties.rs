@@ -112,7 +112,7 @@ fn desktop(case: &mut Case, dice: &mut Dice<'_>) {
         case.policy.run_as.uid = 1;
     }
     case.policy.xauthority_secret = dice.bad().then(|| "x11".into());
-    case.facts.cookie = (!dice.bad()).then(|| COOKIE.into());
+    case.facts.machine_mut().cookie = (!dice.bad()).then(|| COOKIE.into());
     case.policy.default_class =
         [None, Some("node"), Some("gone")][usize::from(dice.roll(3))].map(str::to_owned);
     if dice.bad() {
@@ -248,7 +248,7 @@ fn possible(case: &Case, engine: EngineKind) -> bool {
             let this_machine =
                 case.image.as_ref().is_some_and(|i| i.architecture.as_deref() == Some("amd64"));
             let drawing = !draws
-                || case.policy.run_as.uid == case.facts.uid
+                || case.policy.run_as.uid == case.facts.machine.uid
                     && (case.facts.display.unix.abstract_socket || !case.pod.mounts.is_empty());
             let room = case.pod.target_container.is_some() && case.pod.object_bytes < 1 << 20;
             remote && shm && room && this_machine && drawing && !needs_a_pod(case)

@@ -48,9 +48,9 @@ fn desktop(pod: &Value, policy: &Policy) -> Facts {
     facts.display.tcp.port = 6000;
     facts.display.unix.abstract_socket = true;
     facts.display.tcp.state = deskd_core::display::EndpointState::Answering;
-    facts.xauthority = Some("/var/lib/deskd/state/Xauthority".into());
-    facts.cookie = Some("0f1e2d3c4b5a69788796a5b4c3d2e1".into());
-    facts.time_zone = Some("Europe/Vienna".into());
+    facts.machine_mut().xauthority = Some("/var/lib/deskd/state/Xauthority".into());
+    facts.machine_mut().cookie = Some("0f1e2d3c4b5a69788796a5b4c3d2e1".into());
+    facts.machine_mut().time_zone = Some("Europe/Vienna".into());
     facts.program = ProgramPresence::Absent;
     facts.policy = config.policy.clone();
     facts.kubernetes =
