@@ -51,7 +51,7 @@ pub async fn start(settings: Settings) -> Result<Supervisor, StartError> {
     let from_display = inputs.clone();
     let display_thread = DisplayHandle::start(settings.display.clone(), move |event| {
         // The driver is gone when nobody listens; the thread ends with its handle.
-        let _ = from_display.blocking_send(Input::Display(event));
+        let _ = from_display.blocking_send(event.into());
     })
     .map_err(StartError::Display)?;
     let busy = Arc::new(Busy::new());

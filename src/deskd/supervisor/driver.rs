@@ -19,15 +19,14 @@ use super::replies::{Replies, Waiting};
 use super::settings::Settings;
 use super::snapshot::{Desktop, Snapshot};
 use crate::clock::{now_ms, sleep_until};
-use crate::display::{DisplayEvent, DisplayHandle};
-use crate::engine::port::{Port, PortError};
+use crate::display::DisplayHandle;
+use crate::engine::port::Port;
 use deskd_core::id::TaskId;
 use deskd_core::plan::Work;
+use deskd_core::port::Command;
 use deskd_core::port::keeper::Translator;
-use deskd_core::port::{Command, Event};
 use deskd_core::run::{self, Effect, Now, Runs};
-use deskd_core::wire::{DaemonEnd, FromKeeper, ToKeeper};
-use deskd_keeper::logs::{Bounds, LogReader};
+use deskd_core::wire::{DaemonEnd, ToKeeper};
 use deskd_keeper::procfs::MemoryCgroup;
 
 /// Inputs handled before the results are committed.
@@ -50,21 +49,21 @@ pub(super) struct Driver {
     pub(super) followers: HashMap<TaskId, watch::Sender<u64>>,
     /// Where deskd's container counts memory.
     pub(super) cgroup: Option<MemoryCgroup>,
-    port: Port,
-    translator: Translator,
+    pub(super) port: Port,
+    pub(super) translator: Translator,
     replies: Replies,
-    log_trouble: Option<String>,
-    predecessor: Option<DaemonEnd>,
+    pub(super) log_trouble: Option<String>,
+    pub(super) predecessor: Option<DaemonEnd>,
     /// Origin of the clock.
     started: Instant,
     /// A command was lost: only another daemon, which asks the engines anew, can know what is the case.
-    link_failed: bool,
+    pub(super) link_failed: bool,
     answers: Vec<Box<dyn FnOnce() + Send>>,
-    desktop: Arc<Desktop>,
+    pub(super) desktop: Arc<Desktop>,
     /// The health and the journal's trouble that `desktop` shows.
-    shown: (Health, Option<String>),
-    epoch: u64,
-    snapshots: watch::Sender<Arc<Snapshot>>,
+    pub(super) shown: (Health, Option<String>),
+    pub(super) epoch: u64,
+    pub(super) snapshots: watch::Sender<Arc<Snapshot>>,
     busy: Arc<Busy>,
 }
 
@@ -183,9 +182,10 @@ impl Driver {
             Input::Kubernetes(event) => self.engine_reports(event),
             Input::Pull(app, reply) => self.pull(&app, reply),
             Input::KeeperLost => self.step(run::Input::KeeperLost),
-            Input::Display(event) => self.display_reports(event),
+            Input::Display(status) => self.step(run::Input::Display(status)),
+            Input::Window(event, ancestry) => self.step(run::Input::Window(event, ancestry)),
             Input::Looked(status, reply) => {
-                self.display_reports(DisplayEvent::Status(status));
+                self.step(run::Input::Display(status));
                 self.answer(reply, ());
             }
             Input::WindowsAsked(task, outcomes) => self.windows_asked(task, &outcomes),
@@ -217,46 +217,6 @@ impl Driver {
         let look_up = |app: &deskd_core::app::App| look_up(app, env, cgroup);
         let clock = self.started.elapsed();
         act(&mut self.runs, &Now { unix_ms: now_ms(), clock, look_up: &look_up })
-    }
-
-    fn keeper_reports(&mut self, message: FromKeeper) {
-        match &message {
-            FromKeeper::Welcome { log_trouble, predecessor, .. } => {
-                self.log_trouble.clone_from(log_trouble);
-                self.predecessor.clone_from(predecessor);
-            }
-            FromKeeper::LogTrouble { trouble } => self.log_trouble.clone_from(trouble),
-            FromKeeper::LogAdvanced { task, end } => self.log_advanced(task, *end),
-            FromKeeper::Ping { number } => self.to_keeper.push(ToKeeper::Pong { number: *number }),
-            FromKeeper::VersionRefused { version } => {
-                tracing::error!(version, "the keeper speaks another version of the protocol");
-                self.step(run::Input::KeeperLost);
-            }
-            FromKeeper::Exited { id, end } => {
-                tracing::info!(task = %id.task, end = end.exit.sentence(), "task's process ended");
-            }
-            _ => {}
-        }
-        let logs = self.settings.state_dir.join("logs");
-        let log_end = |task: &TaskId| {
-            let Bounds { end, .. } = LogReader::open(&logs, task).ok()?.bounds().ok()?;
-            Some(end)
-        };
-        for event in self.translator.events(message, &log_end) {
-            self.engine_reports(event);
-        }
-    }
-
-    fn engine_reports(&mut self, event: Event) {
-        match event {
-            Event::Pull(status) => self.pull_said(status),
-            Event::LogDone { run, trouble } => {
-                if let Some(trouble) = trouble {
-                    tracing::warn!(task = %run.task, "its output is not complete: {trouble}");
-                }
-            }
-            event => self.step(run::Input::Engine(event)),
-        }
     }
 
     /// Sends an answer once the snapshot that shows what it says is published.
@@ -313,81 +273,5 @@ impl Driver {
         if self.journal.wants_rewrite() {
             self.journal.rewrite(self.apps.lines().chain(self.runs.all_lines()));
         }
-    }
-
-    fn lost(&mut self, error: &PortError) {
-        tracing::error!("{error}");
-        if matches!(error, PortError::Keeper) {
-            self.step(run::Input::KeeperLost);
-        }
-        self.link_failed = true;
-    }
-
-    fn send_to_keeper(&mut self) {
-        for message in std::mem::take(&mut self.to_keeper) {
-            if let Err(error) = self.port.tell_keeper(&message) {
-                self.lost(&error);
-            }
-        }
-    }
-
-    /// The desktop anew, if anything that it is made from changed: most batches are about tasks.
-    fn renew_desktop(&mut self) {
-        let trouble = self.journal.trouble();
-        let health = Health {
-            keeper_connected: self.runs.keeper_connected(),
-            predecessor: self.predecessor.clone(),
-            looked: self.runs.looked(),
-            log_trouble: self.log_trouble.clone(),
-            draining: self.runs.draining(),
-        };
-        let (display, kubernetes) = (self.runs.display(), self.runs.kubernetes());
-        let (shown_health, shown_trouble) = &self.shown;
-        if self.desktop.display == *display
-            && Arc::ptr_eq(&self.desktop.kubernetes, kubernetes)
-            && *shown_health == health
-            && shown_trouble.as_deref() == trouble
-        {
-            return;
-        }
-        // Of the change that is counted now.
-        let generation = self.runs.table().generation() + 1;
-        let desktop = health.desktop(&self.settings, display, kubernetes, trouble, generation);
-        self.shown = (health, trouble.map(str::to_owned));
-        self.runs.next_generation();
-        if desktop.sentence != self.desktop.sentence {
-            tracing::info!(ready = desktop.ready, "{}", desktop.sentence);
-        }
-        if desktop.started != self.desktop.started || desktop.sentence != self.desktop.sentence {
-            let status = desktop.sentence.clone();
-            self.to_keeper.push(ToKeeper::Status { ready: desktop.started, status });
-        }
-        self.desktop = Arc::new(desktop);
-    }
-
-    fn publish(&mut self) {
-        self.renew_desktop();
-        let table = self.runs.table();
-        if self.snapshots.borrow().generation == table.generation() {
-            return;
-        }
-        let (removed, removed_since) = table.shared_removed();
-        let old = self.snapshots.borrow().clone();
-        let apps = if old.apps_generation == self.apps_generation {
-            old.apps.clone()
-        } else {
-            Arc::new(self.apps.all())
-        };
-        self.snapshots.send_replace(Arc::new(Snapshot {
-            epoch: self.epoch,
-            generation: table.generation(),
-            desktop: self.desktop.clone(),
-            tasks: table.shared(),
-            apps,
-            pulls: self.pulls.shared(),
-            apps_generation: self.apps_generation,
-            removed,
-            removed_since,
-        }));
     }
 }

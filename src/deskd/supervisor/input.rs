@@ -8,15 +8,15 @@ use super::handle::{
     AppChange, AppError, LaunchAdmission, LaunchError, LaunchRequest, LogFollow, LogOpenError,
     PullError, RemedyError, RemoveError, StopAdmission, StopError, StopRequest,
 };
-use crate::display::DisplayEvent;
 use crate::engine::kubernetes::Event;
 use deskd_core::app::{App, DirectoryApp};
 use deskd_core::display::DisplayStatus;
 use deskd_core::id::{AppId, TaskId};
 use deskd_core::plan::{LaunchSpec, Plan};
 use deskd_core::redact::EnvVar;
+use deskd_core::run::Ancestry;
 use deskd_core::task::Task;
-use deskd_core::window::{CloseOutcome, WindowId};
+use deskd_core::window::{CloseOutcome, WindowEvent, WindowId};
 use deskd_core::wire::FromKeeper;
 
 /// Inputs waiting for the driver; the API and the keeper's socket wait when it is full.
@@ -58,8 +58,10 @@ pub enum Input {
     Pull(AppId, Reply<Result<String, PullError>>),
     /// The connection to the keeper ended.
     KeeperLost,
-    /// The display said something.
-    Display(DisplayEvent),
+    /// The display was looked at.
+    Display(Box<DisplayStatus>),
+    /// Something happened to a window, with the processes above the one that owns it.
+    Window(WindowEvent, Ancestry),
     /// A look that was asked for is over.
     Looked(Box<DisplayStatus>, Reply<()>),
     /// Windows were asked to close.

@@ -9,20 +9,23 @@ use deskd_core::window::{CloseOutcome, Window, WindowEvent, WindowId};
 use deskd_core::wire::TASK_VARIABLE;
 use deskd_keeper::procfs;
 
-impl Driver {
-    pub(super) fn display_reports(&mut self, event: DisplayEvent) {
+impl From<DisplayEvent> for Input {
+    /// Reads `/proc`, which may wait for a process: on the display's thread, never on the driver's.
+    fn from(event: DisplayEvent) -> Self {
         match event {
-            DisplayEvent::Status(status) => self.step(run::Input::Display(status)),
+            DisplayEvent::Status(status) => Self::Display(status),
             DisplayEvent::Window(event) => {
                 let ancestry = match &event {
                     WindowEvent::Mapped(window) | WindowEvent::Changed(window) => ancestry(window),
                     WindowEvent::Unmapped(_) | WindowEvent::Destroyed(_) => Ancestry::default(),
                 };
-                self.step(run::Input::Window(event, ancestry));
+                Self::Window(event, ancestry)
             }
         }
     }
+}
 
+impl Driver {
     pub(super) fn close_windows(&self, task: TaskId, windows: Vec<WindowId>) {
         let inputs = self.own_inputs.clone();
         self.display_thread.close_windows(windows, move |outcomes| {

@@ -102,11 +102,13 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
         self.observe(run, Observation::Ended { exit, reason, at: now_ms() });
     }
 
-    /// One that was stopped and is started after all.
+    /// One that was stopped and is started after all: it gets what its stop gave it.
     pub(super) fn ends_late_starter(&mut self, run: &RunId) {
-        let grace = Duration::from_secs(u64::from(self.config.policy.grace_s));
+        let of_pods = Duration::from_secs(u64::from(self.config.policy.grace_s));
         let Some(known) = self.runs.get_mut(run) else { return };
         if std::mem::take(&mut known.may_start_late) {
+            let given = |stop: &Stopping| stop.kill_at.saturating_duration_since(stop.term_at);
+            let grace = known.stop.as_ref().map_or(of_pods, given);
             let term_at = Instant::now();
             known.stop = Some(Stopping { term_at, kill_at: term_at + grace, worker: None });
             self.carry_out_stop(run);
