@@ -247,24 +247,41 @@ impl World {
             let gone = Input::Window(WindowEvent::Unmapped(id), Ancestry::default());
             return daemon.push(gone);
         }
-        let alive = self.keeper.tasks.values().filter(|task| task.end.is_none());
-        let pids: Vec<u32> = alive.map(|task| task.pid).collect();
-        let Some(pid) = rng.pick(&pids).filter(|_| self.display.0) else { return };
+        let Some((pid, machine)) = self.drawer(rng).filter(|_| self.display.0) else { return };
         self.next_window += 1;
         let window = Window {
             id: self.next_window,
             title: String::new(),
             instance: String::new(),
             class: String::new(),
-            pid: Some(pid + 1000),
-            machine: None,
+            pid: pid.map(|pid| pid + 1000),
+            machine,
             pid_disputed: false,
             can_close: !rng.once_in(3),
             override_redirect: false,
         };
         self.windows.push(window.id);
-        let ancestry = Ancestry { pids: vec![pid + 1000, pid], marked: None };
+        let pids = pid.into_iter().flat_map(|pid| [pid + 1000, pid]).collect();
+        let ancestry = Ancestry { pids, marked: None };
+        let Some(daemon) = &mut self.daemon else { return };
         daemon.push(Input::Window(WindowEvent::Mapped(window), ancestry));
+    }
+
+    /// Whose window it is: a process below one of the keeper's, or one in a pod, whose host name is all
+    /// that is known of it.
+    fn drawer(&self, rng: &mut Rng) -> Option<(Option<u32>, Option<String>)> {
+        if rng.once_in(3) {
+            let draws = |it: &&Container| {
+                let runs = matches!(it.phase, Phase::Running { .. });
+                runs && it.engine == EngineKind::PodApplication
+            };
+            let pods = self.cluster.objects.values().filter(draws);
+            let pods: Vec<String> = pods.map(|it| it.object.pod.clone()).collect();
+            return rng.pick(&pods).map(|pod| (None, Some(pod)));
+        }
+        let alive = self.keeper.tasks.values().filter(|task| task.end.is_none());
+        let pids: Vec<u32> = alive.map(|task| task.pid).collect();
+        rng.pick(&pids).map(|pid| (Some(pid), None))
     }
 
     fn answer_windows(&mut self, rng: &mut Rng) {
