@@ -69,12 +69,14 @@ pub fn settled(world: &mut World) {
     }
     for (run, it) in &world.cluster.objects {
         let known = table.get(&run.task).is_some_and(|entry| entry.task.runs == run.run);
+        // Somebody removed it, and it stays away.
+        let known = known || daemon.runs.hidden().contains_key(&run.task);
         if matches!(it.phase, Phase::Running { .. }) && !known {
             found
                 .push(format!("{} run {} is alive in the cluster and nobody's", run.task, run.run));
         }
         // The entry of a container stays; a pod is in the way of others.
-        if it.engine == EngineKind::PodApplication && !known {
+        if it.engine == EngineKind::PodApplication && !known && it.found.is_none() {
             found.push(format!("{} run {} is over, and its pod is left", run.task, run.run));
         }
     }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use deskd_core::id::AppId;
 use deskd_core::kubernetes::ObjectRef;
+use deskd_core::origin::{Found, ONLY_RUN};
 use deskd_core::plan::EngineKind;
 use deskd_core::task::Exit;
 use deskd_core::wire::RunId;
@@ -22,6 +23,8 @@ pub enum Phase {
 
 #[derive(Debug, Clone)]
 pub struct Container {
+    /// Others made it, and this is what its object says.
+    pub found: Option<Found>,
     pub app: AppId,
     pub engine: EngineKind,
     pub object: ObjectRef,
@@ -46,11 +49,13 @@ pub enum Api {
 pub struct Cluster {
     pub api: Api,
     pub objects: BTreeMap<RunId, Container>,
+    /// Objects that others made so far.
+    others: u32,
 }
 
 impl Cluster {
     pub fn new() -> Self {
-        Self { api: Api::Answers, objects: BTreeMap::new() }
+        Self { api: Api::Answers, objects: BTreeMap::new(), others: 0 }
     }
 
     /// Makes an object; false when it is there already (409, or a patch that changes nothing).
@@ -67,6 +72,7 @@ impl Cluster {
             return false;
         }
         let container = Container {
+            found: None,
             app: app.clone(),
             engine,
             object: object.clone(),
@@ -78,6 +84,25 @@ impl Cluster {
         };
         self.objects.insert(run.clone(), container);
         true
+    }
+
+    /// Somebody else makes a container of the desktop's pod, or a pod.
+    pub fn others_start(&mut self, rng: &mut Rng) {
+        self.others += 1;
+        let name = format!("writer-{}", self.others);
+        let found = Found::new(&name, "an/image", Vec::new(), &[]);
+        let run = RunId { task: found.task(), run: ONLY_RUN };
+        let app = AppId::like(&name);
+        let in_pod = rng.once_in(2);
+        let engine =
+            if in_pod { EngineKind::PodApplication } else { EngineKind::EphemeralContainer };
+        let pod = if in_pod { name.clone() } else { "desktop".to_owned() };
+        let object = ObjectRef { namespace: "desktops".into(), pod, container: name };
+        if self.create(&run, &app, engine, &object, 5_000, rng)
+            && let Some(it) = self.objects.get_mut(&run)
+        {
+            it.found = Some(found);
+        }
     }
 
     /// Asks for the end of a pod, or signals the processes of a container.
@@ -99,10 +124,11 @@ impl Cluster {
     ) {
         let ids: Vec<RunId> = self.objects.keys().cloned().collect();
         let Some(run) = rng.pick(&ids) else { return };
-        let deletes = rng.once_in(40);
+        let deletes = rng.once_in(if run.task.as_str().starts_with("writer") { 8 } else { 40 });
         let Some(it) = self.objects.get_mut(&run) else { return };
         // Before deskd has it on record that a pod was made, it cannot know that one was deleted.
-        if deletes && it.engine == EngineKind::PodApplication && acknowledged(&run) {
+        let may = it.found.is_some() || acknowledged(&run);
+        if deletes && it.engine == EngineKind::PodApplication && may {
             let grace = it.grace_ms;
             return self.stop(&run, clock, clock + grace);
         }

@@ -5,14 +5,14 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use deskd_core::id::AppId;
 use deskd_core::kubernetes::ObjectRef;
-use deskd_core::origin::Origin;
+use deskd_core::origin::{Found, Origin};
 use deskd_core::plan::EngineKind;
-use deskd_core::port::{Command, Event, Object, Observation};
+use deskd_core::port::{Command, Event, Object, Observation, Stranger};
 use deskd_core::task::{Exit, StopStep, StopStepKind};
 use deskd_core::why::reason::{LostReason, RefusalReason, WaitReason, Waiting};
 use deskd_core::wire::{RunId, ToKeeper};
 
-use crate::cluster::{Api, Cluster, Phase};
+use crate::cluster::{Api, Cluster, Container, Phase};
 use crate::rng::Rng;
 
 #[derive(Debug, PartialEq, Eq)]
@@ -26,6 +26,10 @@ enum Creation {
 
 #[derive(Debug)]
 struct Followed {
+    /// Others made it.
+    found: Option<Found>,
+    /// It was told that others delete it.
+    deleting: bool,
     app: AppId,
     engine: EngineKind,
     object: ObjectRef,
@@ -77,9 +81,13 @@ impl Engine {
                 let creation = Creation::Pending { may_exist: false };
                 self.follow(run, app, engine, object, creation, grace_ms);
             }
-            Command::Adopt { run, app, object, engine, stopping, .. } => {
+            Command::Adopt { run, app, object, engine, stopping, origin, .. } => {
                 if !self.runs.contains_key(&run) {
                     self.follow(run.clone(), app, engine, object, Creation::Done, 30_000);
+                    if let (Origin::Other, Some(known)) = (origin, self.runs.get_mut(&run)) {
+                        let name = known.object.container.clone();
+                        known.found = Some(Found::new(&name, "an/image", Vec::new(), &[]));
+                    }
                 }
                 let Some(known) = self.runs.get_mut(&run) else { return };
                 (known.known, known.forgotten) = (true, false);
@@ -97,6 +105,10 @@ impl Engine {
             Command::Forget { run, .. } => {
                 let Some(known) = self.runs.get_mut(&run) else { return };
                 known.forgotten = true;
+                if known.found.is_some() {
+                    // It is theirs.
+                    return;
+                }
                 match (known.engine, known.present, &known.creation) {
                     (_, _, Creation::Pending { may_exist }) => {
                         if *may_exist {
@@ -122,6 +134,8 @@ impl Engine {
         grace_ms: u64,
     ) {
         let followed = Followed {
+            found: None,
+            deleting: false,
             app,
             engine,
             object,
@@ -302,6 +316,12 @@ impl Engine {
             return;
         };
         known.present = true;
+        let by_others = container.found.is_some() && container.stop.is_some();
+        let deleted = by_others && known.stop.is_none() && container.engine.has_own_pod();
+        if deleted && !std::mem::replace(&mut known.deleting, true) && !known.forgotten {
+            self.events.push_back(Event::Deleting { run: run.clone() });
+        }
+        let Some(known) = self.runs.get_mut(run) else { return };
         let late = is_over(known) && (known.stop.is_some() || known.forgotten);
         if late && matches!(container.phase, Phase::Running { .. }) {
             // It was stopped before it started, and is started after all.
@@ -330,10 +350,12 @@ impl Engine {
     fn list(&mut self, clock: u64, cluster: &mut Cluster) {
         for (run, container) in cluster.objects.clone() {
             if !self.runs.contains_key(&run) {
+                let found = container.found;
                 let (app, engine, object) = (container.app, container.engine, container.object);
                 self.follow(run.clone(), app, engine, object, Creation::Done, 30_000);
                 if let Some(known) = self.runs.get_mut(&run) {
                     known.known = false;
+                    known.found = found;
                 }
             }
             self.look(&run, clock, cluster);
@@ -346,14 +368,14 @@ impl Engine {
         missing.iter().for_each(|run| self.gone(run));
         self.synced = true;
         for engine in KINDS {
-            let of = |(_, it): &(&RunId, &crate::cluster::Container)| it.engine == engine;
-            let present: BTreeSet<RunId> =
-                cluster.objects.iter().filter(of).map(|(run, _)| run.clone()).collect();
-            self.events.push_back(Event::Synced { engine, origin: Origin::Deskd, present });
-        }
-        for engine in KINDS {
-            let (origin, present) = (Origin::Other, BTreeSet::new());
-            self.events.push_back(Event::Synced { engine, origin, present });
+            for origin in [Origin::Deskd, Origin::Other] {
+                let of = |it: &Container| {
+                    it.engine == engine && it.found.is_some() == (origin == Origin::Other)
+                };
+                let present = cluster.objects.iter().filter(|(_, it)| of(it));
+                let present: BTreeSet<RunId> = present.map(|(run, _)| run.clone()).collect();
+                self.events.push_back(Event::Synced { engine, origin, present });
+            }
         }
     }
 
@@ -381,6 +403,11 @@ fn described(known: &Followed) -> Object {
         app: known.app.clone(),
         engine: known.engine,
         place: known.object.clone(),
-        stranger: None,
+        // Once it is adopted, its daemon knows.
+        stranger: known
+            .found
+            .clone()
+            .filter(|_| !known.known)
+            .map(|found| Box::new(Stranger { found, env: Vec::new() })),
     }
 }

@@ -113,6 +113,9 @@ impl World {
                     entry.is_some_and(|it| it.task.runs == run.run && it.notes.accepted)
                         && !daemon.unrecorded.contains(&run.task)
                 };
+                if rng.once_in(40) {
+                    self.cluster.others_start(rng);
+                }
                 self.cluster.go_on(now, rng, &mut self.oracle, &acknowledged);
             }
             910..=959 => self.window(rng),
@@ -128,8 +131,6 @@ impl World {
         self.keeper.tick(unix, clock, &mut self.oracle);
         self.cluster.tick(unix, clock, &mut self.oracle);
         if self.keeper.drained {
-            let known = self.known();
-            self.oracle.shut_down_with.extend(known);
             self.container_restarts();
         }
         if self.daemon.is_none() {
@@ -336,6 +337,9 @@ impl World {
     fn container_restarts(&mut self) {
         self.note(|| "deskd's container is restarted".into());
         let known = self.known();
+        if self.keeper.drain.is_some() {
+            self.oracle.shut_down_with.extend(known.iter().cloned());
+        }
         self.oracle.restarted_with.extend(known);
         for task in self.keeper.tasks.values().filter(|task| task.end.is_none()) {
             self.oracle.lost(&task.id);
