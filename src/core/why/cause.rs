@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::rules;
+
 /// Why a task failed, or does not start.
 #[derive(
     Debug,
@@ -104,6 +106,46 @@ pub enum Cause {
     NodeLost,
     /// The container cannot be made as configured: a secret or volume is missing, root is not allowed.
     ContainerConfig,
+    /// A quota demands requests or limits that the container does not state.
+    QuotaWantsLimits,
+    /// The pod's sandbox or network (CNI) cannot be made.
+    PodSandbox,
+    /// A volume cannot be attached or mounted.
+    VolumeMount,
+    /// The node's container runtime cannot give a container its GPU.
+    GpuRuntimeMissing,
+    /// The uid or user name has no entry in the passwd file.
+    UserUnknown,
+    /// A script has the line ends of Windows (CR LF).
+    ScriptLineEnds,
+    /// The kernel's limit of inotify watches or instances is reached.
+    InotifyLimit,
+    /// The kernel's limit of System V shared memory is reached.
+    SysvShmLimit,
+    /// A lock or socket of an earlier X server keeps a new one from starting.
+    StaleXLock,
+    /// The X server has as many clients as it allows.
+    XClientsLimit,
+    /// The C or C++ library is older than the program needs.
+    CLibraryTooOld,
+    /// The program is a stub that only asks for a snap to be installed.
+    SnapStub,
+    /// A seccomp profile forbids calls that new C libraries make (clone3).
+    ThreadsForbidden,
+    /// There is no `/dev/fuse`, or no fusermount.
+    FuseMissing,
+    /// Another process, or one that is gone, holds the browser's profile.
+    BrowserProfileLocked,
+    /// The port or socket it wants to listen on is taken.
+    PortInUse,
+    /// `XDG_RUNTIME_DIR` is missing, or belongs to somebody else.
+    RuntimeDirWrong,
+    /// It may open no more files.
+    OpenFilesLimit,
+    /// The GPU's kernel driver and its libraries have different versions.
+    GpuDriverMismatch,
+    /// A D-Bus service cannot be activated here.
+    DbusActivation,
     /// The Kubernetes API does not answer.
     ApiAway,
 }
@@ -112,10 +154,11 @@ impl Cause {
     /// All of them, root causes before what they entail: the order in which a diagnosis chooses
     /// among several that fired. A full disk before the crash it makes, a display that cannot be
     /// reached before the toolkit's plugin that could not start without it.
-    pub const ROOTS_FIRST: [Self; 44] = [
+    pub const ROOTS_FIRST: [Self; 64] = [
         Self::ApiAway,
         Self::RightMissing,
         Self::AdmissionDenied,
+        Self::QuotaWantsLimits,
         Self::QuotaExceeded,
         Self::ImageNameInvalid,
         Self::ImageNeverPulled,
@@ -123,6 +166,9 @@ impl Cause {
         Self::ImageRateLimit,
         Self::ImageNotFound,
         Self::RegistryAway,
+        Self::PodSandbox,
+        Self::VolumeMount,
+        Self::GpuRuntimeMissing,
         Self::ContainerConfig,
         Self::UnschedulableResource,
         Self::UnschedulableSelector,
@@ -130,27 +176,43 @@ impl Cause {
         Self::NodeLost,
         Self::Evicted,
         Self::DeadlineExceeded,
+        Self::UserUnknown,
+        Self::ScriptLineEnds,
         Self::WrongArchitecture,
         Self::DevShmTooSmall,
+        Self::InotifyLimit,
+        Self::SysvShmLimit,
         Self::NoSpace,
         Self::OutOfMemory,
         Self::ShmWrongMemory,
         Self::ShmRefused,
+        Self::StaleXLock,
+        Self::XClientsLimit,
         Self::DisplayCookieRefused,
         Self::DisplayHangs,
         Self::DisplayWrong,
         Self::DisplayNotListening,
         Self::QtPluginMissing,
+        Self::CLibraryTooOld,
         Self::LibraryMissing,
+        Self::SnapStub,
+        Self::ThreadsForbidden,
         Self::ProgramNotExecutable,
         Self::ProgramNotFound,
         Self::ChromiumSandbox,
+        Self::FuseMissing,
+        Self::BrowserProfileLocked,
         Self::HomePermission,
+        Self::PortInUse,
+        Self::RuntimeDirWrong,
         Self::FilePermission,
+        Self::OpenFilesLimit,
         Self::AllocationFailed,
         Self::DisplayLost,
+        Self::GpuDriverMismatch,
         Self::GlMissing,
         Self::ChromiumGpu,
+        Self::DbusActivation,
         Self::DbusMissing,
         Self::StoppedByNode,
         Self::Crashed,
@@ -206,6 +268,26 @@ impl Cause {
             Self::Evicted => "evicted",
             Self::NodeLost => "node_lost",
             Self::ContainerConfig => "container_config",
+            Self::QuotaWantsLimits => "quota_wants_limits",
+            Self::PodSandbox => "pod_sandbox",
+            Self::VolumeMount => "volume_mount",
+            Self::GpuRuntimeMissing => "gpu_runtime_missing",
+            Self::UserUnknown => "user_unknown",
+            Self::ScriptLineEnds => "script_line_ends",
+            Self::InotifyLimit => "inotify_limit",
+            Self::SysvShmLimit => "sysv_shm_limit",
+            Self::StaleXLock => "stale_x_lock",
+            Self::XClientsLimit => "x_clients_limit",
+            Self::CLibraryTooOld => "c_library_too_old",
+            Self::SnapStub => "snap_stub",
+            Self::ThreadsForbidden => "threads_forbidden",
+            Self::FuseMissing => "fuse_missing",
+            Self::BrowserProfileLocked => "browser_profile_locked",
+            Self::PortInUse => "port_in_use",
+            Self::RuntimeDirWrong => "runtime_dir_wrong",
+            Self::OpenFilesLimit => "open_files_limit",
+            Self::GpuDriverMismatch => "gpu_driver_mismatch",
+            Self::DbusActivation => "dbus_activation",
             Self::ApiAway => "api_away",
         }
     }
@@ -213,58 +295,7 @@ impl Cause {
     /// What it means, in one sentence.
     #[must_use]
     pub fn meaning(self) -> &'static str {
-        match self {
-            Self::ShmRefused => "MIT-SHM attach was refused: BadShmSeg, or BadAccess on ShmAttach.",
-            Self::ShmWrongMemory => {
-                "Attached a segment of another IPC namespace: BadValue on ShmPutImage, wrong pixels."
-            }
-            Self::DisplayNotListening => "Nothing listens on the display it was given.",
-            Self::DisplayWrong => "DISPLAY is not set, or names none that exists.",
-            Self::DisplayCookieRefused => "The X server refused the cookie.",
-            Self::DisplayHangs => "The X server accepts connections and does not answer.",
-            Self::DisplayLost => "The X server ended while the program ran.",
-            Self::QtPluginMissing => "A Qt platform plugin lacks libraries.",
-            Self::ChromiumSandbox => "Chromium's sandbox cannot be made.",
-            Self::DevShmTooSmall => "`/dev/shm` is too small or missing.",
-            Self::ChromiumGpu => "Chromium's GPU process does not work.",
-            Self::GlMissing => "OpenGL or Vulkan without a GPU or driver.",
-            Self::LibraryMissing => "A shared library is missing.",
-            Self::ProgramNotFound => "The program is not there.",
-            Self::ProgramNotExecutable => "It is there and may not be executed.",
-            Self::WrongArchitecture => "It is for another machine.",
-            Self::HomePermission => "It may not read or write its home directory.",
-            Self::FilePermission => "It may not read a secret or configuration file.",
-            Self::NoSpace => "A disk is full.",
-            Self::OutOfMemory => "The kernel killed it since its container had no memory left.",
-            Self::AllocationFailed => "An allocation in the program failed.",
-            Self::StoppedByUser => "Somebody stopped it.",
-            Self::StoppedByDeskd => "deskd stopped it (shutdown, deadline of a stop).",
-            Self::StoppedByNode => "The node or kubelet ended it.",
-            Self::Crashed => "It crashed: SIGSEGV, SIGABRT, SIGBUS, SIGILL, SIGFPE.",
-            Self::ExitedAtOnce => "It ended at once, with success, without ever showing a window.",
-            Self::DbusMissing => "D-Bus cannot be reached, and it cannot do without.",
-            Self::ImageNotFound => "The image does not exist.",
-            Self::ImageAuth => "The registry wants other credentials.",
-            Self::ImageRateLimit => "The registry refuses more pulls for now.",
-            Self::RegistryAway => "The registry cannot be reached.",
-            Self::ImageNameInvalid => "The name of the image cannot be one.",
-            Self::ImageNeverPulled => "The node lacks the image and may not pull it.",
-            Self::UnschedulableResource => "No node has enough of a resource.",
-            Self::UnschedulableTaint => "No node's taints are tolerated.",
-            Self::UnschedulableSelector => "No node matches the selector or affinity.",
-            Self::QuotaExceeded => "A quota is used up.",
-            Self::AdmissionDenied => "An admission policy or webhook refused it.",
-            Self::RightMissing => "deskd lacks the right.",
-            Self::DeadlineExceeded => "It took longer than it may.",
-            Self::Evicted => {
-                "The node ran out of something and ended it, or somebody cleared the node."
-            }
-            Self::NodeLost => "The node is gone.",
-            Self::ContainerConfig => {
-                "The container cannot be made as configured: a secret or volume is missing, root is not allowed."
-            }
-            Self::ApiAway => "The Kubernetes API does not answer.",
-        }
+        rules::text(self).map_or("", |text| text.meaning.as_str())
     }
 
     /// Its place in [`Self::ROOTS_FIRST`].

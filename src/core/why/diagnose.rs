@@ -3,15 +3,18 @@
 use serde::{Deserialize, Serialize};
 
 use super::cause::Cause;
+use super::ending::{self, Ending};
 use super::evidence::Evidence;
 use super::fact::Fact;
-use super::log::{self, Log};
+use super::log::Log;
 use super::reason::LostReason;
 use super::remedy::{self, Proposal, Remedy};
-use super::rule::{Confidence, NEAR_LINES, Rule, Speaker, Weight};
+use super::rule::{Confidence, Rule, Speaker, Weight};
 use super::rules::Rules;
 use super::scan::Hit;
-use super::{pattern, unknown};
+use super::text::{Origin, Text};
+use super::unknown;
+use super::view::{self, View};
 use crate::task::Exit;
 
 /// Lines of proof shown.
@@ -19,6 +22,8 @@ pub const PROOF_LINES_MAX: usize = 6;
 /// Lines from the end of a log in which last words are, of a program whose exit code is 0: GDK
 /// writes six after the error.
 const LAST_WORDS_LINES_MAX: usize = 12;
+/// Lines from the end of a log in which a complaint tells more than a crash that follows from it.
+const LATE_LINES_MAX: usize = 12;
 /// Other causes told.
 pub const OTHERS_MAX: usize = 5;
 
@@ -81,16 +86,14 @@ pub enum Place {
     Evidence(String),
 }
 
-/// A text that patterns are looked for in.
-struct Text<'a> {
-    bytes: &'a [u8],
-    from: Origin,
-}
-
-enum Origin {
-    Start,
-    End,
-    Field(&'static str),
+/// What is asked: a log, and what else is known.
+struct Asked<'a> {
+    log: &'a Log<'a>,
+    evidence: &'a Evidence,
+    /// Other readings of the log's start and of its end.
+    readings: &'a [(Origin, Vec<View>)],
+    /// Nobody knows who speaks in the log.
+    anybody_speaks: bool,
 }
 
 /// A rule that fired.
@@ -100,6 +103,8 @@ struct Fired<'r> {
     place: usize,
     captures: Vec<String>,
     proof: Vec<Proof>,
+    /// It is among the last lines of the log.
+    late: bool,
 }
 
 /// Why it failed, by deskd's own rules. Never panics, whatever the bytes are.
@@ -112,12 +117,73 @@ impl Rules {
     /// Why it failed, by these rules. Never panics, whatever the bytes are.
     #[must_use]
     pub fn diagnose(&self, log: &Log<'_>, evidence: &Evidence) -> Diagnosis {
-        judged(fired(self, log, evidence), log, evidence)
+        let readings =
+            [(Origin::Start, view::readings(log.start)), (Origin::End, view::readings(log.end))];
+        let anybody_speaks = evidence.exit.is_none() && evidence.had_window.is_none();
+        let asked = Asked { log, evidence, readings: &readings, anybody_speaks };
+        let known = fired(self, &asked);
+        let ending = ending::is_open(evidence).then(|| ending::of(log)).flatten();
+        match ending {
+            Some(ending) => self.by_its_words(&asked, known, ending),
+            None => judged(known, log, evidence),
+        }
+    }
+
+    /// When nothing but a text is known, and the text tells how it ended.
+    fn by_its_words(&self, asked: &Asked<'_>, known: Vec<Fired<'_>>, ending: Ending) -> Diagnosis {
+        let evidence = ending.evidence();
+        let sure: Vec<&str> = known.iter().map(|fired| fired.rule.id.as_str()).collect();
+        let mut all = fired(self, &Asked { evidence: &evidence, ..*asked });
+        match ending {
+            Ending::Failed { code: _, at } => {
+                let told = asked.text_of_tail().line(at);
+                all.iter_mut().for_each(|fired| fired.told_in(&told));
+                // What only the code tells is told by whoever wrote it down.
+                let in_words = |d: &Diagnosis| d.rule.as_deref().is_some_and(|r| self.has_words(r));
+                let diagnosis = judged(all, asked.log, asked.evidence);
+                let most =
+                    if in_words(&diagnosis) { Confidence::Likely } else { Confidence::Possible };
+                return capped(diagnosis, &sure, most);
+            }
+            Ending::Complaint { .. } if !known.is_empty() => {
+                return judged(known, asked.log, asked.evidence);
+            }
+            Ending::Complaint { since } => {
+                let lines = asked.text_of_tail().lines_from(since);
+                let guess = |rule: &Rule| {
+                    rule.weight == Weight::Noise && rule.confidence == Confidence::Possible
+                };
+                all.retain(|fired| {
+                    !guess(fired.rule) && fired.proof.iter().any(|it| lines.contains(&it.place))
+                });
+            }
+        }
+        capped(judged(all, asked.log, asked.evidence), &sure, Confidence::Possible)
+    }
+
+    fn has_words(&self, rule: &str) -> bool {
+        self.all().any(|it| it.id == rule && !it.patterns.is_empty())
+    }
+}
+
+/// At most so sure, unless the rule is one of these.
+fn capped(mut diagnosis: Diagnosis, sure: &[&str], most: Confidence) -> Diagnosis {
+    if !diagnosis.rule.as_deref().is_some_and(|rule| sure.contains(&rule)) {
+        diagnosis.confidence = diagnosis.confidence.min(most);
+    }
+    diagnosis
+}
+
+impl<'a> Asked<'a> {
+    /// The part of the log that its last line is in.
+    fn text_of_tail(&self) -> Text<'a> {
+        let from = if self.log.end.is_empty() { Origin::Start } else { Origin::End };
+        Text::new(self.log.tail(), from)
     }
 }
 
 fn judged(mut fired: Vec<Fired<'_>>, log: &Log<'_>, evidence: &Evidence) -> Diagnosis {
-    fired.sort_by_key(|fired| rank(fired.rule, fired.place));
+    fired.sort_by_key(rank);
     let Some(first) = fired.first() else { return unknown::diagnosis(log, evidence) };
     let cause = first.rule.cause;
     let mut proof: Vec<Proof> =
@@ -157,7 +223,8 @@ fn judged(mut fired: Vec<Fired<'_>>, log: &Log<'_>, evidence: &Evidence) -> Diag
 /// less than a crash, and more than the bare fact that nothing was seen; what is guessed from a
 /// shell's code, or from neither words nor a code nor a signal, counts less than words. Then the
 /// surer, then the order of the table.
-fn rank(rule: &Rule, place: usize) -> impl Ord + use<> {
+fn rank(fired: &Fired<'_>) -> impl Ord + use<> {
+    let (rule, place) = (fired.rule, fired.place);
     let guess = rule.patterns.is_empty() && rule.confidence == Confidence::Possible;
     let by_end = |fact: &Fact| matches!(fact, Fact::Signal(_) | Fact::ExitCode(_) | Fact::Hangup);
     let by_shell = |fact: &Fact| matches!(fact, Fact::ExitCode(126 | 127));
@@ -165,44 +232,63 @@ fn rank(rule: &Rule, place: usize) -> impl Ord + use<> {
         true if rule.needs.iter().any(by_shell) => 2,
         true if rule.needs.iter().any(by_end) => 1,
         true => 3,
-        false => u8::from(rule.weight == Weight::Noise),
+        false => {
+            let root = rule.cause == Cause::GlMissing && rule.confidence > Confidence::Possible;
+            let doubtful = !(root && fired.late);
+            u8::from(rule.weight == Weight::Noise && doubtful)
+        }
     };
     let own = rule.cause.rank();
     let among = if weak > 0 { own.max(Cause::Crashed.rank()) } else { own };
     (among, weak, own, std::cmp::Reverse(rule.confidence), place)
 }
 
-fn fired<'r>(rules: &'r Rules, log: &Log<'_>, evidence: &Evidence) -> Vec<Fired<'r>> {
+fn fired<'r>(rules: &'r Rules, asked: &Asked<'_>) -> Vec<Fired<'r>> {
+    let (log, evidence) = (asked.log, asked.evidence);
     let mut all: Vec<Fired<'r>> = Vec::new();
-    for text in texts(log, evidence) {
+    for text in texts(asked) {
         let accepts = |rule: &Rule, at: usize| {
             counts(rule, evidence)
-                && (rule.speaker == Speaker::Anybody || text.may_be_the_clusters(evidence))
+                && (rule.speaker == Speaker::Anybody
+                    || text.may_be_the_clusters(at, asked.anybody_speaks))
+                && !(rule.weight == Weight::Noise && text.progress.is_ready_after(text.bytes, at))
+                && !text.progress.is_overcome(rule.cause, text.bytes, at)
                 && last_words(rule.weight)
                     .is_none_or(|lines| text.ends_so(at, lines, log, evidence))
-                && (rule.near.is_empty() || near(text.bytes, at, rule).is_some())
+                && (rule.near.is_empty() || text.near(at, rule).is_some())
         };
         for Hit { rule: place, at, captures } in rules.scanner().scan(text.bytes, rules, accepts) {
             let rule = rules.get(place);
+            if text.view.is_some() && all.iter().any(|fired| fired.place == place) {
+                continue;
+            }
+            let late = text.is_late(at, LATE_LINES_MAX);
             let proof = text.proof(rule, at, evidence);
             match all.iter_mut().find(|fired| fired.place == place) {
-                Some(fired) => fired.proof.extend(proof),
-                None => all.push(Fired { rule, place, captures, proof }),
+                Some(fired) => {
+                    fired.proof.extend(proof);
+                    fired.late |= late;
+                }
+                None => all.push(Fired { rule, place, captures, proof, late }),
             }
         }
     }
     let by_facts = |rule: &Rule| rule.patterns.is_empty() && counts(rule, evidence);
     for (place, rule) in rules.all().enumerate().filter(|(_, rule)| by_facts(rule)) {
-        all.push(Fired { rule, place, captures: Vec::new(), proof: facts(rule, evidence) });
+        let proof = facts(rule, evidence);
+        all.push(Fired { rule, place, captures: Vec::new(), proof, late: false });
     }
     all
 }
 
-fn texts<'a>(log: &Log<'a>, evidence: &'a Evidence) -> Vec<Text<'a>> {
-    let mut texts = vec![
-        Text { bytes: log.start, from: Origin::Start },
-        Text { bytes: log.end, from: Origin::End },
-    ];
+fn texts<'a>(asked: &Asked<'a>) -> Vec<Text<'a>> {
+    let (log, evidence) = (asked.log, asked.evidence);
+    let mut texts = vec![Text::new(log.start, Origin::Start), Text::new(log.end, Origin::End)];
+    for (from, views) in asked.readings {
+        let original = if matches!(from, Origin::Start) { log.start } else { log.end };
+        let read = |view| Text { view: Some((view, original)), ..Text::new(&view.bytes, *from) };
+        texts.extend(views.iter().map(read));
+    }
     let cluster = &evidence.cluster;
     let why = match &evidence.exit {
         Some(Exit::Lost(LostReason::Told(words))) => Some(words),
@@ -218,7 +304,7 @@ fn texts<'a>(log: &Log<'a>, evidence: &'a Evidence) -> Vec<Text<'a>> {
         ("cluster.refusal", cluster.refusal.as_ref()),
         ("cluster.resize", cluster.resize.as_ref()),
     ];
-    let field = |name, text: &'a String| Text { bytes: text.as_bytes(), from: Origin::Field(name) };
+    let field = |name, text: &'a String| Text::new(text.as_bytes(), Origin::Field(name));
     texts.extend(fields.into_iter().filter_map(|(name, text)| Some(field(name, text?))));
     texts.extend(not_overcome(&cluster.events).map(|event| field("cluster.events", event)));
     texts
@@ -261,80 +347,21 @@ fn last_words(weight: Weight) -> Option<usize> {
     }
 }
 
-/// The line near `at` that the rule wants: where it begins, and the line.
-fn near<'a>(text: &'a [u8], at: usize, rule: &Rule) -> Option<(usize, &'a [u8])> {
-    let wanted = |line: &[u8]| rule.near.iter().any(|p| pattern::matches(p, line).is_some());
-    let (from, line) = log::line_at(text, at);
-    let (mut before, mut after) = (from, from + line.len());
-    if wanted(line) {
-        return Some((from, line));
-    }
-    for _ in 0..NEAR_LINES {
-        if after < text.len() {
-            let (from, line) = log::line_at(text, after + 1);
-            if wanted(line) {
-                return Some((from, line));
-            }
-            after = from + line.len();
-        }
-        if before > 0 {
-            let (from, line) = log::line_at(text, before - 1);
-            if wanted(line) {
-                return Some((from, line));
-            }
-            before = from;
-        }
-    }
-    None
-}
-
-fn facts(rule: &Rule, e: &Evidence) -> Vec<Proof> {
+pub(super) fn facts(rule: &Rule, e: &Evidence) -> Vec<Proof> {
     let shown = rule.needs.iter().filter_map(|fact| fact.shown(e));
     shown.map(|(field, text)| Proof { place: Place::Evidence(field.into()), text }).collect()
 }
 
-impl Text<'_> {
-    fn may_be_the_clusters(&self, e: &Evidence) -> bool {
-        matches!(self.from, Origin::Field(_)) || e.exit.is_none() && e.had_window.is_none()
-    }
-
-    /// Whether the line at `at` may be what the program ended with: of a program that is not known
-    /// to have failed, it must be among so many last lines.
-    fn ends_so(&self, at: usize, lines: usize, log: &Log<'_>, e: &Evidence) -> bool {
-        if Fact::WorkedWell.holds(e) != Some(true) {
-            return true;
-        }
-        match self.from {
-            Origin::Field(_) => true,
-            Origin::Start if !log.end.is_empty() => false,
-            Origin::Start | Origin::End => {
-                let text = self.bytes.trim_ascii_end();
-                memchr::memrchr_iter(b'\n', text).nth(lines - 1).is_none_or(|end| at > end)
+impl Fired<'_> {
+    /// How it ended is told in a line of the log, not in the evidence.
+    fn told_in(&mut self, line: &Proof) {
+        for proof in &mut self.proof {
+            if proof.place == Place::Evidence("exit".into()) {
+                *proof = line.clone();
             }
         }
     }
 
-    fn proof(&self, rule: &Rule, at: usize, e: &Evidence) -> Vec<Proof> {
-        let mut proof = vec![self.line(at)];
-        if let Some((from, _)) = near(self.bytes, at, rule).filter(|_| !rule.near.is_empty()) {
-            proof.push(self.line(from));
-        }
-        proof.extend(facts(rule, e));
-        proof
-    }
-
-    fn line(&self, at: usize) -> Proof {
-        let (from, line) = log::line_at(self.bytes, at);
-        let place = match self.from {
-            Origin::Start => Place::Line(log::line_number(self.bytes, from)),
-            Origin::End => Place::LineFromEnd(log::line_from_end(self.bytes, from)),
-            Origin::Field(name) => Place::Evidence(name.into()),
-        };
-        Proof { place, text: log::shown(line, at - from).into_owned() }
-    }
-}
-
-impl Fired<'_> {
     fn as_other(&self) -> Other {
         Other {
             cause: self.rule.cause,

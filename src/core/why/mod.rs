@@ -13,9 +13,12 @@
 
 pub mod cause;
 mod diagnose;
+mod ending;
 pub mod evidence;
 pub mod fact;
+mod heard;
 pub mod log;
+mod messages;
 mod pattern;
 pub mod reason;
 pub mod remedy;
@@ -23,7 +26,9 @@ pub mod rule;
 pub mod rules;
 mod scan;
 mod sentence;
+mod text;
 mod unknown;
+mod view;
 
 pub use cause::Cause;
 pub use diagnose::{Diagnosis, Other, Place, Proof, diagnose};

@@ -14,10 +14,14 @@ pub use read::{Problem, read};
 const CAUSES: &str = include_str!("rules/causes.toml");
 
 /// The families, in the order of the table.
-pub const FAMILIES: [(&str, &str); 19] = [
+pub const FAMILIES: [(&str, &str); 24] = [
     ("shm", include_str!("rules/shm.toml")),
     ("display", include_str!("rules/display.toml")),
     ("toolkits", include_str!("rules/toolkits.toml")),
+    ("limits", include_str!("rules/limits.toml")),
+    ("conflicts", include_str!("rules/conflicts.toml")),
+    ("installed", include_str!("rules/installed.toml")),
+    ("gpu", include_str!("rules/gpu.toml")),
     ("chromium", include_str!("rules/chromium.toml")),
     ("gl", include_str!("rules/gl.toml")),
     ("entry_point", include_str!("rules/entry_point.toml")),
@@ -32,6 +36,7 @@ pub const FAMILIES: [(&str, &str); 19] = [
     ("memory", include_str!("rules/memory.toml")),
     ("images", include_str!("rules/images.toml")),
     ("kubernetes", include_str!("rules/kubernetes.toml")),
+    ("volumes", include_str!("rules/volumes.toml")),
     ("scheduling", include_str!("rules/scheduling.toml")),
     ("reported", include_str!("rules/reported.toml")),
 ];
@@ -42,6 +47,8 @@ pub const FAMILIES: [(&str, &str); 19] = [
 pub struct CauseText {
     /// Which.
     pub id: Cause,
+    /// In one sentence, for a table of causes.
+    pub meaning: String,
     /// For the user.
     pub sentence: String,
     /// For the integrator.
@@ -91,6 +98,12 @@ impl Rules {
     pub fn with(mut all: Vec<Rule>) -> Self {
         // What cannot be read is no rule; that all of them can be is tested.
         all.extend(FAMILIES.iter().flat_map(|(_, text)| read(text).unwrap_or_default()));
+        Self::of(all)
+    }
+
+    /// These alone.
+    #[must_use]
+    pub(super) fn of(all: Vec<Rule>) -> Self {
         let scanner = Scanner::new(&all);
         Self { all, scanner }
     }

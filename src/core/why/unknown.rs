@@ -56,6 +56,12 @@ pub(super) const NOISE_WORDS: [&str; 16] = [
     "deprecat",
 ];
 
+/// Whether it looks like an error, and not like what programs write that run well.
+pub(super) fn is_telling(line: &[u8]) -> bool {
+    let has = |words: &[&str]| words.iter().any(|word| find(line, word.as_bytes()).is_some());
+    has(&ERROR_WORDS) && !has(&NOISE_WORDS)
+}
+
 pub(super) fn diagnosis(log: &Log<'_>, e: &Evidence) -> Diagnosis {
     let well = Fact::RanWell.holds(e) == Some(true);
     let proof = if well { Vec::new() } else { last_errors(log) };

@@ -54,7 +54,7 @@ fn shared_memory() {
 #[test]
 fn displays() {
     use Cause::{
-        DisplayCookieRefused, DisplayHangs, DisplayLost, DisplayNotListening, DisplayWrong,
+        DisplayCookieRefused, DisplayLost, DisplayNotListening, DisplayWrong, XClientsLimit,
     };
     check(&[
         ("xterm: Xt error: Can't open display: :7\n", DisplayNotListening),
@@ -63,7 +63,7 @@ fn displays() {
         ("Invalid MIT-MAGIC-COOKIE-1 keyError: Can't open display: :0\n", DisplayCookieRefused),
         (
             "Maximum number of clients reachedxterm: Xt error: Can't open display: :0\n",
-            DisplayHangs,
+            XClientsLimit,
         ),
         ("_tkinter.TclError: no display name and no $DISPLAY environment variable\n", DisplayWrong),
         (

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::why::evidence::Usage;
+use crate::why::rule::Confidence;
 
 const NOISE: &str = "(a:1): dconf-CRITICAL **: unable to create directory '/run/user/0/dconf': Permission denied.\n\
     libEGL warning: DRI3: failed to query the version\nlibEGL warning: DRI2: failed to authenticate\n\
@@ -20,7 +21,11 @@ fn noise_is_no_cause_for_a_program_that_ran_well_or_of_which_nothing_is_known() 
     assert_eq!(cause_of(NOISE, &well).proof, []);
     let runs = Evidence { exit: None, ..well.clone() };
     assert_eq!(cause_of(NOISE, &runs).cause, None);
-    assert_eq!(cause_of(NOISE, &Evidence::default()).cause, None);
+    let goes_on = format!("{NOISE}one\ntwo\nthree\nfour\n");
+    assert_eq!(cause_of(&goes_on, &Evidence::default()).cause, None);
+    // The log ends with it: it may be why.
+    let last = cause_of(NOISE, &Evidence::default());
+    assert_eq!((last.cause, last.confidence), (Some(Cause::HomePermission), Confidence::Possible));
     let stopped =
         Evidence { exit: Some(Exit::Code(143)), stopped_by: Some(Actor::a_user()), ..well };
     assert_eq!(cause_of(NOISE, &stopped).cause, Some(Cause::StoppedByUser));

@@ -1,0 +1,205 @@
+//! How a program ended, as far as its log tells it: of a pasted log nothing else is known.
+
+use super::evidence::{ClusterEvidence, Evidence};
+use super::log::{self, Log};
+use super::pattern::find;
+use super::unknown;
+use crate::task::Exit;
+
+/// Bytes of the log's end in which words about its end are looked for.
+const LOOK_BYTES_MAX: usize = 64 << 10;
+/// A complaint among so many last lines that say something may be why the log ends there.
+pub(super) const LAST_LINES: usize = 4;
+/// The code of a failure of which no code is told.
+const SOME_FAILURE: i32 = 1;
+/// Signals by the words of shells and supervisors: signal(7).
+const SIGNALS: [(&str, i32); 14] = [
+    ("SIGSEGV", 11),
+    ("SIGABRT", 6),
+    ("SIGBUS", 7),
+    ("SIGILL", 4),
+    ("SIGFPE", 8),
+    ("SIGTRAP", 5),
+    ("SIGSYS", 31),
+    ("Segmentation fault", 11),
+    ("segfault at ", 11),
+    ("Aborted (core", 6),
+    ("Bus error (core", 7),
+    ("Illegal instruction (core", 4),
+    ("Floating point exception (core", 8),
+    ("Trace/breakpoint trap", 5),
+];
+/// What comes before an exit code.
+const CODES: [&str; 18] = [
+    "exited with code ",
+    "exited with code: ",
+    "exited with status ",
+    "exited with error code ",
+    "exited with exit code ",
+    "exited with ",
+    "exit code ",
+    "exit code: ",
+    "exit code is ",
+    "exit code = ",
+    "exit status ",
+    "exit status: ",
+    "exitcode: ",
+    "exit_code=",
+    "terminated with error ",
+    "return code ",
+    "code=exited, status=",
+    "exited ",
+];
+/// Words of a program, or of who started it, that gave up.
+const GIVEN_UP: [&str; 25] = [
+    "throw err",
+    "node:internal/",
+    "internal/modules/cjs/",
+    "core dumped",
+    "terminate called",
+    "Failed to launch the browser",
+    "Failed to launch chrome",
+    "ELIFECYCLE",
+    "npm ERR!",
+    "Traceback (most recent call last)",
+    "panicked at",
+    "Exception in thread \"main\"",
+    "Unhandled exception",
+    "Uncaught exception",
+    "UnhandledPromiseRejection",
+    "CrashLoopBackOff",
+    "Back-off restarting failed",
+    "gave up: ",
+    "; not expected)",
+    "Fatal server error",
+    "fatal IO error",
+    ":FATAL:",
+    "X Error of failed request",
+    "(Details: serial ",
+    "s6-svscan: fatal",
+];
+
+/// How it ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// The text says that it failed, there, by this code.
+    Failed { code: i32, at: usize },
+    /// It ends with a complaint.
+    Complaint { since: usize },
+}
+
+/// Nothing is known but a text.
+pub(super) fn is_open(e: &Evidence) -> bool {
+    e.exit.is_none()
+        && e.had_window.is_none()
+        && e.stopped_by.is_none()
+        && e.reported.is_none()
+        && e.cluster == ClusterEvidence::default()
+}
+
+/// What the end of the log tells.
+pub(super) fn of(log: &Log<'_>) -> Option<Ending> {
+    let text = log.tail();
+    let mut end = text.trim_ascii_end().len();
+    let floor = end.saturating_sub(LOOK_BYTES_MAX);
+    let (mut failed, mut complaint) = (None::<(i32, usize)>, None);
+    let mut lines = 0;
+    while end > 0 {
+        let (from, line) = log::line_at(text, end);
+        if !line.trim_ascii().is_empty() && !is_frame(line) {
+            lines += 1;
+            if let Some(code) = code_in(line) {
+                match failed {
+                    // A code of its own tells more than that it gave up.
+                    Some((SOME_FAILURE, at)) if code > SOME_FAILURE => failed = Some((code, at)),
+                    Some(_) => {}
+                    None => failed = Some((code, from)),
+                }
+            }
+            if complaint.is_none() && lines <= LAST_LINES && unknown::is_telling(line) {
+                complaint = Some(from);
+            }
+        }
+        if from <= floor {
+            break;
+        }
+        end = from - 1;
+    }
+    failed
+        .map(|(code, at)| Ending::Failed { code, at })
+        .or_else(|| complaint.map(|since| Ending::Complaint { since }))
+}
+
+/// A line of a stack trace.
+fn is_frame(line: &[u8]) -> bool {
+    let line = line.trim_ascii_start();
+    [&b"at "[..], b"File \"", b"from "].iter().any(|start| line.starts_with(start))
+}
+
+/// The exit code of a failure that the line tells, as a shell does: 128 and the number of a signal.
+fn code_in(line: &[u8]) -> Option<i32> {
+    let has = |words: &str| find(line, words.as_bytes());
+    if has("handler").is_some() {
+        return None;
+    }
+    if let Some((_, signal)) = SIGNALS.iter().find(|(words, _)| has(words).is_some()) {
+        return Some(128 + signal);
+    }
+    let codes = CODES.iter().filter_map(|words| Some(&line[has(words)? + words.len()..]));
+    let told = codes.filter_map(number).next();
+    match told {
+        Some(0) => None,
+        Some(code) => Some(code),
+        None => GIVEN_UP.iter().any(|words| has(words).is_some()).then_some(SOME_FAILURE),
+    }
+}
+
+/// The number, of those that are exit codes, that the text begins with.
+fn number(text: &[u8]) -> Option<i32> {
+    let digits = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let ends = !matches!(text.get(digits), Some(b':' | b'-' | b'/' | b'a'..=b'z'));
+    let number: i32 = std::str::from_utf8(&text[..digits]).ok()?.parse().ok()?;
+    (ends && number < 256).then_some(number)
+}
+
+impl Ending {
+    /// What is known then.
+    pub(super) fn evidence(self) -> Evidence {
+        let code = match self {
+            Self::Failed { code, .. } => code,
+            Self::Complaint { .. } => SOME_FAILURE,
+        };
+        Evidence { exit: Some(Exit::Code(code)), ..Evidence::default() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(text: &str, expected: Option<Ending>) {
+        assert_eq!(of(&Log::whole(text.as_bytes())), expected, "{text}");
+    }
+
+    #[test]
+    fn codes_and_signals_are_told_in_many_ways() {
+        let failed = |code| Some(Ending::Failed { code, at: 0 });
+        check("exited: novnc (exit status 127; not expected)", failed(127));
+        check("error Command failed with exit code 1.", failed(1));
+        check("npm ERR! Exit status 126\nend", failed(126));
+        check("10-nginx.sh: exited 1.", failed(1));
+        check("exited: openbox (terminated by SIGABRT; not expected)", failed(134));
+        check("[1]    5762 segmentation fault (core dumped)  ./editor", failed(139));
+        check("exited with code 0", None);
+        check("exited: app (exit status 0; expected)", None);
+    }
+
+    #[test]
+    fn a_complaint_at_the_end_may_be_why_it_ended() {
+        check("ok\nmkdir: cannot create directory 'x'", Some(Ending::Complaint { since: 3 }));
+        check("mkdir: cannot create directory 'x'\na\nb\nc\nd\ne", None);
+        check("all is well", None);
+        check("", None);
+    }
+}

@@ -1,0 +1,128 @@
+//! Who says a line, and whether what it complains of was overcome.
+
+use std::cell::OnceCell;
+
+use super::cause::Cause;
+use super::log;
+use super::pattern::find;
+
+/// Bytes of a text's end in which words of success are looked for.
+const LOOK_BYTES_MAX: usize = 64 << 10;
+
+/// What a line has that an engine, kubelet or API server wrote, whoever keeps the log.
+const ENGINES: [&str; 20] = [
+    "Error response from daemon",
+    "docker: ",
+    "podman: ",
+    "Error from server",
+    "OCI runtime",
+    "rpc error: code = ",
+    "Failed to pull image",
+    "ErrImage",
+    "ImagePullBackOff",
+    "FailedCreatePodSandBox",
+    "FailedScheduling",
+    "FailedMount",
+    "FailedAttachVolume",
+    "nodes are available: ",
+    "kubelet",
+    "admission webhook",
+    "exceeded quota: ",
+    "failed quota: ",
+    "containerd: ",
+    "crictl",
+];
+/// A program that says so works: what it complained of before did not end it.
+const READY: [&str; 16] = [
+    "listening on ",
+    "listening for ",
+    "listening at ",
+    "ready to accept",
+    "accepting connections",
+    "server started",
+    "server is running",
+    "server running",
+    "startup complete",
+    "startup finished",
+    "started successfully",
+    "serving on ",
+    "serving http on",
+    "is ready",
+    "the vnc desktop is",
+    "is listening",
+];
+
+/// Whether an engine, kubelet or API server wrote the line.
+pub(super) fn is_engines(line: &[u8]) -> bool {
+    ENGINES.iter().any(|words| find(line, words.as_bytes()).is_some())
+}
+
+/// How far a text has come, by its own words: looked for when first asked.
+#[derive(Debug, Default)]
+pub(super) struct Progress {
+    ready: OnceCell<Option<usize>>,
+    assigned: OnceCell<Option<usize>>,
+    started: OnceCell<Option<usize>>,
+}
+
+impl Progress {
+    /// Whether the program worked after what it said at `at`.
+    pub(super) fn is_ready_after(&self, text: &[u8], at: usize) -> bool {
+        *self.ready.get_or_init(|| last(text, &READY)) > Some(at)
+    }
+
+    /// Whether the cluster overcame what it said of this cause at `at`.
+    pub(super) fn is_overcome(&self, cause: Cause, text: &[u8], at: usize) -> bool {
+        let assigned = || *self.assigned.get_or_init(|| last(text, &["Successfully assigned "]));
+        let started = || {
+            *self.started.get_or_init(|| last(text, &["Started container", "Container started"]))
+        };
+        match cause {
+            Cause::UnschedulableResource
+            | Cause::UnschedulableSelector
+            | Cause::UnschedulableTaint => assigned() > Some(at),
+            Cause::VolumeMount | Cause::PodSandbox => started() > Some(at),
+            // A scheduler's words that a program's rule took for its own.
+            _ => {
+                find(log::line_at(text, at).1, b"nodes are available: ").is_some()
+                    && assigned() > Some(at)
+            }
+        }
+    }
+}
+
+/// Where the last of these words is.
+fn last(text: &[u8], words: &[&str]) -> Option<usize> {
+    let from = text.len().saturating_sub(LOOK_BYTES_MAX);
+    let of = |word: &&str| {
+        let mut found = None;
+        let mut at = from;
+        while let Some(next) = find(&text[at..], word.as_bytes()) {
+            found = Some(at + next);
+            at += next + word.len();
+        }
+        found
+    };
+    words.iter().filter_map(of).max()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_said_before_a_step_forward_is_overcome() {
+        let text =
+            b"0/3 nodes are available: 3 Insufficient cpu.\nSuccessfully assigned a/b to c\n";
+        let progress = Progress::default();
+        assert!(progress.is_overcome(Cause::UnschedulableResource, text, 5));
+        assert!(!progress.is_overcome(Cause::UnschedulableResource, text, 60));
+        assert!(!progress.is_overcome(Cause::ImageAuth, b"pull\nSuccessfully assigned ", 1));
+    }
+
+    #[test]
+    fn an_engine_is_known_by_its_line() {
+        assert!(is_engines(b"docker: invalid reference format."));
+        assert!(!is_engines(b"app: 401 Unauthorized"));
+    }
+}
