@@ -243,6 +243,21 @@ fn a_log_is_diagnosed_without_a_daemon_with_sentence_proof_and_advice() {
 }
 
 #[test]
+fn an_exit_code_and_documents_of_states_are_evidence_for_the_logs_beside_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let (log, state) = (dir.path().join("app.log"), dir.path().join("inspect.json"));
+    std::fs::write(&log, "working\n").unwrap();
+    let inspected = r#"[{"State": {"Status": "exited", "ExitCode": 139, "OOMKilled": false}}]"#;
+    std::fs::write(&state, inspected).unwrap();
+    let (log, state) = (log.to_str().unwrap(), state.to_str().unwrap());
+    told(&run(&[log], b""), Exit::Unhealthy);
+    for args in [&[log, "--exit", "139"][..], &[state, log], &[state]] {
+        let text = told(&run(args, b""), Exit::Ok);
+        assert!(text.contains("crashed (certain"), "{args:?}: {text}");
+    }
+}
+
+#[test]
 fn segments_of_a_container_log_and_evidence_are_read_and_json_is_printed() {
     let dir = tempfile::tempdir().unwrap();
     let (log, evidence) = (dir.path().join("log"), dir.path().join("evidence.json"));

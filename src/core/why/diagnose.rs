@@ -122,7 +122,7 @@ impl Rules {
         let anybody_speaks = evidence.exit.is_none() && evidence.had_window.is_none();
         let asked = Asked { log, evidence, readings: &readings, anybody_speaks };
         let known = fired(self, &asked);
-        let ending = ending::is_open(evidence).then(|| ending::of(log)).flatten();
+        let ending = ending::is_open(evidence).then(|| asked.ending()).flatten();
         match ending {
             Some(ending) => self.by_its_words(&asked, known, ending),
             None => judged(known, log, evidence),
@@ -175,6 +175,16 @@ fn capped(mut diagnosis: Diagnosis, sure: &[&str], most: Confidence) -> Diagnosi
 }
 
 impl<'a> Asked<'a> {
+    /// How it ended, by its own words or those of another reading (another language).
+    fn ending(&self) -> Option<Ending> {
+        let views = self.readings.iter().flat_map(|(_, views)| views);
+        let read = |view: &View| {
+            let ending = ending::of(&Log::whole(&view.bytes))?;
+            Some(ending.in_original(|at| view.original(at).start))
+        };
+        ending::of(self.log).or_else(|| views.rev().find_map(read))
+    }
+
     /// The part of the log that its last line is in.
     fn text_of_tail(&self) -> Text<'a> {
         let from = if self.log.end.is_empty() { Origin::Start } else { Origin::End };
@@ -183,6 +193,7 @@ impl<'a> Asked<'a> {
 }
 
 fn judged(mut fired: Vec<Fired<'_>>, log: &Log<'_>, evidence: &Evidence) -> Diagnosis {
+    without_what_follows_a_crash(&mut fired);
     fired.sort_by_key(rank);
     let Some(first) = fired.first() else { return unknown::diagnosis(log, evidence) };
     let cause = first.rule.cause;
@@ -217,6 +228,18 @@ fn judged(mut fired: Vec<Fired<'_>>, log: &Log<'_>, evidence: &Evidence) -> Diag
             .map(Remedy::proposal),
         others,
     }
+}
+
+/// What a program says of its display after it crashed is what the debugger met.
+fn without_what_follows_a_crash(fired: &mut Vec<Fired<'_>>) {
+    let line = |fired: &Fired<'_>| match fired.proof.first()?.place {
+        Place::Line(number) => Some(number),
+        _ => None,
+    };
+    let crashes = fired.iter().filter(|it| it.rule.cause == Cause::Crashed);
+    let Some(crash) = crashes.filter_map(line).min() else { return };
+    let display = |cause| matches!(cause, Cause::DisplayWrong | Cause::DisplayNotListening);
+    fired.retain(|it| !(display(it.rule.cause) && line(it) > Some(crash)));
 }
 
 /// Roots first. What many write and run well, and what is only guessed from how it ended, counts

@@ -13,7 +13,7 @@ pub(super) const LAST_LINES: usize = 4;
 /// The code of a failure of which no code is told.
 const SOME_FAILURE: i32 = 1;
 /// Signals by the words of shells and supervisors: signal(7).
-const SIGNALS: [(&str, i32); 14] = [
+const SIGNALS: [(&str, i32); 15] = [
     ("SIGSEGV", 11),
     ("SIGABRT", 6),
     ("SIGBUS", 7),
@@ -22,6 +22,7 @@ const SIGNALS: [(&str, i32); 14] = [
     ("SIGTRAP", 5),
     ("SIGSYS", 31),
     ("Segmentation fault", 11),
+    ("Segment Fault (", 11),
     ("segfault at ", 11),
     ("Aborted (core", 6),
     ("Bus error (core", 7),
@@ -38,7 +39,7 @@ const CODES: [&str; 18] = [
     "exited with exit code ",
     "exited with ",
     "exit code ",
-    "exit code: ",
+    "exit code:",
     "exit code is ",
     "exit code = ",
     "exit status ",
@@ -51,7 +52,14 @@ const CODES: [&str; 18] = [
     "exited ",
 ];
 /// Words of a program, or of who started it, that gave up.
-const GIVEN_UP: [&str; 25] = [
+const GIVEN_UP: [&str; 32] = [
+    "GPU process exited unexpectedly",
+    "GPU process launch failed",
+    "core' dumped",
+    "[FATAL ",
+    "uncaught error",
+    "CRITICAL: ",
+    ": fatal: ",
     "throw err",
     "node:internal/",
     "internal/modules/cjs/",
@@ -116,7 +124,7 @@ pub(super) fn of(log: &Log<'_>) -> Option<Ending> {
                     None => failed = Some((code, from)),
                 }
             }
-            if complaint.is_none() && lines <= LAST_LINES && unknown::is_telling(line) {
+            if lines <= LAST_LINES && unknown::is_telling(line) {
                 complaint = Some(from);
             }
         }
@@ -142,6 +150,10 @@ fn code_in(line: &[u8]) -> Option<i32> {
     if has("handler").is_some() {
         return None;
     }
+    // A child's code is not the program's.
+    if has("GPU process").is_some() {
+        return GIVEN_UP.iter().any(|words| has(words).is_some()).then_some(SOME_FAILURE);
+    }
     if let Some((_, signal)) = SIGNALS.iter().find(|(words, _)| has(words).is_some()) {
         return Some(128 + signal);
     }
@@ -156,6 +168,7 @@ fn code_in(line: &[u8]) -> Option<i32> {
 
 /// The number, of those that are exit codes, that the text begins with.
 fn number(text: &[u8]) -> Option<i32> {
+    let text = text.trim_ascii_start();
     let digits = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
     let ends = !matches!(text.get(digits), Some(b':' | b'-' | b'/' | b'a'..=b'z'));
     let number: i32 = std::str::from_utf8(&text[..digits]).ok()?.parse().ok()?;
@@ -163,6 +176,14 @@ fn number(text: &[u8]) -> Option<i32> {
 }
 
 impl Ending {
+    /// The same in the text that another reading is of.
+    pub(super) fn in_original(self, original: impl Fn(usize) -> usize) -> Self {
+        match self {
+            Self::Failed { code, at } => Self::Failed { code, at: original(at) },
+            Self::Complaint { since } => Self::Complaint { since: original(since) },
+        }
+    }
+
     /// What is known then.
     pub(super) fn evidence(self) -> Evidence {
         let code = match self {

@@ -15,7 +15,10 @@ const LINES_MAX: usize = 5;
 const LAST_LINES_MAX: usize = 3;
 
 /// Words of lines that look like errors.
-const ERROR_WORDS: [&str; 18] = [
+const ERROR_WORDS: [&str; 21] = [
+    "doesn't exist",
+    "does not exist",
+    "enoent",
     "error",
     "fatal",
     "failed",

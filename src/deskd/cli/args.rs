@@ -146,6 +146,9 @@ pub enum Command {
         /// JSON file with what else is known: exit status, window, display, messages of the cluster
         #[arg(long, value_name = "FILE")]
         evidence: Option<PathBuf>,
+        /// The exit code that it ended with, when nothing else is known.
+        #[arg(long, value_name = "CODE")]
+        exit: Option<u8>,
     },
     /// Add deskd to the desktop pods of a Kubernetes manifest and print it
     Inject(InjectArgs),

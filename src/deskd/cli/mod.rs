@@ -92,8 +92,8 @@ fn run(args: Args, env: &Env, out: &mut Out) -> Result<Exit, Failure> {
             local::xauthority(&file, &display, address, env)?;
             runtime_dir.map_or(Ok(Exit::Ok), |dir| local::runtime_dir(&dir))
         }
-        Command::Diagnose { files, evidence } => {
-            diagnose::run(&files, evidence.as_deref(), env, out)
+        Command::Diagnose { files, evidence, exit } => {
+            diagnose::run(&files, evidence.as_deref(), exit, env, out)
         }
         Command::Inject(request) => inject::run(&request, out),
         Command::Openapi => out.text(wiring::openapi()).map(|()| Exit::Ok),

@@ -3,6 +3,7 @@
 //! Deliberately not here: any knowledge of failures. That is `deskd_core::why`.
 
 mod read;
+mod state;
 
 use std::path::Path;
 
@@ -14,7 +15,7 @@ use crate::cli::safe::Safe;
 use crate::config::{self, Env, OperatorRules};
 use deskd_core::exit::Exit;
 use deskd_core::why::rules::LazyRules;
-use deskd_core::why::{Diagnosis, Evidence, Place};
+use deskd_core::why::{Diagnosis, Evidence, Log, Place};
 
 /// Largest file of evidence, in bytes.
 const EVIDENCE_BYTES_MAX: u64 = 4 << 20;
@@ -27,21 +28,41 @@ struct Diagnosed {
     diagnosis: Diagnosis,
 }
 
-/// Diagnoses each log by itself.
+/// Diagnoses each log by itself. Documents of states beside logs are evidence for them.
 pub fn run(
     files: &[impl AsRef<Path>],
     evidence: Option<&Path>,
+    exit: Option<u8>,
     env: &Env,
     out: &mut Out,
 ) -> Result<Exit, Failure> {
-    let evidence = evidence.map_or_else(|| Ok(Evidence::default()), read_evidence)?;
+    let mut evidence = evidence.map_or_else(|| Ok(Evidence::default()), read_evidence)?;
+    if let Some(code) = exit {
+        evidence.exit = Some(deskd_core::task::Exit::Code(i32::from(code)));
+    }
+    let mut logs = Vec::new();
+    let mut states = Vec::new();
+    for file in files {
+        let log = read::log(file.as_ref())?;
+        match log.whole().and_then(state::evidence) {
+            Some(state) => states.push((file.as_ref(), state)),
+            None => logs.push((file.as_ref(), log)),
+        }
+    }
+    let beside: Vec<Evidence> = states.iter().map(|(_, state)| state.clone()).collect();
     let rules = rules(env);
     let mut all = Vec::new();
-    for file in files {
-        let file = file.as_ref();
-        let log = read::log(file)?;
-        let diagnosis = rules.get().diagnose(&log.view(), &evidence);
+    let mut diagnose = |file: &Path, log: &Log<'_>, evidence: &Evidence| {
+        let diagnosis = rules.get().diagnose(log, evidence);
         all.push(Diagnosed { file: file.display().to_string(), diagnosis });
+    };
+    for (file, log) in &logs {
+        diagnose(file, &log.view(), &state::completed(evidence.clone(), &beside));
+    }
+    if logs.is_empty() {
+        for (file, state) in states {
+            diagnose(file, &Log::default(), &state::completed(evidence.clone(), &[state]));
+        }
     }
     if out.is_json() {
         out.json(&all)?;

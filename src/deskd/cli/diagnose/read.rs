@@ -32,6 +32,12 @@ impl Kept {
         Log { start: &self.start, end: &self.end }
     }
 
+    /// All of it, if it was kept whole.
+    #[must_use]
+    pub fn whole(&self) -> Option<&[u8]> {
+        self.end.is_empty().then_some(&self.start)
+    }
+
     fn push(&mut self, bytes: &[u8]) {
         let room = START_BYTES_MAX.saturating_sub(self.start.len()).min(bytes.len());
         self.start.extend_from_slice(&bytes[..room]);
