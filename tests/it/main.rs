@@ -14,6 +14,7 @@ mod api_probes;
 mod api_streams;
 mod architecture;
 mod cli;
+mod cli_check;
 mod cli_daemon;
 mod cli_explain;
 mod cli_fake;

@@ -130,7 +130,7 @@ fn of_a_user() -> Keeper {
     let dir = tempfile::tempdir().unwrap();
     std::os::unix::fs::chown(dir.path(), Some(4096), Some(4096)).unwrap();
     let keeper = setup.start_in(dir);
-    keeper.wait_until_it_listens();
+    keeper.daemon();
     keeper
 }
 

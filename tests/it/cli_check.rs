@@ -1,0 +1,46 @@
+//! `deskd app check`, and what `check-config` says of documents.
+
+use deskd_core::exit::Exit;
+use serde_json::{Value, json};
+
+use super::cli::{check, deskd};
+
+#[test]
+fn documents_are_checked_without_a_daemon() {
+    let dir = tempfile::tempdir().unwrap();
+    let (docs, config) = (dir.path().join("docs"), dir.path().join("deskd.toml"));
+    std::fs::create_dir(&docs).unwrap();
+    let write = |name: &str, text: &str| std::fs::write(docs.join(name), text).unwrap();
+    let image = json!({ "Id": "1", "RepoTags": ["x/2048:1"], "Config": { "Labels": {
+        "oc.path": "/usr/games/2048-qt", "io.deskd.ports": "none" } } });
+    write("game.json", &image.to_string());
+    std::fs::write(&config, format!("apps_directory = {:?}\n", docs)).unwrap();
+    let (docs, config) = (docs.to_str().unwrap(), config.to_str().unwrap());
+    let (stdout, _) = check(&deskd(&["check-config", config]).output().unwrap(), Exit::Ok);
+    assert!(stdout.ends_with("valid, 0 applications, and 1 in documents\n"), "{stdout}");
+    let (stdout, _) = check(&deskd(&["app", "check", docs]).output().unwrap(), Exit::Ok);
+    assert!(stdout.contains("game.json: warning: 2048: "), "{stdout}");
+    assert!(stdout.ends_with("1 applications\n"), "{stdout}");
+
+    write("empty.json", "");
+    write("broken.json", "[{");
+    write("recipe.json", r#"[{"cat": "games", "launch": "a.b", "template": "ubuntu"}]"#);
+    let (stdout, _) = check(&deskd(&["app", "check", docs]).output().unwrap(), Exit::Unhealthy);
+    for (file, why) in [
+        ("empty.json", "it is empty"),
+        ("broken.json", "it is not JSON (EOF while parsing"),
+        ("recipe.json", "element 0 of the list is a recipe"),
+    ] {
+        assert!(stdout.contains(&format!("{file}: wrong: {why}")), "{stdout}");
+    }
+    assert!(stdout.ends_with("1 applications, 3 files cannot be used\n"), "{stdout}");
+    let one = format!("{docs}/empty.json");
+    let output = deskd(&["app", "check", &one, "--output", "json"]).output().unwrap();
+    let answer: Value = serde_json::from_str(&check(&output, Exit::Unhealthy).0).unwrap();
+    assert_eq!(answer["unreadable"][0]["file"], one.as_str());
+    let (stdout, _) = check(&deskd(&["check-config", config]).output().unwrap(), Exit::Unhealthy);
+    assert!(stdout.contains("recipe.json: wrong: "), "{stdout}");
+    let away = format!("{docs}/away");
+    let (stdout, _) = check(&deskd(&["app", "check", &away]).output().unwrap(), Exit::Unhealthy);
+    assert!(stdout.contains("No such file"), "{stdout}");
+}
