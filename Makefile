@@ -15,12 +15,13 @@ STATIC := RUSTFLAGS="$(RUSTFLAGS) -C target-feature=+crt-static -C link-arg=-Wl,
 HOST = $(shell rustc --print host-tuple)
 MUSL = $(shell uname -m)-unknown-linux-musl
 KEEPER_TARGET = $(if $(wildcard $(shell rustc --print target-libdir --target $(MUSL))/libstd-*.rlib),$(MUSL),$(HOST))
-# What runs first and most lies in one place: tests/setup/link-order says why, and makes the lists. Only
-# ld.lld, which comes with Rust for some hosts, can do that. `LINK_MAPS` is a directory for its maps.
+# What runs first and most lies in one place: tests/setup/link-order says why, and makes the lists. Tables
+# for unwinding are left out. Only ld.lld, which comes with Rust for some hosts, can do both. `LINK_MAPS`
+# is a directory for its maps.
 LLD = $(shell rustc --print sysroot)/lib/rustlib/$(HOST)/bin/gcc-ld
 MAPPED = $(LINK_MAPS:%=-Wl,--no-demangle -Wl,-Map=%/$(1).map)
-ORDERED = $(if $(wildcard $(LLD)/ld.lld),$(addprefix -C link-arg=,-fuse-ld=lld -B$(LLD) -Wl,--no-warn-symbol-ordering \
-	-Wl,--symbol-ordering-file=src/$(1)/link-order $(MAPPED)))
+LAID_OUT = $(if $(wildcard $(LLD)/ld.lld),$(addprefix -C link-arg=,-fuse-ld=lld -B$(LLD) -Wl,--no-warn-symbol-ordering \
+	-Wl,--symbol-ordering-file=src/$(1)/link-order -Wl,-T,tests/setup/no-unwind.ld $(MAPPED)))
 BINARY := target/deskd
 CLUSTER := .cache/cluster/run
 
@@ -63,8 +64,8 @@ sim:
 	@cargo test --profile sim -p deskd-core --features samples --test sim -- --minutes $(or $(MINUTES),1)
 
 build:
-	$(STATIC) cargo rustc --locked --package deskd --bin deskd --release --target $(HOST) -- $(call ORDERED,deskd)
-	$(STATIC) cargo rustc --locked --package deskd-keeper --bin deskd-keeper --profile keeper --target $(KEEPER_TARGET) -- $(call ORDERED,keeper)
+	$(STATIC) cargo rustc --locked --package deskd --bin deskd --release --target $(HOST) -- $(call LAID_OUT,deskd)
+	$(STATIC) cargo rustc --locked --package deskd-keeper --bin deskd-keeper --profile keeper --target $(KEEPER_TARGET) -- $(call LAID_OUT,keeper)
 	@install -D -m 0711 -t target target/$(HOST)/release/deskd target/$(KEEPER_TARGET)/keeper/deskd-keeper
 
 images: build

@@ -69,6 +69,22 @@ pub fn open_with(options: &OpenOptions, path: &Path, links: Links) -> io::Result
     }))
 }
 
+/// A descriptor of whatever is at `path`, which is not opened itself (`O_PATH`): for what asks about it,
+/// executes it, or makes a rule about it. [`Links::Refuse`]: of a link itself.
+///
+/// Not by [`OpenOptions`]: with musl that takes `O_PATH`, which is also its `O_SEARCH`, for a mode of
+/// access, and leaves it out.
+///
+/// # Errors
+/// As open(2).
+pub fn locate(path: &Path, links: Links) -> io::Result<File> {
+    let mut flags = OFlag::O_PATH | OFlag::O_CLOEXEC;
+    if links == Links::Refuse {
+        flags |= OFlag::O_NOFOLLOW;
+    }
+    Ok(nix::fcntl::open(path, flags, nix::sys::stat::Mode::empty())?.into())
+}
+
 /// Opens for reading; see [`open_with`].
 ///
 /// # Errors

@@ -11,7 +11,7 @@
 use std::ffi::CString;
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -19,6 +19,8 @@ use nix::libc;
 use nix::sys::statfs::{FsType, TMPFS_MAGIC, fstatfs};
 use nix::sys::statvfs::{FsFlags, fstatvfs};
 use nix::unistd::geteuid;
+
+use crate::files::{self, Links};
 
 /// Executable, and not readable: for everybody but root.
 const UNREADABLE: u32 = 0o111;
@@ -31,12 +33,12 @@ const COPY_DIRECTORY: &str = "/var/tmp";
 
 /// An open program.
 #[derive(Debug)]
-pub struct Program(OwnedFd);
+pub struct Program(File);
 
 impl Program {
     /// Opens the program at `path`, or a private copy of it.
     pub fn open(path: &Path, state_dir: &Path) -> io::Result<Self> {
-        let pinned = open_to_execute(path)?;
+        let pinned = files::locate(path, Links::Follow)?;
         // Root can read every file, and nothing is hidden from it.
         if geteuid().is_root() {
             return Ok(Self(pinned));
@@ -65,16 +67,11 @@ impl Program {
     }
 }
 
-fn own_path(file: &OwnedFd) -> PathBuf {
+fn own_path(file: &File) -> PathBuf {
     format!("/proc/self/fd/{}", file.as_raw_fd()).into()
 }
 
-fn open_to_execute(path: &Path) -> io::Result<OwnedFd> {
-    let file = OpenOptions::new().read(true).custom_flags(libc::O_PATH).open(path)?;
-    Ok(file.into())
-}
-
-fn copy(mut source: &File, directory: &Path) -> io::Result<OwnedFd> {
+fn copy(mut source: &File, directory: &Path) -> io::Result<File> {
     use io::{Read as _, Seek as _};
     let mut options = OpenOptions::new();
     options.read(true).write(true).mode(0o700).custom_flags(libc::O_TMPFILE | libc::O_EXCL);
@@ -91,7 +88,7 @@ fn copy(mut source: &File, directory: &Path) -> io::Result<OwnedFd> {
     io::copy(&mut source.take(COPY_BYTES_MAX), &mut copy)?;
     copy.set_permissions(PermissionsExt::from_mode(UNREADABLE))?;
     // What is open for writing is not executed.
-    open_to_execute(&own_path(&copy.into()))
+    files::locate(&own_path(&copy), Links::Follow)
 }
 
 #[cfg(test)]

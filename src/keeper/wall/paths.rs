@@ -8,14 +8,14 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use deskd_core::wall::{ABI_FILES, Exposed, Wall, WallFacts};
-use nix::libc::{O_NOFOLLOW, O_PATH};
 use nix::unistd::{AccessFlags, access, geteuid};
 
 use super::landlock::{self, Ruleset};
+use crate::files::{self, Links};
 
 /// Entries of the directories on the way, together.
 const ENTRIES_MAX: usize = 4096;
@@ -132,7 +132,7 @@ fn permit(ruleset: &Ruleset, path: &Path) -> io::Result<()> {
 
 /// Without opening what it leads to; nothing when it is gone, or may not even be looked at.
 fn open(path: &Path) -> io::Result<Option<File>> {
-    match File::options().read(true).custom_flags(O_PATH | O_NOFOLLOW).open(path) {
+    match files::locate(path, Links::Refuse) {
         Ok(file) => Ok(Some(file)),
         Err(error)
             if matches!(
