@@ -293,8 +293,15 @@ impl ControlPlane {
 
     /// Creates or changes objects as the admin: YAML or JSON.
     pub(crate) fn apply(&self, manifest: &str) -> String {
-        self.kubectl_input(&self.admin_kubeconfig(), &["apply", "--filename", "-"], manifest)
-            .unwrap_or_else(|error| panic!("kubectl apply: {error}\n{manifest}"))
+        let apply = || {
+            self.kubectl_input(&self.admin_kubeconfig(), &["apply", "--filename", "-"], manifest)
+        };
+        // A controller may make an object between kubectl's question whether it is there and its request.
+        let applied = match apply() {
+            Err(error) if error.contains("already exists") => apply(),
+            other => other,
+        };
+        applied.unwrap_or_else(|error| panic!("kubectl apply: {error}\n{manifest}"))
     }
 
     /// As somebody else; the error is what kubectl printed.
