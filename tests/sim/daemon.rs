@@ -277,7 +277,12 @@ impl Daemon {
                 if self.runs.table().get(&task.id).is_none() && !gone.contains(&task.id) {
                     oracle.violated(format!("{} was answered and is not there", task.id));
                 }
-                oracle.launched.insert(task.id.clone());
+                // Asked for again by its key after somebody asked to remove it, which may be carried out
+                // without being answered.
+                let removal = |asked: &Asked| matches!(asked, Asked::Remove(id) if *id == task.id);
+                if !gone.contains(&task.id) && !self.waiting.values().any(removal) {
+                    oracle.launched.insert(task.id.clone());
+                }
             }
             (Asked::Launch, Answer::Launch(Err(_)))
             | (Asked::Remedy, Answer::Remedy(_))
