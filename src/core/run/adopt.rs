@@ -112,6 +112,12 @@ impl Step<'_> {
                     self.runs.table.insert(Entry::new(task));
                 }
                 _ => {
+                    // The request to end what it left may have died with the daemon that removed it.
+                    if record.end.is_some() && !record.tree_gone {
+                        let run = record.id.clone();
+                        let (term_after, kill_after) = (Duration::ZERO, self.runs.grace_of(&id));
+                        self.tell(Link::Keeper, Command::Stop { run, term_after, kill_after });
+                    }
                     let forget = Command::Forget { run: record.id, output: true };
                     return self.tell(Link::Keeper, forget);
                 }

@@ -105,6 +105,25 @@ fn what_is_removed_and_on_no_record_any_more_is_forgotten_by_the_keeper_too() {
 }
 
 #[test]
+fn what_a_removed_task_left_running_is_ended_although_its_daemon_died_before_it_could_ask() {
+    let mut desk = Desk::ready();
+    let task = desk.running("local");
+    desk.ended(&run(&task, 1), 0);
+    let left = TaskRecord { end: Some(end(0)), ..record(&desk, &run(&task, 1)) };
+    desk.step(Input::Remove(task.clone(), ReplyId(90)));
+    let mut next = Desk::start(desk.remembered());
+    next.commands();
+    next.keeper_answers(1, vec![left]);
+    let asked = next.commands();
+    let position = |wanted: fn(&Command) -> bool| {
+        asked.iter().position(|(link, command)| *link == Link::Keeper && wanted(command))
+    };
+    let stop = position(|command| matches!(command, Command::Stop { .. }));
+    let forget = position(|command| matches!(command, Command::Forget { .. }));
+    assert!(stop.is_some() && stop < forget, "{asked:?}");
+}
+
+#[test]
 fn a_task_that_is_removed_before_the_keeper_answers_does_not_come_back() {
     let mut desk = Desk::ready();
     let task = desk.running("local");
