@@ -177,12 +177,13 @@ fn capped(mut diagnosis: Diagnosis, sure: &[&str], most: Confidence) -> Diagnosi
 impl<'a> Asked<'a> {
     /// How it ended, by its own words or those of another reading (another language).
     fn ending(&self) -> Option<Ending> {
-        let views = self.readings.iter().flat_map(|(_, views)| views);
+        // Of the part that the last line is in: places in another mean nothing there.
+        let (_, views) = &self.readings[usize::from(!self.log.end.is_empty())];
         let read = |view: &View| {
             let ending = ending::of(&Log::whole(&view.bytes))?;
             Some(ending.in_original(|at| view.original(at).start))
         };
-        ending::of(self.log).or_else(|| views.rev().find_map(read))
+        ending::of(self.log).or_else(|| views.iter().rev().find_map(read))
     }
 
     /// The part of the log that its last line is in.
