@@ -110,14 +110,23 @@ pub fn check_host(
 }
 
 fn host_is_ours(text: &str, local: IpAddr, panel_hosts: &[String]) -> bool {
-    let Ok(authority) = text.parse::<Authority>() else { return false };
-    let host = authority.host().trim_end_matches('.').to_ascii_lowercase();
+    let Some(host) = host_of(text) else { return false };
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     match bare.parse::<IpAddr>() {
         Ok(ip) if ip.is_loopback() || ip.to_canonical() == local.to_canonical() => true,
         _ if host == "localhost" || host.ends_with(".localhost") => true,
-        _ => panel_hosts.iter().any(|known| known.eq_ignore_ascii_case(bare)),
+        _ => is_listed(bare, panel_hosts),
     }
+}
+
+/// The host of `host[:port]`, in lower case, without the dot of the root.
+fn host_of(text: &str) -> Option<String> {
+    let authority = text.parse::<Authority>().ok()?;
+    Some(authority.host().trim_end_matches('.').to_ascii_lowercase())
+}
+
+fn is_listed(host: &str, panel_hosts: &[String]) -> bool {
+    panel_hosts.iter().any(|known| known.eq_ignore_ascii_case(host))
 }
 
 /// A cookie is only good for deskd's own page: a change has to say that it comes from there, and
@@ -146,9 +155,7 @@ fn check_origin(request: &Request, panel: &Panel) -> Result<(), ApiError> {
 /// A proxy may send its own name for deskd's in `Host`; the browser's `Origin` has the one in its
 /// address bar.
 fn is_named(origin: &str, panel: &Panel) -> bool {
-    let Ok(authority) = origin.parse::<Authority>() else { return false };
-    let host = authority.host().trim_end_matches('.');
-    panel.hosts.iter().any(|known| known.eq_ignore_ascii_case(host))
+    host_of(origin).is_some_and(|host| is_listed(&host, &panel.hosts))
 }
 
 /// The outermost layer of all: what no client of good faith sends is refused before anything looks

@@ -93,7 +93,7 @@ impl Files {
     }
 
     fn read_file(&mut self, path: PathBuf) {
-        let text = match read_text(&path) {
+        let text = match read_text(&path, FILE_BYTES_MAX) {
             // It was removed meanwhile, or kubelet is about to remove its link.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 self.known.remove(&path);
@@ -166,8 +166,12 @@ fn placeholder(path: &Path, error: &str) -> Option<App> {
     Some(app)
 }
 
-fn read_text(path: &Path) -> io::Result<String> {
-    let bytes = files::read_within(path, FILE_BYTES_MAX)?;
+/// The text of a file of at most so many bytes.
+///
+/// # Errors
+/// When it cannot be read, is larger, or is no UTF-8.
+pub fn read_text(path: &Path, bytes_max: u64) -> io::Result<String> {
+    let bytes = files::read_within(path, bytes_max)?;
     String::from_utf8(bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
 }
 

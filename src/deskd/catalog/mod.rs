@@ -21,6 +21,7 @@ use std::path::{Path, PathBuf};
 
 use deskd_core::app::DirectoryApp;
 use files::Files;
+pub use files::read_text;
 use watch::Watch;
 
 /// Stack of the thread, in bytes: JSON is read recursively, at most 128 levels deep.

@@ -13,7 +13,6 @@ use crate::daemon::display_config;
 use deskd_core::app::document;
 use deskd_core::app::{App, AppSource, DirectoryApp};
 use deskd_core::exit::Exit;
-use deskd_keeper::files;
 
 /// Largest file of `app check`, in bytes; that of a directory may be smaller.
 const FILE_BYTES_MAX: u64 = 64 << 20;
@@ -41,10 +40,9 @@ pub fn config(file: &Path, env: &Env, out: &mut Out) -> Result<Exit, Failure> {
     if out.is_json() {
         let of_key =
             key.map(|why| json!({ "variable": "XAUTH_KEY", "problems": [why.to_string()] }));
-        let of_apps = apps.iter().filter(|app| !app.problems.is_empty()).map(warning);
-        let of_documents = found.apps.iter().map(|found| &found.app);
-        let of_documents = of_documents.filter(|app| !app.problems.is_empty()).map(warning);
-        let warnings: Vec<_> = of_key.into_iter().chain(of_apps).chain(of_documents).collect();
+        let all = apps.iter().chain(found.apps.iter().map(|found| &found.app));
+        let of_apps = all.filter(|app| !app.problems.is_empty()).map(warning);
+        let warnings: Vec<_> = of_key.into_iter().chain(of_apps).collect();
         let (rules, mistakes) = (rules.rules.len(), rules.problems);
         out.json(&json!({ "valid": true, "apps": apps.len(), "warnings": warnings,
             "rules": rules, "mistakes_in_rules": mistakes,
@@ -102,8 +100,7 @@ fn directory(dir: &Path) -> Found {
 }
 
 fn document_file(file: &Path) -> Found {
-    let text = files::read_within(file, FILE_BYTES_MAX).map_err(|error| error.to_string());
-    let text = text.and_then(|bytes| String::from_utf8(bytes).map_err(|error| error.to_string()));
+    let text = catalog::read_text(file, FILE_BYTES_MAX).map_err(|error| error.to_string());
     let apps = text.and_then(|text| {
         document::parse(&text, AppSource::Directory).map_err(|error| error.to_string())
     });
