@@ -316,9 +316,7 @@ impl Step<'_> {
     pub(super) fn adopt_containers(&mut self) {
         self.runs.cluster.welcomed = true;
         for id in self.remote_tasks(|task| !task.is_over()) {
-            let starting =
-                self.runs.table.get(&id).is_some_and(|e| e.task.state == TaskState::Starting);
-            if starting && !self.is_others(&id) {
+            if self.is_unsent(&id) {
                 self.runs.cluster.unsent.push(id);
             } else {
                 self.follow_run(&id);
@@ -349,23 +347,22 @@ impl Step<'_> {
         self.runs.cluster.unsent = later;
         for id in now {
             let Some(run) = self.run_of(&id) else { continue };
-            let accepted = self.runs.table.get(&id).is_some_and(|entry| entry.notes.accepted);
-            if present.contains(&run) {
+            if present.contains(&run) || !self.is_unsent(&id) {
                 self.follow_run(&id);
-            } else if accepted {
-                self.gone(&run, LostReason::PodGone);
             } else {
                 self.start_again(run);
             }
         }
-        // Those that are starting are asked for again, if they are deskd's.
         let alive = |task: &Task| {
-            let runs = matches!(task.state, TaskState::Running | TaskState::Stopping);
-            let starts = origin == Origin::Other && task.state == TaskState::Starting;
-            (task.engine, task.origin) == (engine, origin) && (runs || starts)
+            let lives = matches!(
+                task.state,
+                TaskState::Starting | TaskState::Running | TaskState::Stopping
+            );
+            (task.engine, task.origin) == (engine, origin) && lives
         };
         for id in self.remote_tasks(alive) {
-            if let Some(run) = self.run_of(&id).filter(|run| !present.contains(run)) {
+            let is_gone = |run: &RunId| !self.is_unsent(&id) && !present.contains(run);
+            if let Some(run) = self.run_of(&id).filter(is_gone) {
                 self.gone(&run, LostReason::PodGone);
             }
         }
@@ -377,6 +374,14 @@ impl Step<'_> {
         for (engine, origin) in listed {
             self.resume_remote(engine, origin);
         }
+    }
+
+    /// Whether the API server may never have heard of a launch on record. What it accepted is not asked
+    /// for again, and what others started deskd cannot ask for.
+    fn is_unsent(&self, id: &TaskId) -> bool {
+        let unsent =
+            |entry: &Entry| entry.task.state == TaskState::Starting && !entry.notes.accepted;
+        self.runs.table.get(id).is_some_and(unsent) && !self.is_others(id)
     }
 
     fn run_of(&self, id: &TaskId) -> Option<RunId> {

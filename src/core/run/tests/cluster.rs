@@ -1,7 +1,9 @@
 //! What the Kubernetes API tells, compared with what is on record.
 
 use super::*;
+use crate::run::Ancestry;
 use crate::why::reason::{LostReason, RefusalReason, WaitReason};
+use crate::window::{Window, WindowEvent};
 
 const RUNS: Observation = Observation::Running { at: 1, pid: None, node: None };
 const BESIDE: EngineKind = EngineKind::EphemeralContainer;
@@ -18,6 +20,27 @@ fn a_pod_that_somebody_deleted_while_deskd_was_away_is_not_made_again() {
     next.synced(POD, &[]);
     assert_eq!(next.starts(), []);
     assert_eq!(next.state(&task), Some(TaskState::Ended));
+}
+
+#[test]
+fn output_that_is_closed_was_opened() {
+    let mut desk = Desk::ready();
+    let task = desk.launch("pod");
+    let pod = desk.task(&task).unwrap().object.clone().unwrap().pod;
+    // A pod shows that it runs by a window, and is gone when its engine lists pods for the first time.
+    let mut next = Desk::start(desk.remembered());
+    next.everything_answers();
+    let window = Window { machine: Some(pod), ..windows::window(1, None) };
+    next.step(Input::Window(WindowEvent::Mapped(window), Ancestry::default()));
+    assert_eq!(next.state(&task), Some(TaskState::Running));
+    next.synced(POD, &[]);
+    assert_eq!(next.state(&task), Some(TaskState::Ended));
+    let commands = next.commands();
+    let opens =
+        |(_, it): &(Link, Command)| matches!(it, Command::Adopt { run, .. } if run.task == task);
+    let closes = |(_, it): &(Link, Command)| *it == Command::CloseOutput { task: task.clone() };
+    let opened = commands.iter().position(opens);
+    assert!(opened.is_some() && opened < commands.iter().position(closes), "{commands:?}");
 }
 
 #[test]

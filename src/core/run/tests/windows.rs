@@ -4,7 +4,7 @@ use super::*;
 use crate::run::Ancestry;
 use crate::window::{Window, WindowEvent};
 
-fn window(id: u32, pid: Option<u32>) -> Window {
+pub(super) fn window(id: u32, pid: Option<u32>) -> Window {
     Window {
         id,
         title: String::new(),
