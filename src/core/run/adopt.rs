@@ -181,7 +181,8 @@ impl Step<'_> {
                 // The same keeper never heard of it, and somebody stopped it meanwhile.
                 let why =
                     if same_keeper { RefusalReason::Stopped } else { RefusalReason::Lost(lost) };
-                self.apply(&task.id, TaskEvent::Refused { run, why: why.into() });
+                let (run, why) = (RunId { task: task.id.clone(), run }, why.into());
+                self.launch_refused(&run, &why);
             }
             TaskState::Starting | TaskState::Running | TaskState::Stopping => {
                 let (exit, rusage, at) = (Exit::Lost(lost), Rusage::default(), self.now.unix_ms);

@@ -78,6 +78,18 @@ fn a_key_is_one_task() {
 }
 
 #[test]
+fn a_launch_that_is_repeated_while_the_container_is_restarted_is_answered() {
+    let mut desk = Desk::ready();
+    desk.step(Input::Launch(keyed("local"), ReplyId(1)));
+    let mut next = Desk::start(desk.remembered());
+    next.step(Input::Launch(keyed("local"), ReplyId(2)));
+    assert!(next.answers().is_empty(), "the keeper may have it");
+    next.keeper_answers(2, Vec::new());
+    let answers = next.answers();
+    assert!(matches!(&answers[..], [Answer::Launch(Err(_))]), "{answers:?}");
+}
+
+#[test]
 fn nothing_is_launched_before_the_keeper_answers_nor_above_the_limit() {
     let mut desk = Desk::start(Remembered::default());
     desk.step(Input::Display(Box::new(display())));
