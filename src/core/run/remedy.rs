@@ -79,6 +79,10 @@ impl Step<'_> {
         if self.runs.draining {
             return Err(LaunchError::Draining.into());
         }
+        // It may keep a later run than the one on record.
+        if !task.engine.is_in_cluster() && !self.runs.keeper_connected {
+            return Err(LaunchError::KeeperAway.into());
+        }
         if self.runs.config.remedy == RemedyMode::Off {
             return none("remedies are turned off (`remedy` in the configuration)");
         }
@@ -88,7 +92,8 @@ impl Step<'_> {
         if task.remedied.is_some() {
             return none("one was applied already, and there is no second one");
         }
-        if !matches!(task.state, TaskState::Ended | TaskState::Starting) {
+        let waits = task.state == TaskState::Starting && task.engine.is_in_cluster();
+        if !waits && task.state != TaskState::Ended {
             return none("it runs, or is about to run again");
         }
         let Some(diagnosis) = task.diagnosis.clone() else {
@@ -100,7 +105,7 @@ impl Step<'_> {
         let change = proposal.remedy.change();
         let plan = self.runs.plan_changed(&task.app, &spec, Some(id), change, self.now)?;
         let (before, after) = self.before_and_after(&task, &proposal.remedy, &plan);
-        if task.state == TaskState::Starting {
+        if waits {
             self.give_up_waiting(&task, &proposal);
         }
         let (at, run) = (self.now.unix_ms, task.runs + 1);

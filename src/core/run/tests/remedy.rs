@@ -1,7 +1,8 @@
 //! Remedies.
 
 use super::*;
-use crate::run::ask::RemedyError;
+use crate::run::Entry;
+use crate::run::ask::{LaunchError, RemedyError};
 
 /// A task that ended by itself, for which there is this remedy.
 fn crashed(desk: &mut Desk, confidence: Confidence) -> TaskId {
@@ -80,4 +81,25 @@ fn a_run_that_is_given_up_before_its_engine_knows_it_is_ended_once_it_does() {
     let stop = at(&|it| matches!(it, Command::Stop { run, .. } if *run == first));
     let forget = at(&|it| matches!(it, Command::Forget { run, .. } if *run == first));
     assert!(adopt.is_some() && adopt < stop && stop < forget, "{commands:?}");
+}
+
+#[test]
+fn no_remedy_is_applied_while_a_later_run_than_the_one_on_record_may_exist() {
+    let mut desk = desk_with(RemedyMode::Suggest);
+    let task = crashed(&mut desk, Confidence::Likely);
+    let mut next = Desk::start(desk.remembered());
+    next.step(Input::Remedy(task.clone(), ReplyId(80)));
+    let away = Answer::Remedy(Err(RemedyError::Launch(LaunchError::KeeperAway)));
+    assert_eq!(format!("{:?}", next.answers()), format!("{:?}", [away]));
+    // Nor of a run that is on its way to the keeper.
+    desk.step(Input::Remedy(task.clone(), ReplyId(81)));
+    assert_eq!(desk.state(&task), Some(TaskState::Starting));
+    let remedied = |entry: &mut Entry| Arc::make_mut(&mut entry.task).remedied = None;
+    let mut remembered = desk.remembered();
+    remembered.tasks.iter_mut().for_each(remedied);
+    let mut next = Desk::start(remembered);
+    next.keeper_answers(1, Vec::new());
+    next.commands();
+    next.step(Input::Remedy(task, ReplyId(80)));
+    assert!(matches!(&next.answers()[..], [Answer::Remedy(Err(RemedyError::None { .. }))]));
 }
