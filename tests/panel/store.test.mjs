@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { load } from "./modules.mjs";
 
-const { apply, barred, emptyState, failed, offer, origin, outcome, searchApps, sentence } = await load("store.js");
+const { apply, barred, emptyState, failed, lingers, offer, origin, outcome, searchApps, sentence } = await load("store.js");
 const { EventParser } = await load("stream.js");
 const task = (id, state = "running", more = {}) => ({ id, app: "x", display_name: id.toUpperCase(), state, exit: null, cause: null, stop_steps: [], next_run_at: null, ...more });
 const desktop = (more = {}) => ({ ready: true, started: true, sentence: "Display :0 works", ...more });
@@ -33,6 +33,14 @@ test("a task of others says whose it is and why it cannot be stopped while it li
   assert.equal(origin(task("a", "running", { ...other, maker: "abcdesktop" })), "started by abcdesktop");
   assert.equal(barred(task("a", "running", other)), "It runs elsewhere");
   assert.equal(barred(task("a", "ended", other)), null, "it can be removed");
+});
+
+test("what outlives its main process is in the row, can be stopped, and is not announced", () => {
+  const script = task("a", "ended", { exit: { code: 0 }, engine: "local", leftovers: true });
+  assert.equal(lingers(script), true);
+  assert.equal(outcome(script), "Exit code 0. Processes that it started run on.");
+  assert.equal(sentence(script), "A ended: exit code 0");
+  assert.equal(lingers({ ...script, engine: "pod_application" }), false, "its output is not read to the end");
 });
 
 test("a removed task is gone", () => {

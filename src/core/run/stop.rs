@@ -88,7 +88,13 @@ impl Step<'_> {
         let unknown = || StopError::UnknownTask(id.clone());
         let task = self.runs.task(id).ok_or_else(unknown)?;
         if task.state == TaskState::Ended {
-            return Ok(StopAdmission::AlreadyEnded(task.clone()));
+            let task = task.clone();
+            // A launcher script that is done, and its application that runs on.
+            if task.leftovers && !task.engine.is_in_cluster() {
+                self.end_tree(id, self.runs.times(id, request));
+                return Ok(StopAdmission::Stopping(task));
+            }
+            return Ok(StopAdmission::AlreadyEnded(task));
         }
         if let Some(no_stop) = &task.no_stop {
             let (task, why) = (id.clone(), no_stop.sentence.clone());
@@ -102,7 +108,6 @@ impl Step<'_> {
         })
     }
 
-    /// Asks windows first when there are any that take it; the engine's deadlines run from now.
     fn stop_task(&mut self, id: &TaskId, who: Actor, times: Times) {
         if self.apply(id, TaskEvent::StopAsked(who.clone())).is_some() {
             self.runs.table.note(id, |notes| notes.stopped_by = Some(who));
@@ -110,6 +115,11 @@ impl Step<'_> {
         if self.runs.task(id).is_none_or(|task| task.state == TaskState::Ended) {
             return;
         }
+        self.end_tree(id, times);
+    }
+
+    /// Asks windows first when there are any that take it; the engine's deadlines run from now.
+    fn end_tree(&mut self, id: &TaskId, times: Times) {
         let windows = self.runs.windows.closable(id);
         if windows.is_empty() || times.close.is_zero() {
             return self.signal(id, Duration::ZERO, times.kill_without_windows);

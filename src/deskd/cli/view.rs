@@ -53,7 +53,10 @@ fn ending(task: &Task, now_ms: i64) -> String {
             None => String::new(),
         },
         (TaskState::Ended, Some(exit)) => {
-            task.cause.as_ref().map_or_else(|| exit.sentence(), Explanation::sentence)
+            let how = task.cause.as_ref().map_or_else(|| exit.sentence(), Explanation::sentence);
+            // In a cluster only the end of its output is not read yet.
+            let lingers = task.leftovers && !task.engine.is_in_cluster();
+            if lingers { format!("{how}; processes that it started run on") } else { how }
         }
         (TaskState::Starting | TaskState::Stopping, _) if task.waiting.is_some() => waits_for(task),
         _ if task.stale => STALE.to_owned(),

@@ -178,6 +178,17 @@ fn a_stop_of_what_has_ended_changes_nothing() {
 }
 
 #[test]
+fn what_outlives_a_launcher_script_is_stopped() {
+    let mut desk = Desk::ready();
+    let task = desk.running("local");
+    let first = run(&task, 1);
+    desk.step(Input::Engine(Event::Exited { run: first.clone(), end: end(0), log_bytes: None }));
+    assert_eq!(desk.state(&task), Some(TaskState::Ended));
+    desk.stop(&task);
+    assert_eq!(desk.stops(), [(Link::Keeper, first, Duration::from_secs(5))]);
+}
+
+#[test]
 fn a_shutdown_stops_processes_and_leaves_pods_and_says_when_nothing_is_left() {
     let mut desk = Desk::ready();
     let (process, pod) = (desk.running("local"), desk.launch("pod"));

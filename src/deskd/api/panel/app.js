@@ -5,7 +5,7 @@ import { Health } from "./desktop.js";
 import { confirm, showEnvironment, toast } from "./dialogs.js";
 import { h, setText } from "./dom.js";
 import { LogView } from "./log-view.js";
-import { apply, barred, emptyState } from "./store.js";
+import { apply, barred, emptyState, lingers } from "./store.js";
 import { ApiError, call, launch, Stream } from "./stream.js";
 import { Table } from "./table.js";
 
@@ -96,7 +96,7 @@ function sentence(error) {
 }
 
 async function removeEnded() {
-  const ended = [...state.tasks.values()].filter((task) => task.state === "ended" && task.next_run_at === null);
+  const ended = [...state.tasks.values()].filter((task) => task.state === "ended" && task.next_run_at === null && !lingers(task));
   const what = ended.length === 1 ? "1 ended task and its log" : `${ended.length} ended tasks and their logs`;
   if (!(await confirm("Remove all ended", `This removes ${what}. It cannot be undone.`, "Remove"))) return;
   const left = ended.map((task) => task.id);

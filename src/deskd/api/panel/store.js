@@ -65,7 +65,8 @@ function setApps(state, apps, change) {
 
 /** What a screen reader is told about a task's new state. */
 export function sentence(task) {
-  const how = outcome(task);
+  // What runs on is not announced: of most tasks nothing does a moment later.
+  const how = outcome({ ...task, leftovers: false });
   const otherwise = task.remedied ? `, ${task.remedied.after}` : "";
   switch (task.state) {
     case "ended":
@@ -129,10 +130,16 @@ export function waits(task) {
   return task.state === "starting" && Boolean(task.waiting);
 }
 
+/** Whether processes of it outlive its main process, as the application of a launcher script does. */
+export function lingers(task) {
+  return task.state === "ended" && task.leftovers && task.engine === "local";
+}
+
 /** How a task goes or went, in a few words; empty when there is nothing to say. */
 export function outcome(task) {
   if (task.stale && !task.waiting) return "The Kubernetes API does not answer: this may be out of date";
-  return task.remedied ? story(task) : ending(task);
+  const how = task.remedied ? story(task) : ending(task);
+  return lingers(task) ? `${capitalized(closed(how))} Processes that it started run on.` : how;
 }
 
 /** How the last run ended or what the task waits for. */

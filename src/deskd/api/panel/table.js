@@ -3,7 +3,7 @@
 
 import { ENGINES, details } from "./details.js";
 import { appIcon, bytes, duration, glyph, h, setAttribute, setText } from "./dom.js";
-import { barred, failed, offer, origin, outcome } from "./store.js";
+import { barred, failed, lingers, offer, origin, outcome } from "./store.js";
 
 const WORDS = { planned: "Waiting", starting: "Starting", running: "Running", stopping: "Stopping", ended: "Ended" };
 const CHEVRON = "M6 4l4 4-4 4";
@@ -109,7 +109,7 @@ export class Table {
 
   buttons(row, task) {
     const name = task.display_name;
-    const live = task.state !== "ended" || task.next_run_at !== null;
+    const live = task.state !== "ended" || task.next_run_at !== null || lingers(task);
     const [act, word] = !live ? ["remove", "Remove"] : task.state === "stopping" ? ["kill", "Kill now"] : ["stop", "Stop"];
     setAttribute(row.end, "data-act", act);
     setText(row.end, word);
