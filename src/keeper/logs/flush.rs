@@ -139,11 +139,14 @@ impl LogStore {
         if let Some(log) = self.logs.get_mut(&key) {
             log.failing = true;
         }
-        let path = path.display();
-        self.trouble = Some(format!(
-            "cannot write the log {path}: {error}; output is dropped, and the dropped bytes are \
-             counted"
-        ));
+        // The first stands for all: of a full disk each write of each task would tell something new.
+        self.trouble.get_or_insert_with(|| {
+            let path = path.display();
+            format!(
+                "cannot write the log {path}: {error}; output is dropped, and the dropped bytes are \
+                 counted"
+            )
+        });
     }
 
     pub(super) fn settle(&mut self) {
