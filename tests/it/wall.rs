@@ -167,6 +167,27 @@ fn keeper_and_daemon_cannot_be_signalled_or_looked_into() {
 }
 
 #[test]
+fn limits_of_keeper_and_daemon_cannot_be_set() {
+    kernel_has_it();
+    let keeper = of_a_user();
+    let (mut client, _) = keeper.connect();
+    let daemon = proc::children(keeper.pid())[0].pid;
+    let limits = ["cpu=1", "fsize=1", "nofile=1", "as=1", "nproc=1", "core=1"];
+    let set = |pid: u32| limits.map(|limit| format!("prlimit --pid {pid} --{limit}"));
+    let forbidden = [set(keeper.pid()), set(daemon)].concat();
+    let asks = format!("prlimit --pid {} --cpu", keeper.pid());
+    let own = [asks, "ulimit -n 64".into(), "prlimit --nofile=64 true".into()];
+    let commands = [&forbidden[..], &own].concat();
+    let output = output(&keeper, &mut client, "app-00001", &which_succeed(&commands));
+    assert_eq!(output.lines().count(), commands.len(), "{output}");
+    assert_eq!(succeeded(&output).len(), own.len(), "{output}");
+    // The same without a wall, as far as it does no harm.
+    client.sh("app-00002", &which_succeed(&[format!("prlimit --pid {daemon} --core=0")]));
+    client.exited("app-00002");
+    assert_eq!(succeeded(&keeper.stdout("app-00002")).len(), 1);
+}
+
+#[test]
 fn programs_of_two_tasks_can_signal_each_other() {
     kernel_has_it();
     let keeper = Keeper::start();

@@ -184,7 +184,7 @@ fn run(prepared: &Prepared<'_>) -> (Step, usize) {
                 return (Step::Wall, 0);
             }
             // The mark was made above.
-            wall::pin_mark();
+            wall::pin_limits();
         }
         exec(prepared)
     }

@@ -19,7 +19,7 @@ use nix::sys::prctl::set_no_new_privs;
 
 pub(crate) use landlock::restrict_self;
 pub use paths::look;
-pub(crate) use pin::pin_mark;
+pub(crate) use pin::pin_limits;
 
 /// Puts this process behind the wall that all programs share: no privileges by set-user-id files, no
 /// signals to what is outside.

@@ -1,6 +1,7 @@
-//! A filter of system calls that keeps a program's mark as it is: it cannot set the two limits that
-//! are the mark ([`crate::tree`]), of itself or of others. They mean nothing to the kernel (both did
-//! something in Linux 2.4), so nothing else is lost.
+//! A filter of system calls about limits. A program cannot set the two limits that are its mark
+//! ([`crate::tree`]): they mean nothing to the kernel (both did something in Linux 2.4), so nothing else
+//! is lost. And it cannot set any limit of another process: Landlock does not keep prlimit(2) from
+//! processes of the same user, and a keeper with a second of CPU time, or without room for files, dies.
 
 #![expect(unsafe_code, reason = "seccomp(2)")]
 
@@ -49,7 +50,7 @@ const RETURN: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
 
 const PERMIT: sock_filter = op(RETURN, libc::SECCOMP_RET_ALLOW);
 const REFUSE: sock_filter = op(RETURN, libc::SECCOMP_RET_ERRNO | libc::EPERM as u32);
-const BLOCK: usize = 17;
+const BLOCK: usize = 19;
 const LENGTH: usize = CALLS.len() * BLOCK + 1;
 
 const fn op(code: u16, k: u32) -> sock_filter {
@@ -65,16 +66,19 @@ const fn block(calls: &Calls) -> [sock_filter; BLOCK] {
     let [rss, locks] = MARK_LIMITS;
     [
         op(LOAD, ARCHITECTURE),
-        jump(calls.architecture, 0, 15),
+        jump(calls.architecture, 0, 17),
         op(LOAD, NUMBER),
         op(AND, !X32_BIT),
-        jump(calls.setrlimit, 7, 0),
-        jump(calls.prlimit64, 0, 9),
+        jump(calls.setrlimit, 9, 0),
+        jump(calls.prlimit64, 0, 11),
         // prlimit64 of an absent new limit only asks.
         op(LOAD, argument(2)),
         jump(0, 0, 2),
         op(LOAD, argument(2) + 4),
-        jump(0, 5, 0),
+        jump(0, 7, 0),
+        // 0 is the caller; whose another number is no filter can tell.
+        op(LOAD, argument(0)),
+        jump(0, 0, 6),
         op(LOAD, argument(1)),
         op(JUMP, 1),
         op(LOAD, argument(0)),
@@ -105,7 +109,7 @@ static FILTER: [sock_filter; LENGTH] = filter();
 /// Sets the filter for this thread and what it will start; needs no_new_privs. Only a system call: a
 /// child that borrows its parent's memory may make it. A kernel without filters has none, and then a
 /// mark can be lost, but still not be taken for another.
-pub(crate) fn pin_mark() {
+pub(crate) fn pin_limits() {
     let program = sock_fprog { len: LENGTH as u16, filter: FILTER.as_ptr().cast_mut() };
     let no_flags = 0;
     // SAFETY: the kernel reads `len` instructions, which are there for good.
