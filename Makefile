@@ -25,13 +25,14 @@ LAID_OUT = $(if $(wildcard $(LLD)/ld.lld),$(addprefix -C link-arg=,-fuse-ld=lld 
 BINARY := target/deskd
 CLUSTER := .cache/cluster/run
 
-.PHONY: help run test check sim build images cluster cluster-down bench bench-cluster bench-inject bench-peers clean
+.PHONY: help run test check sim torture build images cluster cluster-down bench bench-cluster bench-inject bench-peers clean
 
 help:
 	@echo 'make run          a desktop with deskd beside it, in the browser (installs what is missing)'
 	@echo 'make test         every test (installs what is missing)'
 	@echo 'make check        format, lints, documentation, unit tests: before each commit'
 	@echo 'make sim         the life of tasks in a simulated world: MINUTES=30'
+	@echo 'make torture     a real deskd to which everything happens that can: MINUTES=30'
 	@echo 'make build        the static release binaries: $(BINARY), $(BINARY)-keeper'
 	@echo 'make images       the two container images, with buildah'
 	@echo 'make cluster      a one-node Kubernetes cluster with the desktop pod, in namespaces of its own'
@@ -62,6 +63,12 @@ check:
 
 sim:
 	@cargo test --profile sim -p deskd-core --features samples --test sim -- --minutes $(or $(MINUTES),1)
+
+torture:
+	@tests/setup/packages build desktop test
+	@tests/setup/rust
+	@cargo build --workspace
+	@cargo test --test torture -- --minutes $(or $(MINUTES),1)
 
 build:
 	$(STATIC) cargo rustc --locked --package deskd --bin deskd --release --target $(HOST) -- $(call LAID_OUT,deskd)

@@ -7,7 +7,7 @@ use deskd_core::expansion::expand;
 use serde_json::{Value, json};
 
 use crate::support::control_plane::{self, ControlPlane};
-use crate::support::kube_desk::{CONTAINER, KubeDesk, POD, document};
+use crate::support::kube_desk::{CONTAINER, KubeDesk, POD, Particulars, document};
 use crate::support::wait;
 use crate::support::xvnc::{self, Place, Xvnc};
 
@@ -390,7 +390,8 @@ fn application_pods_may_live_in_a_namespace_of_their_own() {
     let apps = plane.namespace("apps");
     let display = Xvnc::start();
     let config = format!("apps_namespace = \"{}\"\n", apps.name);
-    let desk = KubeDesk::start_with_apps(plane, &config, Some(&display), Some(&apps.name));
+    let particulars = Particulars { apps: Some(&apps.name), ..Particulars::default() };
+    let desk = KubeDesk::start_with(plane, &config, Some(&display), &particulars);
     desk.until_known();
     desk.add(&document("qt", Some(POD_ENGINE), &json!({})));
     let task = desk.desk.launch("qt");

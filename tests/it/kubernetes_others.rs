@@ -7,7 +7,9 @@ use serde_json::{Value, json};
 use crate::panel;
 use crate::support::control_plane::Namespace;
 use crate::support::control_plane::{self, ControlPlane};
-use crate::support::kube_desk::{KubeDesk, POD, add_ephemeral, document, document_of, set_status};
+use crate::support::kube_desk::{
+    KubeDesk, POD, Particulars, add_ephemeral, document, document_of, set_status,
+};
 use crate::support::wait;
 use crate::support::xvnc::{self, Xvnc};
 
@@ -45,7 +47,9 @@ fn started_after(
     }
     let display = Xvnc::start();
     let plane = ControlPlane::shared();
-    let desk = KubeDesk::start_labelled(plane, Some(&display), &desktop_labels(), edits, before);
+    let labels = &desktop_labels();
+    let particulars = Particulars { labels, edits, before, ..Particulars::default() };
+    let desk = KubeDesk::start_with(plane, "", Some(&display), &particulars);
     desk.until_known();
     Some((display, desk))
 }

@@ -2,6 +2,8 @@
 //! runs, and its token is bound to it, as kubelet would have made it. What kubelet does to objects
 //! (statuses) is done by the tests.
 
+use std::path::Path;
+
 use serde_json::{Value, json};
 
 use super::control_plane::{ControlPlane, Namespace};
@@ -13,8 +15,26 @@ use super::xvnc::Xvnc;
 pub(crate) const POD: &str = "desktop";
 pub(crate) const CONTAINER: &str = "deskd";
 
-/// Labels of the pod, edits of the policies, and what is done before deskd starts.
-type Particulars<'a> = (&'a Value, &'a [(&'a str, &'a str)], &'a dyn Fn(&Namespace<'_>));
+/// What a test may have otherwise.
+pub(crate) struct Particulars<'a> {
+    /// Namespace of application pods.
+    pub(crate) apps: Option<&'a str>,
+    /// Labels of the desktop's pod.
+    pub(crate) labels: &'a Value,
+    /// Edits of the admission policies.
+    pub(crate) edits: &'a [(&'a str, &'a str)],
+    /// What is done to the pod before deskd starts.
+    pub(crate) before: &'a dyn Fn(&Namespace<'_>),
+    /// What is put into the state directory before.
+    pub(crate) prepare: &'a dyn Fn(&Path),
+}
+
+impl Default for Particulars<'_> {
+    fn default() -> Self {
+        const NONE: Value = Value::Null;
+        Self { apps: None, labels: &NONE, edits: &[], before: &|_| {}, prepare: &|_| {} }
+    }
+}
 
 /// deskd, and the namespace its pod is in.
 pub(crate) struct KubeDesk<'a> {
@@ -27,43 +47,21 @@ impl<'a> KubeDesk<'a> {
     /// With these sections of the configuration, besides `[kubernetes]` with both engines; deskd
     /// has the rights of container/rbac.yaml, as far as container/admission.yaml lets it.
     pub(crate) fn start(plane: &'a ControlPlane, config: &str, display: Option<&Xvnc>) -> Self {
-        Self::start_with_apps(plane, config, display, None)
+        Self::start_with(plane, config, display, &Particulars::default())
     }
 
-    /// The same, with these labels of the desktop's pod and edits of the admission policies, and after
-    /// `before` was done to the pod.
-    pub(crate) fn start_labelled(
-        plane: &'a ControlPlane,
-        display: Option<&Xvnc>,
-        labels: &Value,
-        edits: &[(&str, &str)],
-        before: &dyn Fn(&Namespace<'_>),
-    ) -> Self {
-        Self::start_in(plane, "", display, None, (labels, edits, before))
-    }
-
-    /// The same, with application pods in this namespace.
-    pub(crate) fn start_with_apps(
+    /// The same, with these particulars.
+    pub(crate) fn start_with(
         plane: &'a ControlPlane,
         config: &str,
         display: Option<&Xvnc>,
-        apps: Option<&str>,
-    ) -> Self {
-        Self::start_in(plane, config, display, apps, (&json!({}), &[], &|_| {}))
-    }
-
-    fn start_in(
-        plane: &'a ControlPlane,
-        config: &str,
-        display: Option<&Xvnc>,
-        apps: Option<&str>,
-        (labels, edits, before): Particulars<'_>,
+        particulars: &Particulars<'_>,
     ) -> Self {
         let namespace = plane.namespace("desk");
-        let apps = apps.unwrap_or(&namespace.name);
-        let rights = Rights::install(plane, &namespace.name, apps, edits);
-        let uid = make_pod(&namespace, labels);
-        before(&namespace);
+        let apps = particulars.apps.unwrap_or(&namespace.name);
+        let rights = Rights::install(plane, &namespace.name, apps, particulars.edits);
+        let uid = make_pod(&namespace, particulars.labels);
+        (particulars.before)(&namespace);
         let kubeconfig = plane.kubeconfig_for_service_account(&namespace.name, "deskd", Some(POD));
         readable(&kubeconfig);
         // deskd asks once whether it may end what others started. (With application pods elsewhere,
@@ -84,7 +82,7 @@ impl<'a> KubeDesk<'a> {
         let config = format!(
             "[kubernetes]\nengines = [\"ephemeral_container\", \"pod_application\"]\n{config}"
         );
-        let desk = Desk::start_with(&config, display, &env);
+        let desk = Desk::start_in(&config, display, &env, particulars.prepare);
         Self { desk, namespace, _rights: rights }
     }
 
