@@ -18,7 +18,7 @@ pub fn socket(fd: RawFd) -> io::Result<UnixStream> {
 }
 
 /// A duplicate that no program inherits; `fd` itself is closed.
-fn owned(fd: RawFd) -> io::Result<OwnedFd> {
+pub(crate) fn owned(fd: RawFd) -> io::Result<OwnedFd> {
     // SAFETY: duplicates whatever has that number, if anything has; the new number is owned by nobody yet.
     let copy = unsafe {
         match libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, 0) {

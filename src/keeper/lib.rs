@@ -20,7 +20,7 @@
 //!
 //! - [`wire`]: the messages. Each daemon is told everything; coming back after a crash is the normal
 //!   way of starting. [`link`] is its connection, which it inherits: nothing listens.
-//! - [`spawn`]: starting a process, with a precise reason when that fails.
+//! - [`spawn`]: starting a process, with a precise reason when that fails; [`starts`]: those under way.
 //!   [`wall`] is what keeps programs from deskd.
 //! - [`tree`]: which processes belong to a task, whatever they did to get away; [`signal`] reaches
 //!   them; [`stop`] says when. The keeper is PID 1 or a subreaper: everything orphaned comes to it.
@@ -55,6 +55,7 @@ mod release;
 mod shutdown;
 mod signal;
 mod spawn;
+mod starts;
 mod stop;
 mod table;
 mod tcp;
@@ -73,7 +74,8 @@ use nix::errno::Errno;
 use deskd_core::exit::Exit;
 use deskd_core::wire;
 pub use options::USAGE;
-pub use spawn::{serve_starter, starter_option};
+pub use spawn::serve_starter;
+pub use spawn::starter::Kind as StarterKind;
 
 /// Name of the lock in the state directory: one keeper at a time.
 pub const LOCK_NAME: &str = "keeper.lock";

@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::process::ExitCode;
 
 use deskd_core::exit::Exit;
-use deskd_keeper::{KeeperConfig, USAGE, log};
+use deskd_keeper::{KeeperConfig, StarterKind, USAGE, log};
 
 /// With the C library that is linked in, where that is not the usual one.
 const VERSION: &str = if cfg!(target_env = "musl") {
@@ -22,9 +22,9 @@ fn main() -> ExitCode {
         return print(Exit::Ok, VERSION);
     }
     if let [only] = options.as_slice()
-        && let Some(files) = deskd_keeper::starter_option(only)
+        && let Some(kind) = StarterKind::of_option(only)
     {
-        return match deskd_keeper::serve_starter(files) {
+        return match deskd_keeper::serve_starter(kind) {
             Ok(()) => Exit::Ok.into(),
             Err(error) => {
                 print(Exit::Internal, &format!("deskd: cannot start programs: {error}\n"))

@@ -124,12 +124,6 @@ impl Evidence for ProcEvidence {
     }
 }
 
-/// Whether a process has the mark of the run with this tag.
-#[must_use]
-pub fn is_marked(pid: u32, tag: u64) -> bool {
-    procfs::read_hard_limits(pid, mark::LIMIT_NAMES) == Some(mark_of(tag))
-}
-
 /// Whose a process is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Owner {

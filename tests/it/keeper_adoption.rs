@@ -42,7 +42,7 @@ fn the_same_run_asked_for_twice_is_started_once() {
     assert_eq!(client.spawn(sleep()), Ok(pid));
     let (mut client, _) = keeper.connect();
     assert_eq!(client.spawn(sleep()), Ok(pid));
-    assert_eq!(proc::children(keeper.pid()).len(), 2, "it and the daemon");
+    assert_eq!(keeper.children().len(), 2, "it and the daemon");
 
     client.sh("app-00002", "exit 6");
     client.exited("app-00002");
@@ -226,7 +226,7 @@ fn the_daemon_is_started_again_when_it_dies_and_its_environment_is_its_own() {
     let env = env.map(|(name, value)| (name, value.to_owned())).into();
     let keeper = Setup { env, ..Setup::default() }.start();
     let first = wait::until("the daemon runs", || {
-        let child = proc::children(keeper.pid()).into_iter().next()?;
+        let child = keeper.children().into_iter().next()?;
         // Before it has executed its program it looks like the keeper.
         (child.comm == "sleep").then_some(child.pid)
     });
@@ -239,7 +239,7 @@ fn the_daemon_is_started_again_when_it_dies_and_its_environment_is_its_own() {
     let app = client.spawn(request("app-00001", &["sleep", "1000"])).unwrap();
     proc::kill(first);
     let second = wait::until("another daemon runs", || {
-        let children = proc::children(keeper.pid());
+        let children = keeper.children();
         children.iter().map(|child| child.pid).find(|pid| *pid != first && *pid != app)
     });
     assert_ne!(first, second);

@@ -101,7 +101,7 @@ fn a_process_that_may_be_of_several_tasks_is_told_of_and_dies_with_the_last_of_t
     client.stop("good-00001", 0, 0);
     client.tree_gone("good-00001");
     is_gone(pid);
-    assert_eq!(proc::children(keeper.pid()).len(), 1, "only the daemon is left");
+    assert_eq!(keeper.children().len(), 1, "only the daemon is left");
 }
 
 #[test]

@@ -35,7 +35,7 @@ fn sigterm_lets_the_daemon_stop_everything_and_then_the_keeper_exits_with_0() {
     let mut keeper = Keeper::start();
     let (mut client, _) = keeper.connect();
     let app = client.spawn(request("app-00001", &["sleep", "1000"])).unwrap();
-    let daemon = proc::children(keeper.pid()).iter().map(|c| c.pid).find(|p| *p != app).unwrap();
+    let daemon = keeper.children().iter().map(|c| c.pid).find(|p| *p != app).unwrap();
     keeper.signal(Signal::SIGTERM);
     let drain = draining(&mut client);
     assert!(!drain.hurry);
@@ -147,7 +147,7 @@ fn a_second_keeper_on_the_same_directory_is_refused_and_one_after_it_starts() {
     client.sh("app-00001", "true");
     client.exited("app-00001");
 
-    let daemon = proc::children(keeper.pid())[0].pid;
+    let daemon = keeper.children()[0].pid;
     keeper.signal(Signal::SIGKILL);
     keeper.exit();
     proc::kill(daemon);

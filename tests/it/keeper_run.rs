@@ -124,7 +124,7 @@ fn two_hundred_starts_in_a_burst_all_run_and_all_end() {
         client.tree_gone(task);
         assert_eq!(keeper.stdout(task), format!("{task}\n"));
     }
-    assert_eq!(proc::children(keeper.pid()).len(), 1, "only the daemon is left, and no zombie");
+    assert_eq!(keeper.children().len(), 1, "only the daemon is left, and no zombie");
 }
 
 #[test]
@@ -163,9 +163,7 @@ fn orphans_that_belong_to_nobody_are_reaped_too() {
     client.sh("app-00001", "(sleep 0.05 & sleep 0.1 &) ; sleep 0.2 & sleep 0.3");
     client.exited("app-00001");
     client.tree_gone("app-00001");
-    wait::until("only the daemon is left", || {
-        (proc::children(keeper.pid()).len() == 1).then_some(())
-    });
+    wait::until("only the daemon is left", || (keeper.children().len() == 1).then_some(()));
 }
 
 #[test]

@@ -15,7 +15,7 @@ use crate::support::{proc, wait};
 fn refusal(keeper: &Keeper, client: &mut Client, request: SpawnRequest) -> (String, i32) {
     match client.spawn(request) {
         Err(SpawnError::Exec { reason, errno, .. }) => {
-            assert_eq!(proc::children(keeper.pid()).len(), 1, "only the daemon");
+            assert_eq!(keeper.children().len(), 1, "only the daemon");
             (reason, errno)
         }
         other => panic!("{other:?}"),

@@ -102,7 +102,7 @@ fn escapees_by_session_double_fork_and_emptied_environment_die_with_the_tree() {
     client.exited("app-00001");
     client.tree_gone("app-00001");
     wait::until("all are gone", || all.iter().all(|pid| proc::is_reaped(*pid)).then_some(()));
-    assert_eq!(proc::children(keeper.pid()).len(), 1, "only the daemon is left, and no zombie");
+    assert_eq!(keeper.children().len(), 1, "only the daemon is left, and no zombie");
 }
 
 #[test]
@@ -224,7 +224,7 @@ fn bomb_loses(bomb: &str, kill_after_ms: u64) {
     client.exited("bomb-00001");
     client.tree_gone("bomb-00001");
     assert_eq!(bomb_processes(), 0);
-    wait::until("no zombie is left", || (proc::children(keeper.pid()).len() == 1).then_some(()));
+    wait::until("no zombie is left", || (keeper.children().len() == 1).then_some(()));
     steady(&mut client);
 }
 

@@ -54,6 +54,7 @@ mod keeper_end;
 mod keeper_heartbeat;
 mod keeper_run;
 mod keeper_spawn;
+mod keeper_starts;
 mod keeper_stop;
 mod kubernetes_admission;
 mod kubernetes_admission_rows;

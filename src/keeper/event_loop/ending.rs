@@ -65,7 +65,8 @@ impl Keeper {
         let refused = [Exit::Usage, Exit::Config]
             .into_iter()
             .find(|exit| *ending == Ending::Code(i32::from(*exit as u8)));
-        if self.daemon.is_first() && self.table.all_gone() && refused.is_some() {
+        let nothing_runs = self.table.all_gone() && self.starts.is_empty();
+        if self.daemon.is_first() && nothing_runs && refused.is_some() {
             // It printed why; starting it again would only print it again.
             self.exit = refused;
             return;
@@ -116,6 +117,7 @@ impl Keeper {
             None => {
                 self.shutdown = Some(Shutdown::begin(now, self.config.grace));
                 self.notify.stopping();
+                self.refuse_waiting_starts();
                 // For processes that belong to no task.
                 self.survey_wanted = true;
             }
@@ -132,6 +134,7 @@ impl Keeper {
                 left: self.survey_wanted
                     || self.survey_retry_at.is_some()
                     || !self.strays.is_empty()
+                    || !self.starts.is_empty()
                     || !self.table.all_gone(),
                 daemon: self.daemon.pid().is_some(),
                 drained: self.drained,
@@ -151,6 +154,7 @@ impl Keeper {
     }
 
     fn terminate_all(&mut self, now: Instant, kill_at: Instant) {
+        self.terminated = Some(kill_at);
         for (_, task) in self.table.iter_mut().filter(|(_, task)| !task.tree_gone) {
             task.stop_by(now, kill_at);
         }

@@ -7,6 +7,7 @@ mod reload;
 mod requests;
 mod setup;
 mod sink;
+mod starts;
 mod talk;
 
 use std::collections::HashSet;
@@ -28,6 +29,8 @@ use super::notify::Notify;
 use super::release::Reload;
 use super::shutdown::Shutdown;
 use super::spawn::Spawner;
+use super::spawn::starter::{KINDS, Kind};
+use super::starts::Starts;
 use super::table::{Table, TaskKey};
 use super::tree::{ProcEvidence, Process};
 use super::{KeeperConfig, KeeperError, tried};
@@ -37,8 +40,8 @@ use deskd_core::task::UnixMs;
 use deskd_core::wire::{DaemonEnd, FromKeeper};
 
 /// Events taken in one turn; there are no more sources.
-const EVENTS_MAX: usize = 3;
-/// Requests answered in one turn: starting many processes takes time in which nothing else happens.
+const EVENTS_MAX: usize = 3 + KINDS.len();
+/// Requests answered in one turn: nothing else happens meanwhile.
 const REQUESTS_PER_TURN: usize = 8;
 /// Until the next look at `/proc` after one that failed.
 const SURVEY_RETRY_MS: u64 = 100;
@@ -50,6 +53,8 @@ enum Source {
     Signals,
     Connection,
     Pipes,
+    /// The starter of the first kind; the others follow.
+    Starters,
 }
 
 /// The keeper.
@@ -60,7 +65,8 @@ pub(super) struct Keeper {
     pid: u32,
     /// High bits of every tag, so that no other keeper's tags are taken for its own.
     tag_base: u64,
-    starts: u32,
+    /// Tags given out.
+    tags: u32,
 
     epoll: Epoll,
     signals: SignalFd,
@@ -76,6 +82,7 @@ pub(super) struct Keeper {
 
     table: Table,
     spawner: Spawner,
+    starts: Starts,
     evidence: ProcEvidence,
     capture: Capture,
     store: LogStore,
@@ -105,6 +112,8 @@ pub(super) struct Keeper {
     daemon_tcp: Option<TcpListener>,
     notify: Notify,
     shutdown: Option<Shutdown>,
+    /// Since a shutdown sent SIGTERM to everything: when SIGKILL follows.
+    terminated: Option<Instant>,
     drained: bool,
     /// Processes of no task, known at a shutdown.
     strays: Vec<Process>,
@@ -118,6 +127,7 @@ struct Ready {
     signals: bool,
     connection: bool,
     pipes: bool,
+    starters: Vec<Kind>,
 }
 
 impl Keeper {
@@ -154,7 +164,8 @@ impl Keeper {
             match event.data() {
                 data if data == Source::Signals as u64 => ready.signals = true,
                 data if data == Source::Connection as u64 => ready.connection = true,
-                _ => ready.pipes = true,
+                data if data == Source::Pipes as u64 => ready.pipes = true,
+                data => ready.starters.extend(starter_kind(data)),
             }
         }
         Ok(ready)
@@ -168,6 +179,9 @@ impl Keeper {
         if ready.signals || self.reap_again {
             self.reap();
         }
+        for kind in &ready.starters {
+            self.starter_answers(*kind);
+        }
         if ready.connection || self.requests_left {
             self.answer_requests();
         }
@@ -175,6 +189,7 @@ impl Keeper {
         self.start_daemon_if_due(now)?;
         self.heartbeat_if_due(now);
         self.kill_late(now);
+        self.go_on_starting(now);
         self.signal_what_is_due(now);
         self.survey_if_wanted(now);
         self.go_on_ending(now);
@@ -188,7 +203,7 @@ impl Keeper {
 
     /// When to wake up even if nothing happens.
     fn next_at(&self) -> Option<Instant> {
-        if self.reap_again || self.survey_wanted || (self.requests_left && self.welcome.is_none()) {
+        if self.reap_again || self.survey_wanted || (self.requests_left && self.can_answer()) {
             return Some(Instant::now());
         }
         let stops = self.table.iter().filter_map(|(_, task)| Some(task.stop.as_ref()?.next_at()));
@@ -198,6 +213,7 @@ impl Keeper {
             self.daemon.start_at().filter(|_| !self.is_daemons_turn()),
             self.heartbeat.next_at(),
             self.reload.until(),
+            self.starts.next_at(),
             self.shutdown.as_ref().map(Shutdown::next_at),
         ];
         stops.chain(others.into_iter().flatten()).min()
@@ -237,6 +253,12 @@ impl Keeper {
             self.tell(message);
         }
     }
+}
+
+/// Which starter an event is about.
+fn starter_kind(data: u64) -> Option<Kind> {
+    let number = data.checked_sub(Source::Starters as u64)?;
+    KINDS.get(usize::try_from(number).ok()?).copied()
 }
 
 /// Now, for records.

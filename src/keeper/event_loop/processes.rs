@@ -11,7 +11,7 @@ use crate::signal::{self, Sent};
 use crate::stop::{Due, Stop};
 use crate::table::TaskKey;
 use crate::tree::{self, Process, Survey};
-use deskd_core::task::StopStepKind;
+use deskd_core::task::{Exit, StopStepKind};
 use deskd_core::wire::{FromKeeper, RunEnd, STOP_PIDS_MAX, StopRound};
 
 /// Children reaped in one turn.
@@ -33,18 +33,25 @@ impl Keeper {
         }
     }
 
-    fn ended(&mut self, ended: Ended) {
+    pub(super) fn ended(&mut self, ended: Ended) {
         if self.daemon.pid() == Some(ended.pid) {
             return self.daemon_ended(&ended.exit);
         }
         if self.reload.checker() == Some(ended.pid) {
             return self.checked(&ended.exit);
         }
-        if self.spawner.reaped(ended.pid) {
-            let how = ended.exit.sentence();
-            tracing::warn!(
-                "the process that starts programs ended ({how}); the next start replaces it"
-            );
+        if self.starts.starter_reaped(ended.pid, Instant::now()) {
+            // One that had nothing to do ends by itself.
+            if ended.exit != Exit::Code(0) {
+                let how = ended.exit.sentence();
+                tracing::warn!(
+                    "the process that starts programs ended ({how}); the next start replaces it"
+                );
+            }
+            return;
+        }
+        if let Some(under_way) = self.starts.of_pid(ended.pid) {
+            under_way.ended = Some(ended);
             return;
         }
         // During a shutdown also processes that belong to no task count.
@@ -164,8 +171,7 @@ impl Keeper {
     }
 
     fn survey(&mut self, now: Instant) -> Option<Survey> {
-        let own: Vec<u32> =
-            [self.daemon.pid(), self.spawner.starter()].into_iter().flatten().collect();
+        let own: Vec<u32> = self.daemon.pid().into_iter().chain(self.starts.pids()).collect();
         match tree::survey(self.pid, &own, &self.table.marks(), &mut self.evidence) {
             Ok(survey) => {
                 self.survey_retry_at = None;

@@ -1,15 +1,11 @@
 //! What the daemon asks for.
 
-use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
-use super::{Keeper, unix_ms};
-use crate::logs::Stream;
-use crate::spawn::Started;
-use crate::table::{Task, TaskKey};
-use crate::tree::Mark;
+use super::Keeper;
+use crate::table::TaskKey;
 use deskd_core::id::TaskId;
-use deskd_core::wire::{FromKeeper, META_BYTES_MAX, RunId, SpawnError, SpawnRequest, ToKeeper};
+use deskd_core::wire::{FromKeeper, RunId, ToKeeper};
 
 impl Keeper {
     pub(super) fn answer(&mut self, request: ToKeeper) {
@@ -38,124 +34,17 @@ impl Keeper {
         }
     }
 
-    fn spawn(&mut self, request: SpawnRequest) {
-        let known = self.table.key(&request.id.task);
-        if let Some(key) = known
-            && self.table.get(key).is_some_and(|task| task.id == request.id)
-        {
-            return self.say_what_became_of(key);
-        }
-        let id = request.id.clone();
-        let started = self.admit(&request, known).and_then(|()| {
-            let tag = self.next_tag();
-            Ok((tag, self.spawner.start_captured(&request, tag)?))
-        });
-        match started {
-            Ok((tag, started)) => self.began(known, request, tag, started),
-            Err(error) => self.tell(&FromKeeper::SpawnRefused { id, error }),
-        }
-    }
-
-    /// Whether a run that is not known may be started.
-    fn admit(&self, request: &SpawnRequest, known: Option<TaskKey>) -> Result<(), SpawnError> {
-        if self.shutdown.is_some() {
-            return Err(SpawnError::Draining);
-        }
-        if request.meta.len() > META_BYTES_MAX {
-            return Err(SpawnError::Invalid(format!(
-                "the field meta has {} bytes, more than {META_BYTES_MAX}",
-                request.meta.len()
-            )));
-        }
-        match known.and_then(|key| self.table.get(key)) {
-            Some(task) if task.id.run > request.id.run => Err(SpawnError::Invalid(format!(
-                "run {} of {} is older than run {}, which is known",
-                request.id.run, task.id.task, task.id.run
-            ))),
-            Some(task) if task.end.is_none() => Err(SpawnError::Invalid(format!(
-                "run {} of {} has not ended",
-                task.id.run, task.id.task
-            ))),
-            None if self.table.len() >= self.config.tasks_max => {
-                Err(SpawnError::TooManyTasks { limit: self.config.tasks_max })
-            }
-            Some(_) | None => Ok(()),
-        }
-    }
-
-    fn began(&mut self, known: Option<TaskKey>, request: SpawnRequest, tag: u64, started: Started) {
-        let pid = started.pid;
-        let at = unix_ms();
-        let key = known.unwrap_or_else(|| self.table.new_key());
-        // Processes of earlier runs that are left stay the task's: a stop takes them too.
-        let earlier = self.table.get_mut(key);
-        let (mut marks, log, log_end, pipes, watch) = match earlier {
-            Some(task) => (
-                std::mem::take(&mut task.marks),
-                task.log.take(),
-                task.log_end,
-                task.pipes,
-                task.watch,
-            ),
-            None => (Vec::new(), None, 0, 0, None),
-        };
-        let task = request.id.task.clone();
-        let pinned = request.wall.is_some();
-        marks.push(Mark { key, task, pid, main_lives: true, tag, pinned });
-        let id = request.id;
-        let record = Task {
-            id: id.clone(),
-            meta: request.meta,
-            pid,
-            spawned_at: at,
-            end: None,
-            tree_gone: false,
-            stop_asked: false,
-            stop: None,
-            rounds: Vec::new(),
-            marks,
-            killed: HashSet::new(),
-            log,
-            log_end,
-            pipes,
-            watch,
-            forgotten: false,
-        };
-        self.table.put(key, record);
-        self.tell(&FromKeeper::Spawned { id, pid, at });
-        let pipes = [(started.stdout, Stream::Stdout), (started.stderr, Stream::Stderr)];
-        for (fd, stream) in pipes {
-            match self.capture.add(fd, key, stream) {
-                Ok(()) => self.table.get_mut(key).into_iter().for_each(|task| task.pipes += 1),
-                Err(error) => tracing::error!(%error, "cannot capture an application's output"),
-            }
-        }
-        self.open_log(key);
-    }
-
-    /// The answer to a request that was carried out before.
-    fn say_what_became_of(&mut self, key: TaskKey) {
-        let Some(task) = self.table.get_mut(key) else { return };
-        task.forgotten = false;
-        let id = task.id.clone();
-        let (end, gone) = (task.end.clone(), task.tree_gone);
-        let spawned = FromKeeper::Spawned { id: id.clone(), pid: task.pid, at: task.spawned_at };
-        self.tell(&spawned);
-        if let Some(end) = end {
-            self.tell(&FromKeeper::Exited { id: id.clone(), end });
-        }
-        if gone {
-            self.tell(&FromKeeper::TreeGone { id });
-        }
-    }
-
     fn stop(&mut self, id: &RunId, term_after_ms: u64, kill_after_ms: u64) {
         let now = Instant::now();
+        let term_at = now + Duration::from_millis(term_after_ms);
+        let kill_at = now + Duration::from_millis(kill_after_ms);
+        if self.stop_start(id, term_at, kill_at) {
+            return;
+        }
         let key = self.table.key(&id.task);
         let Some(task) = key.and_then(|key| self.table.get_mut(key)) else { return };
         if task.id == *id && !task.tree_gone {
-            let term_at = now + Duration::from_millis(term_after_ms);
-            task.stop_by(term_at, now + Duration::from_millis(kill_after_ms));
+            task.stop_by(term_at, kill_at);
         }
     }
 
@@ -185,8 +74,12 @@ impl Keeper {
         }
     }
 
-    fn watch_log(&mut self, id: &TaskId, seen: u64) {
+    pub(super) fn watch_log(&mut self, id: &TaskId, seen: u64) {
         if self.watch_container_log(id, seen) {
+            return;
+        }
+        if let Some(start) = self.starts.of_task(id) {
+            start.watch = Some(seen);
             return;
         }
         let Some(task) = self.table.key(id).and_then(|key| self.table.get_mut(key)) else {

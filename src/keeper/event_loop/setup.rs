@@ -29,6 +29,7 @@ use crate::procfs;
 use crate::program::Program;
 use crate::release::{Release, Reload};
 use crate::spawn::{Command, Spawner};
+use crate::starts::Starts;
 use crate::table::Table;
 use crate::tree::ProcEvidence;
 use crate::{KeeperConfig, KeeperError, LOCK_NAME, LOGS_NAME, reap, tcp, tried};
@@ -76,7 +77,7 @@ impl Keeper {
             started_at: unix_ms(),
             pid,
             tag_base: tag_base(pid),
-            starts: 0,
+            tags: 0,
             epoll,
             signals,
             connection: None,
@@ -86,6 +87,7 @@ impl Keeper {
             greeted: false,
             table: Table::default(),
             spawner,
+            starts: Starts::default(),
             evidence: ProcEvidence::new(),
             capture,
             store,
@@ -104,6 +106,7 @@ impl Keeper {
             daemon_tcp,
             notify,
             shutdown: None,
+            terminated: None,
             drained: false,
             strays: Vec::new(),
             exit: None,
@@ -113,8 +116,8 @@ impl Keeper {
 
     /// The tag of the next process.
     pub(super) fn next_tag(&mut self) -> u64 {
-        self.starts = self.starts.wrapping_add(1);
-        self.tag_base | u64::from(self.starts)
+        self.tags = self.tags.wrapping_add(1);
+        self.tag_base | u64::from(self.tags)
     }
 }
 

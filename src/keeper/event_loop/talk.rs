@@ -25,14 +25,21 @@ impl Keeper {
         Ok(end)
     }
 
-    /// Answers requests in order; none while a Welcome is incomplete. They are read as they are answered, so what a
-    /// daemon asks for faster than that waits in its socket.
+    /// Whether a request is answered now: not while a Welcome is incomplete or many starts wait, and a hello only when
+    /// what the daemon before asked for is done.
+    pub(super) fn can_answer(&self) -> bool {
+        let starts = if self.greeted { !self.starts.is_full() } else { self.starts.is_empty() };
+        self.welcome.is_none() && starts
+    }
+
+    /// Answers requests in order. They are read as they are answered, so what a daemon asks for faster than that waits in
+    /// its socket.
     pub(super) fn answer_requests(&mut self) {
         for _ in 0..REQUESTS_PER_TURN {
-            let Some(connection) = self.connection.as_mut().filter(|_| self.welcome.is_none())
-            else {
-                return;
-            };
+            if !self.can_answer() {
+                break;
+            }
+            let Some(connection) = self.connection.as_mut() else { return };
             match connection.next() {
                 Ok(Some(ToKeeper::Hello { version, oldest })) if !self.greeted => {
                     self.greet(version, oldest);
@@ -133,8 +140,7 @@ impl Keeper {
     fn watch_connection(&mut self) {
         let Some(connection) = &self.connection else { return };
         let mut interest = EpollFlags::empty();
-        // With a Welcome under way nothing is read.
-        interest.set(EpollFlags::EPOLLIN, self.welcome.is_none());
+        interest.set(EpollFlags::EPOLLIN, self.can_answer());
         interest.set(EpollFlags::EPOLLOUT, connection.waiting_bytes() > 0);
         if interest == self.interest {
             return;

@@ -8,14 +8,16 @@
 use std::ffi::CString;
 use std::os::fd::RawFd;
 use std::ptr;
-use std::sync::atomic::{AtomicI32, AtomicU32, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 
 use nix::errno::Errno;
 use nix::libc::{self, c_char, c_int};
-use nix::sched::{CloneFlags, clone};
+use nix::sched::CloneFlags;
 use nix::sys::resource::Resource;
 use nix::sys::wait::waitpid;
+use nix::unistd::Pid;
 
+use super::board::Slot;
 use super::command::{Command, Limit};
 use crate::wall;
 
@@ -23,6 +25,9 @@ use crate::wall;
 const SIGNALS_MAX: c_int = 64;
 /// At least the size of the kernel's `struct sigaction` (four words).
 const KERNEL_SIGACTION_WORDS: usize = 8;
+
+/// Of a stack, in bytes, on every architecture.
+const STACK_ALIGNMENT: usize = 16;
 
 /// A step between clone and the program's first instruction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,14 +64,6 @@ pub(super) struct Failure {
     pub(super) index: usize,
 }
 
-/// What the child writes and the parent reads when the child is gone or runs its program.
-#[derive(Default)]
-struct Note {
-    errno: AtomicI32,
-    step: AtomicU32,
-    index: AtomicUsize,
-}
-
 /// Pointers for execve and the rest, all into a [`Command`] that outlives the child's use of it.
 struct Prepared<'a> {
     command: &'a Command,
@@ -75,6 +72,8 @@ struct Prepared<'a> {
     /// What becomes descriptors 0, 1, 2, ...
     files: &'a [RawFd],
     inherited: Inherited,
+    /// What the child writes and the parent reads.
+    slot: &'a Slot,
 }
 
 /// What the keeper has otherwise than its applications shall.
@@ -86,13 +85,15 @@ pub(super) struct Inherited {
     pub(super) ignored_signals: u64,
 }
 
-/// Starts `command`, as a child of this process or (`CLONE_PARENT`) of its parent. When this returns a pid, its program runs (or was killed while loading).
+/// Starts `command`, as a child of this process or (`CLONE_PARENT`) of its parent. When this returns a
+/// pid, its program runs (or was killed while loading). How far it is, is noted in `slot`.
 pub(super) fn start(
     command: &Command,
     files: &[RawFd],
     inherited: Inherited,
     parent: CloneFlags,
     stack: &mut [u8],
+    slot: &Slot,
 ) -> Result<u32, Failure> {
     let prepared = Prepared {
         command,
@@ -100,31 +101,44 @@ pub(super) fn start(
         env: pointers(&command.env),
         files,
         inherited,
+        slot,
     };
-    let note = Note::default();
-    let child = Box::new(|| {
-        let (step, index) = run(&prepared);
-        note.errno.store(Errno::last_raw(), Relaxed);
-        note.step.store(step as u32, Relaxed);
-        note.index.store(index, Relaxed);
-        // SAFETY: _exit(2) ends the child without running anything of the parent's.
-        unsafe { libc::_exit(127) }
-    });
-    let flags = CloneFlags::CLONE_VM | CloneFlags::CLONE_VFORK | parent;
-    // SAFETY: CLONE_VFORK suspends this (only) thread until the child has executed its program or
-    // exited, so nothing the child borrows changes or goes away meanwhile; the child runs `run`,
-    // which only makes system calls and never returns to the caller's frames; it has its own stack.
-    let cloned = unsafe { clone(child, stack, flags, Some(libc::SIGCHLD)) };
-    let pid =
-        cloned.map_err(|errno| Failure { step: Step::Clone, errno: errno as i32, index: 0 })?;
-    let errno = note.errno.load(Relaxed);
-    if errno == 0 {
-        return Ok(pid.as_raw().unsigned_abs());
+    let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_PARENT_SETTID | libc::SIGCHLD;
+    let flags = flags | parent.bits();
+    // SAFETY: CLONE_VFORK suspends this thread until the child has executed its program or exited, so
+    // nothing the child borrows changes or goes away meanwhile; the child runs `run`, which only makes
+    // system calls and never returns to the caller's frames; it has its own stack, of which this is the
+    // aligned end. The kernel writes the pid before the child runs.
+    let pid = unsafe {
+        let end = stack.as_mut_ptr_range().end;
+        let end = end.sub(end.addr() % STACK_ALIGNMENT);
+        let argument = ptr::from_ref(&prepared).cast_mut().cast();
+        libc::clone(in_child, end.cast(), flags, argument, slot.pid.as_ptr())
+    };
+    if pid < 0 {
+        return Err(Failure { step: Step::Clone, errno: Errno::last_raw(), index: 0 });
     }
-    // It has exited or is about to: take it away before anybody sees it.
-    let _ = waitpid(pid, None);
-    let step = STEPS.get(note.step.load(Relaxed) as usize).copied().unwrap_or(Step::Clone);
-    Err(Failure { step, errno, index: note.index.load(Relaxed) })
+    let errno = slot.errno.load(SeqCst);
+    if errno == 0 {
+        return Ok(pid.unsigned_abs());
+    }
+    // It has exited or is about to: take it away before anybody sees it, if it is this process's child.
+    let _ = waitpid(Pid::from_raw(pid), None);
+    let step = STEPS.get(slot.step.load(Relaxed) as usize).copied().unwrap_or(Step::Clone);
+    Err(Failure { step, errno, index: slot.index.load(Relaxed) as usize })
+}
+
+/// The child.
+extern "C" fn in_child(prepared: *mut libc::c_void) -> c_int {
+    // SAFETY: the parent's, which waits meanwhile.
+    let prepared = unsafe { &*prepared.cast::<Prepared<'_>>() };
+    let (step, index) = run(prepared);
+    let errno = Errno::last_raw();
+    prepared.slot.step.store(step as u32, Relaxed);
+    prepared.slot.index.store(index as u32, Relaxed);
+    prepared.slot.errno.store(errno, SeqCst);
+    // SAFETY: _exit(2) ends the child without running anything of the parent's.
+    unsafe { libc::_exit(127) }
 }
 
 fn pointers(strings: &[CString]) -> Vec<*const c_char> {

@@ -12,7 +12,8 @@ mod pin;
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd, RawFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
+use std::sync::Arc;
 
 use deskd_core::wall::{ABI_SIGNALS, Wall};
 use nix::sys::prctl::set_no_new_privs;
@@ -41,18 +42,18 @@ pub(crate) fn enter_shared(files: bool) -> io::Result<()> {
 /// The ruleset of the last program: the next one's is the same, unless something changed.
 #[derive(Debug, Default)]
 pub(crate) struct Rulesets {
-    last: Option<(Wall, paths::Stamp, Option<OwnedFd>)>,
+    last: Option<(Wall, paths::Stamp, Option<Arc<OwnedFd>>)>,
 }
 
 impl Rulesets {
     /// The ruleset that hides what `wall` says; nothing where that is nothing. The stamp is taken
     /// first: what changes meanwhile makes the next one anew.
-    pub(crate) fn of(&mut self, wall: &Wall) -> io::Result<Option<RawFd>> {
+    pub(crate) fn of(&mut self, wall: &Wall) -> io::Result<Option<Arc<OwnedFd>>> {
         let stamp = paths::Stamp::of(wall);
         let fresh = self.last.as_ref().is_some_and(|(of, at, _)| of == wall && *at == stamp);
         if !fresh {
-            self.last = Some((wall.clone(), stamp, paths::ruleset(wall)?));
+            self.last = Some((wall.clone(), stamp, paths::ruleset(wall)?.map(Arc::new)));
         }
-        Ok(self.last.as_ref().and_then(|(.., fd)| Some(fd.as_ref()?.as_raw_fd())))
+        Ok(self.last.as_ref().and_then(|(.., fd)| fd.clone()))
     }
 }

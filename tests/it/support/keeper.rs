@@ -20,6 +20,7 @@ use deskd_core::wire::{
     VERSION,
 };
 use deskd_keeper::logs::{Limits, LogReader, Records, Stream, Tag};
+use deskd_keeper::procfs::ProcessStat;
 use deskd_keeper::{DAEMON_LINK_FD, KeeperConfig};
 use nix::sys::signal::Signal;
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
@@ -133,6 +134,12 @@ impl Keeper {
 
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Its children but the starters: the daemon and programs.
+    pub(crate) fn children(&self) -> Vec<ProcessStat> {
+        let children = proc::children(self.pid()).into_iter();
+        children.filter(|child| child.comm != "deskd-starter").collect()
     }
 
     pub(crate) fn dir(&self) -> &Path {

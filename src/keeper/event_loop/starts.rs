@@ -1,0 +1,267 @@
+//! Starts: asked for by the daemon, done by starters, and what follows.
+
+use std::collections::HashSet;
+use std::time::Instant;
+
+use nix::sys::epoll::{EpollEvent, EpollFlags};
+
+use super::{Keeper, Source, unix_ms};
+use crate::logs::Stream;
+use crate::spawn::starter::{Kind, Starter};
+use crate::starts::{Asking, Finished, Start, UnderWay};
+use crate::table::{Task, TaskKey};
+use crate::tree::Mark;
+use deskd_core::wire::{FromKeeper, META_BYTES_MAX, RunId, SpawnError, SpawnRequest};
+
+impl Keeper {
+    pub(super) fn spawn(&mut self, request: SpawnRequest) {
+        let known = self.table.key(&request.id.task);
+        if let Some(key) = known
+            && self.table.get(key).is_some_and(|task| task.id == request.id)
+        {
+            return self.say_what_became_of(key);
+        }
+        let id = request.id.clone();
+        match self.admit(&request, known) {
+            Ok(true) => {
+                self.starts.push(Start::new(request));
+                self.ask_starters();
+            }
+            // It is answered when it is over.
+            Ok(false) => {}
+            Err(error) => self.tell(&FromKeeper::SpawnRefused { id, error }),
+        }
+    }
+
+    /// Whether a run that is not known may be started; false: it is being started.
+    fn admit(
+        &mut self,
+        request: &SpawnRequest,
+        known: Option<TaskKey>,
+    ) -> Result<bool, SpawnError> {
+        let id = &request.id;
+        if self.shutdown.is_some() {
+            return Err(SpawnError::Draining);
+        }
+        if request.meta.len() > META_BYTES_MAX {
+            return Err(SpawnError::Invalid(format!(
+                "the field meta has {} bytes, more than {META_BYTES_MAX}",
+                request.meta.len()
+            )));
+        }
+        let under_way = self.starts.of_task(&id.task).map(|start| start.request.id.run);
+        if under_way == Some(id.run) {
+            return Ok(false);
+        }
+        let task = known.and_then(|key| self.table.get(key));
+        let last = under_way.or(task.map(|task| task.id.run));
+        let runs = under_way.is_some() || task.is_some_and(|task| task.end.is_none());
+        match last {
+            Some(last) if last > id.run => Err(SpawnError::Invalid(format!(
+                "run {} of {} is older than run {last}, which is known",
+                id.run, id.task
+            ))),
+            Some(last) if runs => {
+                Err(SpawnError::Invalid(format!("run {last} of {} has not ended", id.task)))
+            }
+            None if self.tasks() >= self.config.tasks_max => {
+                Err(SpawnError::TooManyTasks { limit: self.config.tasks_max })
+            }
+            Some(_) | None => Ok(true),
+        }
+    }
+
+    /// How many tasks there are, with those whose first run is being started.
+    fn tasks(&self) -> usize {
+        let is_new = |start: &&Start| self.table.key(start.task()).is_none();
+        self.table.len() + self.starts.iter().filter(is_new).count()
+    }
+
+    /// Has starters do what waits, as far as there is room.
+    fn ask_starters(&mut self) {
+        while let Some(start) = self.starts.next() {
+            let tag = self.next_tag();
+            let now = Instant::now();
+            let asked = match self.spawner.pipes() {
+                Ok(pipes) => self.starts.prepare(start, tag, pipes, now),
+                Err(error) => {
+                    self.refused(&start.request.id, error);
+                    continue;
+                }
+            };
+            let mut asking = self.starts.ask(asked, now);
+            if let Asking::NoStarter(asked) = asking {
+                asking = match self.add_starter(&asked) {
+                    Ok(()) => self.starts.ask(*asked, now),
+                    Err(error) => {
+                        self.refused(&asked.start.request.id, error);
+                        continue;
+                    }
+                };
+            }
+            match asking {
+                Asking::Asked | Asking::NoStarter(_) => {}
+                Asking::Later => return,
+                Asking::Refused(finished) => self.finished(*finished),
+            }
+        }
+    }
+
+    fn add_starter(&mut self, asked: &UnderWay) -> Result<(), SpawnError> {
+        let kind = asked.kind();
+        let starter = Starter::begin(&mut self.spawner, kind)?;
+        let event = EpollEvent::new(EpollFlags::EPOLLIN, Source::Starters as u64 + kind as u64);
+        if let Err(errno) = self.epoll.add(&starter, event) {
+            starter.signal(nix::sys::signal::Signal::SIGKILL);
+            return Err(crate::spawn::starter::not_started(&errno.into()));
+        }
+        self.starts.add_starter(asked, starter);
+        Ok(())
+    }
+
+    /// A starter's socket has something.
+    pub(super) fn starter_answers(&mut self, kind: Kind) {
+        let (finished, gone) = self.starts.answers(kind);
+        finished.into_iter().for_each(|finished| self.finished(finished));
+        if gone {
+            self.starter_is_gone(kind);
+        }
+        self.ask_starters();
+    }
+
+    fn starter_is_gone(&mut self, kind: Kind) {
+        if let Some(starter) = self.starts.starter(kind) {
+            // A process that it began may have the socket, too.
+            let _ = self.epoll.delete(starter);
+        }
+        let finished = self.starts.lost(kind, Instant::now());
+        finished.into_iter().for_each(|finished| self.finished(finished));
+    }
+
+    /// What is due for starters.
+    pub(super) fn go_on_starting(&mut self, now: Instant) {
+        let given_up = self.starts.go_on(now);
+        if given_up.is_empty() {
+            return;
+        }
+        given_up.into_iter().for_each(|kind| self.starter_is_gone(kind));
+        self.ask_starters();
+    }
+
+    /// What was not begun will not be: everything is to end.
+    pub(super) fn refuse_waiting_starts(&mut self) {
+        for start in self.starts.take_waiting() {
+            self.refused(&start.request.id, SpawnError::Draining);
+        }
+    }
+
+    fn refused(&mut self, id: &RunId, error: SpawnError) {
+        let refused = FromKeeper::SpawnRefused { id: id.clone(), error };
+        match self.table.key(&id.task) {
+            Some(key) => self.tell_about(key, &refused),
+            None => self.tell(&refused),
+        }
+    }
+
+    fn finished(&mut self, finished: Finished) {
+        let UnderWay { start, tag, pipes, ended, .. } = finished.under_way;
+        let pid = match finished.outcome {
+            Ok(pid) => pid,
+            Err(error) => return self.refused(&start.request.id, error),
+        };
+        let (stop, watch, task) = (start.stop, start.watch, start.task().clone());
+        let key = self.began(start, tag, pid);
+        let [stdout, stderr] = pipes.read;
+        for (fd, stream) in [(stdout, Stream::Stdout), (stderr, Stream::Stderr)] {
+            match self.capture.add(fd, key, stream) {
+                Ok(()) => self.table.get_mut(key).into_iter().for_each(|task| task.pipes += 1),
+                Err(error) => tracing::error!(%error, "cannot capture an application's output"),
+            }
+        }
+        drop(pipes.write);
+        self.open_log(key);
+        if let Some(seen) = watch {
+            self.watch_log(&task, seen);
+        }
+        let of_shutdown = self.terminated.map(|kill_at| (Instant::now(), kill_at));
+        if let Some(task) = self.table.get_mut(key) {
+            for (term_at, kill_at) in [stop, of_shutdown].into_iter().flatten() {
+                task.stop_by(term_at, kill_at);
+            }
+        }
+        if let Some(ended) = ended {
+            self.ended(ended);
+        }
+    }
+
+    fn began(&mut self, start: Start, tag: u64, pid: u32) -> TaskKey {
+        let at = unix_ms();
+        let Start { request, meta, .. } = start;
+        let known = self.table.key(&request.id.task);
+        let key = known.unwrap_or_else(|| self.table.new_key());
+        // Processes of earlier runs that are left stay the task's: a stop takes them too.
+        let earlier = self.table.get_mut(key);
+        let (mut marks, log, log_end, pipes, watch) = match earlier {
+            Some(task) => (
+                std::mem::take(&mut task.marks),
+                task.log.take(),
+                task.log_end,
+                task.pipes,
+                task.watch,
+            ),
+            None => (Vec::new(), None, 0, 0, None),
+        };
+        let task = request.id.task.clone();
+        let pinned = request.wall.is_some();
+        marks.push(Mark { key, task, pid, main_lives: true, tag, pinned });
+        let id = request.id;
+        let record = Task {
+            id: id.clone(),
+            meta,
+            pid,
+            spawned_at: at,
+            end: None,
+            tree_gone: false,
+            stop_asked: false,
+            stop: None,
+            rounds: Vec::new(),
+            marks,
+            killed: HashSet::new(),
+            log,
+            log_end,
+            pipes,
+            watch,
+            forgotten: false,
+        };
+        self.table.put(key, record);
+        self.tell_about(key, &FromKeeper::Spawned { id, pid, at });
+        key
+    }
+
+    /// The answer to a request that was carried out before.
+    fn say_what_became_of(&mut self, key: TaskKey) {
+        let Some(task) = self.table.get_mut(key) else { return };
+        task.forgotten = false;
+        let id = task.id.clone();
+        let (end, gone) = (task.end.clone(), task.tree_gone);
+        let spawned = FromKeeper::Spawned { id: id.clone(), pid: task.pid, at: task.spawned_at };
+        self.tell(&spawned);
+        if let Some(end) = end {
+            self.tell(&FromKeeper::Exited { id: id.clone(), end });
+        }
+        if gone {
+            self.tell(&FromKeeper::TreeGone { id });
+        }
+    }
+
+    /// A stop of a run that is being started; false: there is none.
+    pub(super) fn stop_start(&mut self, id: &RunId, term_at: Instant, kill_at: Instant) -> bool {
+        let start = self.starts.of_task(&id.task).filter(|start| start.request.id == *id);
+        let Some(start) = start else { return false };
+        start.stop = Some(match start.stop {
+            Some((term, kill)) => (term.min(term_at), kill.min(kill_at)),
+            None => (term_at, kill_at),
+        });
+        true
+    }
+}
