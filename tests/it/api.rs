@@ -183,6 +183,47 @@ fn a_task_lives_through_the_whole_api() {
 }
 
 #[test]
+fn several_launches_in_one_request_are_each_answered_in_order_and_started_once() {
+    if !available() {
+        return;
+    }
+    let desk = Desk::start(APPS, None);
+    let ask = || desk.ask("POST", "/v1/tasks");
+    let mut list = vec![json!({ "app": "sleep" }); 50];
+    list[3] = json!({ "app": "who" });
+    list[7] = json!({ "app": "nope" });
+    list[9] = json!({ "app": "sleep", "args": ["a\0b"] });
+    let answer = ask().json(&json!(list)).header("idempotency-key", "k").send().expect(200);
+    let answers = answer.as_array().unwrap();
+    assert_eq!(answers.len(), 50);
+    for (place, answer) in answers.iter().enumerate() {
+        let code = answer["error"]["code"].as_str();
+        match place {
+            3 => assert_eq!(code, Some("unknown_app")),
+            7 => assert_eq!(code, Some("cannot_execute")),
+            9 => assert_eq!(code, Some("invalid_body")),
+            _ => assert_eq!(answer["task"]["state"], "running", "{answer}"),
+        }
+    }
+    assert_eq!(desk.get("/v1/tasks").as_array().unwrap().len(), 47);
+    let again = ask().json(&json!(list)).header("idempotency-key", "k").send().expect(200);
+    assert_eq!(again[0]["task"]["id"], answers[0]["task"]["id"], "nothing is started twice");
+    assert_eq!(desk.get("/v1/tasks").as_array().unwrap().len(), 47);
+
+    assert_eq!(ask().json(&json!([])).send().expect(200), json!([]));
+    let many = vec![json!({ "app": "sleep" }); 257];
+    assert_eq!(ask().json(&json!(many)).send().refusal(400), "too_many_launches");
+    let wrong = ask().json(&json!([{ "app": "sleep" }, { "app": 1 }])).send();
+    assert_eq!(wrong.refusal(400), "invalid_body");
+    assert!(wrong.text().contains("[1].app"), "{}", wrong.text());
+    assert_eq!(
+        desk.get("/v1/tasks").as_array().unwrap().len(),
+        47,
+        "all or nothing of what cannot be read"
+    );
+}
+
+#[test]
 fn what_cannot_be_launched_is_refused_with_its_reason() {
     if !available() {
         return;

@@ -10,7 +10,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 
-use super::limits::{IDEMPOTENCY_KEY_BYTES_MAX, WAIT_MS_MAX};
+use super::limits::{IDEMPOTENCY_KEY_BYTES_MAX, LAUNCHES_MAX, WAIT_MS_MAX};
 use crate::supervisor::{
     AppError, LaunchError, LogOpenError, PullError, RefusalCode, RemedyError, RemoveError,
     StopError,
@@ -32,6 +32,25 @@ pub struct ErrorBody {
     /// Why no engine could run it (launches and plans).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rejected: Vec<Rejected>,
+}
+
+/// Why one launch of several was refused.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct LaunchRefusal {
+    /// As in the answer to one launch.
+    pub code: String,
+    /// One sentence for people.
+    pub message: String,
+    /// Why no engine could run it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rejected: Vec<Rejected>,
+}
+
+impl From<ApiError> for LaunchRefusal {
+    fn from(error: ApiError) -> Self {
+        let (_, code) = error.status_and_code();
+        Self { code: code.to_owned(), message: error.to_string(), rejected: error.rejected() }
+    }
 }
 
 /// Everything the API refuses.
@@ -102,6 +121,9 @@ pub enum ApiError {
     /// A query parameter does not fit.
     #[error("{0}")]
     Query(String),
+    /// The limit on launches of one request.
+    #[error("{0} launches in one request are more than {LAUNCHES_MAX}: send several requests")]
+    TooManyLaunches(usize),
     /// A header does not fit.
     #[error(
         "the Idempotency-Key must be 1 to {IDEMPOTENCY_KEY_BYTES_MAX} visible ASCII characters"
@@ -208,6 +230,7 @@ impl ApiError {
             Self::InvalidApp(_) => (S::BAD_REQUEST, "invalid_app"),
             Self::Body(_) => (S::BAD_REQUEST, "invalid_body"),
             Self::BodyTooLarge => (S::PAYLOAD_TOO_LARGE, "body_too_large"),
+            Self::TooManyLaunches(_) => (S::BAD_REQUEST, "too_many_launches"),
             Self::MediaType => (S::UNSUPPORTED_MEDIA_TYPE, "not_json"),
             Self::Query(_) => (S::BAD_REQUEST, "invalid_query"),
             Self::IdempotencyKey => (S::BAD_REQUEST, "invalid_idempotency_key"),

@@ -10,18 +10,6 @@ use serde::de::DeserializeOwned;
 use super::error::ApiError;
 use deskd_core::id::{AppId, TaskId};
 
-/// A JSON body.
-#[derive(Debug)]
-pub struct Json<T>(pub T);
-
-impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
-    type Rejection = ApiError;
-    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
-        let axum::Json(value) = axum::Json::from_request(request, state).await?;
-        Ok(Self(value))
-    }
-}
-
 /// A JSON body that may be left out.
 #[derive(Debug)]
 pub struct OptionalJson<T>(pub T);
@@ -57,6 +45,11 @@ impl<S: Send + Sync> FromRequest<S> for JsonText {
 }
 
 impl JsonText {
+    /// Whether it is a list.
+    pub fn is_list(&self) -> bool {
+        self.0.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[')
+    }
+
     /// As a value; the error of one that does not fit names the field.
     pub fn parse<T: DeserializeOwned>(&self) -> Result<T, ApiError> {
         let axum::Json(value) = axum::Json::from_bytes(&self.0)?;

@@ -12,6 +12,8 @@ pub const CHUNK_BYTES_MAX: usize = 64 << 10;
 pub const RANGE_BYTES_MAX: usize = 8 << 20;
 /// Longest `Idempotency-Key`.
 pub const IDEMPOTENCY_KEY_BYTES_MAX: usize = 128;
+/// Most launches of one request.
+pub const LAUNCHES_MAX: usize = 256;
 /// Most arguments of one launch.
 pub const ARGS_MAX: usize = 4096;
 /// Longest single argument: the kernel's MAX_ARG_STRLEN (`execve(2)`).

@@ -25,6 +25,7 @@ mod guard;
 mod health;
 mod hold;
 mod icons;
+mod launches;
 pub mod limits;
 mod listen;
 mod log_stream;

@@ -13,7 +13,8 @@ use super::error::{ApiError, ErrorBody};
 use super::limits::BODY_BYTES_MAX;
 use super::state::ApiState;
 use super::{
-    apps, desktop, events, guard, health, icons, log_stream, log_text, metrics, panel, pulls, tasks,
+    apps, desktop, events, guard, health, icons, launches, log_stream, log_text, metrics, panel,
+    pulls, tasks,
 };
 
 #[derive(OpenApi)]
@@ -63,7 +64,7 @@ macro_rules! v1_routes {
             pulls::pull,
             pulls::list_pulls,
             tasks::list_tasks,
-            tasks::launch,
+            launches::launch,
             tasks::get_task,
             tasks::remove,
             tasks::stop,

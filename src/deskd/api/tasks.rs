@@ -1,42 +1,24 @@
-//! Tasks: launch, list, stop, wait, remove, environment.
+//! Tasks: list, stop, wait, remove, environment.
 
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{Extension, Path, State};
-use axum::http::header::LOCATION;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
-use super::apps::check_args;
 use super::error::{ApiError, ErrorBody, wait_limit};
-use super::extract::{Json, OptionalJson, Query, task_id};
+use super::extract::{OptionalJson, Query, task_id};
 use super::guard::Peer;
-use super::limits::{GRACE_MS_MAX, IDEMPOTENCY_KEY_BYTES_MAX, WAIT_MS_MAX};
+use super::limits::{GRACE_MS_MAX, WAIT_MS_MAX};
 use super::state::ApiState;
-use crate::supervisor::{LaunchAdmission, LaunchRequest, StopAdmission, StopRequest};
-use deskd_core::id::AppId;
-use deskd_core::plan::{EngineKind, LaunchSpec};
+use crate::supervisor::{StopAdmission, StopRequest};
 use deskd_core::redact::EnvVar;
 use deskd_core::task::{Task, TaskState};
 use deskd_core::why::Diagnosis;
 use deskd_keeper::logs::LogReader;
-
-/// A launch.
-#[derive(Debug, Deserialize, utoipa::ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Launch {
-    /// What.
-    app: AppId,
-    /// Appended to the app's command.
-    #[serde(default)]
-    args: Vec<String>,
-    /// The engine to insist on; absent: deskd chooses.
-    #[serde(default)]
-    engine: Option<EngineKind>,
-}
 
 /// Why a task failed.
 #[utoipa::path(get, path = "/v1/tasks/{id}/diagnosis", tag = "tasks",
@@ -67,54 +49,6 @@ pub async fn remedy(
 ) -> Result<Response, ApiError> {
     let task = state.handle.remedy(task_id(&id)?).await?;
     Ok((StatusCode::ACCEPTED, axum::Json(task)).into_response())
-}
-
-/// Launch an application; its process exists when this answers.
-#[utoipa::path(post, path = "/v1/tasks", tag = "tasks", request_body = Launch,
-    params(("Idempotency-Key" = Option<String>, Header, description = "A repeated request with the same key answers the same task; at most 128 visible ASCII characters")),
-    responses((status = 201, description = "Started", body = Task),
-              (status = 200, description = "The key was seen: its task", body = Task),
-              (status = 403, description = "`not_permitted`, `right_missing`", body = ErrorBody),
-              (status = 404, description = "Unknown application", body = ErrorBody),
-              (status = 409, description = "`display_unavailable`, `display_not_on_network`, `no_command`, `cannot_be_placed`, `already_running`, `too_many_remote_tasks`, `too_many_tasks`, `idempotency_key_reused`", body = ErrorBody),
-              (status = 422, description = "`cannot_execute`", body = ErrorBody),
-              (status = 503, description = "`shutting_down`, `keeper_away`, `kubernetes_unavailable`", body = ErrorBody)))]
-pub async fn launch(
-    State(state): State<ApiState>,
-    headers: HeaderMap,
-    Json(launch): Json<Launch>,
-) -> Result<Response, ApiError> {
-    check_args(&launch.args)?;
-    let request = LaunchRequest {
-        app: launch.app,
-        spec: LaunchSpec { args: launch.args, engine: launch.engine, ..LaunchSpec::default() },
-        idempotency_key: idempotency_key(&headers)?,
-    };
-    let admission = match state.handle.launch(request).await {
-        Ok(admission) => admission,
-        Err(error) => {
-            let error = ApiError::from(error);
-            state.counters.launch(error.status_and_code().1);
-            return Err(error);
-        }
-    };
-    let (outcome, status, task) = match admission {
-        LaunchAdmission::Started(task) => ("started", StatusCode::CREATED, task),
-        LaunchAdmission::AlreadyLaunched(task) => ("repeated", StatusCode::OK, task),
-    };
-    state.counters.launch(outcome);
-    let location = [(LOCATION, format!("/v1/tasks/{}", task.id))];
-    Ok((status, location, axum::Json(task)).into_response())
-}
-
-fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
-    let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
-    let text = value.to_str().map_err(|_| ApiError::IdempotencyKey)?;
-    let visible = text.bytes().all(|byte| byte.is_ascii_graphic());
-    if text.is_empty() || text.len() > IDEMPOTENCY_KEY_BYTES_MAX || !visible {
-        return Err(ApiError::IdempotencyKey);
-    }
-    Ok(Some(text.to_owned()))
 }
 
 /// All tasks, oldest first.

@@ -149,9 +149,11 @@ impl Driver {
 
     fn handle(&mut self, input: Input) {
         match input {
-            Input::Launch(request, reply) => {
-                let reply = self.replies.wait(Waiting::Launch(reply));
-                self.step(run::Input::Launch(request, reply));
+            Input::Launch(launches) => {
+                for (request, reply) in launches {
+                    let reply = self.replies.wait(Waiting::Launch(reply));
+                    self.step(run::Input::Launch(request, reply));
+                }
             }
             Input::Stop(task, request, reply) => {
                 let reply = self.replies.wait(Waiting::Stop(reply));

@@ -138,11 +138,26 @@ impl Handle {
         self.busy.busy_for()
     }
 
-    /// Launches; waits for the keeper's answer.
-    pub async fn launch(&self, request: LaunchRequest) -> Result<LaunchAdmission, LaunchError> {
-        self.ask(|reply| Input::Launch(request, reply))
-            .await
-            .unwrap_or(Err(LaunchError::KeeperAway))
+    /// Launches each, with one record of all in the journal and one write to the keeper; waits for its answers,
+    /// which are in the order of the requests.
+    pub async fn launch_all(
+        &self,
+        requests: Vec<LaunchRequest>,
+    ) -> Vec<Result<LaunchAdmission, LaunchError>> {
+        let (asked, answers): (Vec<_>, Vec<_>) = requests
+            .into_iter()
+            .map(|request| {
+                let (reply, answer) = oneshot::channel();
+                ((request, reply), answer)
+            })
+            .unzip();
+        // Without a driver all replies are dropped.
+        let _ = self.inputs.send(Input::Launch(asked)).await;
+        let mut launched = Vec::with_capacity(answers.len());
+        for answer in answers {
+            launched.push(answer.await.unwrap_or(Err(LaunchError::KeeperAway)));
+        }
+        launched
     }
 
     /// The plan a launch would have now.

@@ -28,8 +28,8 @@ pub type Reply<T> = oneshot::Sender<T>;
 /// One thing that happened or is asked for.
 #[derive(Debug)]
 pub enum Input {
-    /// Launch an app.
-    Launch(LaunchRequest, Reply<Result<LaunchAdmission, LaunchError>>),
+    /// Launch apps, together.
+    Launch(Vec<(LaunchRequest, Reply<Result<LaunchAdmission, LaunchError>>)>),
     /// Make the plan a launch would have.
     Explain(AppId, LaunchSpec, Reply<Result<Plan, LaunchError>>),
     /// Stop a task.
