@@ -11,6 +11,7 @@ use super::ask::Ask;
 use super::command::Command;
 use super::facts::OwnPod;
 use super::home::Surroundings;
+use super::language;
 use super::volumes::holds;
 use crate::app::container::ContainerApp;
 use crate::display::X11_TCP_PORT_BASE;
@@ -41,7 +42,7 @@ pub(super) struct Environment {
 }
 
 /// Inherited, then the display, then the app's own: later ones win.
-pub(super) fn local(ask: &Ask<'_>) -> Vec<EnvVar> {
+pub(super) fn local(ask: &Ask<'_>) -> Environment {
     let facts = ask.facts;
     let inherited = facts.machine.inherited_env.iter();
     let inherited = inherited.map(|(name, value)| EnvVar::new(name, value, EnvSource::Deskd));
@@ -53,7 +54,10 @@ pub(super) fn local(ask: &Ask<'_>) -> Vec<EnvVar> {
     }
     let own = ask.app.local.env.iter();
     let own = own.map(|(name, value)| EnvVar::new(name, value, EnvSource::Application));
-    merged([inherited.collect(), display, own.collect(), remedy(ask)]).into_values().collect()
+    let mut env = merged([inherited.collect(), display, own.collect(), remedy(ask)]);
+    let (messages, note) = language::of_messages(&env, &BTreeMap::new());
+    env.extend(messages.map(|var| (var.name.clone(), var)));
+    Environment { vars: env.into_values().collect(), notes: note.into_iter().collect() }
 }
 
 /// The environment of an application in a container: of each list the later wins over the earlier.
@@ -76,12 +80,15 @@ pub(super) fn of_container(
         configuration(ask),
         remedy(ask),
     ]);
+    let (messages, language) = language::of_messages(&env, &container.env);
+    env.extend(messages.map(|var| (var.name.clone(), var)));
     let mut notes: Vec<String> = unreachable
         .into_iter()
         .filter(|(name, _)| !env.contains_key(name))
         .map(|(name, why)| {
             format!("it does not get the variable {name} of the graphical container: {why}")
         })
+        .chain(language)
         .collect();
     env.retain(|name, var| {
         let holds = is_name(name) && !var.value.contains('\0');

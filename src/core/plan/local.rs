@@ -28,7 +28,9 @@ pub(super) fn check(ask: &Ask<'_>) -> Result<Fit, Blocker> {
     reasons.extend(scarcity(&ask.facts.headroom));
     let (wall, about_wall) = ask.facts.machine.wall.of(ask.app.local.sandbox, ask.facts.need);
     reasons.push(about_wall);
-    Ok(Fit { work: Work::Local(Box::new(work(ask, wall))), reasons })
+    let (work, notes) = work(ask, wall);
+    reasons.extend(notes);
+    Ok(Fit { work: Work::Local(Box::new(work)), reasons })
 }
 
 fn program(ask: &Ask<'_>) -> Result<(), Blocker> {
@@ -86,9 +88,11 @@ pub(super) fn scarcity(headroom: &Headroom) -> Option<String> {
     })
 }
 
-fn work(ask: &Ask<'_>, wall: Option<Wall>) -> LocalPlan {
+/// What to do, and what is to be said of it.
+fn work(ask: &Ask<'_>, wall: Option<Wall>) -> (LocalPlan, Vec<String>) {
     let argv = ask.app.local.command.iter().chain(ask.args()).cloned().collect();
     let mut program = ask.app.local.clone();
     program.cwd = program.cwd.or_else(|| ask.facts.machine.home.clone());
-    LocalPlan { argv, env: env::local(ask), program, wall }
+    let env::Environment { vars, notes } = env::local(ask);
+    (LocalPlan { argv, env: vars, program, wall }, notes)
 }

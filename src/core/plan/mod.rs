@@ -23,6 +23,7 @@ mod env;
 mod ephemeral;
 pub mod facts;
 mod home;
+mod language;
 mod local;
 mod needs;
 mod pod;

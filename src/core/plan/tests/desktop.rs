@@ -84,6 +84,19 @@ fn images_of_any_make_get_what_is_listed_and_nothing_else() {
 }
 
 #[test]
+fn messages_are_english_and_the_rest_of_the_locale_is_the_desktop_s() {
+    let mut case = desktop(EphemeralContainer, &[("LANG", "de_DE.UTF-8")]);
+    let found = env(&case);
+    assert_eq!((found["LANG"].as_str(), found["LC_MESSAGES"].as_str()), ("de_DE.UTF-8", "C"));
+    case.policy.env = [("LC_MESSAGES".to_owned(), "de_DE.UTF-8".to_owned())].into();
+    assert_eq!(env(&case)["LC_MESSAGES"], "de_DE.UTF-8", "the configuration asks for it");
+    case.policy.env.clear();
+    case.image().env.insert("LC_ALL".into(), "de_DE.UTF-8".into());
+    assert!(!env(&case).contains_key("LC_MESSAGES"), "LC_ALL would win");
+    assert!(said(&case.plan()).contains("LC_ALL=de_DE.UTF-8, which deskd leaves as it is"));
+}
+
+#[test]
 fn a_document_for_abcdesktop_gets_its_variables_on_any_desktop() {
     let mut case = desktop(EphemeralContainer, &[]);
     case.image().labels.insert("oc.path".into(), "/usr/bin/edit".into());
