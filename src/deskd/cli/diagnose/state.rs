@@ -1,32 +1,49 @@
-//! What `kubectl get -o json` and `docker inspect` say of an end, as evidence for a log beside it.
+//! What `kubectl get -o json` or `yaml` and `docker inspect` say of an end, as evidence for a log beside
+//! it.
 //!
 //! Fields of Kubernetes' core/v1 API and of the Docker Engine API (`ContainerInspect`).
 
 use serde_json::Value;
 
+use crate::cli::inject::yaml;
 use deskd_core::task::Exit;
 use deskd_core::why::Evidence;
 
+/// Longest text that is read as YAML, in bytes.
+const YAML_BYTES_MAX: usize = 4 << 20;
+/// What YAML of Kubernetes begins with.
+const YAML_BEGINNINGS: [&str; 5] = ["apiVersion:", "---\n", "kind:", "items:", "status:\n"];
 /// Objects of a list that are looked at.
 const OBJECTS_MAX: usize = 1000;
 
 /// The evidence in a document of states; nothing when it is none, or says nothing of an end.
 #[must_use]
 pub fn evidence(bytes: &[u8]) -> Option<Evidence> {
-    let text = bytes.trim_ascii();
-    if !matches!(text.first(), Some(b'{' | b'[')) {
-        return None;
-    }
-    let document: Value = serde_json::from_slice(text).ok()?;
     let mut evidence = Evidence::default();
-    for object in objects(&document).take(OBJECTS_MAX) {
+    let documents = documents(bytes.trim_ascii())?;
+    for object in documents.iter().flat_map(objects).take(OBJECTS_MAX) {
         match object["kind"].as_str() {
             Some("Pod") => pod(object, &mut evidence),
             Some("Event") => event(object, &mut evidence),
+            // A piece of a pod that somebody cut out.
+            None if object["status"].is_object() => pod(object, &mut evidence),
             _ => container(object, &mut evidence),
         }
     }
     (evidence != Evidence::default()).then_some(evidence)
+}
+
+/// The documents of a text that is JSON, or YAML that begins as kubectl's does; nothing when it is
+/// another text, such as a log.
+fn documents(text: &[u8]) -> Option<Vec<Value>> {
+    if matches!(text.first(), Some(b'{' | b'[')) {
+        return Some(vec![serde_json::from_slice(text).ok()?]);
+    }
+    let is_yaml = YAML_BEGINNINGS.iter().any(|begins| text.starts_with(begins.as_bytes()));
+    if text.len() > YAML_BYTES_MAX || !is_yaml {
+        return None;
+    }
+    yaml::read(std::str::from_utf8(text).ok()?).ok()
 }
 
 fn objects(document: &Value) -> Box<dyn Iterator<Item = &Value> + '_> {
@@ -136,6 +153,23 @@ mod tests {
         let told = told.unwrap();
         assert_eq!((told.exit, told.oom_killed), (Some(Exit::Code(137)), Some(true)));
         assert_eq!(told.cluster.container_message, None);
+    }
+
+    #[test]
+    fn yaml_tells_the_same_as_json() {
+        let pod = "apiVersion: v1\nkind: Pod\nstatus:\n  containerStatuses:\n  - name: a\n    lastState:\n      \
+                   terminated:\n        exitCode: 137\n        reason: OOMKilled\n    state:\n      waiting:\n        \
+                   reason: CrashLoopBackOff\n";
+        let told = evidence(pod.as_bytes()).unwrap();
+        assert_eq!(told.exit, Some(Exit::Code(137)));
+        assert_eq!(told.cluster.container_reason.as_deref(), Some("OOMKilled"));
+        let list = format!("apiVersion: v1\nitems:\n- {}kind: List\n", pod.replace('\n', "\n  "));
+        assert_eq!(evidence(list.replace("\n  kind: List", "\nkind: List").as_bytes()), Some(told));
+        let piece = "status:\n  conditions:\n  - message: '0/2 nodes are available: 2 node(s) didn''t match\n      \
+                     node selector.'\n    reason: Unschedulable\n    status: \"False\"\n    type: PodScheduled\n";
+        let told = evidence(piece.as_bytes()).unwrap().cluster.unscheduled;
+        assert_eq!(told.unwrap(), "0/2 nodes are available: 2 node(s) didn't match node selector.");
+        assert_eq!(evidence(b"status: ok\napp: started\n"), None);
     }
 
     #[test]
