@@ -190,7 +190,8 @@ fn print(name: &str, half: &Half) {
     }
 }
 
-/// What was measured last, from the log alone and of what is known to have failed.
+/// What was measured last, from the log alone and of what is known to have failed; of what is told
+/// rightly two points less.
 fn floors(name: &str) -> (Told, Told) {
     let told = |right, certain_wrong, blamed_outside, blamed_future, false_alarms| Told {
         right,
@@ -201,8 +202,8 @@ fn floors(name: &str) -> (Told, Told) {
         false_alarms,
     };
     match name {
-        "read" => (told(119, 2, 3, 0, 1), told(120, 2, 3, 0, 1)),
-        _ => (told(114, 10, 9, 0, 1), told(117, 10, 12, 0, 3)),
+        "read" => (told(122, 0, 1, 0, 0), told(123, 0, 1, 0, 0)),
+        _ => (told(113, 2, 2, 0, 0), told(116, 2, 3, 0, 2)),
     }
 }
 

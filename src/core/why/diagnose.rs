@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::cause::Cause;
+use super::confidence;
 use super::ending::{self, Ending};
 use super::evidence::Evidence;
 use super::fact::Fact;
@@ -12,6 +13,7 @@ use super::remedy::{self, Proposal, Remedy};
 use super::rule::{Confidence, Rule, Speaker, Weight};
 use super::rules::Rules;
 use super::scan::Hit;
+use super::scheduling;
 use super::text::{Origin, Text};
 use super::unknown;
 use super::view::{self, View};
@@ -97,14 +99,14 @@ struct Asked<'a> {
 }
 
 /// A rule that fired.
-struct Fired<'r> {
-    rule: &'r Rule,
+pub(super) struct Fired<'r> {
+    pub(super) rule: &'r Rule,
     /// Its place in the table.
     place: usize,
     captures: Vec<String>,
     proof: Vec<Proof>,
     /// It is among the last lines of the log.
-    late: bool,
+    pub(super) late: bool,
 }
 
 /// Why it failed, by deskd's own rules. Never panics, whatever the bytes are.
@@ -221,7 +223,7 @@ fn judged(mut fired: Vec<Fired<'_>>, log: &Log<'_>, evidence: &Evidence) -> Diag
     Diagnosis {
         cause: Some(cause),
         rule: Some(first.rule.id.clone()),
-        confidence: first.rule.confidence,
+        confidence: confidence::of(&fired),
         sentence: filled(&first.rule.sentence, &first.captures),
         proof,
         advice: filled(&first.rule.advice, &first.captures),
@@ -249,7 +251,9 @@ fn without_what_follows_a_crash(fired: &mut Vec<Fired<'_>>) {
 /// surer, then the order of the table.
 fn rank(fired: &Fired<'_>) -> impl Ord + use<> {
     let (rule, place) = (fired.rule, fired.place);
-    let guess = rule.patterns.is_empty() && rule.confidence == Confidence::Possible;
+    let bare = rule.patterns.is_empty() && rule.confidence == Confidence::Possible;
+    // An abort is told by its signal alone, and is no guess.
+    let guess = bare && rule.cause != Cause::Crashed;
     let by_end = |fact: &Fact| matches!(fact, Fact::Signal(_) | Fact::ExitCode(_) | Fact::Hangup);
     let by_shell = |fact: &Fact| matches!(fact, Fact::ExitCode(126 | 127));
     let weak = match guess {
@@ -276,9 +280,14 @@ fn fired<'r>(rules: &'r Rules, asked: &Asked<'_>) -> Vec<Fired<'r>> {
                 && (rule.speaker == Speaker::Anybody
                     || text.may_be_the_clusters(at, asked.anybody_speaks))
                 && !(rule.weight == Weight::Noise && text.progress.is_ready_after(text.bytes, at))
+                && !(rule.weight == Weight::Complaint && text.is_warning(at, rule))
                 && !text.progress.is_overcome(rule.cause, text.bytes, at)
+                && !scheduling::is_outweighed(rule.cause, text.bytes, at)
                 && last_words(rule.weight)
                     .is_none_or(|lines| text.ends_so(at, lines, log, evidence))
+                && rule
+                    .last_lines
+                    .is_none_or(|lines| text.is_of_the_end(log) && text.is_late(at, lines))
                 && (rule.near.is_empty() || text.near(at, rule).is_some())
         };
         for Hit { rule: place, at, captures } in rules.scanner().scan(text.bytes, rules, accepts) {
@@ -286,7 +295,7 @@ fn fired<'r>(rules: &'r Rules, asked: &Asked<'_>) -> Vec<Fired<'r>> {
             if text.view.is_some() && all.iter().any(|fired| fired.place == place) {
                 continue;
             }
-            let late = text.is_late(at, LATE_LINES_MAX);
+            let late = text.is_of_the_end(log) && text.is_late(at, LATE_LINES_MAX);
             let proof = text.proof(rule, at, evidence);
             match all.iter_mut().find(|fired| fired.place == place) {
                 Some(fired) => {

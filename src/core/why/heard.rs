@@ -52,6 +52,24 @@ const READY: [&str; 16] = [
     "is listening",
 ];
 
+/// What a program puts before its warnings: GLib, Gecko, Go's and X.Org's loggers, Chromium, Wine.
+const WARNINGS: [&str; 9] = [
+    "-WARNING **",
+    "WARNING **",
+    "] WARNING: ",
+    "<warning>",
+    "(WW) ",
+    "level=warn",
+    "[warning]",
+    ":WARNING:",
+    ":fixme:",
+];
+
+/// Whether the program calls what follows this beginning of a line a warning.
+pub(super) fn is_warning(beginning: &[u8]) -> bool {
+    WARNINGS.iter().any(|words| find(beginning, words.as_bytes()).is_some())
+}
+
 /// Whether an engine, kubelet or API server wrote the line.
 pub(super) fn is_engines(line: &[u8]) -> bool {
     ENGINES.iter().any(|words| find(line, words.as_bytes()).is_some())

@@ -30,6 +30,7 @@ fn message(line: &str) -> Option<Rule> {
         never: Vec::new(),
         near: Vec::new(),
         weight: Weight::Always,
+        last_lines: None,
         needs: Vec::new(),
         unless: Vec::new(),
         confidence: Confidence::Possible,

@@ -12,6 +12,7 @@
 //! evidence, and applying a remedy.
 
 pub mod cause;
+mod confidence;
 mod diagnose;
 mod ending;
 pub mod evidence;
@@ -25,6 +26,7 @@ pub mod remedy;
 pub mod rule;
 pub mod rules;
 mod scan;
+mod scheduling;
 mod sentence;
 mod text;
 mod unknown;

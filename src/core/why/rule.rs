@@ -31,6 +31,9 @@ pub struct Rule {
     /// What kind of words they are.
     #[serde(default)]
     pub weight: Weight,
+    /// They count only among so many last lines: what a program does without is the cause of nothing
+    /// that it goes on after. Absent: wherever they are.
+    pub last_lines: Option<usize>,
     /// Facts that must be known to hold.
     #[serde(default)]
     pub needs: Vec<Fact>,

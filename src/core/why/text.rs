@@ -7,7 +7,7 @@ use super::fact::Fact;
 use super::heard::{self, Progress};
 use super::log::{self, Log};
 use super::pattern;
-use super::rule::{NEAR_LINES, Rule};
+use super::rule::{NEAR_LINES, Rule, Speaker};
 use super::view::View;
 
 /// A text that patterns are looked for in.
@@ -48,6 +48,19 @@ impl<'a> Text<'a> {
             Origin::Start if !log.end.is_empty() => false,
             Origin::Start | Origin::End => self.is_late(at, lines),
         }
+    }
+
+    /// Whether the log ends in it, or it is no part of the log.
+    pub(super) fn is_of_the_end(&self, log: &Log<'_>) -> bool {
+        !matches!(self.from, Origin::Start) || log.end.is_empty()
+    }
+
+    /// Whether a program calls what it says at `at` a warning: it goes on.
+    pub(super) fn is_warning(&self, at: usize, rule: &Rule) -> bool {
+        let (from, _) = log::line_at(self.bytes, at);
+        rule.speaker == Speaker::Anybody
+            && !matches!(self.from, Origin::Field(_))
+            && heard::is_warning(&self.bytes[from..at])
     }
 
     /// Whether it is among so many last lines of the text.

@@ -62,14 +62,12 @@ impl View {
 /// blank where it was broken, or not.
 pub(super) fn readings(text: &[u8]) -> Vec<View> {
     let lines = cleaned(text);
-    let with = |glue: &[u8]| view(&joined(&lines, glue), text);
-    let blank = with(b" ");
-    let tight = with(b"");
-    let same = |a: &View, b: &View| a.bytes == b.bytes;
-    match (blank, tight) {
-        (Some(blank), Some(tight)) if !same(&blank, &tight) => vec![blank, tight],
-        (blank, tight) => blank.or(tight).into_iter().collect(),
+    let (blank, broken) = joined(&lines, b" ");
+    let mut views: Vec<View> = view(&blank, text).into_iter().collect();
+    if broken {
+        views.extend(view(&joined(&lines, b"").0, text));
     }
+    views
 }
 
 /// A line, and where it was.
@@ -159,9 +157,10 @@ fn without_colours(text: &str) -> String {
     plain
 }
 
-/// Lines that were one are one again.
-fn joined<'t>(lines: &[Line<'t>], glue: &[u8]) -> Vec<Line<'t>> {
+/// Lines that were one are one again; and whether `glue` is in any.
+fn joined<'t>(lines: &[Line<'t>], glue: &[u8]) -> (Vec<Line<'t>>, bool) {
     let mut all: Vec<Line<'_>> = Vec::with_capacity(lines.len());
+    let mut glued = false;
     let mut folded: Option<usize> = None;
     let mut count = 0;
     let mut last: &[u8] = b"";
@@ -183,6 +182,7 @@ fn joined<'t>(lines: &[Line<'t>], glue: &[u8]) -> Vec<Line<'t>> {
             Some(before) if broken => {
                 join(before, text, glue, &line.from);
                 count += 1;
+                glued = true;
             }
             _ => {
                 count = 0;
@@ -191,7 +191,7 @@ fn joined<'t>(lines: &[Line<'t>], glue: &[u8]) -> Vec<Line<'t>> {
         }
         last = text;
     }
-    all
+    (all, glued)
 }
 
 fn join(before: &mut Line<'_>, text: &[u8], glue: &[u8], from: &Range<usize>) {
