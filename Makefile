@@ -56,6 +56,7 @@ test:
 	@$(MAKE) --no-print-directory build
 	@tests/cluster/build >/dev/null
 	@tests/cluster/build 1.34 >/dev/null
+	@tests/helm/build >/dev/null
 	@tests/setup/all-tests
 
 check:

@@ -77,7 +77,7 @@ impl From<NoStopCode> for NoStop {
             }
             NoStopCode::NotPermitted => {
                 "it was not started by deskd, which may delete only pods of its own: stop it where \
-                 it was started, or let deskd do it (stopsOthers in container/admission.yaml)"
+                 it was started, or let deskd do it (stopsOthers in container/base/admission.yaml)"
             }
             NoStopCode::Asking => {
                 "it was not started by deskd, which does not know yet whether it may delete its pod: \

@@ -261,8 +261,8 @@ fn an_eviction_is_told(desk: &PodDesk<'_>, namespace: &Namespace) {
 fn what_a_quota_or_a_policy_refuses_is_told_at_once() {
     let Some(cluster) = Cluster::shared() else { return };
     let namespace = cluster.namespace("refusals");
-    let policy = concat!(env!("DESKD_ROOT"), "/container/admission.yaml");
-    let policy = std::fs::read_to_string(policy).expect("container/admission.yaml");
+    let policy = concat!(env!("DESKD_ROOT"), "/container/base/admission.yaml");
+    let policy = std::fs::read_to_string(policy).expect("container/base/admission.yaml");
     namespace.apply(&policy.replace("desktops", &namespace.name));
     let desk = PodDesk::of(namespace.desktop(|manifest| manifest));
     desk.add(&document_of("registry.invalid/app:1", "foreign", Some(POD), &json!({})));

@@ -24,7 +24,7 @@ fn repository(path: &str) -> PathBuf {
 
 /// What deskd is allowed, and the applications that the tests start.
 fn let_in(namespace: &Namespace) {
-    let rbac = std::fs::read_to_string(repository("container/rbac.yaml")).unwrap();
+    let rbac = std::fs::read_to_string(repository("container/base/rbac.yaml")).unwrap();
     namespace
         .apply(&rbac.replace("namespace: desktops", &format!("namespace: {}", namespace.name)));
     let toml = format!("--from-file=deskd.toml={}", repository("container/sample.toml").display());

@@ -1,4 +1,4 @@
-//! `container/admission.yaml` on a real API server: each rule refuses, and says what to change.
+//! `container/base/admission.yaml` on a real API server: each rule refuses, and says what to change.
 //!
 //! Each row differs from what deskd makes, and is admitted, in one thing.
 
@@ -268,22 +268,22 @@ fn what_deskd_makes_is_admitted_in_all_its_forms() {
 
 /// Texts that the file marks to be changed, and what an operator writes there.
 const EDITS: [(&str, &str); 11] = [
-    ("\"['localhost/']\"", "\"['registry.example.org:5000/apps/', 'example.org/one']\""),
-    ("\"['desktop-xauthority']\"", "\"['cookie', 'key']\""),
+    ("'localhost/'", "'registry.example.org:5000/apps/ example.org/one'"),
+    ("'desktop-xauthority'", "'cookie key'"),
     (
-        "name: allowedClaims\n      expression: \"[]\"",
-        "name: allowedClaims\n      expression: \"['home']\"",
+        "name: allowedClaims\n      expression: \"''",
+        "name: allowedClaims\n      expression: \"'home'",
     ),
     ("\"4096\"", "\"1000\""),
-    ("\"[4096]\"", "\"[1000, 44]\""),
-    ("\"['kube-root-ca.crt']\"", "\"['menu']\""),
+    ("\"'4096'", "\"'1000 44'"),
+    ("'kube-root-ca.crt'", "'menu'"),
     (
-        "allowedPullSecrets\n      expression: \"[]\"",
-        "allowedPullSecrets\n      expression: \"['registry']\"",
+        "allowedPullSecrets\n      expression: \"''",
+        "allowedPullSecrets\n      expression: \"'registry'",
     ),
-    ("allowedTaints\n      expression: \"[]\"", "allowedTaints\n      expression: \"['gpu']\""),
-    ("\"['kubernetes.io/limit-ranger']\"", "\"['k8s.v1.cni.cncf.io/networks']\""),
-    ("['home*',", "['x11', 'home*',"),
+    ("allowedTaints\n      expression: \"''", "allowedTaints\n      expression: \"'gpu'"),
+    ("'kubernetes.io/limit-ranger'", "'k8s.v1.cni.cncf.io/networks'"),
+    ("'home* ", "'x11 home* "),
     ("\"'deskd'\"", "\"'graphical'\""),
 ];
 
@@ -362,10 +362,10 @@ fn an_ephemeral_container_cannot_be_changed_or_removed() {
 
 #[test]
 fn the_volumes_of_applications_are_those_that_deskd_gives_them() {
-    let policies = include_str!("../../container/admission.yaml");
-    let (_, list) = policies.split_once("- name: allowedVolumes\n      expression: |\n").unwrap();
-    let (list, _) = list.split_once(']').unwrap();
-    let names: Vec<_> = list.split('\'').skip(1).step_by(2).collect();
+    let policies = include_str!("../../container/base/admission.yaml");
+    let (_, list) = policies.split_once("- name: allowedVolumes\n      expression: >-\n").unwrap();
+    let words = list.trim_start().strip_prefix('\'').unwrap().split_once('\'').unwrap().0;
+    let names: Vec<_> = words.split_whitespace().collect();
     assert_eq!(names, VOLUMES_DEFAULT);
 }
 

@@ -1,4 +1,4 @@
-//! What `container/admission.yaml` refuses, rule by rule.
+//! What `container/base/admission.yaml` refuses, rule by rule.
 
 use serde_json::{Value, json};
 

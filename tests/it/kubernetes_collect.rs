@@ -1,4 +1,4 @@
-//! `deskd collect` and `container/collector.yaml` on a real API server.
+//! `deskd collect` and `container/collector/collector.yaml` on a real API server.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
@@ -27,7 +27,7 @@ impl<'a> Cluster<'a> {
     fn new(plane: &'a ControlPlane) -> Self {
         let (desktops, apps) = (plane.namespace("desktops"), plane.namespace("apps"));
         let own = format!("{ACCOUNT}-{}", apps.name);
-        let manifest = include_str!("../../container/collector.yaml")
+        let manifest = include_str!("../../container/collector/collector.yaml")
             .replace("namespace: desktops", &format!("namespace: {}", desktops.name))
             .replace("namespace: desktop-apps", &format!("namespace: {}", apps.name))
             .replace("serviceaccount:desktop-apps:", &format!("serviceaccount:{}:", apps.name))
@@ -181,7 +181,7 @@ fn where_desktops_cannot_be_listed_nothing_is_deleted_and_the_command_says_so() 
     let Some(plane) = plane() else { return };
     let cluster = Cluster::new(plane);
     cluster.app_of("of-gone", "gone", "no-such-uid");
-    cluster.desktops.kubectl(&["delete", "rolebinding", ACCOUNT]);
+    cluster.desktops.kubectl(&["delete", "rolebinding", "deskd-collector-desktops"]);
     let caller = Caller::new(plane, &cluster.apps.name, ACCOUNT, None);
     let desktops = Desk::pods_path(&cluster.desktops);
     wait::until("the right is gone", || (caller.get(&desktops).code == 403).then_some(()));

@@ -288,7 +288,7 @@ fn a_missing_right_disables_one_engine_with_a_sentence() {
     engine.launch_pod(&pod, |_| {});
     let refusal = engine.until_refused(&pod);
     assert_eq!(refusal.code(), RefusalCode::Forbidden, "{refusal:?}");
-    assert!(refusal.sentence().contains("container/rbac.yaml"), "{refusal}");
+    assert!(refusal.sentence().contains("container/base/rbac.yaml"), "{refusal}");
     engine.launch_ephemeral(&ephemeral);
     engine.until_accepted(&ephemeral);
 }

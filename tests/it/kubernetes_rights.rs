@@ -1,4 +1,4 @@
-//! `container/rbac.yaml` on a real API server: it gives deskd what it needs and nothing else.
+//! `container/base/rbac.yaml` on a real API server: it gives deskd what it needs and nothing else.
 
 use serde_json::json;
 
@@ -169,7 +169,7 @@ fn nodes_can_be_listed_with_the_optional_file_alone() {
     let Some(plane) = plane() else { return };
     let desk = Desk::together(plane);
     let name = format!("deskd-nodes-{}", desk.desktops.name);
-    let manifest = include_str!("../../container/rbac-nodes.yaml")
+    let manifest = include_str!("../../container/nodes/rbac.yaml")
         .replace("name: deskd-nodes", &format!("name: {name}"))
         .replace("namespace: desktops", &format!("namespace: {}", desk.desktops.name));
     assert_eq!(desk.deskd.get("/api/v1/nodes").code, 403);

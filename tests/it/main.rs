@@ -13,6 +13,7 @@ mod api_icons;
 mod api_probes;
 mod api_streams;
 mod architecture;
+mod chart;
 mod cli;
 mod cli_check;
 mod cli_daemon;

@@ -10,7 +10,7 @@ pub const CONTAINER: &str = "deskd";
 pub const VOLUME_PREFIX: &str = "deskd-";
 /// The image that has deskd, unless another is named.
 pub const IMAGE_DEFAULT: &str = "localhost/deskd:latest";
-/// The service account whose rights are in `container/rbac.yaml`.
+/// The service account whose rights are in `container/base/rbac.yaml`.
 pub(super) const ACCOUNT: &str = "deskd";
 /// The annotation that says which container was taken for the graphical one.
 pub(super) const ANNOTATION: &str = "deskd.io/injected";

@@ -36,14 +36,15 @@ fn failure(error: &CollectError) -> Failure {
         CollectError::NoCredentials(_) => (
             Exit::Refused,
             "set KUBECONFIG, or run this command in a pod with a service account, as \
-             container/collector.yaml does",
+             container/collector/collector.yaml does",
         ),
         CollectError::Unreachable(_) => {
             (Exit::Unreachable, "try again when the API server answers")
         }
-        CollectError::Refused(_) => {
-            (Exit::Refused, "give the service account the rights of container/collector.yaml")
-        }
+        CollectError::Refused(_) => (
+            Exit::Refused,
+            "give the service account the rights of container/collector/collector.yaml",
+        ),
     };
     Failure::new(exit, "collect application pods", printable(&error.to_string())).remedy(remedy)
 }

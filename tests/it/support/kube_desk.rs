@@ -45,7 +45,7 @@ pub(crate) struct KubeDesk<'a> {
 
 impl<'a> KubeDesk<'a> {
     /// With these sections of the configuration, besides `[kubernetes]` with both engines; deskd
-    /// has the rights of container/rbac.yaml, as far as container/admission.yaml lets it.
+    /// has the rights of container/base/rbac.yaml, as far as container/base/admission.yaml lets it.
     pub(crate) fn start(plane: &'a ControlPlane, config: &str, display: Option<&Xvnc>) -> Self {
         Self::start_with(plane, config, display, &Particulars::default())
     }

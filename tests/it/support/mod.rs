@@ -3,6 +3,7 @@
 pub(crate) mod abcdesktop;
 pub(crate) mod binaries;
 pub mod browser;
+pub(crate) mod charts;
 pub(crate) mod cluster;
 pub(crate) mod control_plane;
 pub(crate) mod corpus;

@@ -1,4 +1,4 @@
-//! A desktop's namespace with `container/rbac.yaml` and `container/admission.yaml`, and requests
+//! A desktop's namespace with `container/base/rbac.yaml` and `container/base/admission.yaml`, and requests
 //! with the token that deskd would have there.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, also in its helpers")]
@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 use super::control_plane::{ControlPlane, Namespace};
 use super::wait;
 
-const RBAC: &str = include_str!("../../../container/rbac.yaml");
-const ADMISSION: &str = include_str!("../../../container/admission.yaml");
+const RBAC: &str = include_str!("../../../container/base/rbac.yaml");
+const ADMISSION: &str = include_str!("../../../container/base/admission.yaml");
 /// The cluster-wide objects of [`ADMISSION`].
 const POLICIES: [&str; 4] =
     ["deskd-containers", "deskd-pods", "deskd-ephemeral-containers", "deskd-deletion"];

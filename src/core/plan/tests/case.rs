@@ -76,7 +76,7 @@ impl Case {
             resource: "pods".into(),
             namespace: "desktops".into(),
             allowed: false,
-            sentence: "deskd may not patch pods: grant it with container/rbac.yaml".into(),
+            sentence: "deskd may not patch pods: grant it with container/base/rbac.yaml".into(),
         });
     }
 

@@ -74,7 +74,7 @@ impl ApiRefusal {
                 format!("its node will never have enough for it ({why})")
             }
             Self::Right => format!(
-                "deskd lacks the right to do it ({said}); grant it as container/rbac.yaml does"
+                "deskd lacks the right to do it ({said}); grant it as container/base/rbac.yaml does"
             ),
             Self::NamespaceEnds => "the namespace is being deleted".to_owned(),
             Self::NotFound => format!("what it belongs to does not exist ({said})"),

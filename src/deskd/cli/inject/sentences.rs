@@ -59,7 +59,7 @@ pub fn assumption(assumption: &Assumption) -> String {
             )
         }
         Assumption::AccountKept(account) => format!(
-            "the pod keeps its service account {account}: bind the roles of container/rbac.yaml to it"
+            "the pod keeps its service account {account}: bind the roles of container/base/rbac.yaml to it"
         ),
         Assumption::TokensWithdrawn => {
             "the other containers no longer get a service account token \

@@ -3,7 +3,7 @@
 //! In the desktops' own namespace the cluster does that by itself, since the desktop's pod owns
 //! them. An owner in another namespace is not allowed (Kubernetes documentation, "Owners and
 //! Dependents"), so for a namespace of application pods somebody has to look
-//! (`container/collector.yaml`).
+//! (`container/collector/collector.yaml`).
 //!
 //! A pod is an orphan when no pod has the uid of its desktop. Applications are listed before
 //! desktops, and a desktop is there before its applications: one that is missing from the second

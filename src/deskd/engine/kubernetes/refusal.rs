@@ -190,7 +190,7 @@ mod tests {
                 "pods is forbidden: User \"system:serviceaccount:d:deskd\" cannot create resource \
                  \"pods\" in API group \"\" in the namespace \"d\"",
                 RefusalCode::Forbidden,
-                "grant it as container/rbac.yaml",
+                "grant it as container/base/rbac.yaml",
             ),
             (404, "pods \"d\" not found", RefusalCode::NotFound, "does not exist (pods \"d\""),
             (422, "Pod \"p\" is invalid: spec", RefusalCode::Invalid, "is not valid (Pod \"p\" is"),
