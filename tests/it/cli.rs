@@ -95,6 +95,7 @@ fn every_command_and_exit_code_is_documented() {
         "diagnose",
         "doctor",
         "openapi",
+        "config-schema",
         "completions",
     ] {
         let mut args: Vec<_> = command.split(' ').collect();

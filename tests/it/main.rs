@@ -32,6 +32,7 @@ mod cluster_remedy;
 mod cluster_story;
 mod cluster_volumes;
 mod config;
+mod config_schema;
 mod control_plane;
 mod desktop;
 mod desktop_disk;

@@ -160,6 +160,8 @@ pub enum Command {
     },
     /// Print the OpenAPI document
     Openapi,
+    /// Print the JSON schema of the configuration, for editors
+    ConfigSchema,
     /// Print a completion script
     Completions {
         /// Shell to complete for

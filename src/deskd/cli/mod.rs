@@ -2,7 +2,7 @@
 //!
 //! `run` and `daemon` are the two processes of deskd; everything else is a client of the unix
 //! socket or works alone (`probe`, `check-config`, `xauthority`, `collect`, `diagnose`, `inject`, `openapi`,
-//! `completions`). Starting `run` must be fast, so nothing here does work before the command is known, and
+//! `config-schema`, `completions`). Starting `run` must be fast, so nothing here does work before the command is known, and
 //! only client commands get an async runtime.
 //!
 //! Deliberately not here: any decision about tasks. Commands print what the daemon says.
@@ -97,6 +97,7 @@ fn run(args: Args, env: &Env, out: &mut Out) -> Result<Exit, Failure> {
         }
         Command::Inject(request) => inject::run(&request, out),
         Command::Openapi => out.text(wiring::openapi()).map(|()| Exit::Ok),
+        Command::ConfigSchema => out.text(config::SCHEMA.trim_end()).map(|()| Exit::Ok),
         Command::Completions { shell } => local::completions(shell, out),
         Command::Collect { namespace, dry_run } => {
             runtime()?.block_on(collect::collect(namespace, dry_run, env, out))
@@ -149,6 +150,7 @@ fn client_command(
             | Command::Diagnose { .. }
             | Command::Inject(_)
             | Command::Openapi
+            | Command::ConfigSchema
             | Command::Completions { .. }
             | Command::Collect { .. } => unreachable!("handled without a client"),
         }

@@ -51,6 +51,10 @@ pub use rules::OperatorRules;
 pub use state_dir::{default_state_dir, state_dir_candidates};
 pub use values::{Complaint, duration};
 
+/// JSON schema of the file, for editors: made of [`keys`] and the tables of `docs/configuration.md` by
+/// `tests/it/config_schema.rs`, which compares it with what the parser takes.
+pub const SCHEMA: &str = include_str!("../../../docs/configuration.schema.json");
+
 /// TCP port when `listen` is not given.
 pub const LISTEN_PORT_DEFAULT: u16 = 29791;
 /// `log_store.task_limit` when not given, in bytes.
