@@ -123,6 +123,7 @@ fn shapes() -> Vec<(&'static str, Value)> {
         ("no pod security context", with(&[("/spec/securityContext", Value::Null)])),
         ("root", one("securityContext", json!({ "runAsUser": 0, "privileged": true }))),
         ("a user of its own", one("securityContext", json!({ "runAsUser": 7, "runAsGroup": 8 }))),
+        ("a read-only root", one("securityContext", json!({ "readOnlyRootFilesystem": true }))),
         ("no security context", one("securityContext", Value::Null)),
         ("no limits", one("resources", Value::Null)),
         (

@@ -63,6 +63,7 @@ mod kubernetes_admission_rows;
 mod kubernetes_collect;
 mod kubernetes_desk;
 mod kubernetes_engine;
+mod kubernetes_hardened;
 mod kubernetes_inject;
 mod kubernetes_others;
 mod kubernetes_processes;

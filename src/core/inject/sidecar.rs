@@ -187,7 +187,8 @@ fn security(pod: &Pod<'_>) -> Value {
         "capabilities": { "drop": ["ALL"] },
         "seccompProfile": { "type": "RuntimeDefault" },
     });
-    for key in ["runAsUser", "runAsGroup"] {
+    // Where the cluster's policies want a read-only root, they want it of every container.
+    for key in ["runAsUser", "runAsGroup", "readOnlyRootFilesystem"] {
         if !theirs[key].is_null() {
             ours[key] = theirs[key].clone();
         }

@@ -85,6 +85,14 @@ fn the_sidecar_comes_last_and_has_what_the_graphical_container_has() {
 }
 
 #[test]
+fn a_read_only_root_of_the_graphical_container_is_one_of_deskd_s() {
+    let mut pod = desktop();
+    assert_eq!(sidecar(&injected(&pod))["securityContext"]["readOnlyRootFilesystem"], Value::Null);
+    pod["spec"]["containers"][0]["securityContext"] = json!({ "readOnlyRootFilesystem": true });
+    assert_eq!(sidecar(&injected(&pod))["securityContext"]["readOnlyRootFilesystem"], true);
+}
+
+#[test]
 fn doing_it_again_changes_nothing_and_an_older_deskd_is_replaced() {
     let once = injected(&desktop());
     assert_eq!(injected(&once), once);

@@ -9,6 +9,7 @@ pub(crate) mod control_plane;
 pub(crate) mod corpus;
 pub mod desk;
 pub mod forward;
+pub(crate) mod hardened;
 pub mod http;
 pub(crate) mod keeper;
 pub(crate) mod kube_desk;
