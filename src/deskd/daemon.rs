@@ -4,6 +4,7 @@
 //! it is asked to (SIGTERM) or the keeper is gone. It never stops an application by ending.
 
 use std::net::TcpListener;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::Arc;
@@ -16,15 +17,21 @@ use crate::api::{self, ApiConfig, Limits, Token};
 use crate::catalog::Catalog;
 use crate::config::{Config, DisplaySettings, Env, OperatorRules, inherited_env};
 use crate::display::{self, DisplayConfig, Secret, Servers};
+use crate::engine::feed;
 use crate::engine::kubernetes::EngineConfig;
-use crate::supervisor::{self, Handle, Settings};
+use crate::supervisor::{self, Follows, Handle, Settings};
 use crate::wall;
 use deskd_core::exit::Exit;
 use deskd_core::why::rules::LazyRules;
 
 /// Runs the daemon until it ends; the exit code tells the keeper whether starting it again helps.
 #[must_use]
-pub fn main(config: Config, env: &Env, listener: Option<TcpListener>) -> Exit {
+pub fn main(
+    config: Config,
+    env: &Env,
+    listener: Option<TcpListener>,
+    feed: Option<UnixStream>,
+) -> Exit {
     crate::telemetry::init(config.log_filter.as_deref());
     // The file that the keeper executed has another name, or none.
     let _ = nix::sys::prctl::set_name(c"deskd");
@@ -34,7 +41,7 @@ pub fn main(config: Config, env: &Env, listener: Option<TcpListener>) -> Exit {
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let result = match runtime {
-        Ok(runtime) => runtime.block_on(run(config, env, listener)),
+        Ok(runtime) => runtime.block_on(run(config, env, listener, feed)),
         Err(error) => Err(anyhow::Error::new(error).context("cannot start the event loop")),
     };
     match result {
@@ -48,7 +55,12 @@ pub fn main(config: Config, env: &Env, listener: Option<TcpListener>) -> Exit {
     }
 }
 
-async fn run(config: Config, env: &Env, listener: Option<TcpListener>) -> anyhow::Result<Exit> {
+async fn run(
+    config: Config,
+    env: &Env,
+    listener: Option<TcpListener>,
+    feed: Option<UnixStream>,
+) -> anyhow::Result<Exit> {
     let mut asked_to_end = signals()?;
     let supervisor = supervisor::daemon::start(settings(&config, env)).await?;
     if let Some(dir) = &config.apps_directory {
@@ -75,8 +87,14 @@ async fn run(config: Config, env: &Env, listener: Option<TcpListener>) -> anyhow
         tracing::info!("the Tasks panel is at http://{address}/ (`deskd panel` prints a login)");
     }
     let (served, serving) = tokio::sync::oneshot::channel();
+    let follows = supervisor.follows;
     std::thread::Builder::new().name("api".into()).spawn(move || {
-        doors.block_on(api.run());
+        doors.block_on(async {
+            if let Some(feed) = feed {
+                tokio::spawn(hear_of_logs(feed, follows));
+            }
+            api.run().await;
+        });
         // Nobody listens when the daemon ends for another reason.
         let _ = served.send(());
     })?;
@@ -95,6 +113,13 @@ async fn run(config: Config, env: &Env, listener: Option<TcpListener>) -> anyhow
         let _ = serving.await;
     }
     Ok(exit)
+}
+
+/// Tells the followers what the keeper tells of their logs. Its end is that of the keeper, which the first connection
+/// reports.
+async fn hear_of_logs(feed: UnixStream, follows: Arc<Follows>) {
+    let error = feed::run(feed, |task, end| follows.advanced(task, end)).await;
+    tracing::debug!("{error}");
 }
 
 /// Reads the directory of applications before anybody asks, and follows it. Without inotify they

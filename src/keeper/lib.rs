@@ -19,7 +19,8 @@
 //! ```
 //!
 //! - [`wire`]: the messages. Each daemon is told everything; coming back after a crash is the normal
-//!   way of starting. [`link`] is its connection, which it inherits: nothing listens.
+//!   way of starting. [`link`] is its connection, which it inherits: nothing listens. A second one is
+//!   only for word of logs that grew.
 //! - [`spawn`]: starting a process, with a precise reason when that fails; [`starts`]: those under way.
 //!   [`wall`] is what keeps programs from deskd.
 //! - [`tree`]: which processes belong to a task, whatever they did to get away; [`signal`] reaches
@@ -86,6 +87,9 @@ pub const LOGS_NAME: &str = "logs";
 pub const DAEMON_LINK_FD: i32 = 3;
 /// The descriptor that [`KeeperConfig::daemon_file`] is in the daemon.
 pub const DAEMON_FILE_FD: i32 = 4;
+/// The descriptor that the second connection to the keeper, for word of logs that grew, is in the daemon. Absent in one
+/// without [`DAEMON_FILE_FD`].
+pub const DAEMON_FEED_FD: i32 = 5;
 
 /// What a keeper is told at its start.
 #[derive(Debug)]

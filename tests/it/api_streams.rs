@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::support::desk::Desk;
 use super::support::http::{Ask, Event, Events};
+use super::support::proc;
 use super::support::xvnc::{PATIENCE, available, eventually};
 
 const APPS: &str = r#"
@@ -109,6 +110,29 @@ fn a_burst_of_100000_lines_arrives_whole_at_every_follower() {
         assert_eq!(lines.len(), 100_000);
         assert!(lines.iter().enumerate().all(|(at, line)| *line == (at + 1).to_string()));
     }
+}
+
+#[test]
+fn lines_on_their_way_to_a_follower_do_not_wake_the_driver() {
+    if !available() {
+        return;
+    }
+    let desk = Desk::start(APPS, None);
+    let task = desk.launch("ticks");
+    let mut events = desk.ask("GET", &format!("/v1/tasks/{task}/log/stream")).events();
+    // The main thread's own.
+    let daemon = eventually("a daemon", || desk.daemon_pid());
+    let status = format!("task/{daemon}/status");
+    let wakeups = || proc::number(daemon, &status, "voluntary_ctxt_switches");
+    let mut arrived = || {
+        let event = events.next().unwrap();
+        assert_eq!(event.name, "lines");
+    };
+    (0..10).for_each(|_| arrived());
+    let before = wakeups();
+    (0..500).for_each(|_| arrived());
+    let woken = wakeups() - before;
+    assert!(woken < 100, "500 events woke the driver {woken} times");
 }
 
 #[test]

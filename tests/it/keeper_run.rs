@@ -1,7 +1,7 @@
 //! A process's way through the keeper: how it ended, what it used, what it wrote.
 
 use deskd_core::task::Exit;
-use deskd_core::wire::{FromKeeper, SpawnError, ToKeeper};
+use deskd_core::wire::{FromKeeper, SpawnError, ToKeeper, VERSION};
 use deskd_keeper::logs::Stream;
 
 use crate::support::keeper::{Keeper, Setup, request, run, unix_ms};
@@ -86,6 +86,36 @@ fn a_watch_is_answered_once_when_the_log_grows() {
     assert!(client.wait("it grows again", advanced) > end);
     client.exited("app-00001");
     assert_eq!(keeper.stdout("app-00001"), "one\ntwo\n");
+}
+
+#[test]
+fn a_daemon_that_says_hello_on_its_second_connection_hears_there_of_logs() {
+    let wrapper = vec!["sh", "-c", r#"exec "$0" "$@" 9</dev/null"#];
+    let keeper = Setup { wrapper, daemon_file: Some(9), ..Setup::default() }.start();
+    let (mut client, _) = keeper.connect();
+    let mut feed = keeper.feed();
+    let fifos = ["one", "two"].map(|name| keeper.dir().join(name));
+    for fifo in &fifos {
+        nix::unistd::mkfifo(fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    }
+    client.sh("app-00001", &format!("cat {}; cat {}", fifos[0].display(), fifos[1].display()));
+    let task: deskd_core::id::TaskId = "app-00001".parse().unwrap();
+    feed.send(&ToKeeper::Hello { version: VERSION, oldest: None });
+    client.send(&ToKeeper::WatchLog { task: task.clone(), seen: 0 });
+    std::fs::write(&fifos[0], "one\n").unwrap();
+    let advanced = |message: &FromKeeper| match message {
+        FromKeeper::LogAdvanced { end, .. } => Some(*end),
+        _ => None,
+    };
+    let end = feed.wait("the log grows", advanced);
+    feed.send(&ToKeeper::WatchLog { task, seen: end });
+    std::fs::write(&fifos[1], "two\n").unwrap();
+    assert!(feed.wait("it grows again", advanced) > end);
+    client.exited("app-00001");
+    assert!(!client.unclaimed().iter().any(|told| advanced(told).is_some()));
+    // Its end is the daemon's own business; a request of another kind is not.
+    feed.send(&ToKeeper::Drained);
+    client.wait_for_end();
 }
 
 #[test]

@@ -14,6 +14,7 @@ use deskd_keeper::logs::Limits;
 use nix::sys::memfd::{MFdFlags, memfd_create};
 
 use crate::config::{Config, Env};
+use crate::engine::feed;
 use crate::{api, daemon};
 
 use super::failure::Failure;
@@ -72,10 +73,12 @@ fn keeper_config(config: &Config, program: PathBuf) -> KeeperConfig {
 
 /// `deskd daemon`: becomes the daemon and returns when it is over.
 pub fn daemon(config: Config, env: &Env) -> Result<Exit, Failure> {
+    // First: what is opened meanwhile would get its number.
+    let feed = feed::inherited();
     let listener = config.listen.map(|_| listener_on_stdin()).transpose();
     let listener = listener
         .map_err(|error| Failure::io("take the listening socket from standard input", &error))?;
-    Ok(daemon::main(config, env, listener))
+    Ok(daemon::main(config, env, listener, feed))
 }
 
 /// What the keeper bound. A duplicate: standard input itself stays as it is until the end.

@@ -1,6 +1,7 @@
 //! Engines carry plans out; they decide nothing. What they are asked and what they report is
 //! [`deskd_core::port`].
 
+pub mod feed;
 pub mod keeper;
 pub mod kubernetes;
 mod log_mark;

@@ -10,6 +10,7 @@ use super::apps::Apps;
 use super::busy::Busy;
 use super::driver::{Driver, Parts};
 use super::facts::config;
+use super::follow::Follows;
 use super::handle::Handle;
 use super::input::{INPUTS_MAX, Input};
 use super::journal::Journal;
@@ -37,6 +38,8 @@ pub enum StartError {
 pub struct Supervisor {
     /// The door to it.
     pub handle: Handle,
+    /// Who is to hear of logs that grew.
+    pub follows: Arc<Follows>,
     /// Ends, with the reason, when the connection to the keeper does.
     pub link: JoinHandle<LinkError>,
 }
@@ -55,6 +58,7 @@ pub async fn start(settings: Settings) -> Result<Supervisor, StartError> {
     })
     .map_err(StartError::Display)?;
     let busy = Arc::new(Busy::new());
+    let follows = Arc::new(Follows::default());
     let pulse = display_thread.pulse();
     let logs_dir: Arc<Path> = settings.state_dir.join("logs").into();
     // Ends with the driver, which has the only sender.
@@ -71,6 +75,7 @@ pub async fn start(settings: Settings) -> Result<Supervisor, StartError> {
         display_thread,
         own_inputs: inputs.clone(),
         journal,
+        follows: follows.clone(),
         busy: busy.clone(),
         epoch: u64::try_from(now_ms()).unwrap_or(0),
     });
@@ -82,7 +87,7 @@ pub async fn start(settings: Settings) -> Result<Supervisor, StartError> {
         let _ = inputs.send(Input::KeeperLost).await;
         error
     });
-    Ok(Supervisor { handle, link })
+    Ok(Supervisor { handle, follows, link })
 }
 
 /// For ids and jitter.

@@ -2,7 +2,7 @@
 //! then the engines, then the snapshot, then the answers. So whatever somebody was told is on record
 //! and visible, and whatever an engine was asked for survives a `kill -9` of the daemon.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, watch};
@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use super::apps::Apps;
 use super::busy::Busy;
 use super::facts::look_up;
+use super::follow::Follows;
 use super::health::Health;
 use super::input::{Input, Reply};
 use super::journal::Journal;
@@ -21,7 +22,6 @@ use super::snapshot::{Desktop, Snapshot};
 use crate::clock::{now_ms, sleep_until};
 use crate::display::DisplayHandle;
 use crate::engine::port::Port;
-use deskd_core::id::TaskId;
 use deskd_core::plan::Work;
 use deskd_core::port::Command;
 use deskd_core::port::keeper::Translator;
@@ -46,7 +46,7 @@ pub(super) struct Driver {
     pub(super) apps_generation: u64,
     pub(super) journal: Journal,
     pub(super) pulls: Pulls,
-    pub(super) followers: HashMap<TaskId, watch::Sender<u64>>,
+    pub(super) follows: Arc<Follows>,
     /// Where deskd's container counts memory.
     pub(super) cgroup: Option<MemoryCgroup>,
     pub(super) port: Port,
@@ -76,6 +76,7 @@ pub(super) struct Parts {
     pub(super) journal: Journal,
     pub(super) runs: Runs,
     pub(super) apps: Apps,
+    pub(super) follows: Arc<Follows>,
     pub(super) busy: Arc<Busy>,
     pub(super) epoch: u64,
 }
@@ -101,7 +102,7 @@ impl Driver {
             apps_generation: 1,
             journal,
             pulls: Pulls::default(),
-            followers: HashMap::new(),
+            follows: parts.follows,
             cgroup: MemoryCgroup::own(),
             port,
             translator: Translator::default(),

@@ -17,7 +17,9 @@ impl Driver {
                 self.predecessor.clone_from(predecessor);
             }
             FromKeeper::LogTrouble { trouble } => self.log_trouble.clone_from(trouble),
-            FromKeeper::LogAdvanced { task, end } => self.log_advanced(task, *end),
+            FromKeeper::LogAdvanced { task, end } => {
+                self.to_keeper.extend(self.follows.advanced(task.clone(), *end));
+            }
             FromKeeper::Ping { number } => self.to_keeper.push(ToKeeper::Pong { number: *number }),
             FromKeeper::VersionRefused { version } => {
                 tracing::error!(version, "the keeper speaks another version of the protocol");

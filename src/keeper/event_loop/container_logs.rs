@@ -66,7 +66,7 @@ impl Keeper {
         let end = entry.log.as_ref().map_or(entry.end, |log| self.store.end(log));
         if end > seen {
             entry.watch = None;
-            self.tell(&FromKeeper::LogAdvanced { task: task.clone(), end });
+            self.tell_grown(task.clone(), end);
         } else {
             entry.watch = Some(seen);
         }

@@ -2,6 +2,7 @@
 
 mod container_logs;
 mod ending;
+mod feed;
 mod processes;
 mod reload;
 mod requests;
@@ -40,7 +41,7 @@ use deskd_core::task::UnixMs;
 use deskd_core::wire::{DaemonEnd, FromKeeper};
 
 /// Events taken in one turn; there are no more sources.
-const EVENTS_MAX: usize = 3 + KINDS.len();
+const EVENTS_MAX: usize = 4 + KINDS.len();
 /// Requests answered in one turn: nothing else happens meanwhile.
 const REQUESTS_PER_TURN: usize = 8;
 /// Until the next look at `/proc` after one that failed.
@@ -52,6 +53,7 @@ const SURVEY_RETRY_MS: u64 = 100;
 enum Source {
     Signals,
     Connection,
+    Feed,
     Pipes,
     /// The starter of the first kind; the others follow.
     Starters,
@@ -77,6 +79,8 @@ pub(super) struct Keeper {
     requests_left: bool,
     /// Where a Welcome that is under way goes on.
     welcome: Option<TaskKey>,
+    /// Its second connection.
+    feed: Option<feed::Feed>,
     /// The daemon said Hello on this connection.
     greeted: bool,
 
@@ -126,6 +130,7 @@ pub(super) struct Keeper {
 struct Ready {
     signals: bool,
     connection: bool,
+    feed: bool,
     pipes: bool,
     starters: Vec<Kind>,
 }
@@ -164,6 +169,7 @@ impl Keeper {
             match event.data() {
                 data if data == Source::Signals as u64 => ready.signals = true,
                 data if data == Source::Connection as u64 => ready.connection = true,
+                data if data == Source::Feed as u64 => ready.feed = true,
                 data if data == Source::Pipes as u64 => ready.pipes = true,
                 data => ready.starters.extend(starter_kind(data)),
             }
@@ -185,6 +191,9 @@ impl Keeper {
         if ready.connection || self.requests_left {
             self.answer_requests();
         }
+        if ready.feed {
+            self.answer_feed();
+        }
         let now = Instant::now();
         self.start_daemon_if_due(now)?;
         self.heartbeat_if_due(now);
@@ -197,6 +206,8 @@ impl Keeper {
         if ready.pipes {
             self.read_pipes()?;
         }
+        // Followers wait for it.
+        self.flush_feed();
         self.flush();
         Ok(())
     }

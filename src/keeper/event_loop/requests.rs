@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::Keeper;
 use crate::table::TaskKey;
 use deskd_core::id::TaskId;
-use deskd_core::wire::{FromKeeper, RunId, ToKeeper};
+use deskd_core::wire::{RunId, ToKeeper};
 
 impl Keeper {
     pub(super) fn answer(&mut self, request: ToKeeper) {
@@ -88,7 +88,7 @@ impl Keeper {
         let end = task.log.as_ref().map_or(task.log_end, |log| self.store.end(log));
         if end > seen {
             task.watch = None;
-            self.tell(&FromKeeper::LogAdvanced { task: id.clone(), end });
+            self.tell_grown(id.clone(), end);
         } else {
             task.watch = Some(seen);
         }

@@ -81,6 +81,7 @@ impl Keeper {
             epoll,
             signals,
             connection: None,
+            feed: None,
             interest: EpollFlags::empty(),
             requests_left: false,
             welcome: None,

@@ -87,7 +87,7 @@ impl Keeper {
 
     pub(super) fn report_logs(&mut self, advanced: Vec<(TaskId, u64)>) {
         for (task, end) in advanced {
-            self.tell(&FromKeeper::LogAdvanced { task, end });
+            self.tell_grown(task, end);
         }
         if self.store.trouble().is_some() && self.log_retry_at.is_none() {
             self.log_retry_at = Some(Instant::now() + Duration::from_millis(LOG_RETRY_MS));

@@ -166,6 +166,7 @@ impl Keeper {
     /// Watches end with the connection: the next daemon sets its own.
     pub(super) fn drop_connection(&mut self) {
         self.connection = None;
+        self.feed = None;
         self.greeted = false;
         self.welcome = None;
         self.requests_left = false;

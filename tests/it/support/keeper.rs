@@ -21,7 +21,7 @@ use deskd_core::wire::{
 };
 use deskd_keeper::logs::{Limits, LogReader, Records, Stream, Tag};
 use deskd_keeper::procfs::ProcessStat;
-use deskd_keeper::{DAEMON_LINK_FD, KeeperConfig};
+use deskd_keeper::{DAEMON_FEED_FD, DAEMON_LINK_FD, KeeperConfig};
 use nix::sys::signal::Signal;
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
 
@@ -46,6 +46,8 @@ pub(crate) struct Setup {
     pub(crate) env: Vec<(&'static str, String)>,
     /// Put in front of the command.
     pub(crate) wrapper: Vec<&'static str>,
+    /// The daemon gets a file, which the wrapper opens under this number.
+    pub(crate) daemon_file: Option<i32>,
 }
 
 impl Default for Setup {
@@ -56,6 +58,7 @@ impl Default for Setup {
             tasks_max: 1000,
             env: Vec::new(),
             wrapper: Vec::new(),
+            daemon_file: None,
         }
     }
 }
@@ -101,7 +104,7 @@ impl Setup {
         let mut words = self.wrapper.iter().map(|word| (*word).into()).chain([keeper]);
         Command::new(words.next().unwrap())
             .args(words)
-            .args(config.to_options(None))
+            .args(config.to_options(self.daemon_file))
             .envs(self.env)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -172,7 +175,12 @@ impl Keeper {
         }
         let daemon = self.daemon();
         self.played.set(Some(daemon));
-        Client::of(daemon)
+        Client::of(daemon, DAEMON_LINK_FD)
+    }
+
+    /// The second connection of the daemon that is played.
+    pub(crate) fn feed(&self) -> Client {
+        Client::of(self.played.get().unwrap(), DAEMON_FEED_FD)
     }
 
     /// Waits for its end.
@@ -249,11 +257,11 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    /// With the end of the connection that a daemon inherited.
-    fn of(daemon: u32) -> Self {
+    /// With the end of a connection that a daemon inherited.
+    fn of(daemon: u32, fd: i32) -> Self {
         let pid = Pid::from_raw(daemon.cast_signed()).unwrap();
         let daemon = pidfd_open(pid, PidfdFlags::empty()).unwrap();
-        let end = pidfd_getfd(daemon, DAEMON_LINK_FD, PidfdGetfdFlags::empty()).unwrap();
+        let end = pidfd_getfd(daemon, fd, PidfdGetfdFlags::empty()).unwrap();
         let stream = UnixStream::from(end);
         stream.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
         Self { stream, decoder: Decoder::default(), unclaimed: VecDeque::new() }
