@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::Arc;
 
+use anyhow::Context as _;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use tokio::io::AsyncReadExt as _;
 use tokio_util::sync::CancellationToken;
@@ -98,6 +99,7 @@ async fn run(
         // Nobody listens when the daemon ends for another reason.
         let _ = served.send(());
     })?;
+    supervisor.display.start().context("cannot start the display thread")?;
     let mut serving = pin!(serving);
     let exit = tokio::select! {
         _ = asked_to_end.read_u8() => Exit::Ok,

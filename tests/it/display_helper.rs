@@ -73,7 +73,7 @@ fn follow(display: &str, key: &str, hang_ms: u64) {
     let mut config = config(display, key, false);
     config.hang_timeout = Duration::from_millis(hang_ms);
     config.handshake_timeout = Duration::from_millis(hang_ms);
-    let handle = DisplayHandle::start(config, |event| match event {
+    let (handle, thread) = DisplayHandle::new(config, |event| match event {
         DisplayEvent::Status(status) => say(&serde_json::json!({ "status": status })),
         DisplayEvent::Window(event) => say(&match event {
             WindowEvent::Mapped(window) => serde_json::json!({ "mapped": window }),
@@ -82,7 +82,8 @@ fn follow(display: &str, key: &str, hang_ms: u64) {
             WindowEvent::Destroyed(id) => serde_json::json!({ "destroyed": id }),
         }),
     })
-    .expect("a display thread");
+    .expect("a display of this machine");
+    thread.start().expect("a display thread");
     for line in std::io::stdin().lines().map_while(Result::ok) {
         match line.split_once(' ') {
             Some(("close", ids)) => {

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
-use deskd_keeper::files;
+use deskd_keeper::files::{self, Links};
 
 /// Random bytes of a token that deskd makes; the file holds twice as many hexadecimal digits.
 pub const TOKEN_BYTES: usize = 32;
@@ -57,13 +57,14 @@ impl Token {
     /// What is no token is refused, since somebody chose it; in `own_dir`, deskd's state directory,
     /// nobody did: there it is set aside, and the desktop comes up.
     pub fn load_or_create(path: &Path, own_dir: Option<&Path>) -> Result<Self, TokenError> {
-        let found = read(path);
+        let place = if path.parent() == own_dir { Place::Own } else { Place::Users };
+        let found = read(path, place);
         if let Ok(Some(token)) = found {
             keep_private(path);
             return Ok(token);
         }
         match found {
-            Err(error) if path.parent() == own_dir && own_dir.is_some() => {
+            Err(error) if place == Place::Own => {
                 let why = std::io::Error::other(chain(&error));
                 let aside = files::set_aside(path, &why);
                 aside.map_err(|source| TokenError::Io {
@@ -76,7 +77,7 @@ impl Token {
             Ok(_) => {}
         }
         create(path)?;
-        read(path)?.ok_or_else(|| TokenError::Invalid(path.to_owned()))
+        read(path, place)?.ok_or_else(|| TokenError::Invalid(path.to_owned()))
     }
 
     /// Whether `given` is the token; takes the same time wherever they differ.
@@ -131,10 +132,24 @@ fn chain(error: &dyn std::error::Error) -> String {
     }
 }
 
+/// Whose file it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// deskd's own, in its state directory, without which nothing works anyway.
+    Own,
+    /// Where somebody says, such as a volume whose server may be gone.
+    Users,
+}
+
 /// Nothing when there is no file, or an empty one.
-fn read(path: &Path) -> Result<Option<Token>, TokenError> {
+fn read(path: &Path, place: Place) -> Result<Option<Token>, TokenError> {
     let io = |source| TokenError::Io { what: "read", path: path.to_owned(), source };
-    let bytes = match files::read_within(path, TOKEN_BYTES_MAX as u64 + 2) {
+    let bytes_max = TOKEN_BYTES_MAX as u64 + 2;
+    let found = match place {
+        Place::Own => files::read(path, bytes_max, Links::Follow),
+        Place::Users => files::read_within(path, bytes_max),
+    };
+    let bytes = match found {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         other => other.map_err(io)?,
     };

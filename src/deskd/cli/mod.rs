@@ -26,6 +26,7 @@ mod output;
 mod pull;
 mod reload;
 mod safe;
+mod shortcut;
 mod sse;
 mod task;
 mod view;
@@ -48,7 +49,8 @@ pub fn main() -> ExitCode {
     // Where its file can be read, or was executed with a capability to read it, only this hides from processes of the same
     // user what `/proc` has of this one; else the kernel did it before.
     let _ = nix::sys::prctl::set_dumpable(false);
-    let args = match Args::try_parse() {
+    let words: Vec<_> = std::env::args_os().skip(1).collect();
+    let args = match shortcut::read(&words).map_or_else(Args::try_parse, Ok) {
         Ok(args) => args,
         Err(error) => {
             if error.use_stderr() {

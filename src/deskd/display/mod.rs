@@ -90,20 +90,19 @@ pub struct DisplayHandle {
 }
 
 impl DisplayHandle {
-    /// Starts the thread; `sink` is called on it and must not block.
+    /// A handle, and the thread that is to be started; `sink` is called on it and must not block.
     ///
     /// Fails when `config.display` is not a display of this pod.
-    pub fn start(
+    pub fn new(
         config: DisplayConfig,
         sink: impl Fn(DisplayEvent) + Send + 'static,
-    ) -> std::io::Result<Self> {
+    ) -> std::io::Result<(Self, DisplayThread)> {
         let number = name::parse(&config.display)
             .map_err(|error| std::io::Error::new(std::io::ErrorKind::InvalidInput, error))?;
         let (commands, receiver) = command::channel()?;
         let pulse = Arc::new(Pulse::new(&config));
         let worker = Worker::new(config, number, receiver, Box::new(sink), pulse.clone());
-        std::thread::Builder::new().name("display".into()).spawn(move || worker.run())?;
-        Ok(Self { commands, pulse })
+        Ok((Self { commands, pulse }, DisplayThread(worker)))
     }
 
     /// Whether the thread still looks.
@@ -126,6 +125,23 @@ impl DisplayHandle {
     /// Looks at everything again now; `done` is called when the status is up to date.
     pub fn look(&self, done: impl FnOnce(DisplayStatus) + Send + 'static) {
         self.commands.send(Command::Look { done: Box::new(done) });
+    }
+}
+
+/// The thread before it runs.
+pub struct DisplayThread(Worker);
+
+impl std::fmt::Debug for DisplayThread {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("DisplayThread")
+    }
+}
+
+impl DisplayThread {
+    /// Looks from now on.
+    pub fn start(self) -> std::io::Result<()> {
+        std::thread::Builder::new().name("display".into()).spawn(move || self.0.run())?;
+        Ok(())
     }
 }
 

@@ -16,7 +16,7 @@ use super::input::{INPUTS_MAX, Input};
 use super::journal::Journal;
 use super::settings::Settings;
 use crate::clock::now_ms;
-use crate::display::DisplayHandle;
+use crate::display::{DisplayHandle, DisplayThread};
 use crate::engine::keeper::{self, LinkError, LocalEngine};
 use crate::engine::kubernetes;
 use crate::engine::port::Port;
@@ -40,19 +40,21 @@ pub struct Supervisor {
     pub handle: Handle,
     /// Who is to hear of logs that grew.
     pub follows: Arc<Follows>,
+    /// To be started once the API answers, which does not need it.
+    pub display: DisplayThread,
     /// Ends, with the reason, when the connection to the keeper does.
     pub link: JoinHandle<LinkError>,
 }
 
-/// Starts everything. Returns at once: what exists is re-adopted and the display looked at while
-/// the API answers already.
+/// Starts everything but the look at the display. Returns at once: what exists is re-adopted while the API answers
+/// already.
 pub async fn start(settings: Settings) -> Result<Supervisor, StartError> {
     let (inputs, queue) = mpsc::channel(INPUTS_MAX);
     let stream = keeper::inherited().await?;
     let (engine, container_logs, to_keeper) = LocalEngine::new();
     let (journal, mut remembered) = Journal::open(&settings.state_dir);
     let from_display = inputs.clone();
-    let display_thread = DisplayHandle::start(settings.display.clone(), move |event| {
+    let (display_thread, display) = DisplayHandle::new(settings.display.clone(), move |event| {
         // The driver is gone when nobody listens; the thread ends with its handle.
         let _ = from_display.blocking_send(event.into());
     })
@@ -87,7 +89,7 @@ pub async fn start(settings: Settings) -> Result<Supervisor, StartError> {
         let _ = inputs.send(Input::KeeperLost).await;
         error
     });
-    Ok(Supervisor { handle, follows, link })
+    Ok(Supervisor { handle, follows, display, link })
 }
 
 /// For ids and jitter.
