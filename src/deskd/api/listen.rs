@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -148,7 +148,6 @@ impl Server {
         let (stop, limits) = (self.stop.clone(), self.limits);
         self.open.spawn(async move {
             let (activity, reserve) = (place.activity.clone(), place.reserve);
-            let is_later = AtomicBool::new(false);
             let service = service_fn(move |request: hyper::Request<Incoming>| {
                 let answering = Answering::begin(&activity);
                 let mut request: Request = request.map(Body::new);
@@ -158,9 +157,9 @@ impl Server {
                 }
                 let stripped = prefix::strip(&mut request, path.as_ref());
                 let mut router = router.clone();
-                let first = !is_later.swap(true, Ordering::Relaxed);
+                let has_its_turn = activity.was_waited_for();
                 async move {
-                    if !first {
+                    if !has_its_turn {
                         // Who sends many requests at once has one answered per turn.
                         tokio::task::yield_now().await;
                     }

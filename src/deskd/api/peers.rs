@@ -49,6 +49,8 @@ pub struct Activity {
     answering: AtomicBool,
     /// The peer does not take what was written.
     blocked: AtomicBool,
+    /// The peer was waited for since its last request.
+    waited: AtomicBool,
     /// Since when it is as it is, in milliseconds of the door's time.
     since_ms: AtomicU64,
     /// Told when its place is needed.
@@ -61,6 +63,7 @@ impl Activity {
         let activity = Self {
             answering: AtomicBool::new(false),
             blocked: AtomicBool::new(false),
+            waited: AtomicBool::new(true),
             since_ms: AtomicU64::new(0),
             cut: Notify::new(),
             origin,
@@ -80,6 +83,16 @@ impl Activity {
         if self.blocked.swap(blocked, Ordering::Relaxed) != blocked {
             self.touch();
         }
+    }
+
+    /// Everything that the peer sent was taken.
+    pub fn waits(&self) {
+        self.waited.store(true, Ordering::Relaxed);
+    }
+
+    /// A request is there; whether its peer was waited for, and did not send it together with the one before.
+    pub fn was_waited_for(&self) -> bool {
+        self.waited.swap(false, Ordering::Relaxed)
     }
 
     /// Returns when the connection is to end.
