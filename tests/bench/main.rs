@@ -1,6 +1,6 @@
 //! The bench of deskd: every figure beside its floor and its peers, all measured in one run.
 //!
-//! `tests/bench/run [--write] [--list] [--only=KIND,...] [ROW...]`. It starts real supervisors and a
+//! `tests/bench/run [--write=TABLE] [--list] [--only=KIND,...] [--rounds=N] [ROW...]`. It starts real supervisors and a
 //! real program (`probe.c`), and prints a table; the ratios count, the absolute times are those of a
 //! noisy machine. Deliberately not a test: it fails only when it cannot measure.
 
@@ -20,6 +20,7 @@ mod floor;
 mod http;
 mod os;
 mod report;
+mod rounds;
 mod rows;
 mod stats;
 mod subject;
@@ -31,10 +32,13 @@ use subject::Kind;
 /// What the command line asks for.
 #[derive(Default)]
 struct Arguments {
-    write: bool,
+    /// The table of `docs/performance.md` that is written.
+    write: Option<String>,
     list: bool,
     axum: Option<PathBuf>,
     only: Vec<String>,
+    /// Rounds of the rows that are measured more than once.
+    rounds: Option<u32>,
     rows: Vec<String>,
 }
 
@@ -43,7 +47,6 @@ fn arguments() -> Result<Arguments> {
     let mut args = std::env::args().skip(1);
     while let Some(arg) = args.next() {
         match arg.as_str() {
-            "--write" => parsed.write = true,
             "--list" => parsed.list = true,
             // cargo bench adds it.
             "--bench" => {}
@@ -52,7 +55,13 @@ fn arguments() -> Result<Arguments> {
                 let kinds = arg.trim_start_matches("--only=").split(',');
                 parsed.only = kinds.map(str::to_owned).collect();
             }
-            _ if ROWS.iter().any(|(name, _)| *name == arg) => parsed.rows.push(arg),
+            _ if arg.starts_with("--write=") => {
+                parsed.write = Some(arg.trim_start_matches("--write=").to_owned());
+            }
+            _ if arg.starts_with("--rounds=") => {
+                parsed.rounds = Some(arg.trim_start_matches("--rounds=").parse()?);
+            }
+            _ if ROWS.iter().any(|(name, _, _)| *name == arg) => parsed.rows.push(arg),
             _ => bail!("unknown row or option `{arg}`; --list names the rows"),
         }
     }
@@ -66,12 +75,13 @@ fn measure(arguments: &Arguments) -> Result<Vec<report::Row>> {
     let kinds = Kind::ALL.into_iter().filter(asked).collect();
     let mut bench = bench::Bench::prepare(kinds)?;
     let mut all = Vec::new();
-    for (name, run) in ROWS {
+    for (name, rounds, run) in ROWS {
         if !arguments.rows.is_empty() && !arguments.rows.iter().any(|row| row == name) {
             continue;
         }
         let begun = os::now_ns();
-        match run(&mut bench) {
+        let rounds = if *rounds > 1 { arguments.rounds.unwrap_or(*rounds) } else { 1 };
+        match repeat(&mut bench, rounds, *run) {
             Ok(rows) => {
                 rows.iter().for_each(report::Row::print);
                 all.extend(rows);
@@ -84,20 +94,32 @@ fn measure(arguments: &Arguments) -> Result<Vec<report::Row>> {
     Ok(all)
 }
 
+/// The rows of one function, each of several rounds.
+fn repeat(bench: &mut bench::Bench, rounds: u32, run: rows::Measure) -> Result<Vec<report::Row>> {
+    let mut measured = Vec::new();
+    for _ in 0..rounds {
+        measured.push(run(bench)?);
+        bench.clean();
+    }
+    let count = measured.first().map_or(0, Vec::len);
+    let of_row = |n| measured.iter().filter_map(|rows| rows.get(n).cloned()).collect::<Vec<_>>();
+    Ok((0..count).filter_map(|n| rounds::merged(&of_row(n))).collect())
+}
+
 fn run() -> Result<()> {
     let arguments = arguments()?;
     if let Some(socket) = &arguments.axum {
         return floor::serve_axum(socket);
     }
     if arguments.list {
-        ROWS.iter().for_each(|(name, _)| println!("{name}"));
+        ROWS.iter().for_each(|(name, _, _)| println!("{name}"));
         return Ok(());
     }
     nix::sys::prctl::set_child_subreaper(true)?;
     let rows = measure(&arguments)?;
-    if arguments.write {
+    if let Some(table) = &arguments.write {
         let file = Path::new(env!("DESKD_ROOT")).join("docs/performance.md");
-        report::write(&file, &rows, &heading())?;
+        report::write(&file, table, &rows, &heading())?;
         println!("written to {}", file.display());
     }
     Ok(())
@@ -108,7 +130,11 @@ fn heading() -> String {
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let date = jiff::Timestamp::now().strftime("%Y-%m-%d");
-    format!("Measured {date} on {cores} cores, Linux {}.", kernel.trim())
+    let class = if os::is_real_time() { "real-time" } else { "ordinary" };
+    format!(
+        "Measured {date} on {cores} cores in the {class} scheduling class, Linux {}.",
+        kernel.trim()
+    )
 }
 
 fn main() -> ExitCode {

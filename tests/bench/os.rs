@@ -36,6 +36,14 @@ pub fn wait_until(limit_ms: u64, mut done: impl FnMut() -> bool) -> bool {
     }
 }
 
+/// Whether this process, and so everything it starts, is in a real-time scheduling class (sched_getscheduler(2)).
+pub fn is_real_time() -> bool {
+    let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    // `policy`, the 41st field; SCHED_FIFO and SCHED_RR.
+    let after = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
+    after.split_whitespace().nth(38).is_some_and(|policy| matches!(policy, "1" | "2"))
+}
+
 /// `(pid, parent)` of every process.
 fn parents() -> Vec<(i32, i32)> {
     let Ok(dir) = fs::read_dir("/proc") else { return Vec::new() };

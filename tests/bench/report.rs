@@ -5,13 +5,21 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
+use crate::rounds;
 use crate::subject::Kind;
 
-const BEGIN: &str = "<!-- bench: begin -->";
-const END: &str = "<!-- bench: end -->";
+/// Which figures are better.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Better {
+    /// Times, memory, losses.
+    #[default]
+    Lower,
+    /// Rates, shares kept.
+    Higher,
+}
 
 /// One figure of all subjects.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Row {
     /// What was measured, with its unit.
     pub what: String,
@@ -19,18 +27,27 @@ pub struct Row {
     pub floor: String,
     /// deskd's figure as a multiple of the floor's.
     pub ratio: String,
-    /// Figures, in words or numbers.
+    /// Figures, in words or numbers; the first number is compared.
     pub cells: Vec<(Kind, String)>,
     /// What to reach.
     pub target: String,
     /// Whether deskd reached it; nothing when it was not measured.
     pub met: Option<bool>,
+    /// Of the numbers that are compared.
+    pub better: Better,
+    /// How far its rounds lay apart: the largest distance from a subject's median, percent of it. Absent: one round.
+    pub spread: Option<f64>,
 }
 
 impl Row {
     /// A row without figures yet.
     pub fn new(what: impl Into<String>, target: impl Into<String>) -> Self {
         Self { what: what.into(), target: target.into(), ..Self::default() }
+    }
+
+    /// The same, of figures that had better be high.
+    pub fn rate(what: impl Into<String>, target: impl Into<String>) -> Self {
+        Self { better: Better::Higher, ..Self::new(what, target) }
     }
 
     /// Adds a subject's figure.
@@ -47,12 +64,32 @@ impl Row {
         }
     }
 
-    fn verdict(&self) -> &'static str {
-        match self.met {
-            Some(true) => "ok",
-            Some(false) => "**missed**",
-            None => "-",
-        }
+    /// Whether no peer has a better figure; nothing where none has one.
+    fn is_first(&self) -> Option<bool> {
+        let number = |kind| rounds::numbers(self.figure(kind)).first().copied();
+        let ours = number(Kind::Deskd)?;
+        let mut others = Kind::ALL.into_iter().skip(1).filter_map(number).peekable();
+        others.peek()?;
+        Some(others.all(|theirs| match self.better {
+            Better::Lower => ours <= theirs,
+            Better::Higher => ours >= theirs,
+        }))
+    }
+
+    fn verdict(&self) -> String {
+        let first = self.is_first().map(|first| if first { "first" } else { "**not first**" });
+        // That it is reached goes without saying where deskd is compared.
+        let met = match self.met {
+            Some(false) => Some("**missed**"),
+            Some(true) if first.is_none() => Some("ok"),
+            _ => None,
+        };
+        let words: Vec<&str> = [first, met].into_iter().flatten().collect();
+        if words.is_empty() { "-".to_owned() } else { words.join(", ") }
+    }
+
+    fn spread(&self) -> String {
+        self.spread.map_or_else(|| "-".to_owned(), |percent| format!("±{percent:.0} %"))
     }
 
     /// For a terminal.
@@ -71,40 +108,48 @@ impl Row {
                 println!("    {:<16} {figure}{ratio}", kind.name());
             }
         }
+        if self.spread.is_some() {
+            println!("    {:<16} {}", "spread", self.spread());
+        }
         if !self.target.is_empty() {
-            println!("    {:<16} {}: {}", "target", self.target, self.verdict().replace('*', ""));
+            println!("    {:<16} {}: {}", "to reach", self.target, self.verdict().replace('*', ""));
         }
         println!();
     }
 }
 
-/// The rows as a Markdown table.
+/// The rows as a Markdown table, and what deskd is to reach.
 pub fn markdown(rows: &[Row]) -> String {
-    let mut text = "| | floor | deskd | of floor |".to_owned();
-    for kind in Kind::ALL.iter().skip(1) {
+    let mut text = "| | floor |".to_owned();
+    for kind in Kind::ALL {
         let _ = write!(text, " {} |", kind.name());
     }
-    text += " to reach | |\n|";
-    text += &"---|".repeat(Kind::ALL.len() + 5);
+    text += " spread | deskd is |\n|";
+    text += &"---|".repeat(Kind::ALL.len() + 4);
     text.push('\n');
     for row in rows {
         let floor = if row.floor.is_empty() { "-" } else { &row.floor };
-        let ratio = if row.ratio.is_empty() { "-" } else { &row.ratio };
-        let _ = write!(text, "| {} | {floor} | {} | {ratio} |", row.what, row.figure(Kind::Deskd));
-        for &kind in Kind::ALL.iter().skip(1) {
+        let _ = write!(text, "| {} | {floor} |", row.what);
+        for kind in Kind::ALL {
             let _ = write!(text, " {} |", row.figure(kind));
         }
-        let _ = writeln!(text, " {} | {} |", row.target, row.verdict());
+        let _ = writeln!(text, " {} | {} |", row.spread(), row.verdict());
     }
-    text
+    text.replace("not installed", "?").replace(" / ", "/")
 }
 
-/// Puts the table between the markers of `file`.
-pub fn write(file: &Path, rows: &[Row], heading: &str) -> Result<()> {
+/// The names of the places in the document: class and cores.
+fn markers(table: &str) -> [String; 2] {
+    ["begin", "end"].map(|end| format!("<!-- bench {table}: {end} -->"))
+}
+
+/// Puts the table between its markers in `file`.
+pub fn write(file: &Path, table: &str, rows: &[Row], heading: &str) -> Result<()> {
     let text = std::fs::read_to_string(file).with_context(|| file.display().to_string())?;
-    let (before, rest) = text.split_once(BEGIN).context("the begin marker is missing")?;
-    let (_, after) = rest.split_once(END).context("the end marker is missing")?;
-    let table = markdown(rows);
-    let new = format!("{before}{BEGIN}\n{heading}\n\n{table}{END}{after}");
-    Ok(std::fs::write(file, new)?)
+    let [begin, end] = markers(table);
+    let missing = |marker: &str| format!("{} has no `{marker}`", file.display());
+    let (before, rest) = text.split_once(&begin).with_context(|| missing(&begin))?;
+    let (_, after) = rest.split_once(&end).with_context(|| missing(&end))?;
+    let rows = markdown(rows);
+    Ok(std::fs::write(file, format!("{before}{begin}\n{heading}\n\n{rows}{end}{after}"))?)
 }

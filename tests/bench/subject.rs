@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
-use crate::http::Body;
+use crate::http::{Body, Http};
 use crate::os;
 use crate::subjects;
 
@@ -31,6 +31,8 @@ pub struct Setup {
     pub loggers: bool,
     /// Room for the log of a task, bytes; 0: the subject's default.
     pub log_bytes: u64,
+    /// Tasks that deskd knows at most; 0: its default.
+    pub tasks_max: u32,
     /// The display deskd looks at; absent: one that nobody serves.
     pub display: Option<String>,
 }
@@ -40,6 +42,8 @@ pub struct Setup {
 pub enum Kind {
     /// Ours.
     Deskd,
+    /// dinit.
+    Dinit,
     /// skarnet's s6 (s6-svscan, s6-supervise, s6-log).
     S6,
     /// runit (runsvdir, runsv, svlogd).
@@ -54,13 +58,21 @@ pub enum Kind {
 
 impl Kind {
     /// All, in the order of the table.
-    pub const ALL: [Self; 6] =
-        [Self::Deskd, Self::S6, Self::Runit, Self::Supervisord, Self::Pebble, Self::ProcessCompose];
+    pub const ALL: [Self; 7] = [
+        Self::Deskd,
+        Self::Dinit,
+        Self::S6,
+        Self::Runit,
+        Self::Supervisord,
+        Self::Pebble,
+        Self::ProcessCompose,
+    ];
 
     /// Its name in the table.
     pub fn name(self) -> &'static str {
         match self {
             Self::Deskd => "deskd",
+            Self::Dinit => "dinit",
             Self::S6 => "s6",
             Self::Runit => "runit",
             Self::Supervisord => "supervisord",
@@ -73,6 +85,7 @@ impl Kind {
     fn programs(self) -> &'static [&'static str] {
         match self {
             Self::Deskd => &[],
+            Self::Dinit => &["dinit"],
             Self::S6 => &["s6-svscan", "s6-supervise", "s6-log"],
             Self::Runit => &["runsvdir", "runsv", "svlogd"],
             Self::Supervisord => &["supervisord"],
@@ -98,6 +111,7 @@ impl Kind {
         std::fs::create_dir_all(&dir)?;
         let subject: Result<Box<dyn Subject>> = match self {
             Self::Deskd => subjects::deskd::boot(&dir, setup),
+            Self::Dinit => subjects::dinit::boot(&dir, setup),
             Self::S6 => subjects::supervise::boot(&subjects::s6::S6, &dir, setup),
             Self::Runit => subjects::supervise::boot(&subjects::runit::RUNIT, &dir, setup),
             Self::Supervisord => subjects::supervisord::boot(&dir, setup),
@@ -139,13 +153,25 @@ pub trait Subject {
     fn health(&mut self) -> Result<bool> {
         Ok(false)
     }
+    /// A client of the health interface with a connection of its own; nothing where there is none.
+    fn health_client(&self) -> Result<Option<HealthClient>> {
+        Ok(None)
+    }
     /// Follows a service's output from now on.
     fn follow(&mut self, service: &str) -> Result<Box<dyn Follow>>;
+    /// The stream of a panel that watches everything.
+    fn panel(&self) -> Result<Body> {
+        bail!("{} has no panel in this bench", self.kind().name())
+    }
     /// Hands over every line kept of a service's output, as the program wrote it.
     fn kept(&mut self, service: &str, line: &mut dyn FnMut(&[u8])) -> Result<()>;
     /// Starts it again after its first process was killed, as an init would; what comes back by
     /// itself only waits.
     fn revive(&mut self) -> Result<()>;
+    /// Opens connections anew that may have been idle for too long, where that matters.
+    fn reconnect(&mut self) -> Result<()> {
+        Ok(())
+    }
     /// Makes the supervisor hold so many bytes by using it, without any back door.
     fn fatten(&mut self, _bytes: usize) -> Result<()> {
         bail!("{} is not fattened in this bench", self.kind().name())
@@ -153,6 +179,28 @@ pub trait Subject {
     /// The process that a careless `kill -9` of "the supervisor" hits.
     fn victim(&self) -> i32 {
         self.root()
+    }
+}
+
+/// Asks whether a subject is healthy, over one connection that stays open.
+pub struct HealthClient {
+    http: Http,
+    path: &'static str,
+}
+
+impl HealthClient {
+    /// Connects.
+    pub fn connect(socket: &Path, path: &'static str) -> Result<Self> {
+        Ok(Self { http: Http::connect(socket)?, path })
+    }
+
+    /// One request and its answer.
+    pub fn ask(&mut self) -> Result<()> {
+        let answer = self.http.get(self.path)?;
+        if answer.status != 200 {
+            bail!("health answered {}", answer.status);
+        }
+        Ok(())
     }
 }
 

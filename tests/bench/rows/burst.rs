@@ -33,7 +33,7 @@ fn arrived(echo: &mut Echo) -> Result<(usize, usize)> {
 
 /// One subject after the other.
 pub fn run(bench: &mut Bench) -> Result<Vec<Row>> {
-    let mut row = Row::new("burst of 100,000 lines to a follower, arrived %", "100, none twice");
+    let mut row = Row::rate("burst of 100,000 lines to a follower, arrived %", "100, none twice");
     for kind in bench.kinds.clone() {
         let Some(mut echo) = Echo::boot(bench, kind, LINES, &mut row)? else { continue };
         let (count, twice) = arrived(&mut echo)?;

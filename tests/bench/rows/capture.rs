@@ -110,12 +110,12 @@ fn subject(bench: &mut Bench, subject: &mut dyn Subject, run: &mut Run) -> Resul
 
 /// The subjects one after the other (each needs gigabytes), the floor before each round.
 pub fn run(bench: &mut Bench) -> Result<Vec<Row>> {
-    let mut rate = Row::new(
+    let mut rate = Row::rate(
         "log capture, 1 GiB of 100-byte lines, MB/s",
         "at least 400 and 2.5 times s6-log, every byte kept",
     );
     let mut cpu = Row::new("the same, CPU seconds per GB", "at most 2.5");
-    let mut kept = Row::new("the same, kept, %", "100");
+    let mut kept = Row::rate("the same, kept, %", "100");
     let mut floors = Run::default();
     let mut figures: BTreeMap<Kind, Run> = BTreeMap::new();
     for round in 0..ROUNDS {

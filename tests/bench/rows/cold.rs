@@ -14,11 +14,11 @@ use crate::subject::{Kind, Setup};
 /// Starts of each.
 const ROUNDS: usize = 12;
 /// deskd at most, milliseconds.
-const MS_MAX: f64 = 10.0;
+const MS_MAX: f64 = 6.0;
 
 /// The subjects in turns.
 pub fn run(bench: &mut Bench) -> Result<Vec<Row>> {
-    let mut row = Row::new("cold start to an answering socket, p50 ms", "at most 10");
+    let mut row = Row::new("cold start to an answering socket, p50 ms", "at most 6");
     let setup = Setup { services: bench.services(1, "stay", 0, &[]), ..Setup::default() };
     let mut figures: BTreeMap<Kind, Samples> = BTreeMap::new();
     for _ in 0..ROUNDS {

@@ -70,7 +70,7 @@ pub fn run(bench: &mut Bench) -> Result<Vec<Row>> {
     ];
     let mut rows = Vec::new();
     for (name, bytes) in logs {
-        let what = format!("diagnosis of 10 MB of log, {name}, p50 / p99 ms");
+        let what = format!("diagnosis of 10 MB, {name}, p50 / p99 ms");
         let mut row = Row::new(what, "p50 at most 20 more than for an empty log");
         let (file, empty) = (bench.dir.join("log"), bench.dir.join("empty"));
         std::fs::write(&file, bytes).context("a log")?;

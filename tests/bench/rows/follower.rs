@@ -23,7 +23,7 @@ const SUBSCRIBE_MS: u64 = 200;
 /// Longest wait for a line.
 const LIMIT_MS: u64 = 3_000;
 /// deskd at most, milliseconds.
-const P50_MS_MAX: f64 = 0.3;
+const P50_MS_MAX: f64 = 0.25;
 
 /// A program that writes when told to, and somebody who reads.
 pub struct Echo {
@@ -81,7 +81,7 @@ fn time_in(line: &[u8]) -> Option<u64> {
 
 /// Floor and subjects in turns.
 pub fn run(bench: &mut Bench) -> Result<Vec<Row>> {
-    let mut row = Row::new("one line to a follower, p50 / p99 ms", "p50 at most 0.3 ms");
+    let mut row = Row::new("line to a follower, p50 / p99 ms", "p50 at most 0.25 ms");
     let mut echoes = Vec::new();
     for kind in bench.kinds.clone() {
         echoes.extend(Echo::boot(bench, kind, 1, &mut row)?);

@@ -61,7 +61,7 @@ fn cores(bench: &mut Bench, subject: &mut dyn Subject) -> Result<(f64, f64)> {
 
 /// The subjects whose followers are connections; a file's followers cost the supervisor nothing.
 pub fn run(bench: &mut Bench) -> Result<Vec<Row>> {
-    let what = format!("{FOLLOWERS} followers of {LINES_PER_S} lines/s, cores (lines/s each got)");
+    let what = format!("{FOLLOWERS} followers of {LINES_PER_S} lines/s, cores (lines/s)");
     let mut row = Row::new(what, "less than 1 core");
     for kind in bench.kinds.clone() {
         if !matches!(kind, Kind::Deskd | Kind::Pebble | Kind::ProcessCompose) {

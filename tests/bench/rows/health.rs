@@ -16,6 +16,10 @@ use crate::subject::{Kind, Setup, Subject};
 const BLOCKS: usize = 101;
 /// Requests in a turn.
 const BLOCK_REQUESTS: usize = 100;
+/// Connections that are busy at the same time.
+const CONNECTIONS: usize = 8;
+/// For how long, milliseconds.
+const MANY_MS: u64 = 1_500;
 /// deskd at most this many times bare axum.
 const RATIO_MAX: f64 = 1.3;
 /// Lines of 100 bytes a second while busy: 400 MB/s.
@@ -27,7 +31,7 @@ const BUSY_P99_MS_MAX: f64 = 10.0;
 
 /// Bare axum and the subjects in turns.
 pub fn run(bench: &mut Bench) -> Result<Vec<Row>> {
-    let mut row = Row::new("health, keep-alive, p50 / p99 us", "p50 at most 1.3 of bare axum");
+    let mut row = Row::new("health, one connection, p50 / p99 us", "p50 at most 1.3 of bare axum");
     let setup = Setup { services: bench.services(1, "stay", 0, &[]), ..Setup::default() };
     let mut subjects = Vec::new();
     for kind in bench.kinds.clone() {
@@ -69,6 +73,49 @@ pub fn run(bench: &mut Bench) -> Result<Vec<Row>> {
     Ok(vec![row])
 }
 
+/// A client on a thread of its own, which asks as fast as it is answered; requests a second of all of them.
+fn many(subject: &dyn Subject) -> Result<Option<f64>> {
+    let mut connections = Vec::new();
+    for _ in 0..CONNECTIONS {
+        let Some(connection) = subject.health_client()? else { return Ok(None) };
+        connections.push(connection);
+    }
+    let begun = now_ns();
+    let end = begun + MANY_MS * 1_000_000;
+    let clients = connections.into_iter().map(|mut client| {
+        std::thread::spawn(move || -> Result<u64> {
+            let mut count = 0;
+            while now_ns() < end {
+                client.ask()?;
+                count += 1;
+            }
+            Ok(count)
+        })
+    });
+    let clients: Vec<_> = clients.collect();
+    let mut requests = 0;
+    for client in clients {
+        requests += client.join().map_err(|_| anyhow::anyhow!("a client panicked"))??;
+    }
+    Ok(Some(requests as f64 / ((now_ns() - begun) as f64 / 1e9)))
+}
+
+/// One subject after the other, several times.
+pub fn run_many(bench: &mut Bench) -> Result<Vec<Row>> {
+    let mut row = Row::rate(format!("health, {CONNECTIONS} connections, requests/s"), "first");
+    let setup = Setup { services: bench.services(1, "stay", 0, &[]), ..Setup::default() };
+    for kind in bench.kinds.clone() {
+        if !matches!(kind, Kind::Deskd | Kind::Pebble | Kind::ProcessCompose) {
+            continue;
+        }
+        let Some(subject) = bench.boot(kind, &setup, &mut row) else { continue };
+        if let Some(rate) = many(subject.as_ref())? {
+            row.cell(kind, figure(rate));
+        }
+    }
+    Ok(vec![row])
+}
+
 /// While a task writes 400 MB/s, as far as the subject takes that much.
 fn busy(bench: &mut Bench, subject: &mut dyn Subject) -> Result<(Samples, f64)> {
     subject.start("lines-0")?;
@@ -88,10 +135,7 @@ fn busy(bench: &mut Bench, subject: &mut dyn Subject) -> Result<(Samples, f64)> 
 
 /// deskd and Pebble; the others do not take 400 MB/s over a health interface.
 pub fn run_busy(bench: &mut Bench) -> Result<Vec<Row>> {
-    let mut row = Row::new(
-        "health while 400 MB/s of log is captured, p50 / p99 ms (MB/s reached)",
-        "p99 under 10 ms",
-    );
+    let mut row = Row::new("health beside 400 MB/s of log, p50 / p99 ms", "p99 under 10 ms");
     for kind in bench.kinds.clone() {
         if !matches!(kind, Kind::Deskd | Kind::Pebble) {
             continue;

@@ -1,7 +1,7 @@
 //! `kill -9` of the supervisor while ten programs write: what is lost, what is doubled.
 //!
-//! deskd: the daemon is killed, its keeper starts it again. Peers: the first process is killed and
-//! started again at once, as an init would.
+//! deskd: the daemon is killed, its keeper starts it again; in a second row its first process, the keeper. Peers: the
+//! first process in both. A first process is started again at once, as an init would.
 
 use std::collections::{HashMap, HashSet};
 
@@ -58,7 +58,12 @@ fn lines(subject: &mut dyn Subject, n: u32, damage: &mut Damage) {
     damage.lines_doubled += seen.values().map(|&times| times - 1).sum::<u64>();
 }
 
-fn kill(bench: &mut Bench, subject: &mut dyn Subject, names: &[String]) -> Result<Damage> {
+fn kill(
+    bench: &mut Bench,
+    subject: &mut dyn Subject,
+    names: &[String],
+    victim: i32,
+) -> Result<Damage> {
     if !names.is_empty() {
         subject.start_all(names)?;
     }
@@ -70,7 +75,7 @@ fn kill(bench: &mut Bench, subject: &mut dyn Subject, names: &[String]) -> Resul
         bail!("{} writers run", before.len());
     }
     os::pause_ms(KILL_AFTER_MS);
-    os::kill_9(subject.victim());
+    os::kill_9(victim);
     os::pause_ms(20);
     os::reap();
     subject.revive()?;
@@ -86,9 +91,27 @@ fn kill(bench: &mut Bench, subject: &mut dyn Subject, names: &[String]) -> Resul
     Ok(damage)
 }
 
-/// One subject after the other.
+/// Who is killed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Victim {
+    /// The process that a careless `kill -9` of "the supervisor" hits.
+    Careless,
+    /// The first one.
+    First,
+}
+
+/// Of deskd the daemon.
 pub fn run(bench: &mut Bench) -> Result<Vec<Row>> {
-    let what = "kill -9 with 10 writers: processes lost / doubled, lines lost / doubled";
+    measure(bench, Victim::Careless, "kill -9: processes, lines lost / doubled")
+}
+
+/// Of deskd the keeper.
+pub fn run_first(bench: &mut Bench) -> Result<Vec<Row>> {
+    measure(bench, Victim::First, "the same, of the first process")
+}
+
+/// One subject after the other.
+fn measure(bench: &mut Bench, victim: Victim, what: &str) -> Result<Vec<Row>> {
     let mut row = Row::new(what, "0 / 0, 0 / 0");
     let more = [LINES.to_string(), LINES_PER_S.to_string()];
     for kind in bench.kinds.clone() {
@@ -101,7 +124,8 @@ pub fn run(bench: &mut Bench) -> Result<Vec<Row>> {
         let setup = Setup { services, loggers: true, ..Setup::default() };
         let Some(mut subject) = bench.boot(kind, &setup, &mut row) else { continue };
         let names = if auto { Vec::new() } else { names };
-        match kill(bench, subject.as_mut(), &names) {
+        let pid = if victim == Victim::First { subject.root() } else { subject.victim() };
+        match kill(bench, subject.as_mut(), &names, pid) {
             Ok(d) => {
                 row.cell(
                     kind,

@@ -11,9 +11,9 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 
 use super::web::WebFollow;
-use crate::http::{Answer, Http, request};
+use crate::http::{Answer, Body, Http, request};
 use crate::os;
-use crate::subject::{Follow, Kind, Root, Setup, Subject, deskd_binary, until_ready};
+use crate::subject::{Follow, HealthClient, Kind, Root, Setup, Subject, deskd_binary, until_ready};
 
 /// Connections over which many starts are asked for at once.
 const CONNECTIONS: usize = 8;
@@ -27,6 +27,7 @@ const LOG_READ_BYTES: usize = 1 << 20;
 struct Deskd {
     root: Root,
     dir: PathBuf,
+    display: String,
     http: Http,
     many: Vec<Http>,
     tasks: HashMap<String, String>,
@@ -35,6 +36,9 @@ struct Deskd {
 /// The configuration file's text.
 fn config(setup: &Setup) -> String {
     let mut text = "listen = \"none\"\n".to_owned();
+    if setup.tasks_max > 0 {
+        let _ = writeln!(text, "tasks_max = {}", setup.tasks_max);
+    }
     if setup.log_bytes > 0 {
         let bytes = setup.log_bytes;
         let _ =
@@ -68,11 +72,9 @@ pub fn boot(dir: &Path, setup: &Setup) -> Result<Box<dyn Subject>> {
     let socket = dir.join("state/deskd.sock");
     until_ready(|| alive(&socket))?;
     let http = Http::connect(&socket)?;
-    let mut many = Vec::new();
-    for _ in 0..CONNECTIONS {
-        many.push(Http::connect(&socket)?);
-    }
-    let mut subject = Deskd { root, dir: dir.to_owned(), http, many, tasks: HashMap::new() };
+    let many = (0..CONNECTIONS).map(|_| Http::connect(&socket)).collect::<Result<_>>()?;
+    let (dir, display) = (dir.to_owned(), display.to_owned());
+    let mut subject = Deskd { root, dir, display, http, many, tasks: HashMap::new() };
     for service in setup.services.iter().filter(|service| service.autostart) {
         subject.start(&service.name)?;
     }
@@ -180,6 +182,14 @@ impl Subject for Deskd {
         Ok(true)
     }
 
+    fn health_client(&self) -> Result<Option<HealthClient>> {
+        HealthClient::connect(&self.socket(), "/livez").map(Some)
+    }
+
+    fn panel(&self) -> Result<Body> {
+        Http::connect(&self.socket())?.stream("/v1/events")
+    }
+
     fn follow(&mut self, service: &str) -> Result<Box<dyn Follow>> {
         let path = format!("/v1/tasks/{}/log/stream?follow=true&tail=0", self.task(service)?);
         let body = Http::connect(&self.socket())?.stream(&path)?;
@@ -215,11 +225,22 @@ impl Subject for Deskd {
         Ok(())
     }
 
-    /// The keeper starts the daemon again by itself.
+    /// The keeper starts the daemon again by itself; another keeper only what an init starts.
     fn revive(&mut self) -> Result<()> {
+        if !os::lives(self.root.pid()) {
+            let mut again = command(&self.dir, &self.display);
+            until_ready(|| !alive(&self.socket()))?;
+            self.root = Root::spawn(&mut again, &self.dir)?;
+        }
         let socket = self.socket();
         until_ready(|| alive(&socket))?;
+        self.reconnect()
+    }
+
+    fn reconnect(&mut self) -> Result<()> {
+        let socket = self.socket();
         self.http = Http::connect(&socket)?;
+        self.many = (0..CONNECTIONS).map(|_| Http::connect(&socket)).collect::<Result<_>>()?;
         Ok(())
     }
 

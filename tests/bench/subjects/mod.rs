@@ -1,6 +1,7 @@
 //! The supervisors, one file each: configuration, start, control interface, log.
 
 pub mod deskd;
+pub mod dinit;
 pub mod files;
 pub mod pebble;
 pub mod process_compose;

@@ -10,7 +10,7 @@ use anyhow::{Result, bail};
 
 use super::web::{WebFollow, message_lines};
 use crate::http::Http;
-use crate::subject::{Follow, Kind, Root, Setup, Subject, until_ready};
+use crate::subject::{Follow, HealthClient, Kind, Root, Setup, Subject, until_ready};
 
 struct Pebble {
     root: Root,
@@ -90,6 +90,10 @@ impl Subject for Pebble {
             bail!("health answered {}", answer.status);
         }
         Ok(true)
+    }
+
+    fn health_client(&self) -> Result<Option<HealthClient>> {
+        HealthClient::connect(&self.dir.join(".pebble.socket"), "/v1/health").map(Some)
     }
 
     fn follow(&mut self, service: &str) -> Result<Box<dyn Follow>> {

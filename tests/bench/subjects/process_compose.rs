@@ -12,7 +12,7 @@ use super::files::each_line;
 use super::web::{WebFollow, message_lines};
 use crate::http::Http;
 use crate::os::wait_until;
-use crate::subject::{Follow, Kind, Root, Setup, Subject, until_ready};
+use crate::subject::{Follow, HealthClient, Kind, Root, Setup, Subject, until_ready};
 
 /// Longest time from an answering socket to a loaded project, milliseconds.
 const LOADING_MS_MAX: u64 = 2_000;
@@ -112,6 +112,10 @@ impl Subject for ProcessCompose {
             bail!("health answered {}", answer.status);
         }
         Ok(true)
+    }
+
+    fn health_client(&self) -> Result<Option<HealthClient>> {
+        HealthClient::connect(&self.dir.join("sock"), "/live").map(Some)
     }
 
     fn follow(&mut self, service: &str) -> Result<Box<dyn Follow>> {

@@ -1,4 +1,5 @@
-//! s6: `run` scripts in sh (Debian's execlineb is a chain of wrappers and slower), loggers by s6-log.
+//! s6, of any version: without options, whose letters changed; its default of 500 services suffices. `run` scripts in sh
+//! (Debian's execlineb is a chain of wrappers and slower), loggers by s6-log.
 
 use std::process::Command;
 
@@ -13,7 +14,7 @@ pub static S6: Flavor = Flavor {
     kind: Kind::S6,
     root: |scan| {
         let mut command = Command::new("s6-svscan");
-        command.args(["-c", "1000"]).arg(scan);
+        command.arg(scan);
         command
     },
     logger: |log| Ok(format!("s6-log -b n100 s{FILE_BYTES} t {}", log.display())),
