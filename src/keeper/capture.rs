@@ -3,22 +3,23 @@
 //! They live in an epoll instance of their own, nested in the keeper's: control messages are
 //! looked at before every round of reading, and a round reads a bounded amount, so neither a
 //! command nor another pipe waits long for one that never dries up. epoll itself hands out ready
-//! descriptors in turn. One buffer serves all.
+//! descriptors in turn. One [buffer](round) serves all.
 //!
 //! Not here: what a byte means; it goes to the sink as it came.
+
+mod round;
 
 use std::collections::HashMap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
-use nix::unistd::read;
 
 use super::table::TaskKey;
 use crate::logs::Stream;
+use round::ROUND_BYTES;
+pub use round::{Left, Round};
 
-/// Bytes of one read: a pipe's ordinary capacity.
-const READ_BYTES: usize = 64 << 10;
 /// Pipes read in one round.
 const ROUND_PIPES_MAX: usize = 16;
 /// Bytes read in one round.
@@ -40,6 +41,8 @@ struct Pipe {
 
 /// Where captured bytes go.
 pub trait Sink {
+    /// Where the log of a task ends now.
+    fn end(&mut self, task: TaskKey) -> u64;
     /// Bytes of a task's stream, in order.
     fn bytes(&mut self, task: TaskKey, stream: Stream, bytes: &[u8]);
     /// The last writer of the pipe is gone.
@@ -52,18 +55,23 @@ pub struct Capture {
     epoll: Epoll,
     pipes: HashMap<u64, Pipe>,
     next_token: u64,
-    buffer: Vec<u8>,
+    round: Round,
 }
 
 impl Capture {
     /// No pipes yet.
-    pub fn new() -> nix::Result<Self> {
+    pub fn new(round: Round) -> nix::Result<Self> {
         Ok(Self {
             epoll: Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?,
             pipes: HashMap::new(),
             next_token: 0,
-            buffer: vec![0; READ_BYTES],
+            round,
         })
+    }
+
+    /// What is under way from a pipe to a log.
+    pub fn under_way(&mut self) -> &mut Round {
+        &mut self.round
     }
 
     /// Captures a pipe from now on.
@@ -96,6 +104,16 @@ impl Capture {
         }
     }
 
+    /// A task's open pipes: of standard output, and of standard error.
+    #[must_use]
+    pub fn of_task(&self, task: TaskKey) -> [Option<BorrowedFd<'_>>; 2] {
+        let of = |stream| {
+            let mut pipes = self.pipes.values();
+            Some(pipes.find(|pipe| pipe.task == task && pipe.stream == stream)?.fd.as_fd())
+        };
+        [of(Stream::Stdout), of(Stream::Stderr)]
+    }
+
     /// Closes a task's pipes.
     pub fn close(&mut self, task: TaskKey) {
         self.pipes.retain(|_, pipe| pipe.task != task);
@@ -106,13 +124,15 @@ impl Capture {
         let Some(pipe) = self.pipes.get_mut(&token) else { return };
         let mut total = 0;
         while total < bytes_max {
-            match read(&pipe.fd, &mut self.buffer) {
-                Ok(0) => return self.closed(token, sink),
+            let end = sink.end(pipe.task);
+            match self.round.take(&pipe.fd, pipe.task, pipe.stream, end) {
+                Ok([]) => return self.closed(token, sink),
                 Ok(bytes) => {
-                    sink.bytes(pipe.task, pipe.stream, &self.buffer[..bytes]);
+                    sink.bytes(pipe.task, pipe.stream, bytes);
+                    let bytes = bytes.len();
                     pipe.note_read(bytes);
                     total += bytes;
-                    if bytes < READ_BYTES {
+                    if bytes < ROUND_BYTES {
                         // Most likely empty now; epoll says so if not. EOF is seen next time.
                         break;
                     }
@@ -133,7 +153,7 @@ impl Capture {
 
 impl Pipe {
     fn note_read(&mut self, bytes: usize) {
-        self.full_reads = if bytes == READ_BYTES { self.full_reads + 1 } else { 0 };
+        self.full_reads = if bytes == ROUND_BYTES { self.full_reads + 1 } else { 0 };
         if self.full_reads >= FULL_READS && !self.enlarged {
             self.enlarged = true;
             // Refused when the user's pipes hold too much already (pipe(7)): nothing is lost.

@@ -27,6 +27,7 @@
 //!   them; [`stop`] says when. The keeper is PID 1 or a subreaper: everything orphaned comes to it.
 //! - [`reap`]: exit statuses and resource use; no zombies.
 //! - [`capture`]: pipes to the log store.
+//! - [`custody`]: what the daemon holds should the keeper be killed.
 //! - [`release`]: another program or configuration after SIGHUP. [`program`]: the file that daemons are executed from. [`daemon`], [`heartbeat`], [`shutdown`], [`notify`]: the daemon as a child, whether it answers,
 //!   the end, systemd. [`tcp`] is the
 //!   socket on which the daemon answers.
@@ -35,10 +36,10 @@
 //! **Invariant**: when nothing happens, the keeper does not wake up, but to ask the daemon. **Invariant**: whatever is held per task is small and
 //! bounded (its record; see `META_BYTES_MAX`); buffers are shared.
 //!
-//! If the keeper itself is killed, the applications live on without anybody to capture their output
-//! or reap them, and the daemon sees the end of its connection.
+//! If the keeper itself is killed, its daemon becomes the next one, and the applications notice nothing.
 
 mod capture;
+pub mod custody;
 mod daemon;
 mod event_loop;
 pub mod files;
@@ -110,6 +111,8 @@ pub struct KeeperConfig {
     pub daemon_file: Option<File>,
     /// Tasks kept, ended ones included.
     pub tasks_max: usize,
+    /// What a keeper that was killed left: [`custody`].
+    pub estate: Option<File>,
 }
 
 /// Why the keeper could not start or go on.
@@ -147,6 +150,9 @@ pub enum KeeperError {
         /// Why.
         source: std::io::Error,
     },
+    /// What the keeper before left cannot be taken over.
+    #[error("cannot take over what the keeper before left")]
+    Estate(#[source] std::io::Error),
     /// `/proc` does not show the own process as what it is.
     #[error(
         "/proc is not mounted, or belongs to another PID namespace: mount the /proc of this \

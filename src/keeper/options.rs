@@ -33,6 +33,8 @@ when it dies.
  standard input
   --daemon-file FD        inherited descriptor that each daemon gets as its \
  descriptor 4
+  --estate FD             inherited descriptor of what a keeper that was \
+ killed left
 ";
 
 impl KeeperConfig {
@@ -87,6 +89,7 @@ struct Read {
     tasks_max: Option<usize>,
     listen: Option<std::net::SocketAddr>,
     daemon_file: Option<i32>,
+    estate: Option<i32>,
 }
 
 impl Read {
@@ -99,6 +102,7 @@ impl Read {
             "--tasks-max" => self.tasks_max = Some(parse(&name, value)?),
             "--listen" => self.listen = Some(parse(&name, value)?),
             "--daemon-file" => self.daemon_file = Some(parse(&name, value)?),
+            "--estate" => self.estate = Some(parse(&name, value)?),
             _ => return Err(OptionError::Unknown(name)),
         }
         Ok(())
@@ -120,6 +124,7 @@ impl Read {
             daemon_argv,
             listen: self.listen,
             daemon_file: self.daemon_file.map(inherit).transpose()?,
+            estate: self.estate.map(inherit).transpose()?,
         })
     }
 }
@@ -161,6 +166,7 @@ mod tests {
                 daemon_argv: daemon_argv.into_iter().map(OsString::from).collect(),
                 listen: listen.map(Into::into),
                 daemon_file: None,
+                estate: None,
                 tasks_max,
             };
             let options = config.to_options(None);

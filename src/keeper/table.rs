@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Instant;
 
+use super::custody::Held;
 use super::stop::Stop;
 use super::tree::Mark;
 use crate::logs::TaskLog;
@@ -52,6 +53,46 @@ pub struct Task {
 }
 
 impl Task {
+    /// A run that has begun.
+    #[must_use]
+    pub fn begun(id: RunId, meta: String, pid: u32, spawned_at: UnixMs) -> Self {
+        Self {
+            id,
+            meta,
+            pid,
+            spawned_at,
+            end: None,
+            tree_gone: false,
+            stop_asked: false,
+            stop: None,
+            rounds: Vec::new(),
+            marks: Vec::new(),
+            killed: HashSet::new(),
+            log: None,
+            log_end: 0,
+            pipes: 0,
+            watch: None,
+            forgotten: false,
+        }
+    }
+
+    /// What its daemon is to know should the keeper be killed.
+    #[must_use]
+    pub fn held(&self, key: TaskKey, mark: &Mark, streams: [bool; 2]) -> Held {
+        Held {
+            key: key.0,
+            id: self.id.clone(),
+            meta: self.meta.clone(),
+            pid: self.pid,
+            spawned_at: self.spawned_at,
+            tag: mark.tag,
+            pinned: mark.pinned,
+            end: self.end.clone(),
+            stop_asked: self.stop_asked,
+            streams,
+        }
+    }
+
     /// The record as the daemon gets it.
     #[must_use]
     pub fn record(&self) -> TaskRecord {

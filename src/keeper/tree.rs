@@ -163,15 +163,27 @@ impl Survey {
     }
 }
 
-/// Looks at all processes. `own` are the keeper's children that are no task's.
+/// Where processes of tasks are looked for.
+#[derive(Debug, Clone, Copy)]
+pub struct Family<'a> {
+    /// Among what descends from it.
+    pub keeper: u32,
+    /// But not from these, its children that are no task's.
+    pub own: &'a [u32],
+    /// Also elsewhere: a keeper before this one, which was killed, started some. There only a whole mark
+    /// counts.
+    pub adopted: bool,
+}
+
+/// Looks at all processes.
 pub fn survey(
-    keeper: u32,
-    own: &[u32],
+    family: Family<'_>,
     marks: &[Mark],
     evidence: &mut ProcEvidence,
 ) -> io::Result<Survey> {
+    let keeper = family.keeper;
     let processes = snapshot(keeper)?;
-    let owners = attribute(&processes, keeper, own, marks, evidence);
+    let owners = attribute(&processes, family, marks, evidence);
     let mut survey = Survey::default();
     for (process, owner) in processes.into_iter().zip(owners) {
         match owner {
@@ -225,11 +237,11 @@ fn read(pid: u32) -> io::Result<Option<Process>> {
 /// The owner of each process, in order.
 pub fn attribute(
     processes: &[Process],
-    keeper: u32,
-    own: &[u32],
+    family: Family<'_>,
     marks: &[Mark],
     evidence: &mut impl Evidence,
 ) -> Vec<Owner> {
+    let Family { keeper, own, adopted } = family;
     let index: HashMap<u32, usize> =
         processes.iter().enumerate().map(|(at, process)| (process.pid, at)).collect();
     let mains: HashMap<u32, TaskKey> =
@@ -266,11 +278,24 @@ pub fn attribute(
         for at in path.into_iter().rev() {
             if matches!(owner, Owner::Stray | Owner::Unclear) {
                 owner = own_evidence(&processes[at], marks, evidence);
+            } else if adopted && owner == Owner::Other {
+                owner = elsewhere(&processes[at], marks, evidence);
             }
             owners[at] = Some(owner);
         }
     }
     owners.into_iter().map(|owner| owner.unwrap_or(Owner::Other)).collect()
+}
+
+/// A process that does not descend from the keeper.
+fn elsewhere(process: &Process, marks: &[Mark], evidence: &mut impl Evidence) -> Owner {
+    match if process.alive { evidence.tag(process.pid) } else { None } {
+        Some(Tag::Whole(tag)) => marks
+            .iter()
+            .find(|mark| mark.tag == tag)
+            .map_or(Owner::Other, |mark| Owner::Task(mark.key)),
+        _ => Owner::Other,
+    }
 }
 
 /// What a process that is not owned through its parent says about itself.

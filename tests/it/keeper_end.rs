@@ -151,6 +151,8 @@ fn a_second_keeper_on_the_same_directory_is_refused_and_one_after_it_starts() {
     keeper.signal(Signal::SIGKILL);
     keeper.exit();
     proc::kill(daemon);
+    // It holds the lock, too.
+    wait::until("its daemon is gone", || (!proc::is_alive(daemon)).then_some(()));
     let keeper = Setup::default().start_again(keeper);
     let (mut client, welcome) = keeper.connect();
     assert_eq!(welcome.tasks, [], "it knows nothing of the log that is left");

@@ -58,6 +58,7 @@ mod keeper_run;
 mod keeper_spawn;
 mod keeper_starts;
 mod keeper_stop;
+mod keeper_succession;
 mod kubernetes_admission;
 mod kubernetes_admission_rows;
 mod kubernetes_collect;

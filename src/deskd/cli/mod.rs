@@ -12,6 +12,7 @@ mod args;
 mod check;
 mod client;
 mod collect;
+mod custodian;
 mod diagnose;
 mod doctor;
 mod events;

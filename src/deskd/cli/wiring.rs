@@ -6,10 +6,11 @@ use std::io::{ErrorKind, Write as _};
 use std::net::TcpListener;
 use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::os::unix::process::CommandExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use deskd_core::exit::Exit;
 use deskd_keeper::KeeperConfig;
+use deskd_keeper::custody::Estate;
 use deskd_keeper::logs::Limits;
 use nix::sys::memfd::{MFdFlags, memfd_create};
 
@@ -17,6 +18,7 @@ use crate::config::{Config, Env};
 use crate::engine::feed;
 use crate::{api, daemon};
 
+use super::custodian::Custodian;
 use super::failure::Failure;
 
 /// The program that owns the processes; it is installed beside this one.
@@ -68,6 +70,7 @@ fn keeper_config(config: &Config, program: PathBuf) -> KeeperConfig {
         listen: config.listen,
         daemon_file: None,
         tasks_max: config.tasks_max as usize,
+        estate: None,
     }
 }
 
@@ -78,7 +81,36 @@ pub fn daemon(config: Config, env: &Env) -> Result<Exit, Failure> {
     let listener = config.listen.map(|_| listener_on_stdin()).transpose();
     let listener = listener
         .map_err(|error| Failure::io("take the listening socket from standard input", &error))?;
-    Ok(daemon::main(config, env, listener, feed))
+    let custody = Custodian::begin();
+    let program = std::env::args_os().next().map(PathBuf::from).unwrap_or_default();
+    let next = keeper_config(&config, program);
+    let exit = daemon::main(config, env, listener, feed);
+    // It was asked to end, or ends because its keeper is gone.
+    match custody.filter(|_| exit == Exit::Internal).and_then(Custodian::estate) {
+        Some(estate) => Err(succeed(&next, &estate)),
+        None => Ok(exit),
+    }
+}
+
+/// The keeper was killed: this process becomes the next one. Returns only when it cannot.
+fn succeed(config: &KeeperConfig, estate: &Estate) -> Failure {
+    let doing = "take the place of the keeper that was killed";
+    let keeper = Path::new(&config.daemon_argv[0]).with_file_name(KEEPER);
+    let prepared = estate.bequeath().and_then(|will| {
+        // The address is bound anew: no listener of this process stays open.
+        let null = File::open("/dev/null")?;
+        nix::unistd::dup2_stdin(&null)?;
+        Ok(will)
+    });
+    let will = match prepared {
+        Ok(will) => will,
+        Err(error) => return Failure::io(doing, &error),
+    };
+    let file = estate.file.as_ref().map(|file| file.as_raw_fd());
+    let options =
+        ["--estate".into(), will.to_string().into()].into_iter().chain(config.to_options(file));
+    let error = std::process::Command::new(&keeper).args(options).exec();
+    Failure::new(Exit::Internal, doing, format!("{}: {error}", keeper.display()))
 }
 
 /// What the keeper bound. A duplicate: standard input itself stays as it is until the end.

@@ -46,12 +46,11 @@ impl Keeper {
     fn start_daemon(&mut self) -> Result<u32, KeeperError> {
         let end = self.connect().map_err(KeeperError::Link)?;
         let feed = self.connect_feed().map_err(KeeperError::Link)?;
+        let custody = self.give_custody().map_err(KeeperError::Link)?;
         let stdin = self.daemon_tcp.as_ref().map(AsFd::as_fd);
-        let mut files = vec![end.as_fd()];
-        if let Some(file) = &self.daemon.release.file {
-            // In the order of their numbers.
-            files.extend([file.as_fd(), feed.as_fd()]);
-        }
+        let file = self.daemon.release.file.as_ref().map(AsFd::as_fd);
+        // In the order of their numbers.
+        let files = [end.as_fd(), file.unwrap_or(feed.as_fd()), feed.as_fd(), custody.as_fd()];
         let started = self.spawner.start_uncaptured(&self.daemon.release.command, stdin, &files);
         started.map_err(KeeperError::Daemon)
     }

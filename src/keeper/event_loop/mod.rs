@@ -1,5 +1,6 @@
 //! The loop: everything that happens to the keeper, one turn after the other.
 
+mod adopted;
 mod container_logs;
 mod ending;
 mod feed;
@@ -23,6 +24,7 @@ use nix::sys::signal::Signal;
 use nix::sys::signalfd::SignalFd;
 
 use super::capture::Capture;
+use super::custody::Custody;
 use super::daemon::Daemon;
 use super::heartbeat::Heartbeat;
 use super::link::Connection;
@@ -40,7 +42,7 @@ use deskd_core::exit::Exit;
 use deskd_core::task::UnixMs;
 use deskd_core::wire::{DaemonEnd, FromKeeper};
 
-/// Events taken in one turn; there are no more sources.
+/// Events taken in one turn; of processes that are no children there may be more.
 const EVENTS_MAX: usize = 4 + KINDS.len();
 /// Requests answered in one turn: nothing else happens meanwhile.
 const REQUESTS_PER_TURN: usize = 8;
@@ -57,6 +59,8 @@ enum Source {
     Pipes,
     /// The starter of the first kind; the others follow.
     Starters,
+    /// A main process that is no child: that of the task with key 0; the others follow.
+    Adopted = 1 << 32,
 }
 
 /// The keeper.
@@ -122,7 +126,10 @@ pub(super) struct Keeper {
     /// Processes of no task, known at a shutdown.
     strays: Vec<Process>,
     exit: Option<Exit>,
-    _lock: Flock<File>,
+    adopted: adopted::Adopted,
+    /// The daemon's end is what it holds should this keeper be killed.
+    custody: Option<Custody>,
+    lock: Flock<File>,
 }
 
 /// What there is to do in a turn.
@@ -133,6 +140,7 @@ struct Ready {
     feed: bool,
     pipes: bool,
     starters: Vec<Kind>,
+    adopted: Vec<TaskKey>,
 }
 
 impl Keeper {
@@ -171,6 +179,9 @@ impl Keeper {
                 data if data == Source::Connection as u64 => ready.connection = true,
                 data if data == Source::Feed as u64 => ready.feed = true,
                 data if data == Source::Pipes as u64 => ready.pipes = true,
+                data if data >= Source::Adopted as u64 => {
+                    ready.adopted.push(TaskKey(data - Source::Adopted as u64));
+                }
                 data => ready.starters.extend(starter_kind(data)),
             }
         }
@@ -188,6 +199,9 @@ impl Keeper {
         for kind in &ready.starters {
             self.starter_answers(*kind);
         }
+        for key in &ready.adopted {
+            self.adopted_ended(*key);
+        }
         if ready.connection || self.requests_left {
             self.answer_requests();
         }
@@ -199,6 +213,7 @@ impl Keeper {
         self.heartbeat_if_due(now);
         self.kill_late(now);
         self.go_on_starting(now);
+        self.look_after_adopted(now);
         self.signal_what_is_due(now);
         self.survey_if_wanted(now);
         self.go_on_ending(now);
@@ -208,6 +223,7 @@ impl Keeper {
         }
         // Followers wait for it.
         self.flush_feed();
+        self.keep_custody(now);
         self.flush();
         Ok(())
     }
@@ -225,6 +241,7 @@ impl Keeper {
             self.heartbeat.next_at(),
             self.reload.until(),
             self.starts.next_at(),
+            self.adopted.next_at(),
             self.shutdown.as_ref().map(Shutdown::next_at),
         ];
         stops.chain(others.into_iter().flatten()).min()

@@ -10,7 +10,7 @@ use crate::reap::{self, Ended};
 use crate::signal::{self, Sent};
 use crate::stop::{Due, Stop};
 use crate::table::TaskKey;
-use crate::tree::{self, Process, Survey};
+use crate::tree::{self, Family, Process, Survey};
 use deskd_core::task::{Exit, StopStepKind};
 use deskd_core::wire::{FromKeeper, RunEnd, STOP_PIDS_MAX, StopRound};
 
@@ -65,6 +65,7 @@ impl Keeper {
             let id = task.id.clone();
             self.tell_about(key, &FromKeeper::Exited { id, end });
         }
+        self.custody_changed(key);
     }
 
     /// Carries out the stops' steps that are due.
@@ -172,7 +173,9 @@ impl Keeper {
 
     fn survey(&mut self, now: Instant) -> Option<Survey> {
         let own: Vec<u32> = self.daemon.pid().into_iter().chain(self.starts.pids()).collect();
-        match tree::survey(self.pid, &own, &self.table.marks(), &mut self.evidence) {
+        let marks = self.table.marks();
+        let family = Family { keeper: self.pid, own: &own, adopted: self.adopted.any };
+        match tree::survey(family, &marks, &mut self.evidence) {
             Ok(survey) => {
                 self.survey_retry_at = None;
                 Some(survey)
@@ -239,6 +242,7 @@ impl Keeper {
                 let id = task.id.clone();
                 self.tell_about(key, &FromKeeper::TreeGone { id });
             }
+            self.custody_changed(key);
             self.remove_if_forgotten(key);
         }
     }

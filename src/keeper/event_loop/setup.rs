@@ -17,9 +17,11 @@ use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::unistd::geteuid;
 
+use super::adopted::Adopted;
 use super::container_logs::ContainerLogs;
 use super::{Keeper, Source, unix_ms};
-use crate::capture::Capture;
+use crate::capture::{Capture, Round};
+use crate::custody::Estate;
 use crate::daemon::Daemon;
 use crate::files;
 use crate::heartbeat::Heartbeat;
@@ -42,14 +44,13 @@ const TAG_NUMBER_BITS: u32 = 32;
 impl Keeper {
     /// Makes a keeper ready to run; the daemon is not started yet.
     pub(crate) fn start(mut config: KeeperConfig) -> Result<Self, KeeperError> {
-        let lock = lock_state_dir(&config.state_dir)?;
+        let estate = config.estate.take().map(Estate::inherit).transpose();
+        let mut estate = estate.map_err(KeeperError::Estate)?;
+        let inherited = estate.as_mut().and_then(|estate| estate.lock.take());
+        let lock = lock_state_dir(&config.state_dir, inherited)?;
         let daemon_tcp = config.listen.map(tcp::bind).transpose()?;
         let pid = std::process::id();
-        // A /proc of another PID namespace would show the own pid as somebody else's.
-        let own = std::fs::read_link("/proc/self").is_ok_and(|to| *to == *pid.to_string());
-        if !own || procfs::read_stat(pid).is_none() {
-            return Err(KeeperError::NoProc);
-        }
+        own_proc(pid)?;
         let signals = block_signals().map_err(tried("receive signals through a descriptor"))?;
         set_child_subreaper(true).map_err(tried("become the parent of orphaned processes"))?;
         let spawner = Spawner::new().map_err(tried("prepare to start processes"))?;
@@ -64,15 +65,12 @@ impl Keeper {
         let logs_dir = config.state_dir.join(LOGS_NAME);
         let store = LogStore::open(logs_dir.clone(), config.limits)
             .map_err(|source| KeeperError::LogStore { path: logs_dir, source })?;
-        let capture = Capture::new().map_err(tried("create an epoll descriptor"))?;
-        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)
+        let round = estate.as_mut().and_then(|estate| estate.round.take());
+        let round = round.map_or_else(Round::create, Round::of);
+        let capture = Capture::new(round.map_err(KeeperError::Estate)?)
             .map_err(tried("create an epoll descriptor"))?;
-        for (fd, source) in [(signals.as_fd(), Source::Signals), (capture.as_fd(), Source::Pipes)] {
-            epoll
-                .add(fd, EpollEvent::new(EpollFlags::EPOLLIN, source as u64))
-                .map_err(tried("watch a descriptor"))?;
-        }
-        Ok(Self {
+        let epoll = watch(&signals, &capture)?;
+        let mut keeper = Self {
             config,
             started_at: unix_ms(),
             pid,
@@ -111,8 +109,14 @@ impl Keeper {
             drained: false,
             strays: Vec::new(),
             exit: None,
-            _lock: lock,
-        })
+            adopted: Adopted::default(),
+            custody: None,
+            lock,
+        };
+        if let Some(estate) = estate {
+            keeper.adopt(estate);
+        }
+        Ok(keeper)
     }
 
     /// The tag of the next process.
@@ -120,6 +124,28 @@ impl Keeper {
         self.tags = self.tags.wrapping_add(1);
         self.tag_base | u64::from(self.tags)
     }
+}
+
+/// Watches what there is from the start.
+fn watch(signals: &SignalFd, capture: &Capture) -> Result<Epoll, KeeperError> {
+    let epoll =
+        Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(tried("create an epoll descriptor"))?;
+    for (fd, source) in [(signals.as_fd(), Source::Signals), (capture.as_fd(), Source::Pipes)] {
+        epoll
+            .add(fd, EpollEvent::new(EpollFlags::EPOLLIN, source as u64))
+            .map_err(tried("watch a descriptor"))?;
+    }
+    Ok(epoll)
+}
+
+/// Whether `/proc` shows this process as what it is.
+fn own_proc(pid: u32) -> Result<(), KeeperError> {
+    // A /proc of another PID namespace would show the own pid as somebody else's.
+    let own = std::fs::read_link("/proc/self").is_ok_and(|to| *to == *pid.to_string());
+    if !own || procfs::read_stat(pid).is_none() {
+        return Err(KeeperError::NoProc);
+    }
+    Ok(())
 }
 
 /// What distinguishes this keeper's tags from those of another one above or below it.
@@ -145,12 +171,16 @@ fn block_signals() -> nix::Result<SignalFd> {
     SignalFd::with_flags(&mask, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)
 }
 
-fn lock_state_dir(dir: &Path) -> Result<Flock<File>, KeeperError> {
+/// `inherited` is locked already, by the keeper before: the lock was never free meanwhile.
+fn lock_state_dir(dir: &Path, inherited: Option<OwnedFd>) -> Result<Flock<File>, KeeperError> {
     let failed = |source| KeeperError::StateDir { path: dir.to_owned(), source };
     make_private(dir).map_err(failed)?;
     let mut options = File::options();
     options.create(true).truncate(false).write(true).mode(0o600);
-    let file = files::open_own(&options, &dir.join(LOCK_NAME)).map_err(failed)?;
+    let file = match inherited {
+        Some(lock) => lock.into(),
+        None => files::open_own(&options, &dir.join(LOCK_NAME)).map_err(failed)?,
+    };
     Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| match errno {
         Errno::EWOULDBLOCK => KeeperError::AlreadyRunning(dir.to_owned()),
         other => failed(other.into()),

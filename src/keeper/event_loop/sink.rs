@@ -21,6 +21,12 @@ struct Logs<'a> {
 }
 
 impl Sink for Logs<'_> {
+    fn end(&mut self, key: TaskKey) -> u64 {
+        let Some(task) = self.table.get_mut(key) else { return 0 };
+        let log = task.log.get_or_insert_with(|| self.store.open_task(&task.id.task));
+        self.store.end(log)
+    }
+
     fn bytes(&mut self, key: TaskKey, stream: Stream, bytes: &[u8]) {
         let Some(task) = self.table.get_mut(key) else { return };
         let log = task.log.get_or_insert_with(|| self.store.open_task(&task.id.task));

@@ -1,6 +1,5 @@
 //! Starts: asked for by the daemon, done by starters, and what follows.
 
-use std::collections::HashSet;
 use std::time::Instant;
 
 use nix::sys::epoll::{EpollEvent, EpollFlags};
@@ -215,25 +214,9 @@ impl Keeper {
         let pinned = request.wall.is_some();
         marks.push(Mark { key, task, pid, main_lives: true, tag, pinned });
         let id = request.id;
-        let record = Task {
-            id: id.clone(),
-            meta,
-            pid,
-            spawned_at: at,
-            end: None,
-            tree_gone: false,
-            stop_asked: false,
-            stop: None,
-            rounds: Vec::new(),
-            marks,
-            killed: HashSet::new(),
-            log,
-            log_end,
-            pipes,
-            watch,
-            forgotten: false,
-        };
-        self.table.put(key, record);
+        let begun = Task::begun(id.clone(), meta, pid, at);
+        self.table.put(key, Task { marks, log, log_end, pipes, watch, ..begun });
+        self.custody_changed(key);
         self.tell_about(key, &FromKeeper::Spawned { id, pid, at });
         key
     }

@@ -4,11 +4,13 @@
 
 mod cgroup;
 mod file_system;
+mod pidfd;
 mod process;
 mod wait_status;
 
 pub use cgroup::MemoryCgroup;
 pub use file_system::file_system_usage;
+pub use pidfd::{pidfd, status_of_ended, wait_status};
 pub use process::{
     ProcessStat, env_value, ignored_signals, limits, look_at, pids, read_arguments, read_cgroup,
     read_children, read_env_value, read_exe, read_hard_limits, read_stat, read_tracer,

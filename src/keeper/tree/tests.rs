@@ -25,6 +25,10 @@ impl Evidence for Said {
     }
 }
 
+fn family() -> Family<'static> {
+    Family { keeper: KEEPER, own: &[DAEMON], adopted: false }
+}
+
 fn process(pid: u32, ppid: u32, session: u32) -> Process {
     Process { pid, ppid, session, start_ticks: 0, alive: true }
 }
@@ -35,7 +39,7 @@ fn mark(key: u64, pid: u32, main_lives: bool) -> Mark {
 }
 
 fn owner_of(processes: &[Process], marks: &[Mark], said: &mut Said, pid: u32) -> Owner {
-    let owners = attribute(processes, KEEPER, &[DAEMON], marks, said);
+    let owners = attribute(processes, family(), marks, said);
     owners[processes.iter().position(|process| process.pid == pid).unwrap()]
 }
 
@@ -194,7 +198,7 @@ proptest! {
         }
         let turn = rotation.index(processes.len());
         processes.rotate_left(turn);
-        let owners = attribute(&processes, KEEPER, &[DAEMON], &marks, &mut said);
+        let owners = attribute(&processes, family(), &marks, &mut said);
         for (process, owner) in processes.iter().zip(owners) {
             let expected = by_definition(process.pid, &processes, &marks, &mut said, 0);
             prop_assert_eq!(owner, expected, "pid {}", process.pid);

@@ -98,6 +98,7 @@ impl Setup {
             listen: None,
             daemon_file: None,
             tasks_max: self.tasks_max,
+            estate: None,
         };
         let log = File::options().create(true).append(true).open(dir.join("stderr")).unwrap();
         let keeper = binaries::keeper().into_os_string();

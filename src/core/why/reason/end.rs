@@ -137,6 +137,9 @@ pub enum LostReason {
     PodGone,
     /// The keeper, and with it everything in deskd's container, was started anew.
     KeeperRestarted,
+    /// The keeper that had started it was killed, and its new parent did not wait for it, or the kernel does
+    /// not tell (before Linux 6.15).
+    KeeperKilled,
     /// As somebody said it: an earlier release of deskd, or a person's evidence.
     Told(String),
 }

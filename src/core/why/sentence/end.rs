@@ -121,6 +121,9 @@ impl LostReason {
             Self::WithItsPod => "it ended with the desktop's pod",
             Self::PodDeleted => "its pod was deleted by somebody else",
             Self::PodGone => "its pod is gone: it was deleted while deskd was not looking",
+            Self::KeeperKilled => {
+                "nobody saw how it ended: deskd's keeper, which had started it, was killed before"
+            }
             Self::KeeperRestarted => {
                 "deskd's container was restarted while it ran; nobody saw how it ended"
             }

@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::exit::{self, ExitWatch};
+use super::exit::ExitWatch;
 use deskd_keeper::procfs;
 
 /// How long a program is looked for: an entry point may have a lot to do before.
@@ -41,7 +41,7 @@ fn search(first: u32, program: &str) -> Option<OwnedFd> {
             let exe = procfs::read_exe(*pid);
             is_program(exe.as_deref(), &procfs::read_arguments(*pid), program)
         });
-        if let Some(pidfd) = found.and_then(exit::pidfd) {
+        if let Some(pidfd) = found.and_then(procfs::pidfd) {
             return Some(pidfd);
         }
         let often = began.elapsed() < LOOK_OFTEN;
