@@ -22,7 +22,7 @@ pub struct Rule {
     /// Whose words they are.
     #[serde(default)]
     pub speaker: Speaker,
-    /// Words that must not be on that line.
+    /// Patterns that must not be on that line.
     #[serde(default)]
     pub never: Vec<String>,
     /// Patterns any of which must be on a line near it, if there are any ([`NEAR_LINES`]).
@@ -84,10 +84,10 @@ impl Rule {
             && !self.is_excluded(line)
     }
 
-    /// Whether the line has words that must not be on it.
+    /// Whether the line has what must not be on it.
     #[must_use]
     pub fn is_excluded(&self, line: &[u8]) -> bool {
-        self.never.iter().any(|word| pattern::find(line, word.as_bytes()).is_some())
+        self.never.iter().any(|pattern| pattern::matches(pattern, line).is_some())
     }
 }
 
