@@ -14,7 +14,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use tokio::io::AsyncReadExt as _;
 use tokio_util::sync::CancellationToken;
 
-use crate::api::{self, ApiConfig, Limits, Token};
+use crate::api::{self, ApiConfig, Limits, RunningConfiguration, Token};
 use crate::catalog::Catalog;
 use crate::config::{Config, DisplaySettings, Env, OperatorRules, inherited_env};
 use crate::display::{self, DisplayConfig, Secret, Servers};
@@ -63,14 +63,17 @@ async fn run(
     feed: Option<UnixStream>,
 ) -> anyhow::Result<Exit> {
     let mut asked_to_end = signals()?;
-    let supervisor = supervisor::daemon::start(settings(&config, env)).await?;
+    let settings = settings(&config, env);
+    let xauthority = settings.xauthority.as_ref().map(PathBuf::from);
+    let running = RunningConfiguration::new(&config, xauthority);
+    let supervisor = supervisor::daemon::start(settings).await?;
     if let Some(dir) = &config.apps_directory {
         watch_apps(dir.clone(), supervisor.handle.clone()).await;
     }
     let stop = CancellationToken::new();
     // Health is asked of a thread that does nothing else for long: whatever clients of the display,
     // applications or the cluster keep the driver busy with, a probe does not wait behind it.
-    let api_config = api_config(&config, listener)?;
+    let api_config = api_config(&config, running, listener)?;
     let doors = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let api = {
         let _inside = doors.enter();
@@ -154,12 +157,14 @@ fn signals() -> std::io::Result<tokio::net::UnixStream> {
 
 fn api_config(
     config: &Config,
+    configuration: RunningConfiguration,
     listener: Option<TcpListener>,
 ) -> Result<ApiConfig, api::TokenError> {
     Ok(ApiConfig {
         socket: config.socket.clone(),
         listener,
         token: Token::load_or_create(&config.token_file, Some(&config.state_dir))?,
+        configuration,
         panel: config.panel.clone(),
         identity: config.policy.identity.clone(),
         limits: Limits::default(),
@@ -189,7 +194,7 @@ fn settings(config: &Config, env: &Env) -> Settings {
     let xauthority = app_xauthority(&display, number, &host, config);
     Settings {
         name: config.pod.name.clone().unwrap_or_else(|| host.clone()),
-        wall: Arc::new(wall::here(config, env, xauthority.as_deref())),
+        wall: Arc::new(wall::here(secrets(config), env, xauthority.as_deref())),
         xauthority,
         host,
         state_dir: config.state_dir.clone(),
@@ -209,6 +214,15 @@ fn settings(config: &Config, env: &Env) -> Settings {
         configuration_errors: config.file_errors.clone(),
         remedy: config.remedy,
         rules: rules(config.rules_directory.as_deref()).into(),
+    }
+}
+
+/// What a wall keeps programs from.
+fn secrets(config: &Config) -> wall::Secrets<'_> {
+    wall::Secrets {
+        state_dir: &config.state_dir,
+        token_file: &config.token_file,
+        kubeconfig: config.kubeconfig.as_deref(),
     }
 }
 

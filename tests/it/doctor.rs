@@ -7,6 +7,7 @@ use std::process::Command;
 use assert_cmd::cargo::cargo_bin;
 use serde_json::Value;
 
+use crate::support::desk::Desk;
 use crate::support::xvnc::{Xvnc, available};
 
 /// The findings, and the exit code.
@@ -63,6 +64,33 @@ fn a_display_that_works_is_told_with_its_cookie_and_a_server_of_another_user_too
     let another = "0123456789abcdef0123456789abcdef";
     let (findings, exit) = examine(&[("DISPLAY", &display), ("XAUTH_KEY", another)]);
     assert_eq!((state(&findings, "cookie"), exit), ("wrong", Some(1)), "{findings:#?}");
+}
+
+#[test]
+fn the_running_daemon_tells_which_display_and_address_are_examined() {
+    if !available() {
+        return;
+    }
+    let server = Xvnc::start();
+    let desk = Desk::start("", Some(&server));
+    let socket = desk.socket();
+    // What this environment says is another desktop.
+    let env = [("DISPLAY", ":4242"), ("DESKD_SOCKET", socket.to_str().unwrap())];
+    let (findings, _) = examine(&env);
+    assert_eq!(state(&findings, "configuration"), "works", "{findings:#?}");
+    let sentence = |topic: &str| finding(&findings, topic)["sentence"].as_str().unwrap().to_owned();
+    assert!(sentence("configuration").contains("deskd.toml"), "{findings:#?}");
+    assert_eq!(state(&findings, "display"), "works", "{findings:#?}");
+    assert!(sentence("display").contains(&server.display()), "{findings:#?}");
+    assert_eq!(state(&findings, "cookie"), "works", "{findings:#?}");
+    assert_eq!(state(&findings, "deskd's port"), "works", "{findings:#?}");
+    assert!(sentence("deskd's port").contains(&desk.tcp.to_string()), "{findings:#?}");
+
+    let away = [("DISPLAY", ":4242"), ("DESKD_SOCKET", "/nowhere/deskd.sock")];
+    let (findings, _) = examine(&away);
+    assert_eq!(state(&findings, "configuration"), "remark", "{findings:#?}");
+    let told = finding(&findings, "configuration")["sentence"].as_str().unwrap();
+    assert!(told.contains("/nowhere/deskd.sock"), "{told}");
 }
 
 #[test]

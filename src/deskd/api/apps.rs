@@ -200,13 +200,19 @@ pub async fn plan(
 ) -> Result<axum::Json<Plan>, ApiError> {
     let Query(pairs) = query_pairs(&uri)?;
     let spec = launch_spec(pairs)?;
-    let mut plan = state.handle.explain(app_id(&id)?, spec).await?;
+    let plan = state.handle.explain(app_id(&id)?, spec).await?;
+    Ok(axum::Json(shown_plan(plan)))
+}
+
+/// The plan as it may be shown: secrets in its environment are redacted.
+#[must_use]
+pub fn shown_plan(mut plan: Plan) -> Plan {
     if let Work::Local(local) = &mut plan.work {
         local.program.env = redacted_map(&local.program.env);
     }
     let env = plan.work.env_mut();
     *env = redacted(env);
-    Ok(axum::Json(plan))
+    plan
 }
 
 fn launch_spec(pairs: Vec<(String, String)>) -> Result<LaunchSpec, ApiError> {

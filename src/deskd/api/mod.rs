@@ -14,6 +14,7 @@
 
 mod app_input;
 mod apps;
+mod configuration;
 mod connection;
 mod desktop;
 mod encode;
@@ -53,6 +54,8 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub use apps::shown_plan;
+pub use configuration::{RunningConfiguration, RunningDisplay};
 pub use desktop::PanelLogin;
 pub use encode::LogLine;
 pub use error::ErrorBody;
@@ -76,6 +79,8 @@ pub struct ApiConfig {
     pub listener: Option<std::net::TcpListener>,
     /// The bearer token.
     pub token: Token,
+    /// What the daemon runs with.
+    pub configuration: RunningConfiguration,
     /// How browsers reach the panel.
     pub panel: Panel,
     /// Who uses this desktop: applications denied to them are left out of lists.
@@ -133,6 +138,7 @@ pub fn build(
         handle,
         sessions: session::Sessions::new(&config.token),
         token: config.token,
+        configuration: RunningConfiguration { listen: tcp_address, ..config.configuration },
         panel: config.panel,
         identity: config.identity,
         panel_url: tcp_address.map(panel_url),

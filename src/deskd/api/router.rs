@@ -13,8 +13,8 @@ use super::error::{ApiError, ErrorBody};
 use super::limits::BODY_BYTES_MAX;
 use super::state::ApiState;
 use super::{
-    apps, desktop, events, guard, health, icons, launches, log_stream, log_text, metrics, panel,
-    pulls, tasks,
+    apps, configuration, desktop, events, guard, health, icons, launches, log_stream, log_text,
+    metrics, panel, pulls, tasks,
 };
 
 #[derive(OpenApi)]
@@ -55,6 +55,7 @@ macro_rules! v1_routes {
         $make![
             desktop::desktop,
             desktop::probe,
+            configuration::configuration,
             apps::list_apps,
             apps::put_apps,
             apps::get_app,

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio_util::sync::CancellationToken;
 
+use super::configuration::RunningConfiguration;
 use super::error::ApiError;
 use super::feed::Feeds;
 use super::guard::Peer;
@@ -31,6 +32,8 @@ pub struct Shared {
     pub token: Token,
     /// Panel sessions.
     pub sessions: Sessions,
+    /// What the daemon runs with.
+    pub configuration: RunningConfiguration,
     /// How browsers reach the panel.
     pub panel: Panel,
     /// Who uses this desktop.

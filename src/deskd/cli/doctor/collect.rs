@@ -11,12 +11,14 @@ use nix::sched::{CloneFlags, unshare};
 use nix::unistd::{AccessFlags, access, getgid, getgroups, getuid};
 
 use super::facts::{Facts, Port, User};
+use super::subject::{Subject, ToldBy};
 use super::{limits, ways};
+use crate::api::{RunningConfiguration, RunningDisplay};
 use crate::cli::client::Client;
-use crate::config::{Config, Env};
-use crate::daemon::display_config;
-use crate::display::{self, DisplayConfig};
+use crate::config::Env;
+use crate::display::{self, DisplayConfig, Secret};
 use crate::supervisor::Desktop;
+use crate::wall;
 use deskd_core::display::DisplayStatus;
 use deskd_keeper::procfs::{MemoryCgroup, file_system_usage, sockets};
 
@@ -36,21 +38,22 @@ const CONNECT_MS: u64 = 500;
 const METRICS_BYTES_MAX: u64 = 16 << 10;
 
 /// Looks at everything.
-pub async fn facts(client: &Client, config: &Config, env: &Env) -> Facts {
+pub async fn facts(client: &Client, subject: Subject, env: &Env) -> Facts {
     let desktop: Option<Desktop> = client.get("/v1/desktop").await.ok();
-    let mut display = display_config(&config.display, env);
-    display.tcp = true;
+    let Subject { running, told_by } = subject;
+    let display = display_config(&running.display, &told_by, env);
     let home = env.get("HOME").filter(|home| !home.is_empty());
     let host = ways::remote(&display.display).map(|(host, _)| host.to_owned());
     let cgroup = MemoryCgroup::own();
     let mut facts = Facts {
-        pods_wanted: config.display.require_tcp,
+        configuration: (running.file.clone(), running.file_errors.is_some(), told_by),
+        pods_wanted: running.display.require_tcp,
         dev_shm: file_system_usage("/dev/shm"),
         memory: cgroup.as_ref().map(MemoryCgroup::headroom).unwrap_or_default(),
         oom_kills: cgroup.as_ref().and_then(MemoryCgroup::oom_kills).unwrap_or(0),
         limits: limits::own(),
         readable_programs: readable_programs(),
-        api: port(config.listen, desktop.is_some(), host.as_deref()),
+        api: port(running.listen, desktop.is_some(), host.as_deref()),
         ports: ports(),
         fonts: fonts(home.as_deref()),
         home: home.map(|home| {
@@ -60,13 +63,35 @@ pub async fn facts(client: &Client, config: &Config, env: &Env) -> Facts {
         gpus: gpus(),
         software_gl: software_gl(),
         nvidia_libraries: has_library("libGLX_nvidia.so.0") || has_library("libcuda.so.1"),
-        wall: crate::wall::here(config, env, None),
+        wall: wall::here(secrets(&running), env, None),
         cluster: desktop.map(|desktop| (*desktop.kubernetes).clone()),
         ..of_display(&display)
     };
     // Last: it leaves this process in another user namespace.
     facts.user.user_namespaces = user_namespaces();
     facts
+}
+
+/// The display that the daemon supervises. The cookie file that it gives its applications has the
+/// cookie that counts, whatever `XAUTH_KEY` is here.
+fn display_config(display: &RunningDisplay, told_by: &ToldBy, env: &Env) -> DisplayConfig {
+    let has_file = matches!(told_by, ToldBy::Daemon) && display.xauthority.is_some();
+    DisplayConfig {
+        display: display.name.clone(),
+        xauthority: display.xauthority.clone(),
+        xauth_key: env.get("XAUTH_KEY").filter(|_| !has_file).map(Secret),
+        tcp: true,
+        handshake_timeout: Duration::from_millis(display.handshake_timeout_ms),
+        hang_timeout: Duration::from_millis(display.hang_timeout_ms),
+    }
+}
+
+fn secrets(running: &RunningConfiguration) -> wall::Secrets<'_> {
+    wall::Secrets {
+        state_dir: &running.state_dir,
+        token_file: &running.token_file,
+        kubeconfig: running.kubeconfig.as_deref(),
+    }
 }
 
 /// The display and this process; everything else is absent.

@@ -1,5 +1,8 @@
 //! What `deskd doctor` looked at: values.
 
+use std::path::PathBuf;
+
+use super::subject::ToldBy;
 use deskd_core::display::{DisplayStatus, EndpointState};
 use deskd_core::plan::KubernetesFacts;
 use deskd_core::plan::facts::Headroom;
@@ -10,6 +13,8 @@ use deskd_core::why::evidence::Usage;
 /// Everything that was looked at. What is absent could not be.
 #[derive(Debug, Clone)]
 pub struct Facts {
+    /// The file of the configuration that was examined, whether it has errors, and who told.
+    pub configuration: (Option<PathBuf>, bool, ToldBy),
     /// The display, TCP and both kinds of shared memory included; of an X server of another pod
     /// only the name is known.
     pub display: DisplayStatus,
@@ -62,6 +67,7 @@ impl Facts {
     #[must_use]
     pub fn of(display: DisplayStatus, user: User) -> Self {
         Self {
+            configuration: (None, false, ToldBy::Daemon),
             display,
             cookie_note: None,
             remote: None,

@@ -7,17 +7,18 @@ mod collect;
 mod facts;
 mod findings;
 mod limits;
+mod subject;
 mod ways;
 
 use std::path::Path;
 
 use super::client::Client;
 use super::failure::Failure;
-use super::local::load;
 use super::output::{Cell, Out, Tone, printable};
 use crate::config::Env;
 use deskd_core::exit::Exit;
 use findings::{Finding, State};
+use subject::Subject;
 
 /// Examines everything and tells; [`Exit::Unhealthy`] when something is wrong.
 pub async fn run(
@@ -26,8 +27,8 @@ pub async fn run(
     env: &Env,
     out: &mut Out,
 ) -> Result<Exit, Failure> {
-    let config = load(file, false, env)?;
-    let facts = collect::facts(client, &config, env).await;
+    let subject = Subject::find(client, file, env).await?;
+    let facts = collect::facts(client, subject, env).await;
     let findings = findings::findings(&facts);
     if out.is_json() {
         out.json(&findings)?;

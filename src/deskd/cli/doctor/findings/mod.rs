@@ -1,6 +1,7 @@
 //! From facts to findings: pure.
 
 mod cluster;
+mod configuration;
 mod display;
 mod place;
 
@@ -41,7 +42,8 @@ pub enum State {
 /// All of them, in the order in which one depends on another.
 #[must_use]
 pub fn findings(facts: &Facts) -> Vec<Finding> {
-    let mut all = display::findings(facts);
+    let mut all = vec![configuration::finding(facts)];
+    all.extend(display::findings(facts));
     all.extend(place::findings(facts));
     all.extend(cluster::findings(facts));
     all

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::cli::doctor::facts::{Port, User, Way};
+use crate::cli::doctor::subject::ToldBy;
 use deskd_core::display::DisplayStatus;
 use deskd_core::display::EndpointState;
 use deskd_core::plan::KubernetesFacts;
@@ -105,6 +106,20 @@ fn a_right_that_an_engine_needs_is_wrong_and_any_other_a_remark() {
     };
     check(with(Some(PodApplication)), "Kubernetes right", State::Wrong);
     check(with(None), "Kubernetes right", State::Remark);
+}
+
+#[test]
+fn it_is_told_whose_configuration_was_examined() {
+    check(|f| f.configuration.2 = ToldBy::NoDaemon("gone".into()), "configuration", State::Remark);
+    check(
+        |f| f.configuration = (Some("/etc/deskd/deskd.toml".into()), true, ToldBy::Daemon),
+        "configuration",
+        State::Wrong,
+    );
+    let mut facts = well();
+    facts.configuration.2 = ToldBy::NoDaemon("nothing answers on /run/deskd/deskd.sock".into());
+    let told = &findings(&facts)[0];
+    assert!(told.sentence.contains("nothing answers on /run/deskd/deskd.sock"), "{told:?}");
 }
 
 #[test]
