@@ -22,6 +22,21 @@ fn documents_are_checked_without_a_daemon() {
     assert!(stdout.contains("game.json: warning: 2048: "), "{stdout}");
     assert!(stdout.ends_with("1 applications\n"), "{stdout}");
 
+    let (stdout, _) =
+        check(&deskd(&["explain", "--offline", docs]).output().unwrap(), Exit::Unhealthy);
+    assert!(stdout.contains("2048 could not run: "), "{stdout}");
+    assert!(stdout.contains("add `ephemeral_container` to `engines`"), "{stdout}");
+    let engines =
+        format!("apps_directory = {docs:?}\n[kubernetes]\nengines = [\"pod_application\"]\n");
+    std::fs::write(config, engines).unwrap();
+    let judge = ["explain", "2048", "--config", config, "--offline", docs];
+    let (stdout, _) = check(&deskd(&judge).output().unwrap(), Exit::Ok);
+    assert!(stdout.contains("2048 would run as pod_application"), "{stdout}");
+    assert!(!stdout.contains("00000000"), "a cookie is shown: {stdout}");
+    let other = ["explain", "4096", "--config", config, "--offline", docs];
+    let (_, stderr) = check(&deskd(&other).output().unwrap(), Exit::NotFound);
+    assert!(stderr.contains("no document has this application"), "{stderr}");
+
     write("empty.json", "");
     write("broken.json", "[{");
     write("recipe.json", r#"[{"cat": "games", "launch": "a.b", "template": "ubuntu"}]"#);

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 mod abcdesktop;
 mod ask;
+pub mod assumed;
 mod choose;
 mod class;
 mod cluster;

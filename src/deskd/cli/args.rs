@@ -70,11 +70,18 @@ pub enum Command {
     },
     /// Print how and where an application would start, without starting it
     Explain {
-        /// Id of the application
-        app: AppId,
+        /// Id of the application [with --offline: default all applications of the documents]
+        #[arg(required_unless_present = "offline")]
+        app: Option<AppId>,
         /// Arguments added to its command
         #[arg(last = true, allow_hyphen_values = true)]
         args: Vec<String>,
+        /// Judge documents (files, or directories of them) without a daemon
+        #[arg(long, value_name = "PATH", num_args = 1..)]
+        offline: Vec<PathBuf>,
+        /// With --offline: configuration file [default: the one that `run` would read]
+        #[arg(long, value_name = "FILE", requires = "offline")]
+        config: Option<PathBuf>,
         /// Plan for this engine only, as `launch --engine` would
         #[arg(long, value_enum)]
         engine: Option<Engine>,

@@ -71,12 +71,7 @@ pub fn config(file: &Path, env: &Env, out: &mut Out) -> Result<Exit, Failure> {
 
 /// `deskd app check`.
 pub fn apps(paths: &[PathBuf], out: &mut Out) -> Result<Exit, Failure> {
-    let mut found = Found::default();
-    for path in paths {
-        let more = if path.is_dir() { directory(path) } else { document_file(path) };
-        found.apps.extend(more.apps);
-        found.broken.extend(more.broken);
-    }
+    let found = documents(paths);
     if out.is_json() {
         let apps: Vec<_> = found.apps.iter().map(|found| {
             json!({ "file": found.file, "app": found.app.id, "problems": found.app.problems })
@@ -93,6 +88,17 @@ pub fn apps(paths: &[PathBuf], out: &mut Out) -> Result<Exit, Failure> {
         out.text(format!("{apps} applications{files}"))?;
     }
     Ok(if found.broken.is_empty() { Exit::Ok } else { Exit::Unhealthy })
+}
+
+/// The applications of files, and of all `.json` files of directories.
+pub fn documents(paths: &[PathBuf]) -> Found {
+    let mut found = Found::default();
+    for path in paths {
+        let more = if path.is_dir() { directory(path) } else { document_file(path) };
+        found.apps.extend(more.apps);
+        found.broken.extend(more.broken);
+    }
+    found
 }
 
 fn directory(dir: &Path) -> Found {
@@ -117,7 +123,8 @@ fn broken(path: &Path, why: String) -> Found {
     Found { apps: Vec::new(), broken: vec![(path.to_owned(), why)] }
 }
 
-fn print(found: &Found, out: &mut Out) -> Result<(), Failure> {
+/// What is wrong with them, and what is odd.
+pub fn print(found: &Found, out: &mut Out) -> Result<(), Failure> {
     for (file, why) in &found.broken {
         let wrong = out.toned("wrong", Tone::Bad);
         let line = Safe::from(format!("{}: ", file.display()));
@@ -142,7 +149,8 @@ fn warning(app: &App) -> Value {
     json!({ "app": app.id, "problems": app.problems })
 }
 
-fn unreadable(found: &Found) -> Vec<Value> {
+/// Those that cannot be used, as JSON.
+pub fn unreadable(found: &Found) -> Vec<Value> {
     found.broken.iter().map(|(file, why)| json!({ "file": file, "why": why })).collect()
 }
 

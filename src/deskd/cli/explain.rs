@@ -1,5 +1,7 @@
 //! `deskd explain`: the plan a launch would have, for people.
 
+mod offline;
+
 use std::collections::BTreeMap;
 
 use serde_json::Value;
@@ -16,6 +18,8 @@ use deskd_core::plan::facts::VolumeMount;
 use deskd_core::plan::remote::{ContainerPlan, CookieCopy};
 use deskd_core::plan::{EphemeralPlan, LaunchSpec, LocalPlan, Plan, PodPlan, Rejected, Work};
 use deskd_core::policy::Toleration;
+
+pub use offline::{Request as OfflineRequest, explain as offline};
 
 /// Lines `name value`; those without a value are not printed.
 type Fields = Vec<(&'static str, String)>;

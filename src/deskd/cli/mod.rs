@@ -90,6 +90,11 @@ fn run(args: Args, env: &Env, out: &mut Out) -> Result<Exit, Failure> {
         }
         Command::Probe { config } => local::probe(config.as_deref(), env, out),
         Command::CheckConfig { file } => check::config(&file, env, out),
+        Command::Explain { app, args, engine, offline, config } if !offline.is_empty() => {
+            let spec = LaunchSpec { args, engine: engine.map(Into::into), ..LaunchSpec::default() };
+            let request = explain::OfflineRequest { documents: offline, app, config, spec };
+            explain::offline(&request, env, out)
+        }
         Command::App { command: AppCommand::Check { paths } } => check::apps(&paths, out),
         Command::Xauthority { file, display, address, runtime_dir } => {
             local::xauthority(&file, &display, address, env)?;
@@ -130,7 +135,7 @@ fn client_command(
             Command::Health { wait, live: true } => health::live(&client, wait, out).await,
             Command::Health { wait, live: false } => health::health(&client, wait, out).await,
             Command::App { command } => app::run(&client, command, env, out).await,
-            Command::Explain { app, args, engine } => {
+            Command::Explain { app: Some(app), args, engine, .. } => {
                 let spec =
                     LaunchSpec { args, engine: engine.map(Into::into), ..LaunchSpec::default() };
                 explain::explain(&client, &app, &spec, out).await
@@ -145,7 +150,8 @@ fn client_command(
             Command::Events { follow } => events::events(&client, follow, out).await,
             Command::Doctor { config } => doctor::run(&client, config.as_deref(), env, out).await,
             Command::Panel => local::panel(&client, out).await,
-            Command::Run { .. }
+            Command::Explain { app: None, .. }
+            | Command::Run { .. }
             | Command::Daemon { .. }
             | Command::Probe { .. }
             | Command::CheckConfig { .. }

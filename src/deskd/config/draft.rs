@@ -8,7 +8,7 @@ use super::kubernetes::PolicyDraft;
 use super::{Config, DisplaySettings, Env, LogStoreConfig, Panel, StopConfig};
 use deskd_core::app::App;
 use deskd_core::kubernetes::PodIdentity;
-use deskd_core::policy::RunAs;
+use deskd_core::policy::{Policy, RunAs};
 use deskd_core::why::RemedyMode;
 
 /// A valid configuration whose defaults and references that depend on the machine (state
@@ -47,6 +47,19 @@ impl Draft {
         &self.display
     }
 
+    /// What the operator decided about remote engines.
+    #[must_use]
+    pub fn policy(&self) -> Policy {
+        let run_as = self.kubernetes.run_as.clone().unwrap_or_else(own_user);
+        Policy { run_as, ..self.kubernetes.policy.clone() }
+    }
+
+    /// Who and where this pod is.
+    #[must_use]
+    pub fn pod(&self) -> &PodIdentity {
+        &self.pod
+    }
+
     /// The directory of application documents.
     #[must_use]
     pub fn apps_directory(&self) -> Option<&Path> {
@@ -69,10 +82,9 @@ impl Draft {
     /// Looks up what depends on the machine. Never fails: see [`deskd_core::app::App::problems`].
     #[must_use]
     pub fn resolve(self, file: Option<PathBuf>, env: &Env) -> Config {
+        let policy = self.policy();
         let state_dir = self.state_dir.unwrap_or_else(|| super::default_state_dir(env));
         let lookup = super::desktop_files::Lookup::of_system(env);
-        let mut policy = self.kubernetes.policy;
-        policy.run_as = self.kubernetes.run_as.unwrap_or_else(own_user);
         Config {
             file,
             file_errors: None,

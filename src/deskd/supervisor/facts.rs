@@ -103,7 +103,8 @@ fn is_executable(file: &Path) -> bool {
 }
 
 /// This machine's architecture in Go's words, which images use.
-fn architecture() -> &'static str {
+#[must_use]
+pub fn architecture() -> &'static str {
     match std::env::consts::ARCH {
         "x86_64" => "amd64",
         "aarch64" => "arm64",

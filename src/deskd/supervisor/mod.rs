@@ -24,6 +24,7 @@ mod snapshot;
 mod windows;
 
 pub use deskd_core::why::reason::{RefusalCode, Refused};
+pub use facts::architecture;
 pub use follow::Follows;
 pub use handle::{
     AppChange, AppError, Handle, LaunchAdmission, LaunchError, LaunchRequest, LogFollow,
