@@ -228,6 +228,15 @@ impl Task {
     }
 }
 
+/// Whether two names mean the same image: the registry that is meant where none is named does not
+/// count, and the tag only where both have one.
+#[must_use]
+pub fn same_image(one: &str, other: &str) -> bool {
+    let (one, other) = (plain(one), plain(other));
+    let untagged = |image: &str| repository(image).len() == image.len();
+    one == other || (repository(one) == repository(other) && (untagged(one) || untagged(other)))
+}
+
 /// Without the registry that is meant where none is named.
 fn plain(image: &str) -> &str {
     let image = image.strip_prefix("docker.io/").unwrap_or(image);

@@ -31,6 +31,7 @@ mod cluster_inject;
 mod cluster_remedy;
 mod cluster_story;
 mod cluster_volumes;
+mod composer;
 mod config;
 mod config_schema;
 mod control_plane;

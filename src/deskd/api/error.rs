@@ -135,6 +135,15 @@ pub enum ApiError {
     /// No or wrong credentials.
     #[error("{0}")]
     Unauthorized(&'static str),
+    /// A user's token, with what is wrong with it.
+    #[error("{0}")]
+    UserToken(String),
+    /// A user's token does not change applications.
+    #[error("a user's token changes no applications: use deskd's own token or its unix socket")]
+    NotByUser,
+    /// No user's token can be checked.
+    #[error("users' tokens cannot be checked (key_file in [composer]): {0}")]
+    ComposerKey(String),
     /// The peer's uid is not admitted on the unix socket.
     #[error("uid {0} is not admitted on the unix socket: only deskd's own uid and root are")]
     PeerUid(u32),
@@ -236,6 +245,9 @@ impl ApiError {
             Self::IdempotencyKey => (S::BAD_REQUEST, "invalid_idempotency_key"),
             Self::LastEventId(_) => (S::BAD_REQUEST, "invalid_last_event_id"),
             Self::Unauthorized(_) => (S::UNAUTHORIZED, "unauthorized"),
+            Self::UserToken(_) => (S::UNAUTHORIZED, "unauthorized"),
+            Self::NotByUser => (S::FORBIDDEN, "operators_only"),
+            Self::ComposerKey(_) => (S::SERVICE_UNAVAILABLE, "composer_key_unreadable"),
             Self::PeerUid(_) => (S::FORBIDDEN, "peer_not_admitted"),
             Self::Host(_) => (S::FORBIDDEN, "host_not_allowed"),
             Self::Origin => (S::FORBIDDEN, "origin_not_allowed"),

@@ -18,7 +18,7 @@ use axum::response::{IntoResponse as _, Response};
 
 use super::error::ApiError;
 use super::peers::PeerKey;
-use super::state::ApiState;
+use super::state::{ApiState, Shared};
 use crate::config::Panel;
 
 /// The header of a request's id.
@@ -61,7 +61,7 @@ impl Peer {
 pub struct Reserved;
 
 /// Lets a request to `/v1` pass or refuses it.
-pub fn admit(state: &ApiState, request: &Request) -> Result<(), ApiError> {
+pub fn admit(state: &Shared, request: &Request) -> Result<(), ApiError> {
     let headers = request.headers();
     if request.extensions().get::<Reserved>().is_some() {
         return Err(ApiError::TooManyConnections);
@@ -96,11 +96,7 @@ pub fn admit(state: &ApiState, request: &Request) -> Result<(), ApiError> {
 
 /// Refuses names that are not ours: a page of another site whose name was made to resolve to us
 /// (DNS rebinding) sends its own name.
-pub fn check_host(
-    state: &ApiState,
-    headers: &HeaderMap,
-    local: SocketAddr,
-) -> Result<(), ApiError> {
+pub fn check_host(state: &Shared, headers: &HeaderMap, local: SocketAddr) -> Result<(), ApiError> {
     let text = headers.get(HOST).and_then(|value| value.to_str().ok()).unwrap_or_default();
     if host_is_ours(text, local.ip(), &state.panel.hosts) {
         Ok(())
@@ -197,6 +193,18 @@ fn is_well_formed(request: &Request) -> Result<(), &'static str> {
 
 /// The outermost layer of `/v1`: admission, time limit, request id, error bodies.
 pub async fn guard(State(state): State<ApiState>, request: Request, next: Next) -> Response {
+    let admitted = admit(&state, &request);
+    guarded(&state, request, next, admitted, |error, id| error.into_body(id)).await
+}
+
+/// The same with another admission and other error bodies.
+pub async fn guarded(
+    state: &Shared,
+    request: Request,
+    next: Next,
+    admitted: Result<(), ApiError>,
+    body: impl FnOnce(ApiError, &str) -> Response,
+) -> Response {
     let id = state.next_request_id();
     let door = match request.extensions().get::<Peer>() {
         Some(Peer::Tcp { .. }) => "tcp",
@@ -205,8 +213,8 @@ pub async fn guard(State(state): State<ApiState>, request: Request, next: Next) 
     let method = request.method().clone();
     let path = request.uri().path().to_owned();
     let started = Instant::now();
-    let mut response = match admit(&state, &request) {
-        Ok(()) => run(&state, request, next).await,
+    let mut response = match admitted {
+        Ok(()) => run(state, request, next).await,
         Err(error) => error.into_response(),
     };
     if let Some(error) = response.extensions_mut().remove::<ApiError>() {
@@ -215,7 +223,7 @@ pub async fn guard(State(state): State<ApiState>, request: Request, next: Next) 
             _ => error,
         };
         let kept = std::mem::take(response.headers_mut());
-        response = error.clone().into_body(&id);
+        response = body(error.clone(), &id);
         if let Some(allow) = kept.get(axum::http::header::ALLOW) {
             response.headers_mut().insert(axum::http::header::ALLOW, allow.clone());
         }
@@ -241,7 +249,7 @@ pub async fn guard(State(state): State<ApiState>, request: Request, next: Next) 
 /// Handlers that wait on purpose mark their answer's future by this path suffix.
 const WAIT_SUFFIX: &str = "/wait";
 
-async fn run(state: &ApiState, request: Request, next: Next) -> Response {
+async fn run(state: &Shared, request: Request, next: Next) -> Response {
     if request.uri().path().ends_with(WAIT_SUFFIX) {
         return next.run(request).await;
     }

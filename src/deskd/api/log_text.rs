@@ -29,6 +29,11 @@ pub const LOG_END: HeaderName = HeaderName::from_static("deskd-log-end");
 /// Bytes of output dropped at the beginning of the range.
 pub const LOG_GAP: HeaderName = HeaderName::from_static("deskd-log-gap");
 
+/// Longest output that is answered as one text, in stored bytes.
+const WHOLE_BYTES_MAX: u64 = 16 << 20;
+/// Lines of a longer one.
+const WHOLE_LINES_MAX: u64 = 10_000;
+
 /// Which part, and how.
 #[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -110,6 +115,26 @@ pub async fn log_text(
         headers.insert(LOG_GAP, start.dropped_bytes.into());
     }
     Ok(response)
+}
+
+/// The last [`WHOLE_BYTES_MAX`] of an output, which begins with a whole line, as one text.
+pub async fn whole(mut reader: LogReader) -> Result<String, ApiError> {
+    let bounds = reader.bounds()?;
+    let mut out = Vec::new();
+    let is_long = bounds.end.saturating_sub(bounds.first) > WHOLE_BYTES_MAX;
+    let from = if is_long { reader.tail(WHOLE_LINES_MAX)? } else { bounds.first };
+    if is_long {
+        out.extend_from_slice(b"[deskd: only the end of a long log; `deskd logs` has all]\n");
+    }
+    let format = Format { stream: None, timestamps: false, at_start: true };
+    let scratch = Vec::new();
+    let left = usize::try_from(WHOLE_BYTES_MAX).unwrap_or(usize::MAX);
+    let mut text = Text { reader, cursor: from, until: bounds.end, left, format, scratch };
+    while text.read(&mut out)?.more {
+        // Others get their turn between two chunks.
+        tokio::task::yield_now().await;
+    }
+    Ok(String::from_utf8_lossy(&out).into_owned())
 }
 
 struct Download {

@@ -14,6 +14,7 @@
 
 mod app_input;
 mod apps;
+mod composer;
 mod configuration;
 mod connection;
 mod desktop;
@@ -66,7 +67,7 @@ pub use router::openapi_json;
 pub use token::{Token, TokenError};
 pub use usage::TaskUsage;
 
-use crate::config::Panel;
+use crate::config::{ComposerConfig, Panel};
 use crate::supervisor::Handle;
 use deskd_core::app::access::Identity;
 
@@ -81,6 +82,8 @@ pub struct ApiConfig {
     pub token: Token,
     /// What the daemon runs with.
     pub configuration: RunningConfiguration,
+    /// abcdesktop's own calls; absent: they are not answered.
+    pub composer: Option<ComposerConfig>,
     /// How browsers reach the panel.
     pub panel: Panel,
     /// Who uses this desktop: applications denied to them are left out of lists.
@@ -139,6 +142,7 @@ pub fn build(
         sessions: session::Sessions::new(&config.token),
         token: config.token,
         configuration: RunningConfiguration { listen: tcp_address, ..config.configuration },
+        composer: config.composer.map(composer::Composer::new),
         panel: config.panel,
         identity: config.identity,
         panel_url: tcp_address.map(panel_url),

@@ -13,8 +13,8 @@ use super::error::{ApiError, ErrorBody};
 use super::limits::BODY_BYTES_MAX;
 use super::state::ApiState;
 use super::{
-    apps, configuration, desktop, events, guard, health, icons, launches, log_stream, log_text,
-    metrics, panel, pulls, tasks,
+    apps, composer, configuration, desktop, events, guard, health, icons, launches, log_stream,
+    log_text, metrics, panel, pulls, tasks,
 };
 
 #[derive(OpenApi)]
@@ -121,11 +121,13 @@ pub(super) fn router(state: ApiState) -> Router {
         .method_not_allowed_fallback(async || ApiError::Method)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(from_fn_with_state(state.clone(), guard::guard));
+    let facade = state.composer.as_ref().map(|_| composer::router(&state)).unwrap_or_default();
     open_routes!(served)
         .route("/", get(panel::index))
         .route("/login", get(panel::login))
         .route("/assets/{name}", get(panel::asset))
         .merge(v1)
+        .merge(facade)
         .layer(axum::middleware::from_fn(guard::well_formed))
         .with_state(state)
 }

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio_util::sync::CancellationToken;
 
+use super::composer::Composer;
 use super::configuration::RunningConfiguration;
 use super::error::ApiError;
 use super::feed::Feeds;
@@ -34,6 +35,8 @@ pub struct Shared {
     pub sessions: Sessions,
     /// What the daemon runs with.
     pub configuration: RunningConfiguration,
+    /// abcdesktop's own calls, if they are answered.
+    pub composer: Option<Composer>,
     /// How browsers reach the panel.
     pub panel: Panel,
     /// Who uses this desktop.

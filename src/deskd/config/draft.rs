@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::apps::AppDraft;
 use super::kubernetes::PolicyDraft;
-use super::{Config, DisplaySettings, Env, LogStoreConfig, Panel, StopConfig};
+use super::{ComposerConfig, Config, DisplaySettings, Env, LogStoreConfig, Panel, StopConfig};
 use deskd_core::app::App;
 use deskd_core::kubernetes::PodIdentity;
 use deskd_core::policy::{Policy, RunAs};
@@ -20,6 +20,7 @@ pub struct Draft {
     pub(super) socket: Option<PathBuf>,
     pub(super) token_file: Option<PathBuf>,
     pub(super) panel: Panel,
+    pub(super) composer: Option<ComposerConfig>,
     pub(super) log_filter: Option<String>,
     pub(super) tasks_max: u32,
     pub(super) apps_directory: Option<PathBuf>,
@@ -93,6 +94,7 @@ impl Draft {
             token_file: self.token_file.unwrap_or_else(|| state_dir.join(super::TOKEN_NAME)),
             state_dir,
             panel: self.panel,
+            composer: self.composer,
             log_filter: self.log_filter,
             tasks_max: self.tasks_max,
             apps_directory: self.apps_directory,

@@ -10,6 +10,7 @@ pub const ROOT: &[&str] = &[
     "panel_hosts",
     "panel_path",
     "frame_ancestors",
+    "composer",
     "log",
     "tasks_max",
     "apps_directory",
@@ -25,6 +26,8 @@ pub const ROOT: &[&str] = &[
     "network_rule",
     "kubernetes",
 ];
+/// `[composer]`
+pub const COMPOSER: &[&str] = &["key_file", "owner", "audience", "version", "stoppable"];
 /// `[diagnosis]`
 pub const DIAGNOSIS: &[&str] = &["rules_directory"];
 /// `[log_store]`
@@ -98,6 +101,7 @@ pub const RUN_AS: &[&str] = &["uid", "gid", "groups"];
 /// Each section as it is headed in the documentation, with its keys.
 pub const SECTIONS: &[(&str, &[&str])] = &[
     ("", ROOT),
+    ("composer", COMPOSER),
     ("diagnosis", DIAGNOSIS),
     ("log_store", LOG_STORE),
     ("stop", STOP),
@@ -123,6 +127,7 @@ pub const ENVIRONMENT: &[(&str, &str)] = &[
     ("DESKD_PANEL_HOSTS", "panel_hosts"),
     ("DESKD_PANEL_PATH", "panel_path"),
     ("DESKD_FRAME_ANCESTORS", "frame_ancestors"),
+    ("DESKD_COMPOSER_KEY_FILE", "composer.key_file"),
     ("DESKD_LOG", "log"),
     ("DESKD_TASKS_MAX", "tasks_max"),
     ("DESKD_APPS_DIRECTORY", "apps_directory"),

@@ -19,6 +19,7 @@
 mod apps;
 mod classes;
 mod cluster_names;
+mod composer;
 mod desktop_files;
 mod draft;
 mod env;
@@ -38,6 +39,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use composer::{ComposerConfig, ComposerVersion};
 use deskd_core::app::App;
 use deskd_core::kubernetes::PodIdentity;
 use deskd_core::policy::Policy;
@@ -107,6 +109,9 @@ pub struct Config {
     pub token_file: PathBuf,
     /// How browsers reach the panel.
     pub panel: Panel,
+    /// `[composer]`; absent: abcdesktop's own calls are not answered.
+    #[serde(default)]
+    pub composer: Option<ComposerConfig>,
     /// `DESKD_LOG`: tracing filter; absent: the default level.
     pub log_filter: Option<String>,
     /// Most tasks kept, ended ones included.
