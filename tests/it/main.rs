@@ -20,6 +20,7 @@ mod cli_daemon;
 mod cli_explain;
 mod cli_fake;
 mod cli_inject;
+mod cli_ocrun;
 mod cli_remedy;
 mod cli_safe;
 mod cluster;

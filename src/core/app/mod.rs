@@ -4,6 +4,7 @@ pub mod access;
 pub mod container;
 pub mod desktop_entry;
 pub mod document;
+pub mod pick;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

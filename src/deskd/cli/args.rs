@@ -100,6 +100,18 @@ pub enum Command {
         #[arg(long, value_name = "TEXT")]
         key: Option<String>,
     },
+    /// Start an application by any of its names, or the one that opens a file
+    Ocrun {
+        /// Id, image, display name, WM_CLASS or program of an application, or the path of a file
+        #[arg(value_name = "NAME|PATH")]
+        target: String,
+        /// Files that the application opens
+        #[arg(value_name = "FILE")]
+        files: Vec<String>,
+        /// Media type of the files, which are then all that is given
+        #[arg(long, value_name = "TYPE")]
+        mime: Option<String>,
+    },
     /// List, show, stop, remedy and remove tasks (running and ended applications)
     Task {
         /// Action

@@ -23,6 +23,7 @@ mod health;
 mod inject;
 mod local;
 mod logs;
+mod ocrun;
 mod output;
 mod pull;
 mod reload;
@@ -144,6 +145,9 @@ fn client_command(
                 let spec =
                     LaunchSpec { args, engine: engine.map(Into::into), ..LaunchSpec::default() };
                 task::launch(&client, &app, &spec, key, out).await
+            }
+            Command::Ocrun { target, files, mime } => {
+                ocrun::run(&client, ocrun::Request { target, files, mime }, out).await
             }
             Command::Task { command } => task::run(&client, command, out).await,
             Command::Logs(request) => logs::logs(&client, &request, out).await,
