@@ -7,6 +7,19 @@ use super::plan::display_sentence;
 use super::plan::facts::ApiState;
 use super::wire::DaemonEnd;
 
+/// Names of deskd's own checks.
+pub const CHECK_NAMES: [&str; 9] = [
+    "display",
+    "x11-tcp",
+    "shm",
+    "keeper",
+    "log-store",
+    "journal",
+    "kubernetes",
+    "configuration",
+    "not-draining",
+];
+
 /// A named check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Check {
@@ -43,6 +56,8 @@ pub struct HealthFacts<'a> {
     pub configuration_errors: Option<&'a str>,
     /// deskd is shutting down.
     pub draining: bool,
+    /// The verdicts of the operator's own checks.
+    pub named: &'a [Check],
 }
 
 /// The readiness checks, in the order they are shown.
@@ -56,7 +71,7 @@ pub fn checks(facts: &HealthFacts<'_>) -> Vec<Check> {
         required,
     };
     let tcp = &display.tcp;
-    vec![
+    let own = vec![
         check("display", display.answers(), true, display_sentence(display)),
         check(
             "x11-tcp",
@@ -97,7 +112,8 @@ pub fn checks(facts: &HealthFacts<'_>) -> Vec<Check> {
             true,
             if facts.draining { "deskd is shutting down" } else { "deskd accepts launches" }.into(),
         ),
-    ]
+    ];
+    own.into_iter().chain(facts.named.iter().cloned()).collect()
 }
 
 fn keeper_sentence(facts: &HealthFacts<'_>) -> String {

@@ -14,6 +14,7 @@ pub mod health;
 pub mod id;
 pub mod inject;
 pub mod kubernetes;
+pub mod named_check;
 pub mod origin;
 pub mod plan;
 pub mod policy;

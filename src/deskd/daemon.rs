@@ -208,6 +208,7 @@ fn settings(config: &Config, env: &Env) -> Settings {
         tcp_wanted: config.display.require_tcp,
         shm_wanted: config.display.require_shm,
         kubernetes: kubernetes(config),
+        checks: config.checks.clone(),
         apps: config.apps.clone(),
         close_grace: config.stop.close_windows,
         term_grace: config.stop.term,

@@ -203,6 +203,38 @@ grace = "1500ms"
 }
 
 #[test]
+fn a_named_check_looks_for_one_thing_and_has_a_name_of_its_own() {
+    let text = r#"
+        [check.shell]
+        process = "plasmashell"
+        [check.vnc]
+        rfb_socket = "/tmp/.x11vnc"
+        required = false
+        timeout = "5s"
+        interval = "1m"
+    "#;
+    let config = load(text, &[]).unwrap();
+    let names: Vec<_> = config.checks.iter().map(|check| check.name.as_str()).collect();
+    assert_eq!(names, ["shell", "vnc"]);
+    assert!(config.checks[0].required && !config.checks[1].required);
+    for (text, word) in [
+        ("[check.a]\n", "write one of process, port"),
+        ("[check.a]\nport = 1\nfile = \"/a\"\n", "more than one thing"),
+        ("[check.shm]\nport = 1\n", "one of deskd's own checks"),
+        ("[check.\"a b\"]\nport = 1\n", "use letters"),
+        ("[check.a]\nport = 70000\n", "out of range"),
+        ("[check.a]\nport = 1\ninterval = \"1ms\"\n", "at least"),
+        ("[check.a]\nport = 1\ntimeout = \"2m\"\n", "up to"),
+        ("[check.a]\nprocess = \"/bin/x\"\n", "last part"),
+        ("[check.a]\nrfb_socket = \"vnc\"\n", "whole path"),
+        ("[check]\na = 1\n", "write a section [check.a]"),
+    ] {
+        let told = complaints(text, &[]);
+        assert!(told.contains(word), "{text}: {told}");
+    }
+}
+
+#[test]
 fn the_image_of_deskd_is_found_named_or_none() {
     let image =
         |line: &str| load(&format!("[kubernetes]\n{line}"), &[]).unwrap().policy.deskd_image;

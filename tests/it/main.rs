@@ -72,6 +72,7 @@ mod kubernetes_others;
 mod kubernetes_processes;
 mod kubernetes_rights;
 mod kubernetes_versions;
+mod named_checks;
 mod own_words;
 mod packaging;
 mod panel;

@@ -4,6 +4,7 @@
 //!
 //! Deliberately not here: deciding what healthy means; that is `deskd_core::health`.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -120,10 +121,17 @@ pub async fn readyz(State(state): State<ApiState>, RawQuery(query): RawQuery) ->
     let passes = |snapshot: &Snapshot| ask.passes(&snapshot.desktop.checks);
     state.held.ready.until(&state, ask.wait, passes).await;
     let snapshot = state.handle.snapshot();
-    match state.handle.display_silent_for() {
-        None => answer("readyz", &snapshot.desktop.checks, &ask),
-        Some(silent) => answer("readyz", &not_renewed(&snapshot.desktop.checks, silent), &ask),
+    let mut checks = Cow::Borrowed(snapshot.desktop.checks.as_slice());
+    if let Some(silent) = state.handle.display_silent_for() {
+        checks = not_renewed(&checks, silent).into();
     }
+    for (name, silent) in state.handle.stale_checks() {
+        for check in checks.to_mut().iter_mut().filter(|check| check.name == name) {
+            check.ok = false;
+            check.detail = format!("this has not been checked for {} s", silent.as_secs());
+        }
+    }
+    answer("readyz", &checks, &ask)
 }
 
 /// What was last known of the display is not what is the case.

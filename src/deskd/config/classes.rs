@@ -22,7 +22,7 @@ const OPERATORS: [&str; 2] = ["Equal", "Exists"];
 type Named<'t> = (&'t Spanned<DeString<'t>>, &'t Spanned<DeValue<'t>>);
 
 /// The tables of `[kind.NAME]`, with the complaint about what is none.
-fn tables<'t>(
+pub(super) fn tables<'t>(
     root: &Section<'t>,
     kind: &str,
 ) -> impl Iterator<Item = (String, String, &'t DeTable<'t>)> {

@@ -8,6 +8,7 @@ use super::kubernetes::PolicyDraft;
 use super::{ComposerConfig, Config, DisplaySettings, Env, LogStoreConfig, Panel, StopConfig};
 use deskd_core::app::App;
 use deskd_core::kubernetes::PodIdentity;
+use deskd_core::named_check::NamedCheck;
 use deskd_core::policy::{Policy, RunAs};
 use deskd_core::why::RemedyMode;
 
@@ -31,6 +32,7 @@ pub struct Draft {
     pub(super) display: DisplaySettings,
     pub(super) pod: PodIdentity,
     pub(super) kubernetes: PolicyDraft,
+    pub(super) checks: Vec<NamedCheck>,
     pub(super) apps: Vec<AppDraft>,
 }
 
@@ -106,6 +108,7 @@ impl Draft {
             pod: self.pod,
             policy,
             kubeconfig: self.kubernetes.kubeconfig,
+            checks: self.checks,
             apps: self.apps.into_iter().map(|app| app.resolve(&lookup)).collect(),
         }
     }

@@ -20,6 +20,7 @@ pub const ROOT: &[&str] = &[
     "stop",
     "display",
     "pod",
+    "check",
     "app",
     "user",
     "execute_class",
@@ -39,6 +40,18 @@ pub const DISPLAY: &[&str] =
     &["name", "xauthority", "require_tcp", "require_shm", "handshake_timeout", "hang_timeout"];
 /// `[pod]`
 pub const POD: &[&str] = &["name", "namespace", "uid", "ip", "node", "container"];
+/// `[check.NAME]`
+pub const CHECK: &[&str] = &[
+    "process",
+    "port",
+    "file",
+    "window_manager",
+    "rfb_port",
+    "rfb_socket",
+    "required",
+    "timeout",
+    "interval",
+];
 /// `[app.NAME]`
 pub const APP: &[&str] = &[
     "display_name",
@@ -107,6 +120,7 @@ pub const SECTIONS: &[(&str, &[&str])] = &[
     ("stop", STOP),
     ("display", DISPLAY),
     ("pod", POD),
+    ("check.NAME", CHECK),
     ("app.NAME", APP),
     ("app.NAME.rlimits", RLIMITS),
     ("user", USER),

@@ -17,6 +17,7 @@
 //! Deliberately not here: what a value does. Every key is described in `docs/configuration.md`.
 
 mod apps;
+mod checks;
 mod classes;
 mod cluster_names;
 mod composer;
@@ -42,6 +43,7 @@ use serde::{Deserialize, Serialize};
 pub use composer::{ComposerConfig, ComposerVersion};
 use deskd_core::app::App;
 use deskd_core::kubernetes::PodIdentity;
+use deskd_core::named_check::NamedCheck;
 use deskd_core::policy::Policy;
 use deskd_core::why::RemedyMode;
 pub use draft::Draft;
@@ -136,6 +138,9 @@ pub struct Config {
     /// Credentials for the API server: `kubernetes.kubeconfig` or `KUBECONFIG`; absent: those of the
     /// pod's service account.
     pub kubeconfig: Option<PathBuf>,
+    /// `[check.NAME]`, sorted by name.
+    #[serde(default)]
+    pub checks: Vec<NamedCheck>,
     /// The applications of `[app.NAME]`, sorted by id.
     pub apps: Vec<App>,
 }

@@ -80,6 +80,7 @@ impl<'t> Reader<'t> {
             stop: self.stop(&root),
             display: self.display(&root, &kubernetes.policy),
             pod: self.pod(&root),
+            checks: super::checks::checks(&root),
             kubernetes,
             apps: self.apps(&root),
         }

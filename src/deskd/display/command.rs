@@ -7,15 +7,20 @@ use std::sync::mpsc::{Receiver, Sender, TryRecvError};
 use rustix::event::{EventfdFlags, eventfd};
 
 use deskd_core::display::DisplayStatus;
+use deskd_core::named_check::ManagerSeen;
 use deskd_core::window::{CloseOutcome, WindowId};
 
 type CloseDone = Box<dyn FnOnce(Vec<(WindowId, CloseOutcome)>) + Send>;
+type IdleDone = Box<dyn FnOnce(Option<u64>) + Send>;
+type ManagerDone = Box<dyn FnOnce(ManagerSeen) + Send>;
 type LookDone = Box<dyn FnOnce(DisplayStatus) + Send>;
 
 /// What the thread can be asked.
 pub(super) enum Command {
     Close { windows: Vec<WindowId>, done: CloseDone },
     Look { done: LookDone },
+    Manager { done: ManagerDone },
+    Idle { done: IdleDone },
 }
 
 /// The asking side; dropping it ends the thread.

@@ -12,6 +12,7 @@ mod look;
 pub mod name;
 pub mod proof;
 mod pulse;
+mod questions;
 mod stream;
 mod thread;
 mod windows;
@@ -25,6 +26,7 @@ use deskd_core::display::DisplayStatus;
 use deskd_core::window::{CloseOutcome, WindowEvent, WindowId};
 
 pub use pulse::Pulse;
+pub use questions::DisplayQuestions;
 
 pub use cookie::{find as find_cookie, write_xauthority};
 pub use stream::ServerStream;
@@ -85,7 +87,7 @@ pub enum DisplayEvent {
 /// Talks to the thread. Dropping it ends the thread, once what it does at that moment is over.
 #[derive(Debug)]
 pub struct DisplayHandle {
-    commands: CommandSender,
+    commands: Arc<CommandSender>,
     pulse: Arc<Pulse>,
 }
 
@@ -102,13 +104,19 @@ impl DisplayHandle {
         let (commands, receiver) = command::channel()?;
         let pulse = Arc::new(Pulse::new(&config));
         let worker = Worker::new(config, number, receiver, Box::new(sink), pulse.clone());
-        Ok((Self { commands, pulse }, DisplayThread(worker)))
+        Ok((Self { commands: Arc::new(commands), pulse }, DisplayThread(worker)))
     }
 
     /// Whether the thread still looks.
     #[must_use]
     pub fn pulse(&self) -> Arc<Pulse> {
         self.pulse.clone()
+    }
+
+    /// For others to ask.
+    #[must_use]
+    pub fn questions(&self) -> DisplayQuestions {
+        DisplayQuestions(Arc::downgrade(&self.commands))
     }
 
     /// Asks the windows to close; `done` is called on the thread with one outcome per window.

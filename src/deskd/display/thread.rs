@@ -27,6 +27,7 @@ use super::look::{self, Looked};
 use super::windows::{Session, SessionError};
 use super::{DisplayConfig, DisplayEvent, Pulse, SOCKET_DIR, SOCKET_DIR_NAME};
 use deskd_core::display::{DisplayStatus, EndpointState};
+use deskd_core::named_check::ManagerSeen;
 use deskd_core::shm::ShmVerdicts;
 use deskd_core::window::{CloseOutcome, WindowId};
 
@@ -265,7 +266,23 @@ impl Worker {
                 let outcomes = windows.into_iter().map(|id| (id, self.close(id))).collect();
                 done(outcomes);
             }
+            Command::Manager { done } => {
+                done(self.of_session(Session::manager).unwrap_or(ManagerSeen::NoDisplay));
+            }
+            Command::Idle { done } => done(self.of_session(Session::idle_ms).flatten()),
         }
+    }
+
+    /// What the server answers; nothing while it is away or hangs.
+    fn of_session<T>(
+        &mut self,
+        question: impl FnOnce(&Session) -> Result<T, SessionError>,
+    ) -> Option<T> {
+        let Server::Here(here) = &self.server else { return None };
+        if here.hanging {
+            return None;
+        }
+        question(&here.session).map_err(|error| self.failed(error)).ok()
     }
 
     fn close(&mut self, window: WindowId) -> CloseOutcome {

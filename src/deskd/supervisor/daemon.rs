@@ -11,7 +11,7 @@ use super::busy::Busy;
 use super::driver::{Driver, Parts};
 use super::facts::config;
 use super::follow::Follows;
-use super::handle::Handle;
+use super::handle::{Handle, Looks};
 use super::input::{INPUTS_MAX, Input};
 use super::journal::Journal;
 use super::settings::Settings;
@@ -20,6 +20,7 @@ use crate::display::{DisplayHandle, DisplayThread};
 use crate::engine::keeper::{self, LinkError, LocalEngine};
 use crate::engine::kubernetes;
 use crate::engine::port::Port;
+use crate::readiness;
 use deskd_core::run::Runs;
 
 /// Why the supervisor did not start.
@@ -62,6 +63,17 @@ pub async fn start(settings: Settings) -> Result<Supervisor, StartError> {
     let busy = Arc::new(Busy::new());
     let follows = Arc::new(Follows::default());
     let pulse = display_thread.pulse();
+    let questions = display_thread.questions();
+    let to_driver = inputs.clone();
+    let freshness = readiness::start(
+        settings.checks.clone(),
+        questions.clone(),
+        settings.state_dir.clone(),
+        move |index, verdict| {
+            let to_driver = to_driver.clone();
+            async move { to_driver.send(Input::Checked(index, verdict)).await.is_ok() }
+        },
+    );
     let logs_dir: Arc<Path> = settings.state_dir.join("logs").into();
     // Ends with the driver, which has the only sender.
     let cluster = settings.kubernetes.clone();
@@ -82,7 +94,8 @@ pub async fn start(settings: Settings) -> Result<Supervisor, StartError> {
         epoch: u64::try_from(now_ms()).unwrap_or(0),
     });
     tokio::spawn(driver.run(queue));
-    let handle = Handle::new(snapshots, inputs.clone(), busy, logs_dir, calls, pulse);
+    let looks = Looks { pulse, questions, checks: freshness };
+    let handle = Handle::new(snapshots, inputs.clone(), busy, logs_dir, calls, looks);
     let link = tokio::spawn(async move {
         let error = keeper::run(stream, to_keeper, inputs.clone()).await;
         // Nobody to tell when the driver has ended already.

@@ -22,6 +22,8 @@ use super::snapshot::{Desktop, Snapshot};
 use crate::clock::{now_ms, sleep_until};
 use crate::display::DisplayHandle;
 use crate::engine::port::Port;
+use deskd_core::health::Check;
+use deskd_core::named_check::{Found, NamedCheck};
 use deskd_core::plan::Work;
 use deskd_core::port::Command;
 use deskd_core::port::keeper::Translator;
@@ -53,6 +55,8 @@ pub(super) struct Driver {
     pub(super) translator: Translator,
     replies: Replies,
     pub(super) log_trouble: Option<String>,
+    /// Verdicts of the operator's checks, in their order.
+    pub(super) named: Vec<Check>,
     pub(super) predecessor: Option<DaemonEnd>,
     /// Origin of the clock.
     started: Instant,
@@ -84,7 +88,9 @@ pub(super) struct Parts {
 impl Driver {
     pub(super) fn new(parts: Parts) -> (Self, watch::Receiver<Arc<Snapshot>>) {
         let Parts { settings, port, display_thread, own_inputs, journal, runs, .. } = parts;
-        let health = Health::default();
+        let unchecked = |check: &NamedCheck| check.verdict(&Found::Unchecked);
+        let named: Vec<_> = settings.checks.iter().map(unchecked).collect();
+        let health = Health { named: named.clone(), ..Health::default() };
         let trouble = journal.trouble().map(str::to_owned);
         let (display, kubernetes) = (runs.display(), runs.kubernetes());
         let desktop = health.desktop(&settings, display, kubernetes, trouble.as_deref(), 0);
@@ -108,6 +114,7 @@ impl Driver {
             translator: Translator::default(),
             replies: Replies::default(),
             log_trouble: None,
+            named,
             predecessor: None,
             started: Instant::now(),
             link_failed: false,
@@ -190,6 +197,11 @@ impl Driver {
             Input::Looked(status, reply) => {
                 self.step(run::Input::Display(status));
                 self.answer(reply, ());
+            }
+            Input::Checked(index, verdict) => {
+                if let Some(check) = self.named.get_mut(index) {
+                    *check = verdict;
+                }
             }
             Input::WindowsAsked(task, outcomes) => self.windows_asked(task, &outcomes),
         }

@@ -10,8 +10,9 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::busy::Busy;
 use super::input::Input;
 use super::snapshot::Snapshot;
-use crate::display::Pulse;
+use crate::display::{DisplayQuestions, Pulse};
 use crate::engine::kubernetes::Calls;
+use crate::readiness::Freshness;
 use deskd_core::app::{App, DirectoryApp};
 use deskd_core::id::{AppId, TaskId};
 use deskd_core::plan::{LaunchSpec, Plan};
@@ -90,13 +91,21 @@ pub enum LogOpenError {
 /// channel closes when the task is removed. All followers of a task share one watch.
 pub type LogFollow = watch::Receiver<u64>;
 
+/// Who looks at what, for whoever wants to know whether they still do, or to ask them.
+#[derive(Debug, Clone)]
+pub(super) struct Looks {
+    pub(super) pulse: Arc<Pulse>,
+    pub(super) questions: DisplayQuestions,
+    pub(super) checks: Arc<Freshness>,
+}
+
 /// Cheap to clone; everything the API may do.
 #[derive(Debug, Clone)]
 pub struct Handle {
     snapshots: watch::Receiver<Arc<Snapshot>>,
     inputs: mpsc::Sender<Input>,
     busy: Arc<Busy>,
-    display: Arc<Pulse>,
+    looks: Looks,
     logs_dir: Arc<Path>,
     calls: Calls,
 }
@@ -108,16 +117,27 @@ impl Handle {
         busy: Arc<Busy>,
         logs_dir: Arc<Path>,
         calls: Calls,
-        display: Arc<Pulse>,
+        looks: Looks,
     ) -> Self {
-        Self { snapshots, inputs, busy, logs_dir, calls, display }
+        Self { snapshots, inputs, busy, looks, logs_dir, calls }
     }
 
     /// For how long nobody has looked at the display, if that is longer than a look takes: what the
     /// snapshot says about it is not known any more.
     #[must_use]
     pub fn display_silent_for(&self) -> Option<Duration> {
-        self.display.silent_for()
+        self.looks.pulse.silent_for()
+    }
+
+    /// The operator's checks that are not made any more, and since when.
+    pub fn stale_checks(&self) -> impl Iterator<Item = (&str, Duration)> {
+        self.looks.checks.stale()
+    }
+
+    /// To ask the display.
+    #[must_use]
+    pub fn display_questions(&self) -> &DisplayQuestions {
+        &self.looks.questions
     }
 
     /// The newest snapshot; microseconds, never waits for the driver.

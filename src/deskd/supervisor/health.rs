@@ -22,6 +22,8 @@ pub(super) struct Health {
     pub(super) log_trouble: Option<String>,
     /// A shutdown is under way.
     pub(super) draining: bool,
+    /// Verdicts of the operator's checks.
+    pub(super) named: Vec<Check>,
 }
 
 impl Health {
@@ -44,6 +46,7 @@ impl Health {
             journal_trouble,
             configuration_errors: settings.configuration_errors.as_deref(),
             draining: self.draining,
+            named: &self.named,
         };
         let checks = checks(&facts);
         let ready = checks.iter().all(|check| check.ok || !check.required);

@@ -11,6 +11,7 @@ use super::handle::{
 use crate::engine::kubernetes::Event;
 use deskd_core::app::{App, DirectoryApp};
 use deskd_core::display::DisplayStatus;
+use deskd_core::health::Check;
 use deskd_core::id::{AppId, TaskId};
 use deskd_core::plan::{LaunchSpec, Plan};
 use deskd_core::redact::EnvVar;
@@ -64,6 +65,8 @@ pub enum Input {
     Window(WindowEvent, Ancestry),
     /// A look that was asked for is over.
     Looked(Box<DisplayStatus>, Reply<()>),
+    /// One of the operator's checks has another verdict.
+    Checked(usize, Check),
     /// Windows were asked to close.
     WindowsAsked(TaskId, Vec<(WindowId, CloseOutcome)>),
 }

@@ -17,6 +17,7 @@ impl Driver {
             looked: self.runs.looked(),
             log_trouble: self.log_trouble.clone(),
             draining: self.runs.draining(),
+            named: self.named.clone(),
         };
         let (display, kubernetes) = (self.runs.display(), self.runs.kubernetes());
         let (shown_health, shown_trouble) = &self.shown;

@@ -8,6 +8,7 @@ use crate::display::DisplayConfig;
 use crate::engine::kubernetes::EngineConfig;
 use deskd_core::app::App;
 use deskd_core::display::DisplayStatus;
+use deskd_core::named_check::NamedCheck;
 use deskd_core::wall::WallFacts;
 use deskd_core::why::RemedyMode;
 use deskd_core::why::rules::LazyRules;
@@ -43,6 +44,8 @@ pub struct Settings {
     pub shm_wanted: bool,
     /// The desktop's own pod, the way to the Kubernetes API, and what the operator decided.
     pub kubernetes: EngineConfig,
+    /// The operator's readiness checks.
+    pub checks: Vec<NamedCheck>,
     /// Apps of the configuration file.
     pub apps: Vec<App>,
     /// How long windows that were asked to close get before SIGTERM.

@@ -25,6 +25,7 @@ use self::query::Asker;
 use self::storm::Storm;
 use self::tracker::{Placement, Step, Tracker, XEvent};
 use super::handshake::ServerConnection;
+use deskd_core::named_check::ManagerSeen;
 use deskd_core::window::{CloseOutcome, WindowEvent, WindowId};
 
 /// A title that changes faster than this is reported at this pace.
@@ -130,6 +131,18 @@ impl Session {
         self.begin();
         self.asker.connection.get_input_focus()?.reply().map_err(SessionError::from_reply)?;
         Ok(())
+    }
+
+    /// Whether a window manager runs.
+    pub(super) fn manager(&self) -> Result<ManagerSeen, SessionError> {
+        self.begin();
+        self.asker.manager(self.root)
+    }
+
+    /// Milliseconds since the last input.
+    pub(super) fn idle_ms(&self) -> Result<Option<u64>, SessionError> {
+        self.begin();
+        self.asker.idle_ms(self.root)
     }
 
     /// Asks for an answer without waiting: its arrival makes the connection readable.

@@ -4,6 +4,7 @@
 use x11rb::connection::{Connection, RequestConnection};
 use x11rb::cookie::Cookie;
 use x11rb::protocol::res::{self, ClientIdMask, ClientIdSpec, ConnectionExt as _};
+use x11rb::protocol::screensaver::{self, ConnectionExt as _};
 use x11rb::protocol::xproto::{
     Atom, AtomEnum, ConnectionExt as _, GetPropertyReply, MapState, WindowClass,
 };
@@ -12,6 +13,7 @@ use super::owner::{self, Evidence};
 use super::text::{self, TEXT_BYTES_MAX};
 use super::{SessionError, present};
 use crate::display::handshake::ServerConnection;
+use deskd_core::named_check::ManagerSeen;
 use deskd_core::window::{Window, WindowId};
 
 x11rb::atom_manager! {
@@ -177,6 +179,31 @@ impl Asker {
     pub(super) fn window_manager(&self, root: WindowId) -> Result<Option<WindowId>, SessionError> {
         let check = self.property(root, self.atoms._NET_SUPPORTING_WM_CHECK, 4)?;
         Ok(present(check.reply())?.and_then(|check| check.value32()?.next()))
+    }
+
+    /// Whether the window manager's mark is true: the window that the root names must name itself
+    /// (EWMH, `_NET_SUPPORTING_WM_CHECK`), or it is that of a manager that died, or another window.
+    pub(super) fn manager(&self, root: WindowId) -> Result<ManagerSeen, SessionError> {
+        let Some(window) = self.window_manager(root)? else { return Ok(ManagerSeen::Absent) };
+        let claim = self.property(window, self.atoms._NET_SUPPORTING_WM_CHECK, 4)?;
+        let name = self.property(window, self.atoms._NET_WM_NAME, TEXT_BYTES_MAX)?;
+        let claim = present(claim.reply())?.and_then(|claim| claim.value32()?.next());
+        let name = present(name.reply())?.map(|name| text::utf8(&name.value));
+        Ok(match claim == Some(window) {
+            true => ManagerSeen::Proved(name.filter(|name| !name.is_empty())),
+            false => ManagerSeen::Stale,
+        })
+    }
+
+    /// Milliseconds since the last input, as MIT-SCREEN-SAVER tells it; nothing without that
+    /// extension.
+    pub(super) fn idle_ms(&self, root: WindowId) -> Result<Option<u64>, SessionError> {
+        let name = screensaver::X11_EXTENSION_NAME;
+        if self.connection.extension_information(name)?.is_none() {
+            return Ok(None);
+        }
+        let info = present(self.connection.screensaver_query_info(root)?.reply())?;
+        Ok(info.map(|info| u64::from(info.ms_since_user_input)))
     }
 
     /// Its children and its parent (0: it is a root); nothing when it is gone.
