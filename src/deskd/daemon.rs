@@ -165,6 +165,7 @@ fn api_config(
         listener,
         token: Token::load_or_create(&config.token_file, Some(&config.state_dir))?,
         configuration,
+        activity: config.activity.clone(),
         composer: config.composer.clone(),
         panel: config.panel.clone(),
         identity: config.policy.identity.clone(),

@@ -6,6 +6,7 @@ mod abcdesktop_bad_pods;
 mod abcdesktop_planes;
 mod abcdesktop_start;
 mod abcdesktop_world;
+mod activity;
 mod api;
 mod api_adversarial;
 mod api_floods;

@@ -12,6 +12,7 @@
 //! **Invariant**: no handler holds on to the supervisor. Reads come from the newest snapshot, logs
 //! from files, and a slow client waits in its own connection.
 
+mod activity;
 mod app_input;
 mod apps;
 mod composer;
@@ -67,7 +68,7 @@ pub use router::openapi_json;
 pub use token::{Token, TokenError};
 pub use usage::TaskUsage;
 
-use crate::config::{ComposerConfig, Panel};
+use crate::config::{ActivityConfig, ComposerConfig, Panel};
 use crate::supervisor::Handle;
 use deskd_core::app::access::Identity;
 
@@ -82,6 +83,8 @@ pub struct ApiConfig {
     pub token: Token,
     /// What the daemon runs with.
     pub configuration: RunningConfiguration,
+    /// What counts as use of the desktop.
+    pub activity: ActivityConfig,
     /// abcdesktop's own calls; absent: they are not answered.
     pub composer: Option<ComposerConfig>,
     /// How browsers reach the panel.
@@ -142,6 +145,7 @@ pub fn build(
         sessions: session::Sessions::new(&config.token),
         token: config.token,
         configuration: RunningConfiguration { listen: tcp_address, ..config.configuration },
+        activity: activity::Watch::new(config.activity),
         composer: config.composer.map(composer::Composer::new),
         panel: config.panel,
         identity: config.identity,
@@ -179,6 +183,7 @@ impl Api {
             open: TaskTracker::new(),
             accepted: Arc::default(),
         };
+        let watching = tokio::spawn(activity::from_start(state.clone()));
         let counting = tokio::spawn(state.counters.clone().watch(state.handle.watch()));
         let tcp_server = server.clone();
         let tcp = async move {
@@ -191,6 +196,7 @@ impl Api {
         drop(socket_file);
         server.drain().await;
         counting.abort();
+        watching.abort();
     }
 }
 

@@ -13,8 +13,8 @@ use super::error::{ApiError, ErrorBody};
 use super::limits::BODY_BYTES_MAX;
 use super::state::ApiState;
 use super::{
-    apps, composer, configuration, desktop, events, guard, health, icons, launches, log_stream,
-    log_text, metrics, panel, pulls, tasks,
+    activity, apps, composer, configuration, desktop, events, guard, health, icons, launches,
+    log_stream, log_text, metrics, panel, pulls, tasks,
 };
 
 #[derive(OpenApi)]
@@ -56,6 +56,7 @@ macro_rules! v1_routes {
             desktop::desktop,
             desktop::probe,
             configuration::configuration,
+            activity::activity,
             apps::list_apps,
             apps::put_apps,
             apps::get_app,

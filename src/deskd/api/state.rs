@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio_util::sync::CancellationToken;
 
+use super::activity::Watch;
 use super::composer::Composer;
 use super::configuration::RunningConfiguration;
 use super::error::ApiError;
@@ -35,6 +36,8 @@ pub struct Shared {
     pub sessions: Sessions,
     /// What the daemon runs with.
     pub configuration: RunningConfiguration,
+    /// Whether the desktop is used.
+    pub activity: Watch,
     /// abcdesktop's own calls, if they are answered.
     pub composer: Option<Composer>,
     /// How browsers reach the panel.

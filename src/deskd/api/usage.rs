@@ -95,22 +95,27 @@ async fn run(
     running.store(false, Ordering::Release);
 }
 
-fn roots(snapshot: &Snapshot) -> Vec<(u32, TaskId)> {
+/// The processes that tasks began with, as far as deskd sees them.
+pub fn roots(snapshot: &Snapshot) -> Vec<(u32, TaskId)> {
     snapshot.tasks.iter().filter_map(|task| Some((task.pid?, task.id.clone()))).collect()
 }
 
-struct Sampler {
+/// Samples processes.
+#[derive(Debug)]
+pub struct Sampler {
     system: System,
     /// Whose each process was, with its start time: pids are used again.
     owners: HashMap<Pid, (u64, TaskId)>,
 }
 
 impl Sampler {
-    fn new() -> Result<Self, sysinfo::Error> {
+    /// Nothing to compare with yet.
+    pub fn new() -> Result<Self, sysinfo::Error> {
         Ok(Self { system: System::new()?, owners: HashMap::new() })
     }
 
-    fn sample(&mut self, roots: &[(u32, TaskId)]) -> HashMap<TaskId, TaskUsage> {
+    /// What the tasks with these roots use, since the last sample.
+    pub fn sample(&mut self, roots: &[(u32, TaskId)]) -> HashMap<TaskId, TaskUsage> {
         let what = ProcessRefreshKind::nothing().with_cpu().with_memory().without_tasks();
         self.system.refresh_processes_specifics(ProcessesToUpdate::All, true, what);
         let roots: HashMap<Pid, &TaskId> =

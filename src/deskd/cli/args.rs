@@ -126,6 +126,12 @@ pub enum Command {
         #[arg(short, long)]
         follow: bool,
     },
+    /// Print whether the desktop is used, and since when not
+    Activity {
+        /// Return when it has been idle for this long, such as 30m
+        #[arg(long, value_name = "TIME", value_parser = duration)]
+        wait_idle: Option<Duration>,
+    },
     /// Print a one-time login URL for the Tasks panel
     Panel,
     /// Write a display's cookie file from XAUTH_KEY, for applications that have none

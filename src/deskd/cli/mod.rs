@@ -7,6 +7,7 @@
 //!
 //! Deliberately not here: any decision about tasks. Commands print what the daemon says.
 
+mod activity;
 mod app;
 mod args;
 mod check;
@@ -153,6 +154,7 @@ fn client_command(
             Command::Logs(request) => logs::logs(&client, &request, out).await,
             Command::Events { follow } => events::events(&client, follow, out).await,
             Command::Doctor { config } => doctor::run(&client, config.as_deref(), env, out).await,
+            Command::Activity { wait_idle } => activity::activity(&client, wait_idle, out).await,
             Command::Panel => local::panel(&client, out).await,
             Command::Explain { app: None, .. }
             | Command::Run { .. }

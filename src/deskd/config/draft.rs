@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 
 use super::apps::AppDraft;
 use super::kubernetes::PolicyDraft;
-use super::{ComposerConfig, Config, DisplaySettings, Env, LogStoreConfig, Panel, StopConfig};
+use super::{
+    ActivityConfig, ComposerConfig, Config, DisplaySettings, Env, LogStoreConfig, Panel, StopConfig,
+};
 use deskd_core::app::App;
 use deskd_core::kubernetes::PodIdentity;
 use deskd_core::named_check::NamedCheck;
@@ -21,6 +23,7 @@ pub struct Draft {
     pub(super) socket: Option<PathBuf>,
     pub(super) token_file: Option<PathBuf>,
     pub(super) panel: Panel,
+    pub(super) activity: ActivityConfig,
     pub(super) composer: Option<ComposerConfig>,
     pub(super) log_filter: Option<String>,
     pub(super) tasks_max: u32,
@@ -96,6 +99,7 @@ impl Draft {
             token_file: self.token_file.unwrap_or_else(|| state_dir.join(super::TOKEN_NAME)),
             state_dir,
             panel: self.panel,
+            activity: self.activity,
             composer: self.composer,
             log_filter: self.log_filter,
             tasks_max: self.tasks_max,

@@ -10,6 +10,7 @@ pub const ROOT: &[&str] = &[
     "panel_hosts",
     "panel_path",
     "frame_ancestors",
+    "activity",
     "composer",
     "log",
     "tasks_max",
@@ -27,6 +28,8 @@ pub const ROOT: &[&str] = &[
     "network_rule",
     "kubernetes",
 ];
+/// `[activity]`
+pub const ACTIVITY: &[&str] = &["viewers", "busy_percent"];
 /// `[composer]`
 pub const COMPOSER: &[&str] = &["key_file", "owner", "audience", "version", "stoppable"];
 /// `[diagnosis]`
@@ -114,6 +117,7 @@ pub const RUN_AS: &[&str] = &["uid", "gid", "groups"];
 /// Each section as it is headed in the documentation, with its keys.
 pub const SECTIONS: &[(&str, &[&str])] = &[
     ("", ROOT),
+    ("activity", ACTIVITY),
     ("composer", COMPOSER),
     ("diagnosis", DIAGNOSIS),
     ("log_store", LOG_STORE),

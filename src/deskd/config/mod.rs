@@ -16,6 +16,7 @@
 //!
 //! Deliberately not here: what a value does. Every key is described in `docs/configuration.md`.
 
+mod activity;
 mod apps;
 mod checks;
 mod classes;
@@ -40,6 +41,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use activity::ActivityConfig;
 pub use composer::{ComposerConfig, ComposerVersion};
 use deskd_core::app::App;
 use deskd_core::kubernetes::PodIdentity;
@@ -111,6 +113,9 @@ pub struct Config {
     pub token_file: PathBuf,
     /// How browsers reach the panel.
     pub panel: Panel,
+    /// `[activity]`.
+    #[serde(default)]
+    pub activity: ActivityConfig,
     /// `[composer]`; absent: abcdesktop's own calls are not answered.
     #[serde(default)]
     pub composer: Option<ComposerConfig>,

@@ -63,6 +63,7 @@ impl<'t> Reader<'t> {
             socket: self.path("DESKD_SOCKET", &root, "socket", "/run/deskd/deskd.sock"),
             token_file: self.path("DESKD_TOKEN_FILE", &root, "token_file", "/run/deskd/token"),
             panel: self.panel(&root),
+            activity: self.activity(&root),
             composer: self.composer(&root, kubernetes.policy.identity.user.as_deref()),
             log_filter: self.text("DESKD_LOG", &root, "log", "info,deskd::display=debug"),
             tasks_max: self.tasks_max(&root),

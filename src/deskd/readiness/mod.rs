@@ -23,6 +23,7 @@ use crate::display::DisplayQuestions;
 use deskd_core::health::Check;
 use deskd_core::named_check::{Found, NamedCheck, Wanted};
 pub use freshness::Freshness;
+pub use rfb::OWN_ADDRESS as RFB_ADDRESS;
 
 /// Longest pause while a check fails: a desktop that comes up is waited for.
 const FAILING_PAUSE_MS: u64 = 1_000;

@@ -3,6 +3,10 @@
 //! Pure parsers of text (proc_net_tcp in the kernel's documentation; unix: `proc_pid_net(5)`).
 //! Lines that do not look as documented are skipped: a newer kernel may add some.
 
+use std::net::IpAddr;
+
+/// `TCP_ESTABLISHED` of the kernel's `tcp_states.h`.
+const TCP_ESTABLISHED: &str = "01";
 /// `TCP_LISTEN` of the kernel's `tcp_states.h`, as `/proc/net/tcp` prints it.
 const TCP_LISTEN: &str = "0A";
 /// `__SO_ACCEPTCON` of `net.h`: the socket listens.
@@ -18,6 +22,38 @@ pub fn tcp_listeners(table: &str) -> impl Iterator<Item = u16> {
         let state = fields.nth(1)?;
         (state == TCP_LISTEN).then(|| u16::from_str_radix(port, 16).ok()).flatten()
     })
+}
+
+/// The own port and the other end's address of each established connection; an IPv4 address is one
+/// in the table of IPv6 too.
+pub fn tcp_connected(table: &str) -> impl Iterator<Item = (u16, IpAddr)> {
+    table.lines().skip(1).filter_map(|line| {
+        let mut fields = line.split_ascii_whitespace().skip(1);
+        let (_, port) = fields.next()?.rsplit_once(':')?;
+        let (address, _) = fields.next()?.rsplit_once(':')?;
+        let address = address_of(address)?;
+        let connected = fields.next()? == TCP_ESTABLISHED;
+        connected.then(|| Some((u16::from_str_radix(port, 16).ok()?, address))).flatten()
+    })
+}
+
+/// One word of 32 bits or four, each as this machine reads it from memory in network order.
+fn address_of(digits: &str) -> Option<IpAddr> {
+    let word = |at: usize| {
+        let word = digits.get(at * 8..at * 8 + 8)?;
+        Some(u32::from_str_radix(word, 16).ok()?.to_ne_bytes())
+    };
+    match digits.len() {
+        8 => Some(IpAddr::from(word(0)?)),
+        32 => {
+            let mut octets = [0; 16];
+            for (at, part) in octets.chunks_exact_mut(4).enumerate() {
+                part.copy_from_slice(&word(at)?);
+            }
+            Some(IpAddr::from(octets).to_canonical())
+        }
+        _ => None,
+    }
 }
 
 /// Names of the listening stream sockets; abstract ones begin with `@`.
@@ -62,6 +98,23 @@ mod tests {
     }
 
     #[test]
+    fn connections_are_found_with_the_other_ends_address_in_both_tables() {
+        let table = "\
+  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
+   0: 00000000:17C1 00000000:0000 0A 00000000:00000000 00:00000000 00000000  4096        0 1 1
+   1: 0100007F:17C1 4B53447F:9C40 01 00000000:00000000 00:00000000 00000000  4096        0 2 1
+";
+        let own = IpAddr::from([127, 68, 83, 75]);
+        assert_eq!(tcp_connected(table).collect::<Vec<_>>(), [(6081, own)]);
+        let table6 = "\
+  sl  local_address                         remote_address                        st tx_queue
+   0: 0000000000000000FFFF00000100007F:17C1 0000000000000000FFFF00004B53447F:9C40 01 00000000:0 \
+   00:00000000 00000000  4096        0 1 1
+";
+        assert_eq!(tcp_connected(table6).collect::<Vec<_>>(), [(6081, own)]);
+    }
+
+    #[test]
     fn listening_unix_sockets_are_found_by_path_and_abstract_name() {
         let table = "\
 Num       RefCount Protocol Flags    Type St Inode Path
@@ -85,6 +138,7 @@ ffff8886: 00000002 00000000 00010000 0001 01 28888 /a b
         fn arbitrary_text_never_panics(text in "(?s).{0,400}", words in "([0-9A-F: \n@/]{0,30}){0,20}") {
             for table in [&text, &words] {
                 tcp_listeners(table).count();
+                tcp_connected(table).count();
                 unix_listeners(table).count();
             }
         }
