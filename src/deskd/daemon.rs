@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::api::{self, ApiConfig, Limits, RunningConfiguration, Token};
 use crate::catalog::Catalog;
-use crate::config::{Config, DisplaySettings, Env, OperatorRules, inherited_env};
+use crate::config::{Config, DisplaySettings, Env, Forward, OperatorRules, inherited_env};
 use crate::display::{self, DisplayConfig, Secret, Servers};
 use crate::engine::feed;
 use crate::engine::kubernetes::EngineConfig;
@@ -165,6 +165,7 @@ fn api_config(
         listener,
         token: Token::load_or_create(&config.token_file, Some(&config.state_dir))?,
         configuration,
+        forward: config.log_store.forward == Forward::Stdout,
         activity: config.activity.clone(),
         composer: config.composer.clone(),
         panel: config.panel.clone(),

@@ -12,6 +12,7 @@ pub mod config;
 pub mod daemon;
 pub mod display;
 pub mod engine;
+pub mod forward;
 pub mod readiness;
 pub mod supervisor;
 pub mod telemetry;

@@ -52,6 +52,7 @@ mod display_shm;
 mod display_windows;
 mod doctor;
 mod documents;
+mod forward;
 mod keeper_adoption;
 mod keeper_attack;
 mod keeper_container_logs;

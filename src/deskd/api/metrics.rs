@@ -335,6 +335,9 @@ fn exit_word(exit: &Exit) -> &'static str {
 pub async fn metrics(State(state): State<ApiState>) -> Response {
     let mut registry = state.counters.registry(&state.handle.snapshot());
     state.handle.kubernetes_calls().register(&mut registry);
+    if let Some(forwarded) = &state.forward {
+        forwarded.register(&mut registry);
+    }
     let mut text = String::with_capacity(8 << 10);
     if let Err(error) = prometheus_client::encoding::text::encode(&mut text, &registry) {
         tracing::error!(%error, "metrics could not be written");

@@ -69,6 +69,7 @@ pub use token::{Token, TokenError};
 pub use usage::TaskUsage;
 
 use crate::config::{ActivityConfig, ComposerConfig, Panel};
+use crate::forward;
 use crate::supervisor::Handle;
 use deskd_core::app::access::Identity;
 
@@ -83,6 +84,8 @@ pub struct ApiConfig {
     pub token: Token,
     /// What the daemon runs with.
     pub configuration: RunningConfiguration,
+    /// Applications' output goes to standard output too.
+    pub forward: bool,
     /// What counts as use of the desktop.
     pub activity: ActivityConfig,
     /// abcdesktop's own calls; absent: they are not answered.
@@ -152,6 +155,7 @@ pub fn build(
         panel_url: tcp_address.map(panel_url),
         limits: config.limits,
         counters: metrics::Counters::default(),
+        forward: config.forward.then(forward::Counts::default),
         feeds: feed::Feeds::default(),
         usage: usage::Usage::default(),
         held: state::Held::default(),
@@ -183,6 +187,10 @@ impl Api {
             open: TaskTracker::new(),
             accepted: Arc::default(),
         };
+        let forwarding = state
+            .forward
+            .clone()
+            .map(|counts| tokio::spawn(forward::run(state.handle.clone(), counts, stop.clone())));
         let watching = tokio::spawn(activity::from_start(state.clone()));
         let counting = tokio::spawn(state.counters.clone().watch(state.handle.watch()));
         let tcp_server = server.clone();
@@ -197,6 +205,7 @@ impl Api {
         server.drain().await;
         counting.abort();
         watching.abort();
+        forwarding.inspect(tokio::task::JoinHandle::abort);
     }
 }
 

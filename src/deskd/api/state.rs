@@ -19,6 +19,7 @@ use super::streams::{StreamPermit, Streams};
 use super::token::Token;
 use super::usage::Usage;
 use crate::config::Panel;
+use crate::forward::Counts;
 use crate::supervisor::Handle;
 use deskd_core::app::access::Identity;
 
@@ -36,6 +37,8 @@ pub struct Shared {
     pub sessions: Sessions,
     /// What the daemon runs with.
     pub configuration: RunningConfiguration,
+    /// What was forwarded to standard output, if anything is.
+    pub forward: Option<Counts>,
     /// Whether the desktop is used.
     pub activity: Watch,
     /// abcdesktop's own calls, if they are answered.

@@ -35,7 +35,7 @@ pub const COMPOSER: &[&str] = &["key_file", "owner", "audience", "version", "sto
 /// `[diagnosis]`
 pub const DIAGNOSIS: &[&str] = &["rules_directory"];
 /// `[log_store]`
-pub const LOG_STORE: &[&str] = &["task_limit", "total_limit"];
+pub const LOG_STORE: &[&str] = &["task_limit", "total_limit", "forward"];
 /// `[stop]`
 pub const STOP: &[&str] = &["close_windows", "term", "shutdown_grace"];
 /// `[display]`

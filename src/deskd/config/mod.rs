@@ -157,6 +157,19 @@ pub struct LogStoreConfig {
     pub task_limit_bytes: u64,
     /// Of all tasks together, in bytes.
     pub total_limit_bytes: u64,
+    /// Where applications' output goes besides.
+    #[serde(default)]
+    pub forward: Forward,
+}
+
+/// Where applications' output goes besides the log store.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Forward {
+    /// Nowhere.
+    #[default]
+    None,
+    /// As JSON to deskd's own standard output.
+    Stdout,
 }
 
 /// `[stop]`.

@@ -11,7 +11,7 @@ use super::classes::word;
 use super::problem::Problem;
 use super::section::{Collector, Section};
 use super::values::{self, Complaint};
-use super::{DisplaySettings, Draft, LogStoreConfig, Panel, StopConfig, keys, panel};
+use super::{DisplaySettings, Draft, Forward, LogStoreConfig, Panel, StopConfig, keys, panel};
 use deskd_core::kubernetes::PodIdentity;
 use deskd_core::plan::EngineKind;
 use deskd_core::policy::Policy;
@@ -213,7 +213,12 @@ impl<'t> Reader<'t> {
             );
             section.complain("total_limit", total.span, complaint);
         }
-        LogStoreConfig { task_limit_bytes, total_limit_bytes }
+        let forward = section.parsed("forward", "stdout", |text| {
+            let word = word(text, &["none", "stdout"])?;
+            Ok(if word == "stdout" { Forward::Stdout } else { Forward::None })
+        });
+        let forward = forward.map(|found| found.value).unwrap_or_default();
+        LogStoreConfig { task_limit_bytes, total_limit_bytes, forward }
     }
 
     fn rules_directory(&self, root: &Section<'t>) -> Option<PathBuf> {
