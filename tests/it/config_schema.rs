@@ -74,6 +74,9 @@ fn schema_of(docs: &str, section: &str, name: &str, key: &Key) -> Value {
         "table of strings" => {
             json!({ "type": "object", "additionalProperties": { "type": "string" } })
         }
+        "table of numbers" => {
+            json!({ "type": "object", "additionalProperties": { "type": "integer" } })
+        }
         "section" => table(docs, &below(name)),
         "list of tables" => strings(table(docs, &below(name))),
         "sections" => {
