@@ -24,6 +24,11 @@ impl Image {
         let tree = stdout_of(buildah().args(["mount", &container])).into();
         Self { container, tree }
     }
+
+    /// What a file of it contains.
+    pub(super) fn file(&self, path: &str) -> Vec<u8> {
+        std::fs::read(self.tree.join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+    }
 }
 
 impl Drop for Image {

@@ -6,6 +6,7 @@
 mod containers;
 mod memory;
 mod pod;
+mod reproducible;
 mod run;
 mod supervisord;
 mod systemd;
