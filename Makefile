@@ -25,7 +25,7 @@ LAID_OUT = $(if $(wildcard $(LLD)/ld.lld),$(addprefix -C link-arg=,-fuse-ld=lld 
 BINARY := target/deskd
 CLUSTER := .cache/cluster/run
 
-.PHONY: help run test check sim torture build images cluster cluster-down bench bench-cluster bench-inject bench-peers clean
+.PHONY: help run test check sim torture build deb images dist cluster cluster-down bench bench-cluster bench-inject bench-peers clean
 
 help:
 	@echo 'make run          a desktop with deskd beside it, in the browser (installs what is missing)'
@@ -34,7 +34,9 @@ help:
 	@echo 'make sim         the life of tasks in a simulated world: MINUTES=30'
 	@echo 'make torture     a real deskd to which everything happens that can: MINUTES=30'
 	@echo 'make build        the static release binaries: $(BINARY), $(BINARY)-keeper'
+	@echo 'make deb          a Debian package of them, below target/'
 	@echo 'make images       the two container images, with buildah'
+	@echo 'make dist         all that is delivered, in target/dist'
 	@echo 'make cluster      a one-node Kubernetes cluster with the desktop pod, in namespaces of its own'
 	@echo 'make cluster-down removes it whole'
 	@echo 'make bench        deskd measured against its floors and the installed peers'
@@ -50,7 +52,7 @@ run:
 	@tests/setup/run-desktop $(BINARY)
 
 test:
-	@tests/setup/packages build desktop test images cluster
+	@tests/setup/packages build desktop test deb images cluster
 	@tests/setup/rust
 	@tests/setup/go
 	@$(MAKE) --no-print-directory build
@@ -76,9 +78,17 @@ build:
 	$(STATIC) cargo rustc --locked --package deskd-keeper --bin deskd-keeper --profile keeper --target $(KEEPER_TARGET) -- $(call LAID_OUT,keeper)
 	@install -D -m 0711 -t target target/$(HOST)/release/deskd target/$(KEEPER_TARGET)/keeper/deskd-keeper
 
+deb: build
+	@tests/setup/packages deb
+	@debian/build $(BINARY)
+
 images: build
 	@tests/setup/packages images
 	@container/build-images
+
+dist: build
+	@tests/setup/packages deb images
+	@container/dist $(BINARY)
 
 cluster:
 	@tests/setup/packages build desktop images cluster

@@ -81,6 +81,12 @@ pub fn main() -> ExitCode {
     .into()
 }
 
+/// The command line with all of its commands, for what describes it (`man.rs`).
+#[must_use]
+pub fn command() -> clap::Command {
+    <Args as clap::CommandFactory>::command()
+}
+
 fn run(args: Args, env: &Env, out: &mut Out) -> Result<Exit, Failure> {
     match args.command {
         Command::Run { config, lenient } => {

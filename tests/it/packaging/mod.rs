@@ -1,10 +1,11 @@
-//! deskd as it is delivered: under systemd and supervisord, in containers, and `make run`.
+//! deskd as it is delivered: under systemd and supervisord, in containers, as a Debian package, and `make run`.
 //!
 //! These tests start the static release binary (`make build`), as a pod and a unit do, and as the
 //! pod's user.
 
 mod containers;
 mod memory;
+mod package_deb;
 mod pod;
 mod reproducible;
 mod run;
