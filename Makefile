@@ -11,14 +11,16 @@ export PATH := $(HOME)/.cargo/bin:$(PATH)
 # `--target` keeps the flags away from proc macros, which cannot be static. Relative relocations are
 # packed: half a megabyte less.
 STATIC := RUSTFLAGS="$(RUSTFLAGS) -C target-feature=+crt-static -C link-arg=-Wl,-z,pack-relative-relocs"
-# Looked up when used: `make run` may have to install Rust first.
-HOST = $(shell rustc --print host-tuple)
-MUSL = $(shell uname -m)-unknown-linux-musl
+# Looked up when used: `make run` may have to install Rust first. `HOST=aarch64-unknown-linux-gnu` builds for
+# another machine: CONTRIBUTING.md has what that needs.
+HERE = $(shell rustc --print host-tuple)
+HOST = $(HERE)
+MUSL = $(firstword $(subst -, ,$(HOST)))-unknown-linux-musl
 KEEPER_TARGET = $(if $(wildcard $(shell rustc --print target-libdir --target $(MUSL))/libstd-*.rlib),$(MUSL),$(HOST))
 # What runs first and most lies in one place: tests/setup/link-order says why, and makes the lists. Tables
 # for unwinding are left out. Only ld.lld, which comes with Rust for some hosts, can do both. `LINK_MAPS`
 # is a directory for its maps.
-LLD = $(shell rustc --print sysroot)/lib/rustlib/$(HOST)/bin/gcc-ld
+LLD = $(shell rustc --print sysroot)/lib/rustlib/$(HERE)/bin/gcc-ld
 MAPPED = $(LINK_MAPS:%=-Wl,--no-demangle -Wl,-Map=%/$(1).map)
 LAID_OUT = $(if $(wildcard $(LLD)/ld.lld),$(addprefix -C link-arg=,-fuse-ld=lld -B$(LLD) -Wl,--no-warn-symbol-ordering \
 	-Wl,--symbol-ordering-file=src/$(1)/link-order -Wl,-T,tests/setup/no-unwind.ld $(MAPPED)))
@@ -76,7 +78,7 @@ torture:
 build:
 	$(STATIC) cargo rustc --locked --package deskd --bin deskd --release --target $(HOST) -- $(call LAID_OUT,deskd)
 	$(STATIC) cargo rustc --locked --package deskd-keeper --bin deskd-keeper --profile keeper --target $(KEEPER_TARGET) -- $(call LAID_OUT,keeper)
-	@install -D -m 0711 -t target target/$(HOST)/release/deskd target/$(KEEPER_TARGET)/keeper/deskd-keeper
+	@install -D -m 0711 -t $(dir $(BINARY)) target/$(HOST)/release/deskd target/$(KEEPER_TARGET)/keeper/deskd-keeper
 
 deb: build
 	@tests/setup/packages deb
