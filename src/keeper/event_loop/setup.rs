@@ -65,10 +65,7 @@ impl Keeper {
         let logs_dir = config.state_dir.join(LOGS_NAME);
         let store = LogStore::open(logs_dir.clone(), config.limits)
             .map_err(|source| KeeperError::LogStore { path: logs_dir, source })?;
-        let round = estate.as_mut().and_then(|estate| estate.round.take());
-        let round = round.map_or_else(Round::create, Round::of);
-        let capture = Capture::new(round.map_err(KeeperError::Estate)?)
-            .map_err(tried("create an epoll descriptor"))?;
+        let capture = capture(estate.as_mut())?;
         let epoll = watch(&signals, &capture)?;
         let mut keeper = Self {
             config,
@@ -124,6 +121,13 @@ impl Keeper {
         self.tags = self.tags.wrapping_add(1);
         self.tag_base | u64::from(self.tags)
     }
+}
+
+/// Goes on with what the keeper before had under way to a log.
+fn capture(estate: Option<&mut Estate>) -> Result<Capture, KeeperError> {
+    let round = estate.and_then(|estate| estate.round.take());
+    let round = round.map_or_else(Round::create, Round::of).map_err(KeeperError::Estate)?;
+    Capture::new(round).map_err(tried("create an epoll descriptor"))
 }
 
 /// Watches what there is from the start.
