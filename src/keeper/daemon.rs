@@ -37,6 +37,12 @@ impl Daemon {
         Self { release, life: Life::Down { start_at: now }, young_deaths: 0, starts: 0 }
     }
 
+    /// None: of a place, whose daemon is elsewhere.
+    #[must_use]
+    pub fn none() -> Self {
+        Self { release: Release::none(), life: Life::Over, young_deaths: 0, starts: 0 }
+    }
+
     /// Its pid while it runs.
     #[must_use]
     pub fn pid(&self) -> Option<u32> {

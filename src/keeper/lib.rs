@@ -31,6 +31,8 @@
 //! - [`release`]: another program or configuration after SIGHUP. [`program`]: the file that daemons are executed from. [`daemon`], [`heartbeat`], [`shutdown`], [`notify`]: the daemon as a child, whether it answers,
 //!   the end, systemd. [`tcp`] is the
 //!   socket on which the daemon answers.
+//! - [`place`]: the same keeper as the first process of an ephemeral container, with its daemon elsewhere. [`door`]: how that
+//!   daemon comes in. [`output`]: where captured bytes go.
 //! - [`event_loop`]: the loop, which carries out what the others decide.
 //!
 //! **Invariant**: when nothing happens, the keeper does not wake up, but to ask the daemon. **Invariant**: whatever is held per task is small and
@@ -41,6 +43,7 @@
 mod capture;
 pub mod custody;
 mod daemon;
+mod door;
 mod event_loop;
 pub mod files;
 mod heartbeat;
@@ -50,6 +53,8 @@ pub mod log;
 pub mod logs;
 mod notify;
 mod options;
+mod output;
+pub mod place;
 pub mod procfs;
 mod program;
 mod reap;
@@ -216,6 +221,11 @@ pub enum OptionError {
     /// No program to start.
     #[error("the command of the daemon is missing after `--`")]
     NoDaemon,
+    /// What every keeper at a place needs.
+    #[error(
+        "`DESKD_PLACE_KEY` is missing or no key: only the deskd of a desktop starts a keeper at a place"
+    )]
+    NoKey,
     /// The descriptor was not inherited.
     #[error("cannot use file descriptor {fd} as `--daemon-file`")]
     DaemonFile {
@@ -235,4 +245,10 @@ fn tried(what: &'static str) -> impl FnOnce(Errno) -> KeeperError {
 /// process must have one thread only: signals are blocked and read from a descriptor.
 pub fn run(config: KeeperConfig) -> Result<Exit, KeeperError> {
     event_loop::Keeper::start(config)?.run()
+}
+
+/// Runs the keeper of a place until it was asked to end, and returns what the process is to exit with.
+/// The process must have one thread only.
+pub fn run_at_place(config: place::PlaceConfig) -> Result<Exit, KeeperError> {
+    event_loop::Keeper::at_place(config)?.run()
 }

@@ -53,9 +53,13 @@ impl Connection {
     pub fn pair() -> io::Result<(Self, OwnedFd)> {
         let (stream, other) = UnixStream::pair()?;
         stream.set_nonblocking(true)?;
-        let incoming = Decoder::default();
-        let connection = Self { stream, incoming, outgoing: Vec::new(), written: 0 };
-        Ok((connection, inheritable(other.as_fd())?))
+        Ok((Self::of(stream), inheritable(other.as_fd())?))
+    }
+
+    /// Over a stream that does not block, whose other end is a daemon's.
+    #[must_use]
+    pub fn of(stream: UnixStream) -> Self {
+        Self { stream, incoming: Decoder::default(), outgoing: Vec::new(), written: 0 }
     }
 
     /// The next message, if one has arrived. Reads when the last read holds no whole one.

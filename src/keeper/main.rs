@@ -1,10 +1,11 @@
 //! `deskd-keeper`: what `deskd run` becomes.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::process::ExitCode;
 
 use deskd_core::exit::Exit;
-use deskd_keeper::{KeeperConfig, StarterKind, USAGE, log};
+use deskd_keeper::place::{self, PlaceConfig};
+use deskd_keeper::{KeeperConfig, KeeperError, OptionError, StarterKind, USAGE, log};
 
 /// With the C library that is linked in, where that is not the usual one.
 const VERSION: &str = if cfg!(target_env = "musl") {
@@ -31,17 +32,44 @@ fn main() -> ExitCode {
             }
         };
     }
-    let config = match KeeperConfig::from_options(options) {
-        Ok(config) => config,
-        Err(error) => return print(Exit::Usage, &format!("deskd-keeper: {error}\n\n{USAGE}")),
-    };
-    #[expect(clippy::disallowed_methods, reason = "the one variable that the keeper reads")]
-    let filter = std::env::var_os("DESKD_LOG");
-    log::init(filter.as_deref().and_then(OsStr::to_str));
-    match deskd_keeper::run(config) {
+    let place = options.first().is_some_and(|word| word == place::WORD);
+    match if place { run_at_place(options) } else { run(options) } {
+        Err(Failed::Options(error)) => {
+            print(Exit::Usage, &format!("deskd-keeper: {error}\n\n{USAGE}"))
+        }
         Ok(exit) => exit.into(),
-        Err(error) => print(error.exit(), &format!("deskd: cannot start: {}\n", error.chain())),
+        Err(Failed::Keeper(error)) => {
+            print(error.exit(), &format!("deskd: cannot start: {}\n", error.chain()))
+        }
     }
+}
+
+enum Failed {
+    Options(OptionError),
+    Keeper(KeeperError),
+}
+
+fn run(options: Vec<OsString>) -> Result<Exit, Failed> {
+    let config = KeeperConfig::from_options(options).map_err(Failed::Options)?;
+    init_log();
+    deskd_keeper::run(config).map_err(Failed::Keeper)
+}
+
+fn run_at_place(options: Vec<OsString>) -> Result<Exit, Failed> {
+    let key = variable(place::KEY_VARIABLE);
+    let config =
+        PlaceConfig::from_options(options.into_iter().skip(1), key).map_err(Failed::Options)?;
+    init_log();
+    deskd_keeper::run_at_place(config).map_err(Failed::Keeper)
+}
+
+fn init_log() {
+    log::init(variable("DESKD_LOG").as_deref().and_then(OsStr::to_str));
+}
+
+#[expect(clippy::disallowed_methods, reason = "the two variables that the keeper reads")]
+fn variable(name: &str) -> Option<OsString> {
+    std::env::var_os(name)
 }
 
 /// To standard output if it went well; the exit code remains when nobody reads.

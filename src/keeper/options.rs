@@ -35,6 +35,11 @@ when it dies.
  descriptor 4
   --estate FD             inherited descriptor of what a keeper that was \
  killed left
+
+At a place (an ephemeral container), started by its desktop's deskd, with the place's key in  DESKD_PLACE_KEY:
+  deskd-keeper place --grace-ms N --tasks-max N
+  --spool-bytes N         most  output kept on a disk until the desktop has stored it
+  --spool-memory-bytes N  the same where there is no  disk to write to
 ";
 
 impl KeeperConfig {
@@ -129,7 +134,7 @@ impl Read {
     }
 }
 
-fn parse<T: FromStr>(name: &str, value: &OsStr) -> Result<T, OptionError> {
+pub(crate) fn parse<T: FromStr>(name: &str, value: &OsStr) -> Result<T, OptionError> {
     let text = std::str::from_utf8(value.as_bytes()).ok();
     text.and_then(|text| text.parse().ok()).ok_or_else(|| OptionError::Value {
         option: name.to_owned(),

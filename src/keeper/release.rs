@@ -33,6 +33,14 @@ pub struct Release {
     pub file: Option<OwnedFd>,
 }
 
+impl Release {
+    /// Of a keeper that starts no daemon.
+    #[must_use]
+    pub fn none() -> Self {
+        Self { command: Command::none(), _program: None, file: None }
+    }
+}
+
 /// How far the next release is.
 #[derive(Debug, Default)]
 pub enum Reload {

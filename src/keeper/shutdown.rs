@@ -71,6 +71,8 @@ enum Phase {
 pub struct Shutdown {
     deadline: Instant,
     reserve: Duration,
+    /// From SIGTERM to SIGKILL of what is left, unless somebody is in a hurry.
+    term_wait: Duration,
     hurry: bool,
     phase: Phase,
 }
@@ -82,7 +84,15 @@ impl Shutdown {
         let reserve = (grace / 4).min(Duration::from_millis(RESERVE_MS_MAX));
         let deadline = now + grace;
         let phase = Phase::Polite { until: deadline - reserve };
-        Self { deadline, reserve, hurry: false, phase }
+        Self { deadline, reserve, term_wait: reserve / 4, hurry: false, phase }
+    }
+
+    /// The same at a place: the programs get SIGTERM at once, as the first process of a container does.
+    #[must_use]
+    pub fn of_place(now: Instant, grace: Duration) -> Self {
+        let phase = Phase::Polite { until: now };
+        let begun = Self::begin(now, grace);
+        Self { term_wait: grace - begun.reserve, phase, ..begun }
     }
 
     /// When everything will have been killed.
@@ -171,7 +181,7 @@ impl Shutdown {
     }
 
     fn terminate(&mut self, now: Instant) -> Action {
-        let wait = if self.hurry { Duration::from_millis(HURRY_KILL_MS) } else { self.reserve / 4 };
+        let wait = if self.hurry { Duration::from_millis(HURRY_KILL_MS) } else { self.term_wait };
         let kill_at = now + wait;
         self.phase = Phase::Terminating { kill_at };
         Action::Terminate { kill_at }

@@ -41,6 +41,8 @@ pub struct Start {
     pub stop: Option<(Instant, Instant)>,
     /// Where a follower is who asked meanwhile.
     pub watch: Option<u64>,
+    /// At a place: the daemon asked for the output from this cursor on.
+    pub asked: Option<u64>,
     starters: u32,
 }
 
@@ -49,7 +51,7 @@ impl Start {
     #[must_use]
     pub fn new(mut request: SpawnRequest) -> Self {
         let meta = std::mem::take(&mut request.meta);
-        Self { request, meta, stop: None, watch: None, starters: 0 }
+        Self { request, meta, stop: None, watch: None, asked: None, starters: 0 }
     }
 
     /// Whose run it is.

@@ -48,6 +48,8 @@ pub struct Task {
     pub pipes: u32,
     /// Tell the daemon when the log ends beyond this.
     pub watch: Option<u64>,
+    /// At a place: the daemon asked for the output from this cursor on.
+    pub asked: Option<u64>,
     /// The daemon forgot it; the record goes when the last process does.
     pub forgotten: bool,
 }
@@ -72,6 +74,7 @@ impl Task {
             log_end: 0,
             pipes: 0,
             watch: None,
+            asked: None,
             forgotten: false,
         }
     }

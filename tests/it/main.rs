@@ -81,6 +81,8 @@ mod panel;
 mod panel_modules;
 mod panel_proxy;
 mod panel_remedy;
+mod place_keeper;
+mod place_proof;
 mod reload;
 mod remedies;
 mod secrecy;

@@ -49,6 +49,7 @@ fn spawn_request(id: RunId, plan: LocalPlan, meta: String) -> SpawnRequest {
         nice: program.nice,
         oom_score_adj: program.oom_score_adj,
         wall,
+        log_from: 0,
         meta,
     }
 }
@@ -106,6 +107,8 @@ impl Translator {
             }
             FromKeeper::Draining(drain) => vec![Event::Draining(drain)],
             FromKeeper::LogAdvanced { .. }
+            | FromKeeper::LogRecords { .. }
+            | FromKeeper::RecordsStored { .. }
             | FromKeeper::LogTrouble { .. }
             | FromKeeper::Ping { .. }
             | FromKeeper::VersionRefused { .. } => Vec::new(),

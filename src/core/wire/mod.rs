@@ -5,12 +5,14 @@
 //! [`MESSAGE_BYTES_MAX`]. The daemon sends [`ToKeeper::Hello`] and is answered with
 //! [`FromKeeper::Welcome`], which lists everything the keeper knows; from then on changes arrive as
 //! they happen. Re-adoption is therefore the normal way of starting. One daemon at a time, and only
-//! the keeper's own child.
+//! the keeper's own child; to the keeper of a place ([`proof`]), the one that has its key.
 //!
 //! Every request names its run, so a repeated request is answered with what is already the case
 //! ("nothing is started twice").
 
 pub mod frame;
+mod latin1;
+pub mod proof;
 
 use serde::{Deserialize, Serialize};
 
@@ -19,8 +21,8 @@ use crate::id::TaskId;
 use crate::task::{Exit, Rusage, StopStep, StopStepKind, UnixMs};
 use crate::wall::Wall;
 
-/// Version of these messages: 2 since Welcome says how the daemon before ended.
-pub const VERSION: u32 = 2;
+/// Version of these messages: 3 since keepers of places give their output away.
+pub const VERSION: u32 = 3;
 /// Oldest version that is spoken: one back, so that keeper and daemon can be replaced one after the other.
 pub const VERSION_OLDEST: u32 = VERSION - 1;
 /// Largest message, in bytes (an argv and environment of Linux's ARG_MAX fit).
@@ -37,7 +39,7 @@ pub const STOP_ROUNDS_MAX: usize = 16;
 /// Bytes of meta in one Welcome or MoreTasks; JSON may make six of one (control characters).
 pub const WELCOME_BYTES: usize = 512 << 10;
 
-/// Bytes of lines in one [`ToKeeper::AppendLog`].
+/// Bytes of lines in one [`ToKeeper::AppendLog`], and of records in one [`ToKeeper::StoreRecords`].
 pub const APPEND_BYTES_MAX: usize = 256 << 10;
 
 /// The newest version that both sides speak, given what the other side does.
@@ -115,6 +117,28 @@ pub enum ToKeeper {
         /// At most [`APPEND_BYTES_MAX`] together.
         lines: Vec<LogLine>,
     },
+    /// Only of a keeper at a place: give what a task wrote from `from` on, as LogRecords, as soon as
+    /// there is any, or nothing more comes. What is before `from` is stored elsewhere, and need not be
+    /// kept. One question per task; a new one replaces it.
+    ReadLog {
+        /// Which task.
+        task: TaskId,
+        /// Cursor of the first byte.
+        from: u64,
+    },
+    /// Records that the keeper of a place gave away, for a log that was opened with OpenLog. Those
+    /// that are stored already are left out. Answered with RecordsStored.
+    StoreRecords {
+        /// Which task.
+        task: TaskId,
+        /// Cursor of the first of them.
+        from: u64,
+        /// Cursor after the last of them: what no record stands for is lost.
+        next: u64,
+        /// As in LogRecords.
+        #[serde(with = "latin1")]
+        records: Vec<u8>,
+    },
     /// Nothing more comes. Answered with LogClosed; until the task is opened again its file is
     /// closed.
     CloseLog {
@@ -137,9 +161,10 @@ pub struct SpawnRequest {
     pub id: RunId,
     /// argv; `argv[0]` with a `/` is a path, else it is looked up in the PATH of `env`.
     pub argv: Vec<String>,
-    /// The whole environment, in order. The keeper adds `DESKD_TASK_ID`.
+    /// The whole environment, in order. The keeper adds `DESKD_TASK_ID`. At a place: what is added to
+    /// that of its image.
     pub env: Vec<(String, String)>,
-    /// Working directory; absent: `/`.
+    /// Working directory; absent: `/`, at a place its image's.
     pub cwd: Option<String>,
     /// umask; absent: inherited.
     pub umask: Option<u32>,
@@ -152,6 +177,10 @@ pub struct SpawnRequest {
     /// The wall between it and deskd; absent: none.
     #[serde(default)]
     pub wall: Option<Wall>,
+    /// Only at a place: the cursor of the first byte that the task writes there, so that its output
+    /// has one cursor wherever it is.
+    #[serde(default)]
+    pub log_from: u64,
     /// What the daemon needs to re-adopt the task: opaque to the keeper, kept until Forget,
     /// at most [`META_BYTES_MAX`] bytes. Every run's request replaces it.
     pub meta: String,
@@ -238,6 +267,28 @@ pub enum FromKeeper {
         /// Where its log ends.
         end: u64,
     },
+    /// Answer to ReadLog.
+    LogRecords {
+        /// Which task.
+        task: TaskId,
+        /// As asked.
+        from: u64,
+        /// Cursor after the last record.
+        next: u64,
+        /// Whole records in the CRI format, at most [`APPEND_BYTES_MAX`] bytes (and one record
+        /// more). A gap record stands for what could not be kept.
+        #[serde(with = "latin1")]
+        records: Vec<u8>,
+        /// Nothing more comes: no process has the run's output any more, and all of it was given.
+        over: bool,
+    },
+    /// Answer to StoreRecords.
+    RecordsStored {
+        /// Which task.
+        task: TaskId,
+        /// Everything before this cursor is stored, or known to be lost.
+        end: u64,
+    },
     /// The log store has a problem (disk full, read-only), or no longer has one.
     LogTrouble {
         /// One sentence; absent: over.
@@ -268,22 +319,6 @@ pub struct LogLine {
     /// Without the newline. In JSON one character per byte (ISO 8859-1), since it need not be UTF-8.
     #[serde(with = "latin1")]
     pub bytes: Vec<u8>,
-}
-
-mod latin1 {
-    use serde::de::Error as _;
-    use serde::{Deserialize as _, Deserializer, Serializer};
-
-    pub(super) fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
-        let text: String = bytes.iter().map(|byte| char::from(*byte)).collect();
-        serializer.serialize_str(&text)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<u8>, D::Error> {
-        let text = std::borrow::Cow::<str>::deserialize(from)?;
-        let bytes: Result<Vec<u8>, _> = text.chars().map(u8::try_from).collect();
-        bytes.map_err(|_| D::Error::custom("a character that stands for no byte"))
-    }
 }
 
 /// How a daemon ended whose successor is told.
@@ -465,7 +500,7 @@ mod tests {
     fn one_version_back_is_spoken_and_no_more() {
         assert_eq!(agreed(VERSION, Some(VERSION_OLDEST)), Some(VERSION));
         // A release before versions were agreed on, and one after this.
-        assert_eq!(agreed(1, None), Some(1));
+        assert_eq!(agreed(VERSION_OLDEST, None), Some(VERSION_OLDEST));
         assert_eq!(agreed(VERSION + 1, Some(VERSION)), Some(VERSION));
         assert_eq!(agreed(VERSION + 1, None), None);
         assert_eq!(agreed(VERSION + 2, Some(VERSION + 1)), None);

@@ -77,7 +77,7 @@ impl Keeper {
         record.end = held.end;
         record.marks.push(mark);
         self.table.put(key, record);
-        self.open_log(key);
+        self.open_log(key, 0);
         if let Some(left) = left {
             self.store_rest(key, &left);
         }
@@ -103,7 +103,7 @@ impl Keeper {
     /// Stores what the keeper before had taken and not stored: its log has grown by what it had.
     fn store_rest(&mut self, key: TaskKey, left: &Left) {
         let Some(task) = self.table.get_mut(key) else { return };
-        let log = task.log.get_or_insert_with(|| self.store.open_task(&task.id.task));
+        let log = task.log.get_or_insert_with(|| self.store.open_task(&task.id.task, 0));
         let stored = self.store.end(log).checked_sub(left.cursor);
         let stored = stored.and_then(|stored| usize::try_from(stored).ok());
         if let Some(rest) = stored.and_then(|stored| left.bytes.get(stored..)) {
@@ -173,7 +173,9 @@ impl Keeper {
         let living = self.table.iter().filter(|(_, task)| !task.tree_gone);
         let known = living.map(|(key, _)| key).take(HELD_MAX).collect();
         let round = self.capture.under_way().fds();
-        let (custody, end) = Custody::pair(self.lock.as_fd(), round, file, known)?;
+        // A place has neither a lock nor a daemon of its own.
+        let lock = self.lock.as_ref().ok_or(std::io::ErrorKind::Unsupported)?;
+        let (custody, end) = Custody::pair(lock.as_fd(), round, file, known)?;
         self.custody = Some(custody);
         Ok(end)
     }

@@ -2,6 +2,7 @@
 //! Kubernetes API; the keeper stores it, since a log store has one writer.
 
 use std::collections::HashMap;
+use std::ops::Range;
 
 use super::Keeper;
 use crate::logs::TaskLog;
@@ -29,7 +30,8 @@ impl Keeper {
             tracing::error!(%task, "too many container logs; this one is not kept");
             return;
         }
-        let log = Some(self.store.open_task(&task));
+        let Some(store) = self.store.logs() else { return };
+        let log = Some(store.open_task(&task));
         let new = ContainerLog { log: None, end: 0, watch: None };
         logs.entry(task).or_insert(new).log = log;
         self.report_logs(Vec::new());
@@ -37,13 +39,26 @@ impl Keeper {
 
     pub(super) fn append_to_container_log(&mut self, task: TaskId, lines: &[LogLine]) {
         let Some(entry) = self.container_logs.0.get_mut(&task) else { return };
-        let log = entry.log.get_or_insert_with(|| self.store.open_task(&task));
+        let Some(store) = self.store.logs() else { return };
+        let log = entry.log.get_or_insert_with(|| store.open_task(&task));
         for line in lines {
-            self.store.append_line(log, &line.time, &line.bytes, line.ends_line);
+            store.append_line(log, &line.time, &line.bytes, line.ends_line);
         }
-        let end = self.store.end(log);
+        let end = store.end(log);
         let advanced = entry.watch.take_if(|seen| end > *seen).map(|_| (task, end));
         self.report_logs(advanced.into_iter().collect());
+    }
+
+    /// What a place gave away.
+    pub(super) fn store_records(&mut self, task: TaskId, of: Range<u64>, records: &[u8]) {
+        let Some(entry) = self.container_logs.0.get_mut(&task) else { return };
+        let Some(store) = self.store.logs() else { return };
+        let log = entry.log.get_or_insert_with(|| store.open_task(&task));
+        let stored = store.append_records(log, of, records);
+        let end = store.end(log);
+        let advanced = entry.watch.take_if(|seen| end > *seen).map(|_| (task.clone(), end));
+        self.report_logs(advanced.into_iter().collect());
+        self.tell(&FromKeeper::RecordsStored { task, end: stored });
     }
 
     pub(super) fn close_container_log(&mut self, task: TaskId) {
@@ -76,8 +91,8 @@ impl Keeper {
     /// False when it is no task in a container.
     pub(super) fn forget_container_log(&mut self, task: &TaskId) -> bool {
         let known = self.container_logs.0.remove(task).is_some();
-        if known && let Err(error) = self.store.remove(task) {
-            tracing::warn!(%error, %task, "cannot remove a task's log");
+        if known {
+            self.store.remove(task);
         }
         known
     }

@@ -118,7 +118,11 @@ impl Keeper {
         match &mut self.shutdown {
             Some(shutdown) => shutdown.hurry(now),
             None => {
-                self.shutdown = Some(Shutdown::begin(now, self.config.grace));
+                let grace = self.config.grace;
+                self.shutdown = Some(match self.place {
+                    None => Shutdown::begin(now, grace),
+                    Some(_) => Shutdown::of_place(now, grace),
+                });
                 self.notify.stopping();
                 self.refuse_waiting_starts();
                 // For processes that belong to no task.

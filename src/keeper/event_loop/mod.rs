@@ -4,6 +4,7 @@ mod adopted;
 mod container_logs;
 mod ending;
 mod feed;
+mod place;
 mod processes;
 mod reload;
 mod requests;
@@ -37,7 +38,7 @@ use super::starts::Starts;
 use super::table::{Table, TaskKey};
 use super::tree::{ProcEvidence, Process};
 use super::{KeeperConfig, KeeperError, tried};
-use crate::logs::LogStore;
+use crate::output::Output;
 use deskd_core::exit::Exit;
 use deskd_core::task::UnixMs;
 use deskd_core::wire::{DaemonEnd, FromKeeper};
@@ -57,6 +58,7 @@ enum Source {
     Connection,
     Feed,
     Pipes,
+    Door,
     /// The starter of the first kind; the others follow.
     Starters,
     /// A main process that is no child: that of the task with key 0; the others follow.
@@ -93,7 +95,7 @@ pub(super) struct Keeper {
     starts: Starts,
     evidence: ProcEvidence,
     capture: Capture,
-    store: LogStore,
+    store: Output,
     container_logs: container_logs::ContainerLogs,
     log_trouble: Option<String>,
     /// While there is trouble: when to try again.
@@ -119,6 +121,8 @@ pub(super) struct Keeper {
     /// Handed to each daemon; nothing is accepted here.
     daemon_tcp: Option<TcpListener>,
     notify: Notify,
+    /// It is a place's; absent: a desktop's, with a daemon of its own.
+    place: Option<place::Place>,
     shutdown: Option<Shutdown>,
     /// Since a shutdown sent SIGTERM to everything: when SIGKILL follows.
     terminated: Option<Instant>,
@@ -129,7 +133,8 @@ pub(super) struct Keeper {
     adopted: adopted::Adopted,
     /// The daemon's end is what it holds should this keeper be killed.
     custody: Option<Custody>,
-    lock: Flock<File>,
+    /// Of the state directory; a place has none.
+    lock: Option<Flock<File>>,
 }
 
 /// What there is to do in a turn.
@@ -141,6 +146,7 @@ struct Ready {
     pipes: bool,
     starters: Vec<Kind>,
     adopted: Vec<TaskKey>,
+    door: bool,
 }
 
 impl Keeper {
@@ -178,6 +184,7 @@ impl Keeper {
                 data if data == Source::Signals as u64 => ready.signals = true,
                 data if data == Source::Connection as u64 => ready.connection = true,
                 data if data == Source::Feed as u64 => ready.feed = true,
+                data if data == Source::Door as u64 => ready.door = true,
                 data if data == Source::Pipes as u64 => ready.pipes = true,
                 data if data >= Source::Adopted as u64 => {
                     ready.adopted.push(TaskKey(data - Source::Adopted as u64));
@@ -202,6 +209,9 @@ impl Keeper {
         for key in &ready.adopted {
             self.adopted_ended(*key);
         }
+        if ready.door {
+            self.open_door(Instant::now());
+        }
         if ready.connection || self.requests_left {
             self.answer_requests();
         }
@@ -211,6 +221,7 @@ impl Keeper {
         let now = Instant::now();
         self.start_daemon_if_due(now)?;
         self.heartbeat_if_due(now);
+        self.cut_late_visitors(now);
         self.kill_late(now);
         self.go_on_starting(now);
         self.look_after_adopted(now);
@@ -236,6 +247,7 @@ impl Keeper {
         let stops = self.table.iter().filter_map(|(_, task)| Some(task.stop.as_ref()?.next_at()));
         let others = [
             self.survey_retry_at,
+            self.next_cut_at(),
             self.log_retry_at,
             self.daemon.start_at().filter(|_| !self.is_daemons_turn()),
             self.heartbeat.next_at(),
@@ -250,9 +262,13 @@ impl Keeper {
     fn take_signals(&mut self) -> Result<(), KeeperError> {
         while let Some(info) = self.signals.read_signal().map_err(tried("read a signal"))? {
             // After SIGCHLD follows reaping.
-            match Signal::try_from(info.ssi_signo.cast_signed()) {
-                Ok(Signal::SIGTERM | Signal::SIGINT) => self.shut_down(),
-                Ok(Signal::SIGHUP) => self.reload(Instant::now()),
+            let Ok(signal) = Signal::try_from(info.ssi_signo.cast_signed()) else { continue };
+            match signal {
+                _ if !self.may_signal(signal, info.ssi_pid) => {
+                    tracing::warn!("a program of this place tried to end its keeper ({signal})");
+                }
+                Signal::SIGTERM | Signal::SIGINT => self.shut_down(),
+                Signal::SIGHUP => self.reload(Instant::now()),
                 _ => {}
             }
         }

@@ -59,6 +59,7 @@ impl Keeper {
         let Some(key) = self.table.reaped(ended.pid) else { return };
         self.survey_wanted = true;
         self.drain_pipes(key);
+        self.end_rest_at_place(key);
         let end = RunEnd { exit: ended.exit, rusage: ended.rusage, at: unix_ms() };
         if let Some(task) = self.table.get_mut(key) {
             task.end = Some(end.clone());

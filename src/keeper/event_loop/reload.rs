@@ -20,6 +20,9 @@ const CHECK: &str = "--reload";
 
 impl Keeper {
     pub(super) fn reload(&mut self, now: Instant) {
+        if self.place.is_some() {
+            return;
+        }
         if self.shutdown.is_some() || !self.reload.is_idle() {
             tracing::warn!(
                 "SIGHUP is ignored while deskd ends or takes over what the last one asked for"

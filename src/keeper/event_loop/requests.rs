@@ -20,6 +20,10 @@ impl Keeper {
             }
             ToKeeper::Forget { task } => self.forget(&task),
             ToKeeper::WatchLog { task, seen } => self.watch_log(&task, seen),
+            ToKeeper::ReadLog { task, from } => self.read_log(task, from),
+            ToKeeper::StoreRecords { task, from, next, records } => {
+                self.store_records(task, from..next, &records);
+            }
             ToKeeper::OpenLog { task } => self.open_container_log(task),
             ToKeeper::AppendLog { task, lines } => self.append_to_container_log(task, &lines),
             ToKeeper::CloseLog { task } => self.close_container_log(task),
@@ -69,9 +73,7 @@ impl Keeper {
         let Some(task) = self.table.remove(key) else { return };
         let id = task.id.task.clone();
         drop(task);
-        if let Err(error) = self.store.remove(&id) {
-            tracing::warn!(%error, task = %id, "cannot remove a task's log");
-        }
+        self.store.remove(&id);
     }
 
     pub(super) fn watch_log(&mut self, id: &TaskId, seen: u64) {

@@ -27,6 +27,7 @@ use crate::files;
 use crate::heartbeat::Heartbeat;
 use crate::logs::LogStore;
 use crate::notify::{self, Notify};
+use crate::output::Output;
 use crate::procfs;
 use crate::program::Program;
 use crate::release::{Release, Reload};
@@ -49,6 +50,28 @@ impl Keeper {
         let inherited = estate.as_mut().and_then(|estate| estate.lock.take());
         let lock = lock_state_dir(&config.state_dir, inherited)?;
         let daemon_tcp = config.listen.map(tcp::bind).transpose()?;
+        let file = config.daemon_file.take().map(OwnedFd::from);
+        let daemon = Daemon::new(release(&config, None, file)?, Instant::now());
+        let logs_dir = config.state_dir.join(LOGS_NAME);
+        let store = LogStore::open(logs_dir.clone(), config.limits)
+            .map_err(|source| KeeperError::LogStore { path: logs_dir, source })?;
+        let capture = capture(estate.as_mut())?;
+        let mut keeper = Self::without_daemon(config, Output::Logs(store), capture)?;
+        keeper.daemon = daemon;
+        keeper.daemon_tcp = daemon_tcp;
+        keeper.lock = Some(lock);
+        if let Some(estate) = estate {
+            keeper.adopt(estate);
+        }
+        Ok(keeper)
+    }
+
+    /// What every keeper has.
+    pub(super) fn without_daemon(
+        config: KeeperConfig,
+        store: Output,
+        capture: Capture,
+    ) -> Result<Self, KeeperError> {
         let pid = std::process::id();
         own_proc(pid)?;
         let signals = block_signals().map_err(tried("receive signals through a descriptor"))?;
@@ -56,18 +79,10 @@ impl Keeper {
         let spawner = Spawner::new().map_err(tried("prepare to start processes"))?;
         // Applications of the same user could read the token in /proc/PID/root and what is in memory.
         set_dumpable(false).map_err(tried("protect its memory from other processes"))?;
-        let now = Instant::now();
         let notify = Notify::from_environment();
         let heartbeat = Heartbeat::new(notify.watchdog());
-        let file = config.daemon_file.take().map(OwnedFd::from);
-        let daemon = Daemon::new(release(&config, None, file)?, now);
-
-        let logs_dir = config.state_dir.join(LOGS_NAME);
-        let store = LogStore::open(logs_dir.clone(), config.limits)
-            .map_err(|source| KeeperError::LogStore { path: logs_dir, source })?;
-        let capture = capture(estate.as_mut())?;
         let epoll = watch(&signals, &capture)?;
-        let mut keeper = Self {
+        Ok(Self {
             config,
             started_at: unix_ms(),
             pid,
@@ -94,13 +109,14 @@ impl Keeper {
             survey_wanted: false,
             survey_retry_at: None,
             reap_again: false,
-            daemon,
+            daemon: Daemon::none(),
             heartbeat,
             given_up: None,
             predecessor: None,
             reload: Reload::default(),
-            daemon_tcp,
+            daemon_tcp: None,
             notify,
+            place: None,
             shutdown: None,
             terminated: None,
             drained: false,
@@ -108,12 +124,8 @@ impl Keeper {
             exit: None,
             adopted: Adopted::default(),
             custody: None,
-            lock,
-        };
-        if let Some(estate) = estate {
-            keeper.adopt(estate);
-        }
-        Ok(keeper)
+            lock: None,
+        })
     }
 
     /// The tag of the next process.
@@ -124,7 +136,7 @@ impl Keeper {
 }
 
 /// Goes on with what the keeper before had under way to a log.
-fn capture(estate: Option<&mut Estate>) -> Result<Capture, KeeperError> {
+pub(super) fn capture(estate: Option<&mut Estate>) -> Result<Capture, KeeperError> {
     let round = estate.and_then(|estate| estate.round.take());
     let round = round.map_or_else(Round::create, Round::of).map_err(KeeperError::Estate)?;
     Capture::new(round).map_err(tried("create an epoll descriptor"))

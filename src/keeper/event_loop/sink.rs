@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use super::Keeper;
 use crate::capture::Sink;
-use crate::logs::{LogStore, Stream};
+use crate::logs::Stream;
+use crate::output::Output;
 use crate::table::{Table, TaskKey};
 use crate::{KeeperError, tried};
 use deskd_core::id::TaskId;
@@ -16,20 +17,28 @@ const LOG_RETRY_MS: u64 = 1_000;
 /// Where the pipes' bytes go.
 struct Logs<'a> {
     table: &'a mut Table,
-    store: &'a mut LogStore,
+    store: &'a mut Output,
     advanced: Vec<(TaskId, u64)>,
+    /// Tasks of which the daemon of a place asked for what they write.
+    asked: Vec<TaskId>,
+}
+
+impl<'a> Logs<'a> {
+    fn new(table: &'a mut Table, store: &'a mut Output) -> Self {
+        Self { table, store, advanced: Vec::new(), asked: Vec::new() }
+    }
 }
 
 impl Sink for Logs<'_> {
     fn end(&mut self, key: TaskKey) -> u64 {
         let Some(task) = self.table.get_mut(key) else { return 0 };
-        let log = task.log.get_or_insert_with(|| self.store.open_task(&task.id.task));
+        let log = task.log.get_or_insert_with(|| self.store.open_task(&task.id.task, 0));
         self.store.end(log)
     }
 
     fn bytes(&mut self, key: TaskKey, stream: Stream, bytes: &[u8]) {
         let Some(task) = self.table.get_mut(key) else { return };
-        let log = task.log.get_or_insert_with(|| self.store.open_task(&task.id.task));
+        let log = task.log.get_or_insert_with(|| self.store.open_task(&task.id.task, 0));
         self.store.append(log, stream, bytes);
         if let Some(seen) = task.watch {
             let end = self.store.end(log);
@@ -37,6 +46,9 @@ impl Sink for Logs<'_> {
                 task.watch = None;
                 self.advanced.push((task.id.task.clone(), end));
             }
+        }
+        if task.asked.is_some() {
+            self.asked.push(task.id.task.clone());
         }
     }
 
@@ -48,6 +60,9 @@ impl Sink for Logs<'_> {
         {
             task.log_end = self.store.end(&log);
             self.store.close(log);
+            if task.asked.is_some() {
+                self.asked.push(task.id.task.clone());
+            }
         }
     }
 }
@@ -55,28 +70,28 @@ impl Sink for Logs<'_> {
 impl Keeper {
     /// One round over the pipes that have something.
     pub(super) fn read_pipes(&mut self) -> Result<(), KeeperError> {
-        let (table, store) = (&mut self.table, &mut self.store);
-        let mut logs = Logs { table, store, advanced: Vec::new() };
+        let mut logs = Logs::new(&mut self.table, &mut self.store);
         self.capture.round(&mut logs).map_err(tried("wait for output"))?;
-        let advanced = logs.advanced;
+        let Logs { advanced, asked, .. } = logs;
         self.report_logs(advanced);
+        asked.iter().for_each(|task| self.give_records(task));
         Ok(())
     }
 
     /// Everything a task wrote until now, before its end is reported: who knows of the end can
     /// read the whole log.
     pub(super) fn drain_pipes(&mut self, key: TaskKey) {
-        let (table, store) = (&mut self.table, &mut self.store);
-        let mut logs = Logs { table, store, advanced: Vec::new() };
+        let mut logs = Logs::new(&mut self.table, &mut self.store);
         self.capture.drain(key, &mut logs);
-        let advanced = logs.advanced;
+        let Logs { advanced, asked, .. } = logs;
         self.report_logs(advanced);
+        asked.iter().for_each(|task| self.give_records(task));
     }
 
     /// Opens a new run's log, so that it exists even if nothing is ever written.
-    pub(super) fn open_log(&mut self, key: TaskKey) {
+    pub(super) fn open_log(&mut self, key: TaskKey, from: u64) {
         let Some(task) = self.table.get_mut(key) else { return };
-        let log = task.log.get_or_insert_with(|| self.store.open_task(&task.id.task));
+        let log = task.log.get_or_insert_with(|| self.store.open_task(&task.id.task, from));
         task.log_end = self.store.end(log);
         self.report_logs(Vec::new());
     }

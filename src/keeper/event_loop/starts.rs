@@ -23,7 +23,7 @@ impl Keeper {
         let id = request.id.clone();
         match self.admit(&request, known) {
             Ok(true) => {
-                self.starts.push(Start::new(request));
+                self.starts.push(Start::new(self.with_image(request)));
                 self.ask_starters();
             }
             // It is answered when it is over.
@@ -169,6 +169,7 @@ impl Keeper {
             Err(error) => return self.refused(&start.request.id, error),
         };
         let (stop, watch, task) = (start.stop, start.watch, start.task().clone());
+        let (asked, log_from) = (start.asked, start.request.log_from);
         let key = self.began(start, tag, pid);
         let [stdout, stderr] = pipes.read;
         for (fd, stream) in [(stdout, Stream::Stdout), (stderr, Stream::Stderr)] {
@@ -178,7 +179,10 @@ impl Keeper {
             }
         }
         drop(pipes.write);
-        self.open_log(key);
+        self.open_log(key, log_from);
+        if let Some(from) = asked {
+            self.read_log(task.clone(), from);
+        }
         if let Some(seen) = watch {
             self.watch_log(&task, seen);
         }

@@ -18,11 +18,17 @@ impl Keeper {
     /// Makes a connection for the next daemon, and gives the end that it inherits.
     pub(super) fn connect(&mut self) -> io::Result<OwnedFd> {
         let (connection, end) = Connection::pair()?;
+        self.use_connection(connection)?;
+        Ok(end)
+    }
+
+    /// From now on this is the daemon's.
+    pub(super) fn use_connection(&mut self, connection: Connection) -> io::Result<()> {
         let event = EpollEvent::new(EpollFlags::EPOLLIN, Source::Connection as u64);
         self.epoll.add(&connection, event)?;
         self.connection = Some(connection);
         self.interest = EpollFlags::EPOLLIN;
-        Ok(end)
+        Ok(())
     }
 
     /// Whether a request is answered now: not while a Welcome is incomplete or many starts wait, and a hello only when
@@ -93,7 +99,10 @@ impl Keeper {
         };
         self.tell(&welcome);
         self.welcome = next;
-        self.heartbeat.greeted(Instant::now());
+        // One that is elsewhere is its own keeper's to watch.
+        if self.place.is_none() {
+            self.heartbeat.greeted(Instant::now());
+        }
         // Read already, perhaps, and not to be answered before the Welcome is complete.
         self.requests_left = true;
     }
@@ -172,6 +181,7 @@ impl Keeper {
         self.requests_left = false;
         for (_, task) in self.table.iter_mut() {
             task.watch = None;
+            task.asked = None;
         }
     }
 }

@@ -1,7 +1,7 @@
 //! From bytes of a pipe to records: the hot path. Copies and counts; what is done with a full batch
 //! is the business of `flush`.
 
-use super::record::{CONTENT_BYTES_MAX, HEAD_BYTES, Stamp, Stream};
+use super::record::{CONTENT_BYTES_MAX, HEAD_BYTES, RECORD_BYTES_MAX, Records, Stamp, Stream};
 use super::writer::LogStore;
 
 /// Formatted records are written when there are this many bytes (or at the end of an append).
@@ -90,13 +90,55 @@ impl LogStore {
         self.put(key, &heads.full, &bytes[*at..newline], true)
     }
 
-    fn put(&mut self, key: u32, head: &[u8; HEAD_BYTES], content: &[u8], ends_line: bool) -> bool {
-        let record_bytes = HEAD_BYTES + content.len() + 1;
+    /// Records as they are, but those before `stored`. Returns how much output of them was not handed
+    /// on, because a write failed, or nothing can be written.
+    pub(super) fn format_records(
+        &mut self,
+        key: u32,
+        stored: u64,
+        from: u64,
+        records: &[u8],
+        writable: bool,
+    ) -> u64 {
+        self.batch.room = self.room(key, 0);
+        let (mut rest, mut owed, mut failed) = (records, 0, !writable);
+        for record in Records::new(records, from) {
+            let Ok(record) = record else {
+                tracing::error!("what came from a place is no log");
+                break;
+            };
+            let bytes = memchr::memchr(b'\n', rest).map_or(rest.len(), |at| at + 1);
+            let (line, after) = rest.split_at(bytes);
+            rest = after;
+            if record.cursor < stored {
+                continue;
+            }
+            failed =
+                failed || line.len() > RECORD_BYTES_MAX || !self.make_room_in_batch(key, bytes);
+            if failed {
+                owed += record.next - record.cursor;
+            } else {
+                self.batch.bytes.extend_from_slice(line);
+                self.batch.output += record.next - record.cursor;
+            }
+        }
+        owed
+    }
+
+    /// Writes the batch if it has no room for a record of so many bytes; false when that failed.
+    fn make_room_in_batch(&mut self, key: u32, record_bytes: usize) -> bool {
         if self.batch.bytes.len() + record_bytes > self.batch.room {
             if !self.flush(key) {
                 return false;
             }
             self.batch.room = self.room(key, record_bytes);
+        }
+        true
+    }
+
+    fn put(&mut self, key: u32, head: &[u8; HEAD_BYTES], content: &[u8], ends_line: bool) -> bool {
+        if !self.make_room_in_batch(key, HEAD_BYTES + content.len() + 1) {
+            return false;
         }
         self.batch.push(head, content, ends_line);
         true

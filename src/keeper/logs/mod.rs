@@ -38,6 +38,7 @@ mod record;
 mod repair;
 mod segment;
 mod source;
+mod spool;
 mod tail;
 mod writer;
 
@@ -46,4 +47,5 @@ mod tests;
 
 pub use reader::{Bounds, Chunk, LogReader, READ_BYTES_MAX, ReadError};
 pub use record::{Gap, GapReason, Record, RecordError, Records, Stream, Tag};
+pub use spool::{Given, Spool, SpoolLimits};
 pub use writer::{Limits, LogStore, SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN, TaskLog};

@@ -10,6 +10,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
+use std::ops::Range;
 use std::path::PathBuf;
 
 use super::disk::Disk;
@@ -52,7 +53,7 @@ pub struct LogStore {
 /// The write side of one task's log: a key into the store. [`LogStore::close`] gives its file back.
 #[derive(Debug)]
 pub struct TaskLog {
-    key: u32,
+    pub(super) key: u32,
 }
 
 /// One task's log as the store knows it.
@@ -176,6 +177,34 @@ impl LogStore {
         if let Some(entry) = self.logs.get_mut(&key) {
             entry.lose((line.len() - stored) as u64, GapReason::WriteFailed);
         }
+    }
+
+    /// Stores whole records that were made elsewhere and stand for the bytes `of` the output, as they
+    /// are. What is in the log already, or known to be lost, is left out; what no record stands for is
+    /// lost. Returns up to where everything is in the log or known to be lost.
+    pub fn append_records(&mut self, log: &TaskLog, of: Range<u64>, records: &[u8]) -> u64 {
+        let key = log.key;
+        let loaded = self.recover(key);
+        let accounted = self.accounted(key);
+        if let Some(entry) = self.logs.get_mut(&key) {
+            entry.lose(of.start.saturating_sub(accounted), GapReason::Damaged);
+        }
+        let writable = loaded && self.recover(key);
+        let owed = self.format_records(key, accounted, of.start, records, writable);
+        self.flush(key);
+        if let Some(entry) = self.logs.get_mut(&key) {
+            entry.lose(owed, GapReason::WriteFailed);
+        }
+        let accounted = self.accounted(key);
+        if let Some(entry) = self.logs.get_mut(&key) {
+            entry.lose(of.end.saturating_sub(accounted), GapReason::Damaged);
+        }
+        self.accounted(key)
+    }
+
+    fn accounted(&self, key: u32) -> u64 {
+        let lost = |log: &Log| log.lost.as_ref().map_or(0, |gap| gap.dropped_bytes);
+        self.logs.get(&key).map_or(0, |log| log.end + lost(log))
     }
 
     /// Where the task's log ends now (its next cursor). What could not be written is not part of

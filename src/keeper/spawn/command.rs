@@ -93,6 +93,23 @@ impl Command {
         Self::new(words.collect::<Result<_, _>>()?, variables, path.as_deref())
     }
 
+    /// Names no program.
+    #[must_use]
+    pub fn none() -> Self {
+        Self {
+            argv: Vec::new(),
+            env: Vec::new(),
+            candidates: Vec::new(),
+            searched: None,
+            cwd: None,
+            umask: None,
+            limits: Vec::new(),
+            nice: None,
+            oom_score_adj: None,
+            wall: None,
+        }
+    }
+
     /// The same without its last word.
     #[must_use]
     pub fn without_last_word(mut self) -> Self {

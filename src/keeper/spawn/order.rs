@@ -97,6 +97,7 @@ pub(super) fn decode(bytes: &[u8]) -> io::Result<Order> {
         nice: from.option(|from| Ok(i32::from_ne_bytes(from.array()?)))?,
         oom_score_adj: from.option(|from| Ok(i32::from_ne_bytes(from.array()?)))?,
         wall: from.option(|from| Ok(Wall { hidden: from.texts()?, shown: from.texts()? }))?,
+        log_from: 0,
         meta: String::new(),
     };
     Ok(Order { slot, tag, request })
@@ -230,6 +231,7 @@ mod tests {
                 nice,
                 oom_score_adj,
                 wall: wall.map(|(hidden, shown)| Wall { hidden, shown }),
+                log_from: 0,
                 meta: String::new(),
             },
         )

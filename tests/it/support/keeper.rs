@@ -263,7 +263,11 @@ impl Client {
         let pid = Pid::from_raw(daemon.cast_signed()).unwrap();
         let daemon = pidfd_open(pid, PidfdFlags::empty()).unwrap();
         let end = pidfd_getfd(daemon, fd, PidfdGetfdFlags::empty()).unwrap();
-        let stream = UnixStream::from(end);
+        Self::over(UnixStream::from(end))
+    }
+
+    /// With a connection to the keeper of a place.
+    pub(crate) fn over(stream: UnixStream) -> Self {
         stream.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
         Self { stream, decoder: Decoder::default(), unclaimed: VecDeque::new() }
     }
@@ -342,7 +346,7 @@ impl Client {
         self.unclaimed.drain(..).filter(|message| !asks(message)).collect()
     }
 
-    fn welcome(&mut self) -> Welcome {
+    pub(crate) fn welcome(&mut self) -> Welcome {
         let (mut welcome, mut more) = self.wait("Welcome", |message| match message {
             FromKeeper::Welcome { tasks, more, draining, keeper_pid, .. } => {
                 let (tasks, draining) = (tasks.clone(), *draining);
@@ -425,6 +429,7 @@ pub(crate) fn request(task: &str, argv: &[&str]) -> SpawnRequest {
         nice: None,
         oom_score_adj: None,
         wall: None,
+        log_from: 0,
         meta: format!("meta of {task}"),
     }
 }

@@ -1,0 +1,170 @@
+//! What a keeper does at a place, where its daemon is elsewhere: it lets the daemon in, gives programs
+//! what their image says, and gives their output away.
+
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::os::fd::AsFd as _;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use nix::sys::epoll::{EpollEvent, EpollFlags};
+use nix::sys::prctl::set_dumpable;
+use nix::sys::signal::Signal;
+
+use super::setup::capture;
+use super::{Keeper, Source};
+use crate::door::Door;
+use crate::link::Connection;
+use crate::logs::{Given, Spool};
+use crate::output::Output;
+use crate::place::{KEY_VARIABLE, PlaceConfig, SPOOL_DIRECTORIES};
+use crate::stop::Stop;
+use crate::table::TaskKey;
+use crate::{KeeperConfig, KeeperError, tried};
+use deskd_core::id::TaskId;
+use deskd_core::wire::{APPEND_BYTES_MAX, FromKeeper, SpawnRequest};
+
+/// What only a keeper at a place has.
+#[derive(Debug)]
+pub(super) struct Place {
+    door: Door,
+    /// Of the image: what a container of its own would have.
+    env: Vec<(String, String)>,
+    cwd: Option<String>,
+}
+
+impl Keeper {
+    /// Makes a keeper of a place ready to run.
+    pub(crate) fn at_place(config: PlaceConfig) -> Result<Self, KeeperError> {
+        // Its environment has the key. Before anything else: programs that are there already may look.
+        set_dumpable(false).map_err(tried("protect its memory from other processes"))?;
+        let door = Door::open(config.key).map_err(KeeperError::Link)?;
+        let env = image_env(std::env::vars_os());
+        let cwd =
+            std::env::current_dir().ok().and_then(|cwd| cwd.into_os_string().into_string().ok());
+        let directories = SPOOL_DIRECTORIES.map(PathBuf::from);
+        let output = Output::Spool(Spool::open(&directories, config.spool));
+        let keeper_config = KeeperConfig {
+            state_dir: PathBuf::new(),
+            // A spool has its own.
+            limits: crate::logs::Limits { task_bytes: 0, total_bytes: 0 },
+            grace: config.grace,
+            daemon_argv: Vec::new(),
+            listen: None,
+            daemon_file: None,
+            tasks_max: config.tasks_max,
+            estate: None,
+        };
+        let mut keeper = Self::without_daemon(keeper_config, output, capture(None)?)?;
+        keeper
+            .epoll
+            .add(door.as_fd(), EpollEvent::new(EpollFlags::EPOLLIN, Source::Door as u64))
+            .map_err(tried("watch a descriptor"))?;
+        keeper.place = Some(Place { door, env, cwd });
+        Ok(keeper)
+    }
+
+    /// Hears who connected. A daemon that proves to be one takes the place of the one before: there is
+    /// only one at a time, and the earlier may be one of which nobody has seen the end.
+    pub(super) fn open_door(&mut self, now: Instant) {
+        let Some(stream) = self.place.as_mut().and_then(|place| place.door.round(now)) else {
+            return;
+        };
+        self.drop_connection();
+        if let Err(error) = self.use_connection(Connection::of(stream)) {
+            tracing::error!(%error, "cannot watch the daemon's connection");
+        }
+    }
+
+    pub(super) fn cut_late_visitors(&mut self, now: Instant) {
+        if let Some(place) = &mut self.place {
+            place.door.cut_late(now);
+        }
+    }
+
+    pub(super) fn next_cut_at(&self) -> Option<Instant> {
+        self.place.as_ref()?.door.next_at()
+    }
+
+    /// Whether a signal is for this keeper. At a place the programs are of its user and in its PID
+    /// namespace, and who may end it is outside, where senders have no number.
+    pub(super) fn may_signal(&self, signal: Signal, sender: u32) -> bool {
+        self.place.is_none() || sender == 0 || signal == Signal::SIGCHLD
+    }
+
+    /// A request with what the image says added. The daemon's word wins, as in a container's spec.
+    pub(super) fn with_image(&self, mut request: SpawnRequest) -> SpawnRequest {
+        let Some(place) = &self.place else { return request };
+        let mut env: HashMap<_, _> = request.env.into_iter().collect();
+        let mut all: Vec<(String, String)> = Vec::with_capacity(place.env.len() + env.len());
+        for (name, value) in &place.env {
+            let value = env.remove(name).unwrap_or_else(|| value.clone());
+            all.push((name.clone(), value));
+        }
+        let mut rest: Vec<_> = env.into_iter().collect();
+        rest.sort();
+        all.extend(rest);
+        request.env = all;
+        request.cwd = request.cwd.or_else(|| place.cwd.clone());
+        request
+    }
+
+    /// A container ends with its first process, and so does what a run left at a place.
+    pub(super) fn end_rest_at_place(&mut self, key: TaskKey) {
+        if self.place.is_some()
+            && let Some(task) = self.table.get_mut(key)
+        {
+            let now = Instant::now();
+            task.stop = Some(Stop::new(now, now));
+        }
+    }
+
+    /// Answers ReadLog, now or as soon as there is something.
+    pub(super) fn read_log(&mut self, id: TaskId, from: u64) {
+        let Some(spool) = self.store.spool() else { return };
+        spool.stored_until(&id, from);
+        if let Some(start) = self.starts.of_task(&id) {
+            start.asked = Some(from);
+            return;
+        }
+        if let Some(task) = self.table.key(&id).and_then(|key| self.table.get_mut(key)) {
+            task.asked = Some(from);
+        } else {
+            let (next, records) = (from, Vec::new());
+            return self.tell(&FromKeeper::LogRecords {
+                task: id,
+                from,
+                next,
+                records,
+                over: true,
+            });
+        }
+        self.give_records(&id);
+    }
+
+    /// Gives what is there to who asked for it; nothing while there is nothing and more may come.
+    pub(super) fn give_records(&mut self, id: &TaskId) {
+        let Some(task) = self.table.key(id).and_then(|key| self.table.get_mut(key)) else { return };
+        let (Some(from), Some(spool)) = (task.asked, self.store.spool()) else { return };
+        let mut records = Vec::new();
+        let given = spool.read(id, from, APPEND_BYTES_MAX, &mut records).unwrap_or_else(|error| {
+            tracing::error!(%error, task = %id, "cannot read what it wrote");
+            None
+        });
+        let Given { next, all } = given.unwrap_or(Given { next: from, all: true });
+        let over = all && task.pipes == 0;
+        if next > from || over {
+            task.asked = None;
+            self.tell(&FromKeeper::LogRecords { task: id.clone(), from, next, records, over });
+        }
+    }
+}
+
+/// What this process was started with and programs are to have: all but what is for the keeper.
+fn image_env(all: impl Iterator<Item = (OsString, OsString)>) -> Vec<(String, String)> {
+    let own = [KEY_VARIABLE, "DESKD_LOG"];
+    // Kubernetes has no others; a variable that is no text cannot be told.
+    all.filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .filter(|(name, _)| !own.contains(&name.as_str()))
+        .collect()
+}

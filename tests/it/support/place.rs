@@ -1,0 +1,189 @@
+//! A keeper as the first process of a PID namespace, as in an ephemeral container, and a daemon's end
+//! of its socket.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, also in its helpers")]
+
+use std::fs::File;
+use std::io::{Read as _, Write as _};
+use std::os::linux::net::SocketAddrExt as _;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::{SocketAddr, UnixStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use deskd_core::id::TaskId;
+use deskd_core::wire::proof::{Bytes, Key};
+use deskd_core::wire::{FromKeeper, ToKeeper, VERSION};
+use deskd_keeper::logs::{Records, Tag};
+use deskd_keeper::place::{KEY_VARIABLE, PlaceConfig};
+use nix::sys::signal::Signal;
+
+use super::binaries;
+use super::keeper::{Client, Welcome};
+use super::{proc, wait};
+
+/// A place. Everything in it ends when it is dropped.
+pub(crate) struct Place {
+    unshare: Child,
+    dir: tempfile::TempDir,
+    pub(crate) key: Key,
+}
+
+/// How to start one.
+#[derive(Default)]
+pub(crate) struct Setup {
+    pub(crate) env: Vec<(&'static str, &'static str)>,
+    pub(crate) options: Vec<&'static str>,
+    /// As an ordinary user, with the program as it is installed.
+    pub(crate) unprivileged: bool,
+}
+
+impl Setup {
+    #[expect(clippy::disallowed_methods, reason = "the process under test")]
+    pub(crate) fn start(self) -> Place {
+        let mut random = Bytes::default();
+        File::open("/dev/urandom").unwrap().read_exact(&mut random).unwrap();
+        let (key, dir) = (Key::new(random), tempfile::tempdir().unwrap());
+        let log = File::create(dir.path().join("stderr")).unwrap();
+        let keeper = if self.unprivileged {
+            std::fs::set_permissions(dir.path(), PermissionsExt::from_mode(0o777)).unwrap();
+            binaries::install(dir.path()).with_file_name("deskd-keeper")
+        } else {
+            binaries::keeper()
+        };
+        let user: &[&str] = match self.unprivileged {
+            true => &["setpriv", "--reuid=4096", "--regid=4096", "--clear-groups", "--"],
+            false => &[],
+        };
+        let command = PlaceConfig::command(keeper.to_str().unwrap(), Duration::from_secs(4), 100);
+        let mut unshare = Command::new("unshare");
+        unshare
+            .args(["--pid", "--mount-proc", "--kill-child", "--fork", "--"])
+            .args(user)
+            .args(command)
+            .args(self.options)
+            .env_clear()
+            .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+            .env(KEY_VARIABLE, String::from(key.clone()))
+            .envs(self.env)
+            .current_dir(dir.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log);
+        let place = Place { unshare: unshare.spawn().unwrap(), dir, key };
+        wait::until("the keeper listens", || place.dial().map(drop).ok());
+        place
+    }
+}
+
+impl Place {
+    pub(crate) fn start() -> Self {
+        Setup::default().start()
+    }
+
+    /// A connection that has said nothing.
+    pub(crate) fn dial(&self) -> std::io::Result<UnixStream> {
+        let stream =
+            UnixStream::connect_addr(&SocketAddr::from_abstract_name(self.key.socket_name())?)?;
+        stream.set_read_timeout(Some(Duration::from_secs(60)))?;
+        Ok(stream)
+    }
+
+    /// Proves to be the daemon with this key; false when the connection is cut.
+    pub(crate) fn prove(mut stream: &UnixStream, key: &Key) -> bool {
+        let (mut challenge, own, mut proof) = (Bytes::default(), [7; 32], Bytes::default());
+        let answered = stream
+            .read_exact(&mut challenge)
+            .and_then(|()| stream.write_all(&key.answer(&challenge, &own)))
+            .and_then(|()| stream.read_exact(&mut proof));
+        answered.is_ok() && key.is_keepers(&challenge, &own, &proof)
+    }
+
+    pub(crate) fn connect(&self) -> (Client, Welcome) {
+        let stream = self.dial().unwrap();
+        assert!(Self::prove(&stream, &self.key));
+        let mut client = Client::over(stream);
+        client.send(&ToKeeper::Hello { version: VERSION, oldest: None });
+        let welcome = client.welcome();
+        (client, welcome)
+    }
+
+    /// The keeper's pid out here.
+    pub(crate) fn pid(&self) -> u32 {
+        wait::until("the keeper runs", || Some(proc::children(self.unshare.id()).first()?.pid))
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        proc::signal(self.pid(), signal);
+    }
+
+    pub(crate) fn has_ended(&mut self) {
+        wait::until("the keeper exits", || self.unshare.try_wait().unwrap());
+    }
+
+    pub(crate) fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    pub(crate) fn stderr(&self) -> String {
+        std::fs::read_to_string(self.dir.path().join("stderr")).unwrap()
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if let Some(keeper) = proc::children(self.unshare.id()).first() {
+            proc::kill(keeper.pid);
+        }
+        let _ = self.unshare.wait();
+        if std::thread::panicking() {
+            eprintln!("--- the place's stderr:\n{}", self.stderr());
+        }
+    }
+}
+
+/// What a keeper gives away of a task.
+#[derive(Debug, Default)]
+pub(crate) struct Taken {
+    pub(crate) output: Vec<u8>,
+    pub(crate) missing: u64,
+    pub(crate) next: u64,
+    pub(crate) over: bool,
+}
+
+impl Taken {
+    /// Takes what there is from where this ends.
+    pub(crate) fn more(&mut self, client: &mut Client, task: &TaskId) {
+        client.send(&ToKeeper::ReadLog { task: task.clone(), from: self.next });
+        let (from, next, records, over) = client.wait("records", |message| match message {
+            FromKeeper::LogRecords { task: of, from, next, records, over } if of == task => {
+                Some((*from, *next, records.clone(), *over))
+            }
+            _ => None,
+        });
+        assert_eq!(from, self.next);
+        let mut at = from;
+        for record in Records::new(&records, from).map(Result::unwrap) {
+            record.push_output(&mut self.output);
+            if let Tag::Gap(gap) = &record.tag {
+                self.missing += gap.dropped_bytes;
+            }
+            at = record.next;
+        }
+        assert_eq!(at, next);
+        (self.next, self.over) = (next, over);
+    }
+
+    /// Takes until nothing more comes.
+    pub(crate) fn rest(mut self, client: &mut Client, task: &TaskId) -> Self {
+        while !self.over {
+            self.more(client, task);
+        }
+        self
+    }
+
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.output).into_owned()
+    }
+}
