@@ -17,6 +17,7 @@ pub mod inject;
 pub mod kubernetes;
 pub mod named_check;
 pub mod origin;
+pub mod place;
 pub mod plan;
 pub mod policy;
 pub mod port;

@@ -163,6 +163,8 @@ pub struct Policy {
     /// Which command of every application in an image runs; absent: as its document says
     /// (`io.deskd.entrypoint`), else the image's own where the document tells it.
     pub entrypoint: Option<EntryPoint>,
+    /// Whether an ephemeral container may be a place: with a keeper as its first process.
+    pub places: bool,
     /// Which applications in images may run outside of them.
     pub local: LocalApps,
     /// Namespace of application pods; absent: the desktop's.
@@ -260,6 +262,7 @@ impl Default for Policy {
         Self {
             engines: Vec::new(),
             entrypoint: None,
+            places: false,
             local: LocalApps::default(),
             apps_namespace: None,
             target_container: None,

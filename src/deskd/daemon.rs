@@ -19,7 +19,7 @@ use crate::catalog::Catalog;
 use crate::config::{Config, DisplaySettings, Env, Forward, OperatorRules, inherited_env};
 use crate::display::{self, DisplayConfig, Secret, Servers};
 use crate::engine::feed;
-use crate::engine::kubernetes::EngineConfig;
+use crate::engine::kubernetes::{EngineConfig, places};
 use crate::supervisor::{self, Follows, Handle, Settings};
 use crate::wall;
 use deskd_core::exit::Exit;
@@ -264,6 +264,7 @@ fn kubernetes(config: &Config) -> EngineConfig {
         kubeconfig: config.kubeconfig.clone(),
         program: std::env::args_os().next().map(PathBuf::from),
         private,
+        places: Some(config.state_dir.join(places::file::NAME)),
     }
 }
 

@@ -93,6 +93,7 @@ fn an_ephemeral_container_is_told_with_its_pod_and_image() {
     let work = Work::EphemeralContainer(Box::new(EphemeralPlan {
         pod: "anna-desktop".into(),
         namespace: "desktops".into(),
+        place: None,
         grace_s: Some(45),
         target_container: Some("deskd".into()),
         prepare: vec![PrivateDirectory {

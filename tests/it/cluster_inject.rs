@@ -13,7 +13,7 @@ use crate::support::task::has_window;
 
 const FIXTURE: &str = "tests/fixtures/abcdesktop/desktop-pod.yaml";
 const POD: &str = "robin-3f9c1";
-const STATE_DIR: &str = "/var/lib/deskd/state";
+pub(crate) const STATE_DIR: &str = "/var/lib/deskd/state";
 const PORT: u16 = 29791;
 /// Starts of each way in which no probe may fail.
 const STARTS: usize = 3;
@@ -23,7 +23,7 @@ fn repository(path: &str) -> PathBuf {
 }
 
 /// What deskd is allowed, and the applications that the tests start.
-fn let_in(namespace: &Namespace) {
+pub(crate) fn let_in(namespace: &Namespace) {
     let rbac = std::fs::read_to_string(repository("container/base/rbac.yaml")).unwrap();
     namespace
         .apply(&rbac.replace("namespace: desktops", &format!("namespace: {}", namespace.name)));
@@ -51,7 +51,7 @@ fn policy_for(namespace: &Namespace) {
 }
 
 /// The manifest that `deskd inject` prints; `edit` changes the pod.
-fn injected(edit: impl Fn(&mut Value)) -> String {
+pub(crate) fn injected(edit: impl Fn(&mut Value)) -> String {
     let output = Command::new(env!("CARGO_BIN_EXE_deskd"))
         .args(["inject", "--output", "json", "--filename"])
         .arg(repository(FIXTURE))
@@ -62,7 +62,7 @@ fn injected(edit: impl Fn(&mut Value)) -> String {
     list.to_string()
 }
 
-fn create<'a>(namespace: &'a Namespace, manifest: &str) -> Pod<'a> {
+pub(crate) fn create<'a>(namespace: &'a Namespace, manifest: &str) -> Pod<'a> {
     namespace.apply(manifest);
     Pod { namespace, name: POD.into() }
 }

@@ -340,6 +340,21 @@ fn what_the_file_marks_to_be_changed_is_what_counts() {
 }
 
 #[test]
+fn a_place_joins_nobodys_processes_and_has_the_volume_with_the_keeper() {
+    let Some(plane) = plane() else { return };
+    let desk = Desk::together(plane);
+    let mut patch = Desk::ephemeral_container("deskd-place-0a1b2");
+    let container = &mut patch["spec"]["ephemeralContainers"][0];
+    container.as_object_mut().unwrap().remove("targetContainerName");
+    put(container, "/volumeMounts/-", json!({ "name": "deskd-bin", "mountPath": "/.deskd" }));
+    let answer = desk.patch_ephemeral(DESKTOP, &patch, DRY);
+    assert_eq!(answer.code, 200, "{answer:?}");
+    put(&mut patch["spec"]["ephemeralContainers"][0], "/targetContainerName", json!("deskd"));
+    let refused = "the volume deskd-bin of the desktop is not for applications";
+    assert_refused(&desk.patch_ephemeral(DESKTOP, &patch, DRY), "deskd-bin", refused);
+}
+
+#[test]
 fn an_ephemeral_container_cannot_be_changed_or_removed() {
     let Some(plane) = plane() else { return };
     let desk = Desk::together(plane);

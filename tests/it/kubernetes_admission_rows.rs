@@ -248,7 +248,6 @@ pub(crate) fn ephemeral_rows() -> Vec<Row> {
     let mut rows = container_rows();
     rows.extend([
         row("/targetContainerName", json!("graphical"), target),
-        row("/targetContainerName", Value::Null, target),
         row("/volumeMounts/-", token, "the volume api-token has a token"),
         row(
             "/volumeMounts/-",

@@ -6,7 +6,7 @@ use super::command::Command;
 use super::facts::OwnPod;
 use super::home::Surroundings;
 use super::remote::{ContainerPlan, EphemeralPlan};
-use super::{EngineKind, UnplannableCode, Work, cluster, command, env, shm, volumes};
+use super::{EngineKind, UnplannableCode, Work, cluster, command, env, place, shm, volumes};
 use crate::app::container::ContainerApp;
 use crate::env_var::{EnvSource, EnvVar};
 use crate::room::Room;
@@ -28,7 +28,9 @@ pub(super) fn check(ask: &Ask<'_>) -> Result<Fit, Blocker> {
     let around = Surroundings::new(ask, container, pod, ENGINE, shared);
     let env = env::of_container(ask, container, &command, pod, &around);
     let reason = command.reason.clone();
-    let work = work(ask, container, command, target, (pod, &around), env.vars);
+    let mut work = work(ask, container, command, target, (pod, &around), env.vars);
+    let (keeper, place) = place::of(ask, &work.container, pod);
+    work.place = keeper;
     room(&work, pod)?;
     architecture(ask, container)?;
     if ask.app.needs_display {
@@ -46,7 +48,9 @@ pub(super) fn check(ask: &Ask<'_>) -> Result<Fit, Blocker> {
     reasons.extend(env::shm_off_note(ask));
     reasons.extend(around.notes);
     reasons.extend(env.notes);
-    if !pod.shares_processes {
+    let at_place = work.place.is_some();
+    reasons.extend(place);
+    if !pod.shares_processes && !at_place {
         reasons.push(format!(
             "it ends when the container `{target}` restarts (the pod has no shareProcessNamespace)"
         ));
@@ -151,6 +155,7 @@ fn work(
         prepare: around.prepare.clone(),
         cookie: around.cookie.copy.clone(),
         container: cluster::container(ask, container, command, env, around),
+        place: None,
         grace_s: container.grace_s,
     }
 }

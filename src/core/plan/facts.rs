@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::EngineKind;
+use super::remote::KeeperFile;
 use crate::app::container::EntryPoint;
 use crate::display::DisplayStatus;
 use crate::policy::Policy;
@@ -162,6 +163,9 @@ pub struct OwnPod {
     /// Where deskd itself comes from, if an image has it.
     #[serde(default)]
     pub deskd: Option<DeskdProgram>,
+    /// The keeper that an ephemeral container of the pod can have, if a volume brings it.
+    #[serde(default)]
+    pub keeper: Option<KeeperFile>,
     /// The container that draws the desktop, if it is known.
     #[serde(default)]
     pub graphical: Option<Graphical>,

@@ -49,6 +49,15 @@ impl ContainerPlan {
     }
 }
 
+/// Where the keeper of a place comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct KeeperFile {
+    /// The volume that has it, and where the place mounts it.
+    pub mount: VolumeMount,
+    /// The program, as the place has it.
+    pub path: String,
+}
+
 /// An ephemeral container of this pod.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct EphemeralPlan {
@@ -66,6 +75,10 @@ pub struct EphemeralPlan {
     pub cookie: Option<CookieCopy>,
     /// What runs.
     pub container: ContainerPlan,
+    /// The keeper that starts it, at a place that it shares with all programs of its image, user and
+    /// volumes; absent: it gets a container of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub place: Option<KeeperFile>,
     /// Seconds between SIGTERM and SIGKILL of a stop, as the document says; absent: as for programs of
     /// deskd's container.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -110,6 +110,13 @@ pub enum Command {
         /// Of which task.
         task: TaskId,
     },
+    /// The log store has a task's output up to here, as it was given away by the keeper of a place.
+    OutputStored {
+        /// Of which task.
+        task: TaskId,
+        /// Cursor.
+        end: u64,
+    },
     /// A window of it was mapped, by the process `pid` of the own PID namespace if that is known:
     /// an ephemeral container's processes can be watched from then on.
     WindowMapped {
@@ -164,6 +171,32 @@ pub struct Object {
     pub place: ObjectRef,
     /// What its object says, if others started it and it was not adopted yet.
     pub stranger: Option<Box<Stranger>>,
+}
+
+impl Event {
+    /// The run that it is about.
+    #[must_use]
+    pub fn run(&self) -> Option<&RunId> {
+        match self {
+            Self::Accepted { run, .. }
+            | Self::Refused { run, .. }
+            | Self::Observed { run, .. }
+            | Self::Exited { run, .. }
+            | Self::Stoppable { run, .. }
+            | Self::Deleting { run }
+            | Self::Said { run, .. }
+            | Self::Gone { run }
+            | Self::StopStep { run, .. }
+            | Self::LogDone { run, .. } => Some(run),
+            Self::Kept { record, .. } => Some(&record.id),
+            Self::Facts(_)
+            | Self::Keeper { .. }
+            | Self::Draining(_)
+            | Self::Closed { .. }
+            | Self::Synced { .. }
+            | Self::Pull(_) => None,
+        }
+    }
 }
 
 /// What an engine reports.

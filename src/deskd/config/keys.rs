@@ -90,6 +90,7 @@ pub const NETWORK_RULE: &[&str] = &["annotations"];
 pub const KUBERNETES: &[&str] = &[
     "engines",
     "entrypoint",
+    "places",
     "local",
     "apps_namespace",
     "kubeconfig",

@@ -60,6 +60,7 @@ impl<'t> Reader<'t> {
         let policy = Policy {
             engines: self.engines(&section),
             entrypoint: entrypoint(&section),
+            places: section.boolean("places").unwrap_or(defaults.places),
             local: local(&section),
             apps_namespace: name("apps_namespace", "desktop-apps", names::dns_label),
             target_container: name("target_container", "deskd", names::dns_label),

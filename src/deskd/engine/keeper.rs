@@ -92,6 +92,11 @@ impl LogQueue {
         self.send(&ToKeeper::AppendLog { task, lines }).await
     }
 
+    /// Queues what the keeper of a place gave away: the keeper answers up to where it is stored.
+    pub async fn store(&self, task: TaskId, from: u64, next: u64, records: Vec<u8>) -> bool {
+        self.send(&ToKeeper::StoreRecords { task, from, next, records }).await
+    }
+
     /// Queues the end of a log: the keeper answers once everything before it is stored.
     pub async fn close(&self, task: TaskId) -> bool {
         self.send(&ToKeeper::CloseLog { task }).await

@@ -2,7 +2,7 @@
 
 use super::driver::Driver;
 use deskd_core::id::TaskId;
-use deskd_core::port::Event;
+use deskd_core::port::{Command, Event, Link};
 use deskd_core::run;
 use deskd_core::wire::{FromKeeper, ToKeeper};
 use deskd_keeper::logs::{Bounds, LogReader};
@@ -19,6 +19,12 @@ impl Driver {
             FromKeeper::LogTrouble { trouble } => self.log_trouble.clone_from(trouble),
             FromKeeper::LogAdvanced { task, end } => {
                 self.to_keeper.extend(self.follows.advanced(task.clone(), *end));
+            }
+            FromKeeper::RecordsStored { task, end } => {
+                let stored = Command::OutputStored { task: task.clone(), end: *end };
+                if let Err(error) = self.port.send(Link::Cluster, stored) {
+                    self.lost(&error);
+                }
             }
             FromKeeper::Ping { number } => self.to_keeper.push(ToKeeper::Pong { number: *number }),
             FromKeeper::VersionRefused { version } => {

@@ -42,6 +42,7 @@ pub fn make_desktop(namespace: &Namespace<'_>) -> Value {
                 { "name": "deskd", "image": "example.org/deskd",
                   "ports": [{ "containerPort": 29791 }] },
             ],
+            "volumes": [{ "name": "bin", "emptyDir": {} }],
         },
     }));
     namespace.kubectl_json(&["get", "pod", DESKTOP])
@@ -65,7 +66,27 @@ impl KubeEngine {
         Self::start_in(kubeconfig, namespace.name.clone(), uid)
     }
 
+    /// The same, which remembers its places in that file.
+    pub fn with_places(
+        kubeconfig: &Path,
+        namespace: &Namespace<'_>,
+        desktop: &Value,
+        places: PathBuf,
+    ) -> Self {
+        let uid = desktop["metadata"]["uid"].as_str().unwrap().to_owned();
+        Self::start_with(kubeconfig, namespace.name.clone(), uid, Some(places))
+    }
+
     fn start_in(kubeconfig: &Path, namespace: String, uid: String) -> Self {
+        Self::start_with(kubeconfig, namespace, uid, None)
+    }
+
+    fn start_with(
+        kubeconfig: &Path,
+        namespace: String,
+        uid: String,
+        places: Option<PathBuf>,
+    ) -> Self {
         let engines = vec![EngineKind::EphemeralContainer, EngineKind::PodApplication];
         let policy = Policy { engines, ..Policy::default() };
         let pod = PodIdentity {
@@ -82,6 +103,7 @@ impl KubeEngine {
             kubeconfig,
             program: None,
             private: vec![],
+            places,
         };
         Self::with(config, namespace, uid)
     }
@@ -99,9 +121,9 @@ impl KubeEngine {
                 let (near, far) = tokio::net::UnixStream::pair().unwrap();
                 let (heard, _silent) = tokio::sync::mpsc::channel::<FromKeeper>(1);
                 tokio::spawn(keeper::run(near, queue, heard));
-                tokio::spawn(keep(far, stored_there));
                 let (events, mut queue) = tokio::sync::mpsc::channel(64);
                 let (commands, _join) = start(config, logs, events);
+                tokio::spawn(keep(far, stored_there, commands.clone()));
                 tell.send(commands).unwrap();
                 tokio::spawn(async move {
                     while let Some(event) = queue.recv().await {
@@ -165,6 +187,7 @@ impl KubeEngine {
             prepare: vec![],
             cookie: None,
             container,
+            place: None,
             grace_s: None,
         };
         change(&mut plan);
@@ -303,13 +326,24 @@ impl Drop for KubeEngine {
 }
 
 /// The keeper's end of the socket.
-async fn keep(mut stream: tokio::net::UnixStream, stored: Arc<Mutex<Vec<ToKeeper>>>) {
+async fn keep(
+    mut stream: tokio::net::UnixStream,
+    stored: Arc<Mutex<Vec<ToKeeper>>>,
+    commands: CommandSender,
+) {
+    let mut ends = std::collections::HashMap::<_, u64>::new();
     let mut decoder = Decoder::default();
     let mut bytes = vec![0; 16 << 10];
     while let Ok(count @ 1..) = stream.read(&mut bytes).await {
         decoder.push(&bytes[..count]);
         while let Ok(Some(message)) = decoder.take::<ToKeeper>() {
-            stored.lock().unwrap().push(message);
+            stored.lock().unwrap().push(message.clone());
+            if let ToKeeper::StoreRecords { task, next, .. } = message {
+                let end = ends.entry(task.clone()).or_default();
+                *end = (*end).max(next);
+                // The engine may have ended.
+                let _ = commands.send(Command::OutputStored { task, end: *end });
+            }
         }
     }
 }

@@ -143,6 +143,37 @@ impl Drop for Place {
     }
 }
 
+/// An entry of a pod that was started as kubelet would: its command in a PID namespace of its own.
+pub(crate) struct Container(Child);
+
+impl Container {
+    #[expect(clippy::disallowed_methods, reason = "it plays kubelet")]
+    pub(crate) fn of_entry(entry: &serde_json::Value) -> Self {
+        let words = entry["command"].as_array().unwrap().iter().map(|word| word.as_str().unwrap());
+        let env = entry["env"].as_array().unwrap().iter();
+        let env = env
+            .map(|var| (var["name"].as_str().unwrap(), var["value"].as_str().unwrap_or_default()));
+        let mut unshare = Command::new("unshare");
+        unshare
+            .args(["--pid", "--mount-proc", "--kill-child", "--fork", "--"])
+            .args(words)
+            .env_clear()
+            .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+            .envs(env)
+            .stdin(Stdio::null());
+        Self(unshare.spawn().unwrap())
+    }
+}
+
+impl Drop for Container {
+    fn drop(&mut self) {
+        if let Some(keeper) = proc::children(self.0.id()).first() {
+            proc::kill(keeper.pid);
+        }
+        let _ = self.0.wait();
+    }
+}
+
 /// What a keeper gives away of a task.
 #[derive(Debug, Default)]
 pub(crate) struct Taken {

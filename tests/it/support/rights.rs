@@ -215,6 +215,7 @@ pub(crate) fn desktop_pod(name: &str) -> Value {
             "volumes": [
                 { "name": "x11", "emptyDir": {} },
                 { "name": "state", "emptyDir": {} },
+                { "name": "deskd-bin", "emptyDir": {} },
                 { "name": "api-token", "projected": { "sources": [token] } },
             ],
         },

@@ -161,6 +161,7 @@ fn own_pod() -> OwnPod {
         own_mounts: vec![mount("tmp", "/tmp")],
         withheld: vec![],
         deskd: None,
+        keeper: None,
         graphical: None,
         labels: BTreeMap::new(),
         shares_processes: false,

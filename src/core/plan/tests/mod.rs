@@ -8,6 +8,7 @@ mod desktop;
 mod ephemeral;
 mod isolation;
 mod local;
+mod place;
 mod pod;
 mod properties;
 mod resources;

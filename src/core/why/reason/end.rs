@@ -140,6 +140,8 @@ pub enum LostReason {
     /// The keeper that had started it was killed, and its new parent did not wait for it, or the kernel does
     /// not tell (before Linux 6.15).
     KeeperKilled,
+    /// The container that it shared with other programs of its image ended.
+    PlaceEnded,
     /// As somebody said it: an earlier release of deskd, or a person's evidence.
     Told(String),
 }

@@ -127,6 +127,9 @@ impl LostReason {
             Self::KeeperRestarted => {
                 "deskd's container was restarted while it ran; nobody saw how it ended"
             }
+            Self::PlaceEnded => {
+                "the container that it shared with other programs of its image ended; launch it again"
+            }
             Self::Told(words) => words,
         };
         constant.to_owned()

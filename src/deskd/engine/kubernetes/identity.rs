@@ -31,6 +31,8 @@ pub struct EngineConfig {
     /// deskd's own files that applications are not to reach: state directory, socket, token,
     /// configuration, credentials, application documents.
     pub private: Vec<PathBuf>,
+    /// Where places are remembered; absent: none are made.
+    pub places: Option<PathBuf>,
 }
 
 /// The own pod, complete.
@@ -145,7 +147,15 @@ mod tests {
         };
         let engines = vec![EngineKind::PodApplication];
         let policy = Arc::new(Policy { engines, ..Policy::default() });
-        EngineConfig { pod, port: 29791, policy, kubeconfig: None, program: None, private: vec![] }
+        EngineConfig {
+            pod,
+            port: 29791,
+            policy,
+            kubeconfig: None,
+            program: None,
+            private: vec![],
+            places: None,
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 use serde_json::{Map, Value, json};
 
+use deskd_core::app::Rlimits;
 use deskd_core::app::container::AppProbe;
 use deskd_core::env_var::{EnvSource, EnvVar};
 use deskd_core::expansion::quoted;
@@ -11,9 +12,13 @@ use deskd_core::kubernetes::{
     LABEL_APP, LABEL_MANAGED_BY, LABEL_NETWORK, LABEL_RUN, LABEL_TASK, LABEL_TYPE, MANAGED_BY,
     ObjectRef, RUN_VARIABLE, TASK_VARIABLE, TYPE_APPLICATION, TYPE_PULL,
 };
+use deskd_core::place::PlaceSpec;
 use deskd_core::plan::remote::{ContainerPlan, CookieMaker, EphemeralPlan, PodPlan};
 use deskd_core::policy::PullPolicy;
-use deskd_core::wire::RunId;
+use deskd_core::wire::proof::Key;
+use deskd_core::wire::{RunId, SpawnRequest};
+use deskd_keeper::place::{KEY_VARIABLE, PlaceConfig};
+use std::time::Duration;
 
 /// Weight of the preference for the desktop's node, 1..=100.
 const NODE_WEIGHT: u32 = 100;
@@ -24,6 +29,8 @@ pub const NO_PROGRAM: &str = "/deskd.io/the-image-is-here";
 pub const COOKIE_CONTAINER: &str = "cookie";
 /// The variable that it makes it from.
 const COOKIE_VARIABLE: &str = "XAUTH_KEY";
+/// Tasks that the keeper of a place keeps, ended ones included: more than the desktop's own.
+const PLACE_TASKS_MAX: usize = 1000;
 /// Seconds after which kubelet gives a pull up.
 pub const PULL_SECONDS_MAX: u64 = 1800;
 
@@ -35,6 +42,60 @@ pub fn ephemeral_container(run: &RunId, object: &ObjectRef, plan: &EphemeralPlan
         value["targetContainerName"] = json!(target);
     }
     value
+}
+
+/// The entry of a place: what its programs have in common, and the keeper as its command. It joins
+/// nobody's processes.
+#[must_use]
+pub fn place(
+    run: &RunId,
+    object: &ObjectRef,
+    spec: &PlaceSpec,
+    key: &Key,
+    grace: Duration,
+) -> Value {
+    let field = |(name, path): &(String, String)| EnvVar::field(name, path);
+    let mut env: Vec<EnvVar> = spec.fields.iter().map(field).collect();
+    env.push(EnvVar::new(KEY_VARIABLE, String::from(key.clone()), EnvSource::Plan));
+    let mut mounts = spec.mounts.clone();
+    mounts.push(spec.keeper.mount.clone());
+    let plan = ContainerPlan {
+        image: spec.image.clone(),
+        pull_policy: spec.pull_policy,
+        argv: PlaceConfig::command(&spec.keeper.path, grace, PLACE_TASKS_MAX),
+        entry_point: false,
+        program: None,
+        arguments: Vec::new(),
+        env,
+        cwd: None,
+        run_as: spec.run_as.clone(),
+        mounts,
+    };
+    container(run, object, &plan)
+}
+
+/// What the keeper of a place is asked for instead of a container of its own.
+#[must_use]
+pub fn spawn_request(run: &RunId, plan: &EphemeralPlan) -> SpawnRequest {
+    let ContainerPlan { argv, env, cwd, .. } = &plan.container;
+    // Kubelet filled those of the place.
+    let told = env.iter().filter(|var| !matches!(var.from, EnvSource::Field(_)));
+    let told = told.map(|var| (var.name.clone(), var.value.clone()));
+    let own = (RUN_VARIABLE.to_owned(), run.run.to_string());
+    SpawnRequest {
+        id: run.clone(),
+        argv: argv.clone(),
+        env: told.chain([own]).collect(),
+        cwd: cwd.clone(),
+        umask: None,
+        rlimits: Rlimits::default(),
+        nice: None,
+        oom_score_adj: None,
+        wall: None,
+        log_from: 0,
+        // The daemon's journal has it.
+        meta: String::new(),
+    }
 }
 
 /// A strategic merge patch of `pods/ephemeralcontainers`: entries are merged by name, so sending
@@ -369,6 +430,7 @@ mod tests {
             prepare: vec![],
             cookie: None,
             container: container_plan(),
+            place: None,
             grace_s: None,
         };
         let container = ephemeral_container(&run(), &object("anna", "2048-0a1b2"), &plan);

@@ -25,6 +25,7 @@ mod manifest;
 mod objects;
 mod own_pod;
 mod patches;
+pub mod places;
 mod pods;
 mod private_directory;
 mod processes;

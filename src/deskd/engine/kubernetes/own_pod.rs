@@ -10,9 +10,14 @@ use super::identity::EngineConfig;
 use super::objects::{Container, EnvVar, Mount, Pod};
 use deskd_core::expansion::expand;
 use deskd_core::plan::facts::{DeskdProgram, Graphical, OwnPod, VolumeMount};
+use deskd_core::plan::remote::KeeperFile;
 
 /// How the names of deskd's own volumes begin.
 const OWN_VOLUMES: &str = "deskd";
+/// The keeper's file, beside deskd's.
+const KEEPER_NAME: &str = "deskd-keeper";
+/// Where a place mounts the volume that has it.
+const KEEPER_MOUNT: &str = "/.deskd";
 /// How abcdesktop names the volume with the password of the desktop's VNC server.
 const VNC_VOLUMES: &str = "auth-vnc-";
 /// Where abcdesktop mounts secrets: `<this>/<namespace>/<type>`.
@@ -65,6 +70,7 @@ pub fn facts(pod: &Pod, config: &EngineConfig, bytes: u64) -> OwnPod {
         own_mounts: mounts_of(named(&own)),
         withheld: withheld.iter().cloned().collect(),
         deskd: named(&own).and_then(|container| deskd(pod, container, config)),
+        keeper: named(&own).and_then(|container| keeper(pod, container, config)),
         graphical,
         labels: pod.metadata.labels.clone(),
         target_container: target,
@@ -93,6 +99,23 @@ fn deskd(pod: &Pod, own: &Container, config: &EngineConfig) -> Option<DeskdProgr
     };
     let path = path.to_str()?.to_owned();
     (!image.is_empty()).then(|| DeskdProgram { image: image.to_owned(), path })
+}
+
+/// The keeper of places: in the image volume that brings deskd itself, which no other container of the
+/// pod can change.
+fn keeper(pod: &Pod, own: &Container, config: &EngineConfig) -> Option<KeeperFile> {
+    let program = config.program.as_deref().filter(|program| program.is_absolute())?;
+    let holds = |mount: &&Mount| program.starts_with(&mount.mount_path);
+    let innermost = own.volume_mounts.iter().filter(holds).max_by_key(|m| m.mount_path.len());
+    let mount = innermost.filter(|mount| is_whole(mount))?;
+    let volumes = &pod.spec.volumes;
+    let volume = volumes.iter().find(|volume| volume["name"] == mount.name.as_str())?;
+    volume["image"].as_object()?;
+    let below = program.with_file_name(KEEPER_NAME);
+    let path = Path::new(KEEPER_MOUNT).join(below.strip_prefix(&mount.mount_path).ok()?);
+    let (name, at) = (mount.name.clone(), KEEPER_MOUNT.to_owned());
+    let mount = VolumeMount { name, path: at, read_only: true };
+    Some(KeeperFile { mount, path: path.to_str()?.to_owned() })
 }
 
 /// The container that draws the desktop: as configured, else by its name, else the target.
@@ -265,6 +288,7 @@ mod tests {
             kubeconfig: None,
             program: None,
             private: vec!["/run/deskd/state".into(), "/run/deskd/state/deskd.sock".into()],
+            places: None,
         }
     }
 
@@ -397,6 +421,28 @@ mod tests {
         pod.spec.share_process_namespace = true;
         assert!(sees_processes(&pod, &config));
         assert!(sees_processes_of(&pod, &other, &config));
+    }
+
+    #[test]
+    fn the_keeper_of_places_is_beside_deskd_in_an_image_volume_and_nowhere_else() {
+        let keeper = |program: &str| {
+            let config = EngineConfig { program: Some(program.into()), ..config() };
+            let mut pod = desktop();
+            pod.spec.init_containers[1].volume_mounts.push(Mount {
+                name: "deskd-bin".into(),
+                mount_path: "/opt/deskd".into(),
+                ..Mount::default()
+            });
+            facts(&pod, &config, 0).keeper
+        };
+        let found = keeper("/opt/deskd/usr/local/bin/deskd").unwrap();
+        assert_eq!(found.path, "/.deskd/usr/local/bin/deskd-keeper");
+        let mount =
+            VolumeMount { name: "deskd-bin".into(), path: "/.deskd".into(), read_only: true };
+        assert_eq!(found.mount, mount);
+        for elsewhere in ["/usr/local/bin/deskd", "/var/run/deskd/deskd", "deskd"] {
+            assert_eq!(keeper(elsewhere), None, "{elsewhere}");
+        }
     }
 
     #[test]

@@ -269,6 +269,7 @@ mod tests {
             prepare: vec![],
             cookie: Some(wanted),
             container,
+            place: None,
             grace_s: None,
         };
         prepare(&mut plan);

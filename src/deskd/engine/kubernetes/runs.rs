@@ -104,6 +104,8 @@ pub struct Run {
     pub exit_seen: Option<UnixMs>,
     /// How it and its program were seen to end.
     pub end: End,
+    /// Its processes are in a PID namespace of their own: it is a place, or at one.
+    pub own_pids: bool,
     /// The program that its entry point starts.
     pub program: Option<String>,
     /// Since when its first process is looked for.
@@ -139,6 +141,7 @@ impl Run {
             pid: None,
             exit_seen: None,
             end: End::default(),
+            own_pids: false,
             program: None,
             looks_since: None,
             obstacle_at: None,

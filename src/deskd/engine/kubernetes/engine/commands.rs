@@ -26,6 +26,12 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
                 self.launch(run, app, object, work);
             }
             Command::Adopt { run, app, origin, object, engine, log, stopping } => {
+                if self.adopt_at_place(&run, &object, &app) {
+                    if let Some(grace) = stopping {
+                        self.stop(&run, Duration::ZERO, grace);
+                    }
+                    return;
+                }
                 let mut new = Run::new(app, engine, object, Creation::Done);
                 new.origin = origin;
                 self.adopt(&run, new, log, stopping);
@@ -35,6 +41,7 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
             }
             Command::Forget { run, .. } => self.forget(&run),
             Command::WindowMapped { run, pid } => self.window_mapped(&run, pid),
+            Command::OutputStored { task, end } => self.output_stored(&task, end),
             Command::Pull { image } => self.pull(image),
             // A process, and output: the keeper's.
             Command::Start { object: None, .. }
@@ -52,6 +59,11 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
                 self.tell_again(&run);
                 self.read_output(&run);
             }
+            return;
+        }
+        if let Work::EphemeralContainer(plan) = &work
+            && self.launch_at_place(&run, &app, plan)
+        {
             return;
         }
         let cancel = CancellationToken::new();
@@ -130,7 +142,7 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
     }
 
     /// The newest observation, for a driver that has not heard it.
-    fn tell_again(&mut self, run: &RunId) {
+    pub(super) fn tell_again(&mut self, run: &RunId) {
         let Some(known) = self.runs.get(run) else { return };
         if let Some(what) = known.told.clone() {
             self.out.push(Event::Observed {
@@ -178,6 +190,9 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
     }
 
     fn forget(&mut self, run: &RunId) {
+        if self.forget_at_place(run) {
+            return;
+        }
         let Some(known) = self.runs.get_mut(run) else { return };
         known.forgotten = true;
         if let Creation::Pending(cancel) = &known.creation {
@@ -262,7 +277,7 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
     }
 }
 
-fn too_many() -> Refused {
+pub(super) fn too_many() -> Refused {
     let max = crate::engine::kubernetes::patches::LAUNCHES_WAITING_MAX;
     RefusalReason::QueueFull { max }.into()
 }

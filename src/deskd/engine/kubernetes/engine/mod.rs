@@ -5,10 +5,12 @@ mod commands;
 mod facts;
 mod observe;
 mod others;
+mod place_ends;
+mod places;
 mod processes;
 mod stops;
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use tokio::sync::{Notify, Semaphore, mpsc};
@@ -21,6 +23,8 @@ use super::calls::Calls;
 use super::identity::{EngineConfig, Own};
 use super::objects::Pod;
 use super::patches::{Fullness, LAUNCHES_WAITING_MAX, Launch, Patches};
+use super::places::Places;
+use super::places::link::News;
 use super::processes::{End, Finder};
 use super::pull::Pulls;
 use super::runs::Run;
@@ -28,6 +32,7 @@ use super::watch::{Watch, Watched, Which};
 use super::{Command, Event, Refused, Waiting};
 use crate::clock::sleep_until;
 use crate::engine::keeper::LogQueue;
+use deskd_core::id::TaskId;
 use deskd_core::kubernetes::{LABEL_DESKTOP_UID, LABEL_MANAGED_BY, MANAGED_BY};
 use deskd_core::origin::NoStopCode;
 use deskd_core::plan::facts::{ApiState, Quota, Right};
@@ -67,6 +72,14 @@ pub enum Input {
     Stoppable(RunId, Option<NoStopCode>),
     /// A pull went on.
     Pull(PullStatus),
+    /// The keeper of a place, or the link to it.
+    Place(TaskId, News),
+}
+
+impl From<(TaskId, News)> for Input {
+    fn from((id, news): (TaskId, News)) -> Self {
+        Self::Place(id, news)
+    }
 }
 
 /// The way to the engine.
@@ -154,6 +167,7 @@ struct Engine<T> {
     /// What others started is watched too, or there is nothing to watch.
     watches_others: bool,
     pulls: Pulls,
+    places: Places,
 }
 
 impl<T: From<Event> + Send + 'static> Engine<T> {
@@ -179,6 +193,7 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
         workers.spawn(patcher.run());
         let turns = Arc::new(Semaphore::new(config.policy.launches_at_once.max(1) as usize));
         let pulls = Pulls::new(api.clone(), own.clone(), config.policy.clone(), inputs.clone());
+        let places = Places { file: config.places.clone(), ..Places::default() };
         Self {
             config,
             own,
@@ -205,11 +220,13 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
             look_again: HashMap::new(),
             watches_others: false,
             pulls,
+            places,
         }
     }
 
     /// Runs until nobody commands or listens any more. Workers end with it.
     async fn run(mut self, mut commands: mpsc::Receiver<Command>) {
+        self.remember_places();
         self.start_watches();
         self.start_asking_for_rights();
         self.known.set_api(ApiState::Unknown);
@@ -217,6 +234,7 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
             if !self.send_events().await {
                 return;
             }
+            self.close_outputs();
             let due = self.next_due();
             tokio::select! {
                 command = commands.recv() => match command {
@@ -264,8 +282,12 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
         if let Some(facts) = self.known.news() {
             self.out.push(Event::Facts(Box::new(facts)));
         }
-        for event in std::mem::take(&mut self.out) {
-            if self.events.send(event.into()).await.is_err() {
+        let mut events = VecDeque::from(std::mem::take(&mut self.out));
+        while let Some(event) = events.pop_front() {
+            if event.run().is_some_and(places::is_place) {
+                self.place_event(event);
+                events.extend(self.out.drain(..));
+            } else if self.events.send(event.into()).await.is_err() {
                 return false;
             }
         }
@@ -287,6 +309,7 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
             Input::Found(finder, found) => self.found(finder, found),
             Input::Exited(run, at, end) => self.exited(&run, at, end),
             Input::Step(run, step) => self.step(run, step),
+            Input::Place(id, news) => self.place_news(&id, news),
             Input::NoProcess(run) => self.no_process(&run),
             Input::Pull(status) => self.pull_said(status),
         }
@@ -295,6 +318,7 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
     fn watched(&mut self, which: Which, watched: Watched) {
         match watched {
             Watched::Listing => {
+                self.places.list_waits &= which != Which::Own;
                 self.listing.insert(which, BTreeSet::new());
             }
             Watched::Works => self.answers(which),
@@ -329,6 +353,10 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
                 Which::Apps => self.app_pod_is_gone(&pod),
                 Which::Others => self.other_pod_is_gone(&pod),
             },
+            // What is at places belongs to it.
+            Watched::Listed if which == Which::Own && self.has_untold_places() => {
+                self.places.list_waits = true;
+            }
             Watched::Listed => self.listed(which),
         }
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Engine, Input};
+use super::{Engine, Input, places};
 use crate::clock::now_ms;
 use crate::engine::kubernetes::objects::{Container, Pod};
 use crate::engine::kubernetes::runs::{Creation, Fate, Output, Run, app_of};
@@ -49,6 +49,10 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
                 pod: self.own.name.clone(),
                 container: container.name.clone(),
             };
+            // One that is over, or that nobody has the key of.
+            if places::is_place(&run) && !self.runs.contains_key(&run) {
+                continue;
+            }
             let seen = status::look(&pod, &container.name, true, now_ms());
             self.own_run(&run, app, EngineKind::EphemeralContainer, &object);
             self.see(&run, seen);
@@ -130,7 +134,7 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
     }
 
     /// Takes in what the cluster says about a run, and tells it if it is news.
-    fn said(&mut self, run: &RunId, said: ClusterEvidence) {
+    pub(super) fn said(&mut self, run: &RunId, said: ClusterEvidence) {
         let Some(known) = self.runs.get_mut(run) else { return };
         if known.said != said && !known.forgotten {
             known.said = said;
@@ -221,6 +225,9 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
 
     /// Everything that exists was told.
     pub(super) fn listed(&mut self, which: Which) {
+        if which == Which::Own {
+            self.places.list_waits = false;
+        }
         let mut present = self.listing.remove(&which).unwrap_or_default();
         let mut missing = Vec::new();
         for (run, known) in &self.runs {
@@ -228,11 +235,17 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
             if known.which() != which || present.contains(run) || !done {
                 continue;
             }
+            if self.places.runs.contains_key(run) {
+                continue;
+            }
             // What this daemon made after the list was made is told by the watch next.
             match known.looks_since.is_some() && !known.present {
                 true => drop(present.insert(run.clone())),
                 false => missing.push(run.clone()),
             }
+        }
+        if which == Which::Own {
+            present.extend(self.places.runs.keys().cloned());
         }
         missing.iter().for_each(|run| self.gone(run));
         self.synced.insert(which);

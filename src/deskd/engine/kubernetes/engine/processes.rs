@@ -33,7 +33,7 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
     pub(super) fn look_for_process(&mut self, run: &RunId) {
         let Some(known) = self.runs.get_mut(run) else { return };
         known.looks_since = Some(Instant::now());
-        if known.engine == EngineKind::EphemeralContainer {
+        if known.engine == EngineKind::EphemeralContainer && !known.own_pids {
             let soon = Instant::now() + LOOK_PAUSE;
             self.look_at = Some(self.look_at.map_or(soon, |at| at.min(soon)));
         }
@@ -46,7 +46,8 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
         };
         let changes = self.runs.values().any(changes).then(|| Instant::now() + DUE_PAUSE);
         let obstacle = self.runs.values().filter_map(|run| run.obstacle_at).min();
-        [self.look_at, changes, obstacle].into_iter().flatten().min()
+        let silent = self.next_place_due();
+        [self.look_at, changes, obstacle, silent].into_iter().flatten().min()
     }
 
     pub(super) fn run_due(&mut self) {
@@ -54,6 +55,7 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
             self.look();
         }
         self.look_again();
+        self.give_up_silent_places();
         self.ask_for_obstacles();
         let late = now_ms() - EXIT_CODE_WAIT_MS;
         let unexplained = self
@@ -74,6 +76,7 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
         let waits = |known: &crate::engine::kubernetes::runs::Run| {
             let wanted = known.engine == EngineKind::EphemeralContainer
                 && known.pid.is_none()
+                && !known.own_pids
                 && !known.is_over();
             let age = now.saturating_duration_since(known.looks_since?);
             (wanted && age < LOOK_MAX).then_some(age)
@@ -144,7 +147,8 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
     pub(super) fn watch_process(&mut self, run: &RunId) {
         let Some(known) = self.runs.get(run) else { return };
         let ephemeral = known.engine == EngineKind::EphemeralContainer;
-        let wanted = ephemeral && known.origin == Origin::Deskd && known.pid.is_none();
+        let wanted =
+            ephemeral && known.origin == Origin::Deskd && known.pid.is_none() && !known.own_pids;
         if wanted && self.sees_processes {
             self.find([run.clone()]);
         }
@@ -157,7 +161,7 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
         }
         let ephemeral = known.engine == EngineKind::EphemeralContainer;
         // What others started may mean a process of another namespace.
-        let is_own = ephemeral && known.origin == Origin::Deskd;
+        let is_own = ephemeral && known.origin == Origin::Deskd && !known.own_pids;
         let first = pid.filter(|_| is_own && self.sees_processes);
         match first.and_then(|pid| processes::first_of(pid, run)) {
             Some(first) => self.process_seen(run, first),

@@ -17,6 +17,9 @@ use deskd_core::wire::RunId;
 
 impl<T: From<Event> + Send + 'static> Engine<T> {
     pub(super) fn stop(&mut self, run: &RunId, term_after: Duration, kill_after: Duration) {
+        if self.stop_at_place(run, term_after, kill_after) {
+            return;
+        }
         let Some(known) = self.runs.get_mut(run) else { return };
         let now = Instant::now();
         let (mut term_at, mut kill_at) = (now + term_after, now + kill_after);

@@ -40,6 +40,7 @@ fn desktop(pod: &Value, policy: &Policy) -> Facts {
         kubeconfig: None,
         program: Some("/opt/deskd/usr/local/bin/deskd".into()),
         private: vec!["/var/lib/deskd/state".into()],
+        places: None,
     };
     let pod: Pod = serde_json::from_value(pod.clone()).unwrap();
     let own_pod = Some(own_pod::facts(&pod, &config, 20 << 10));

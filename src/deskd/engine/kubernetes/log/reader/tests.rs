@@ -104,6 +104,7 @@ impl Rig {
             kubeconfig: Some(file),
             program: None,
             private: vec![],
+            places: None,
         };
         let (fate, fate_there) = watch::channel(fate);
         let (queue, stored) = keeper();

@@ -1,0 +1,419 @@
+//! Runs at places: made through the API server once, started, stopped and read through their keepers.
+//!
+//! A place is followed like a run, whose number is 0 (`place_run`): the same patches, watches and
+//! reasons. What is told of that one is turned here into what it means for the runs at the place.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::Engine;
+use crate::engine::kubernetes::patches::Launch as Patch;
+use crate::engine::kubernetes::places::file::{self, Remembered};
+use crate::engine::kubernetes::places::link::{self, News};
+use crate::engine::kubernetes::places::{AtPlace, Link};
+use crate::engine::kubernetes::pods::stopped;
+use crate::engine::kubernetes::runs::{Creation, Output, Run, app_of};
+use crate::engine::kubernetes::{Event, Observation, manifest, private_directory};
+use deskd_core::id::{AppId, TaskId};
+use deskd_core::kubernetes::ObjectRef;
+use deskd_core::place::{Launch, Life, PlaceSpec, Stage};
+use deskd_core::plan::EngineKind;
+use deskd_core::plan::remote::EphemeralPlan;
+use deskd_core::task::UnixMs;
+use deskd_core::why::reason::{RefusalReason, WaitReason};
+use deskd_core::wire::proof::{Bytes, Key};
+use deskd_core::wire::{FromKeeper, RunId, TaskRecord, ToKeeper};
+use tokio::sync::mpsc::Sender;
+use tokio_util::sync::CancellationToken;
+
+/// How a place is called, before its number.
+const NAME: &str = "place";
+
+/// The run as which a place itself is followed. Runs of tasks count from 1.
+pub(super) fn place_run(id: &TaskId) -> RunId {
+    RunId { task: id.clone(), run: 0 }
+}
+
+/// Whether that is a place, and no run of a task.
+pub(super) fn is_place(run: &RunId) -> bool {
+    run.run == 0
+}
+
+impl<T: From<Event> + Send + 'static> Engine<T> {
+    /// The places that an earlier daemon made.
+    pub(super) fn remember_places(&mut self) {
+        let Some(path) = &self.places.file else { return };
+        for Remembered { id, container, spec, key, .. } in file::read(path, &self.own.uid) {
+            self.follow_place(&id, container, key, Creation::Done);
+            self.places.life.remember(id.clone(), spec);
+            self.connect(&id);
+        }
+    }
+
+    fn follow_place(&mut self, id: &TaskId, container: String, key: Key, creation: Creation) {
+        let run = self.run_in(app_of(id), &container, creation);
+        self.runs.insert(place_run(id), run);
+        let (queue, silent_since, task) = (None, None, None);
+        let link = Link { key, container, queue, answered: false, silent_since, task };
+        self.places.links.insert(id.clone(), link);
+    }
+
+    /// One whose processes are in a PID namespace of their own, and whose output no kubelet has.
+    fn run_in(&self, app: Option<AppId>, container: &str, creation: Creation) -> Run {
+        let object = ObjectRef {
+            namespace: self.own.namespace.clone(),
+            pod: self.own.name.clone(),
+            container: container.to_owned(),
+        };
+        let app = app.unwrap_or_else(|| AppId::like(NAME));
+        let mut run = Run::new(app, EngineKind::EphemeralContainer, object, creation);
+        run.output = Output::Done;
+        run.own_pids = true;
+        run
+    }
+
+    /// Launches a run at a place. False: it cannot be, and gets a container of its own.
+    pub(super) fn launch_at_place(
+        &mut self,
+        run: &RunId,
+        app: &AppId,
+        plan: &EphemeralPlan,
+    ) -> bool {
+        let spec = PlaceSpec::of(plan).filter(|spec| !self.places.unfit.contains(spec));
+        let (Some(spec), Some(_)) = (spec, &self.places.file) else { return false };
+        let Some(fresh) = self.fresh_place() else { return false };
+        let Some(launch) = self.places.life.launch(run, spec.clone(), || fresh) else {
+            return false;
+        };
+        let (Launch::Make(id) | Launch::Wait(id) | Launch::Ask(id)) = &launch;
+        if matches!(launch, Launch::Make(_)) && !self.make_place(id, &spec) {
+            self.places.life.dead(id);
+            return false;
+        }
+        let container = self.places.links.get(id).map_or("", |link| &link.container);
+        let creation = Creation::Pending(CancellationToken::new());
+        let mut new = self.run_in(Some(app.clone()), container, creation);
+        new.program = plan.container.program.clone().filter(|_| plan.container.entry_point);
+        self.runs.insert(run.clone(), new);
+        let mut plan = plan.clone();
+        private_directory::prepare(&mut plan);
+        let request = Some(Box::new(manifest::spawn_request(run, &plan)));
+        self.places.runs.insert(run.clone(), AtPlace { request, ..AtPlace::default() });
+        if let Launch::Ask(id) = &launch {
+            self.ask(id, run);
+        } else {
+            let image = deskd_core::why::reason::Image { name: spec.image, volume: None };
+            let node = self.known.node().map(str::to_owned);
+            self.observe(run, Observation::Waiting(WaitReason::Prepared { node, image }.into()));
+        }
+        true
+    }
+
+    /// A name that no place has; nothing if there is no randomness.
+    fn fresh_place(&self) -> Option<TaskId> {
+        let free = |id: &TaskId| !self.places.links.contains_key(id);
+        let fresh = || Some(TaskId::new(&AppId::like(NAME), getrandom::u32().ok()?));
+        (0..16).find_map(|_| fresh().filter(free))
+    }
+
+    /// Asks the API server for a place, once it is on record. False: it cannot be recorded.
+    fn make_place(&mut self, id: &TaskId, spec: &PlaceSpec) -> bool {
+        let mut random = Bytes::default();
+        if getrandom::fill(&mut random).is_err() {
+            return false;
+        }
+        let (key, container) = (Key::new(random), format!("deskd-{id}"));
+        let cancel = CancellationToken::new();
+        self.follow_place(id, container, key.clone(), Creation::Pending(cancel.clone()));
+        if let Err(error) = self.record_places() {
+            tracing::error!(%error, "a place cannot be recorded, so none is made");
+            self.places.links.remove(id);
+            self.runs.remove(&place_run(id));
+            return false;
+        }
+        let Some(of) = self.runs.get(&place_run(id)) else { return false };
+        let grace = Duration::from_secs(u64::from(self.config.policy.grace_s));
+        let container = manifest::place(&place_run(id), &of.object, spec, &key, grace);
+        let patch = Patch { run: place_run(id), container, cancel, may_exist: false };
+        if self.patches.try_send(patch).is_err() {
+            self.launched(place_run(id), Err(super::commands::too_many()));
+        }
+        true
+    }
+
+    pub(super) fn record_places(&self) -> std::io::Result<()> {
+        let Some(path) = &self.places.file else { return Ok(()) };
+        let all = self.places.life.iter().filter_map(|(id, spec)| {
+            let Link { container, key, .. } = self.places.links.get(id)?;
+            let (id, spec, pod) = (id.clone(), spec.clone(), self.own.uid.clone());
+            Some(Remembered { id, container: container.clone(), spec, key: key.clone(), pod })
+        });
+        file::write(path, &all.collect::<Vec<_>>())
+    }
+
+    /// Connects to its keeper, now and whenever the connection ends.
+    pub(super) fn connect(&mut self, id: &TaskId) {
+        let Some(link) = self.places.links.get_mut(id).filter(|link| link.task.is_none()) else {
+            return;
+        };
+        let (key, logs, told) = (link.key.clone(), self.logs.clone(), self.inputs.clone());
+        link.task = Some(self.workers.spawn(link::run(id.clone(), key, logs, told)));
+        link.silent_since = Some(Instant::now());
+    }
+
+    /// Asks its keeper for a run. Where its output begins the log store has to say, unless it is the
+    /// first.
+    fn ask(&mut self, id: &TaskId, run: &RunId) {
+        if run.run > 1 {
+            return self.ask_for_output_end(&run.task);
+        }
+        self.spawn_at(id, run, 0);
+    }
+
+    fn spawn_at(&mut self, id: &TaskId, run: &RunId, log_from: u64) {
+        let Some(request) = self.places.runs.get(run).and_then(|at| at.request.clone()) else {
+            return;
+        };
+        let mut request = *request;
+        request.log_from = log_from;
+        self.tell_place(id, ToKeeper::Spawn(Box::new(request)));
+        self.tell_place(id, ToKeeper::ReadLog { task: run.task.clone(), from: log_from });
+        self.stop_there(id, run);
+    }
+
+    /// What does not arrive is asked for again after the next welcome.
+    fn tell_place(&mut self, id: &TaskId, message: ToKeeper) {
+        let Some(link) = self.places.links.get_mut(id) else { return };
+        if link.queue.as_ref().is_some_and(|queue| queue.try_send(message).is_err()) {
+            tracing::warn!(place = %id, "its keeper does not keep up and is connected anew");
+            // Its link ends with the queue.
+            link.queue = None;
+        }
+    }
+
+    /// The log store answers with [`Engine::output_stored`].
+    fn ask_for_output_end(&mut self, task: &TaskId) {
+        let (logs, task) = (self.logs.clone(), task.clone());
+        self.workers.spawn(async move {
+            // The connection to the keeper has ended, and with it the daemon.
+            let _ = logs.store(task, 0, 0, Vec::new()).await;
+        });
+    }
+
+    pub(super) fn output_stored(&mut self, task: &TaskId, end: u64) {
+        let runs = self.places.runs.iter_mut().filter(|(run, _)| run.task == *task);
+        let Some((run, at)) = runs.max_by_key(|(run, _)| run.run) else { return };
+        let run = run.clone();
+        let Some(id) = self.places.life.of(&run).map(|(id, _)| id.clone()) else { return };
+        if at.request.is_some() {
+            return self.spawn_at(&id, &run, end);
+        }
+        if at.output_end.is_some_and(|all| end >= all) {
+            at.output_stored = true;
+            return self.close_output_if_over(&run);
+        }
+        if !at.output_closed {
+            self.tell_place(&id, ToKeeper::ReadLog { task: task.clone(), from: end });
+        }
+    }
+
+    /// That nothing more comes is told after the end: before it, it would mean nothing.
+    fn close_output_if_over(&mut self, run: &RunId) {
+        let is_over = self.runs.get(run).is_some_and(Run::is_over);
+        if is_over && self.places.runs.get(run).is_some_and(|at| at.output_stored) {
+            self.close_output(run);
+        }
+    }
+
+    pub(super) fn close_output(&mut self, run: &RunId) {
+        let Some(at) = self.places.runs.get_mut(run) else { return };
+        if !std::mem::replace(&mut at.output_closed, true) {
+            self.places.to_close.push(run.task.clone());
+        }
+    }
+
+    /// Once the events of before were sent.
+    pub(super) fn close_outputs(&mut self) {
+        for task in std::mem::take(&mut self.places.to_close) {
+            let logs = self.logs.clone();
+            self.workers.spawn(async move {
+                // The connection to the keeper has ended, and with it the daemon.
+                let _ = logs.close(task).await;
+            });
+        }
+    }
+
+    /// What a keeper, or the link to it, told.
+    pub(super) fn place_news(&mut self, id: &TaskId, news: News) {
+        match news {
+            News::Up(queue, records) => self.place_up(id, queue, records),
+            News::Said(message) => self.place_said(id, message),
+            News::Given(task, end) => {
+                let runs = self.places.runs.iter_mut().filter(|(run, _)| run.task == task);
+                if let Some((_, at)) = runs.max_by_key(|(run, _)| run.run) {
+                    at.output_end = Some(end);
+                }
+            }
+            News::Down => {
+                self.places.life.lost(id);
+                if let Some(link) = self.places.links.get_mut(id) {
+                    link.queue = None;
+                    link.silent_since = Some(Instant::now());
+                }
+            }
+        }
+    }
+
+    fn place_up(&mut self, id: &TaskId, queue: Sender<ToKeeper>, records: Vec<TaskRecord>) {
+        let Some(link) = self.places.links.get_mut(id) else { return };
+        (link.queue, link.silent_since, link.answered) = (Some(queue), None, true);
+        let container = link.container.clone();
+        let up = self.places.life.up(id, records.iter().map(|record| record.id.clone()));
+        for record in records {
+            self.kept_at_place(id, &container, record);
+        }
+        for run in up.missing {
+            self.places.runs.remove(&run);
+            self.gone(&run);
+        }
+        for run in up.ask {
+            self.ask(id, &run);
+        }
+        self.tell_list_that_waited();
+    }
+
+    fn kept_at_place(&mut self, id: &TaskId, container: &str, record: TaskRecord) {
+        let run = record.id;
+        if !self.runs.contains_key(&run) {
+            let mut unknown = self.run_in(app_of(&run.task), container, Creation::Done);
+            unknown.known = false;
+            self.runs.insert(run.clone(), unknown);
+        }
+        self.places.runs.entry(run.clone()).or_default();
+        self.started_at_place(&run, record.spawned_at);
+        if !record.stopping {
+            self.stop_there(id, &run);
+        }
+        if let Some(end) = record.end {
+            self.observe(&run, Observation::Ended { exit: end.exit, reason: None, at: end.at });
+        }
+        self.go_on_with_output(&run);
+    }
+
+    /// Whose output is wanted goes on where it is stored.
+    fn go_on_with_output(&mut self, run: &RunId) {
+        let wanted = self.runs.get(run).is_some_and(|known| known.known);
+        if wanted && self.places.runs.get(run).is_some_and(|at| !at.output_closed) {
+            self.ask_for_output_end(&run.task);
+        }
+    }
+
+    fn started_at_place(&mut self, run: &RunId, at: UnixMs) {
+        self.places.life.there(run);
+        if let Some(there) = self.places.runs.get_mut(run) {
+            there.request = None;
+        }
+        let Some(known) = self.runs.get_mut(run) else { return };
+        if !matches!(std::mem::replace(&mut known.creation, Creation::Done), Creation::Done) {
+            let object = known.object.clone();
+            self.out.push(Event::Accepted { run: run.clone(), object });
+        }
+        let node = self.known.node().map(str::to_owned);
+        self.observe(run, Observation::Running { at, pid: None, node });
+    }
+
+    fn place_said(&mut self, id: &TaskId, message: FromKeeper) {
+        match message {
+            FromKeeper::Spawned { id: run, at, .. } => self.started_at_place(&run, at),
+            FromKeeper::SpawnRefused { id: run, error } => {
+                self.leave(&run);
+                if self.runs.remove(&run).is_some() {
+                    let refusal = RefusalReason::Spawn(error).into();
+                    self.out.push(Event::Refused { run, refusal });
+                }
+            }
+            FromKeeper::Exited { id: run, end } => {
+                self.observe(&run, Observation::Ended { exit: end.exit, reason: None, at: end.at });
+                self.close_output_if_over(&run);
+            }
+            FromKeeper::StopStep { id: run, round } => self.step(run, round.step()),
+            FromKeeper::LogTrouble { trouble: Some(trouble) } => {
+                tracing::warn!(place = %id, "{trouble}");
+            }
+            _ => {}
+        }
+    }
+
+    /// Stops a run at a place; false: it is not at one.
+    pub(super) fn stop_at_place(
+        &mut self,
+        run: &RunId,
+        term_after: Duration,
+        kill_after: Duration,
+    ) -> bool {
+        let Some((id, stage)) = self.places.life.of(run) else { return false };
+        let (id, now) = (id.clone(), Instant::now());
+        let asked = (now + term_after, now + kill_after);
+        let Some(at) = self.places.runs.get_mut(run) else { return false };
+        at.stop = Some(at.stop.map_or(asked, |old| (old.0.min(asked.0), old.1.min(asked.1))));
+        if stage == Stage::Asked && self.places.life.life(&id) != Some(Life::Up) {
+            self.leave(run);
+            self.runs.remove(run);
+            self.out.push(Event::Refused { run: run.clone(), refusal: stopped() });
+        } else {
+            self.stop_there(&id, run);
+        }
+        true
+    }
+
+    /// Passes on a stop that was asked for.
+    fn stop_there(&mut self, id: &TaskId, run: &RunId) {
+        let Some((term, kill)) = self.places.runs.get(run).and_then(|at| at.stop) else { return };
+        let ms = |at: Instant| {
+            let left = at.saturating_duration_since(Instant::now()).as_millis();
+            u64::try_from(left).unwrap_or(u64::MAX)
+        };
+        let (term_after_ms, kill_after_ms) = (ms(term), ms(kill));
+        self.tell_place(id, ToKeeper::Stop { id: run.clone(), term_after_ms, kill_after_ms });
+    }
+
+    /// Follows a run that an earlier daemon started at a place; false: it is at none.
+    pub(super) fn adopt_at_place(&mut self, run: &RunId, object: &ObjectRef, app: &AppId) -> bool {
+        if !self.places.runs.contains_key(run) {
+            let at = self.places.links.iter().find(|(_, link)| link.container == object.container);
+            let Some((id, _)) = at else { return false };
+            if self.places.life.life(id) == Some(Life::Up) {
+                return false;
+            }
+            let id = id.clone();
+            self.places.life.keep(&id, run.clone());
+            let new = self.run_in(Some(app.clone()), &object.container, Creation::Done);
+            self.runs.entry(run.clone()).or_insert(new);
+            self.places.runs.insert(run.clone(), AtPlace::default());
+        }
+        if let Some(known) = self.runs.get_mut(run) {
+            (known.known, known.forgotten) = (true, false);
+        }
+        self.tell_again(run);
+        self.go_on_with_output(run);
+        true
+    }
+
+    /// Nobody asks for a run at a place any more; false: it is at none.
+    pub(super) fn forget_at_place(&mut self, run: &RunId) -> bool {
+        let Some((id, stage)) = self.places.life.of(run) else { return false };
+        if stage == Stage::There {
+            let id = id.clone();
+            self.tell_place(&id, ToKeeper::Forget { task: run.task.clone() });
+        }
+        self.leave(run);
+        self.runs.remove(run);
+        true
+    }
+
+    fn leave(&mut self, run: &RunId) {
+        self.places.life.forget(run);
+        self.places.runs.remove(run);
+    }
+}

@@ -1,0 +1,213 @@
+//! The daemon's end of the connection to a place's keeper: it connects, proves who it is and has the
+//! keeper prove the same, and does so again whenever the connection ends.
+//!
+//! Output takes a way of its own: what the keeper gives away is handed to the log store here, so that
+//! a flood waits, and nobody who asks for a stop does.
+
+use std::io;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::UnixStream;
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use crate::engine::keeper::{FrameError, LogQueue, frame};
+use deskd_core::id::TaskId;
+use deskd_core::wire::frame::Decoder;
+use deskd_core::wire::proof::{Bytes, Key};
+use deskd_core::wire::{FromKeeper, TaskRecord, ToKeeper, VERSION};
+
+/// Most time from the connection to the keeper's proof: a busy machine, not a network.
+const PROOF_TIME_MAX: Duration = Duration::from_secs(5);
+/// Between two attempts while the container is being started.
+const PAUSE_SOON: Duration = Duration::from_millis(10);
+/// For how long it is that.
+const SOON: Duration = Duration::from_secs(10);
+/// Between two attempts after that.
+const PAUSE_LATER: Duration = Duration::from_millis(500);
+/// Messages that wait for the keeper's socket.
+const QUEUE_MAX: usize = 1024;
+/// Bytes of one read.
+const READ_BYTES: usize = 16 << 10;
+
+/// What is told of a place.
+#[derive(Debug)]
+pub enum News {
+    /// Its keeper answers, and has these tasks.
+    Up(mpsc::Sender<ToKeeper>, Vec<TaskRecord>),
+    /// It said something, but what is about output.
+    Said(FromKeeper),
+    /// It gave a task's last output away, which ends here.
+    Given(TaskId, u64),
+    /// The connection ended.
+    Down,
+}
+
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+pub enum LinkError {
+    /// The keeper is not there, or went away.
+    #[error("the connection ended")]
+    Io(#[from] io::Error),
+    /// Who answered does not have the key.
+    #[error("somebody who is not this place's keeper answers in its name")]
+    NoKeeper,
+    /// It did not answer in time.
+    #[error("its keeper does not answer")]
+    Silent,
+    /// It is of another release.
+    #[error("its keeper speaks version {0} of the messages, and this deskd {VERSION}")]
+    Version(u32),
+    /// Not a message.
+    #[error("its keeper sent something that is not a message")]
+    Malformed(#[from] FrameError),
+    /// The engine ended.
+    #[error("nobody listens")]
+    NobodyListens,
+}
+
+/// Connects to the keeper with this key.
+///
+/// # Errors
+/// It is not there, does not answer, or is not the keeper.
+pub async fn dial(key: &Key) -> Result<UnixStream, LinkError> {
+    let mut own = Bytes::default();
+    getrandom::fill(&mut own).map_err(io::Error::other)?;
+    let prove = async {
+        let mut stream = UnixStream::connect(format!("\0{}", key.socket_name())).await?;
+        let (mut challenge, mut proof) = (Bytes::default(), Bytes::default());
+        stream.read_exact(&mut challenge).await?;
+        stream.write_all(&key.answer(&challenge, &own)).await?;
+        stream.read_exact(&mut proof).await?;
+        if key.is_keepers(&challenge, &own, &proof) { Ok(stream) } else { Err(LinkError::NoKeeper) }
+    };
+    tokio::time::timeout(PROOF_TIME_MAX, prove).await.unwrap_or(Err(LinkError::Silent))
+}
+
+/// Keeps the place connected until nobody listens any more. Ends with the task that runs it.
+pub async fn run<T: From<(TaskId, News)>>(
+    id: TaskId,
+    key: Key,
+    logs: LogQueue,
+    told: mpsc::Sender<T>,
+) {
+    let mut since = Instant::now();
+    let mut last = String::new();
+    loop {
+        let error = match dial(&key).await {
+            Ok(stream) => {
+                let error = serve(stream, &id, &logs, &told).await;
+                if told.send((id.clone(), News::Down).into()).await.is_err() {
+                    return;
+                }
+                since = Instant::now();
+                error
+            }
+            Err(error) => error,
+        };
+        let said = error.to_string();
+        if !matches!(error, LinkError::Io(_)) && said != last {
+            tracing::warn!(place = %id, "{said}");
+            last = said;
+        }
+        let soon = since.elapsed() < SOON;
+        tokio::time::sleep(if soon { PAUSE_SOON } else { PAUSE_LATER }).await;
+    }
+}
+
+async fn serve<T: From<(TaskId, News)>>(
+    mut stream: UnixStream,
+    id: &TaskId,
+    logs: &LogQueue,
+    told: &mpsc::Sender<T>,
+) -> LinkError {
+    let hello = ToKeeper::Hello { version: VERSION, oldest: Some(VERSION) };
+    let said = match frame(&hello) {
+        Ok(hello) => stream.write_all(&hello).await,
+        Err(error) => return error.into(),
+    };
+    if let Err(error) = said {
+        return error.into();
+    }
+    let (read, write) = stream.into_split();
+    let (queue, messages) = mpsc::channel(QUEUE_MAX);
+    let mut hearing = Hearing { id, logs, told, queue: Some(queue), records: Vec::new() };
+    tokio::select! {
+        Err(error) = hearing.hear(read) => error,
+        Err(error) = tell(write, messages) => error,
+    }
+}
+
+/// What arrives.
+struct Hearing<'a, T> {
+    id: &'a TaskId,
+    logs: &'a LogQueue,
+    told: &'a mpsc::Sender<T>,
+    /// Handed over with the welcome.
+    queue: Option<mpsc::Sender<ToKeeper>>,
+    /// Of a welcome that is not complete.
+    records: Vec<TaskRecord>,
+}
+
+impl<T: From<(TaskId, News)>> Hearing<'_, T> {
+    async fn hear(
+        &mut self,
+        mut read: OwnedReadHalf,
+    ) -> Result<std::convert::Infallible, LinkError> {
+        let mut decoder = Decoder::default();
+        let mut bytes = vec![0; READ_BYTES];
+        loop {
+            match read.read(&mut bytes).await? {
+                0 => return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
+                count => decoder.push(&bytes[..count]),
+            }
+            while let Some(message) = decoder.take::<FromKeeper>()? {
+                self.take(message).await?;
+            }
+        }
+    }
+
+    async fn take(&mut self, message: FromKeeper) -> Result<(), LinkError> {
+        match message {
+            FromKeeper::Welcome { tasks, more, .. } | FromKeeper::MoreTasks { tasks, more } => {
+                self.records.extend(tasks);
+                match self.queue.take_if(|_| !more) {
+                    Some(queue) => {
+                        let records = std::mem::take(&mut self.records);
+                        self.tell(News::Up(queue, records)).await
+                    }
+                    None => Ok(()),
+                }
+            }
+            FromKeeper::VersionRefused { version } => Err(LinkError::Version(version)),
+            FromKeeper::LogRecords { task, from, next, records, over } => {
+                // Before the log store answers.
+                if over {
+                    self.tell(News::Given(task.clone(), next)).await?;
+                }
+                match self.logs.store(task, from, next, records).await {
+                    true => Ok(()),
+                    false => Err(LinkError::NobodyListens),
+                }
+            }
+            message => self.tell(News::Said(message)).await,
+        }
+    }
+
+    async fn tell(&self, news: News) -> Result<(), LinkError> {
+        let told = self.told.send((self.id.clone(), news).into()).await;
+        told.map_err(|_| LinkError::NobodyListens)
+    }
+}
+
+async fn tell(
+    mut write: OwnedWriteHalf,
+    mut messages: mpsc::Receiver<ToKeeper>,
+) -> Result<std::convert::Infallible, LinkError> {
+    while let Some(message) = messages.recv().await {
+        write.write_all(&frame(&message)?).await?;
+    }
+    Err(LinkError::NobodyListens)
+}

@@ -1,0 +1,74 @@
+//! Places: ephemeral containers with a keeper as their first process. `core::place` has their life;
+//! here are the connection to each keeper (`link`) and what a daemon remembers of them (`file`).
+
+pub mod file;
+pub mod link;
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+
+use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
+use tokio::time::Instant;
+
+use deskd_core::id::TaskId;
+use deskd_core::place;
+use deskd_core::wire::proof::Key;
+use deskd_core::wire::{RunId, SpawnRequest, ToKeeper};
+
+/// Everything about places that the engine knows.
+#[derive(Debug, Default)]
+pub struct Places {
+    /// Their life.
+    pub life: place::Places,
+    /// How each is reached.
+    pub links: HashMap<TaskId, Link>,
+    /// The runs at them.
+    pub runs: HashMap<RunId, AtPlace>,
+    /// Where they are remembered; absent: nowhere, so there are none.
+    pub file: Option<PathBuf>,
+    /// Tasks of which the log store is to be told that nothing more comes.
+    pub to_close: Vec<TaskId>,
+    /// Where no keeper ever answered: what is launched there gets a container of its own.
+    pub unfit: Vec<place::PlaceSpec>,
+    /// The list of the own pod's containers is told once all places answered.
+    pub list_waits: bool,
+}
+
+/// How a place is reached.
+#[derive(Debug)]
+pub struct Link {
+    /// Shared with its keeper.
+    pub key: Key,
+    /// Its container.
+    pub container: String,
+    /// To its keeper, while that is connected.
+    pub queue: Option<mpsc::Sender<ToKeeper>>,
+    /// It answered once.
+    pub answered: bool,
+    /// Since when its keeper should answer and does not.
+    pub silent_since: Option<Instant>,
+    /// The task that connects again and again; absent: it has not been started.
+    pub task: Option<AbortHandle>,
+}
+
+/// A run at a place.
+#[derive(Debug, Default)]
+pub struct AtPlace {
+    /// What the keeper is to be asked for; absent: it has it.
+    pub request: Option<Box<SpawnRequest>>,
+    /// A stop was asked for: SIGTERM and SIGKILL.
+    pub stop: Option<(Instant, Instant)>,
+    /// All of its output was given away: where that ends.
+    pub output_end: Option<u64>,
+    /// The log store has that.
+    pub output_stored: bool,
+    /// The log store was told that nothing more comes, or is to be.
+    pub output_closed: bool,
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.task.iter().for_each(AbortHandle::abort);
+    }
+}

@@ -1,0 +1,325 @@
+//! Places on a real API server, with a real keeper in namespaces of its own in the place of kubelet.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use deskd::engine::kubernetes::places::file;
+use deskd::engine::kubernetes::{Command, Event, LogMark, Observation, Verb};
+use deskd_core::id::AppId;
+use deskd_core::kubernetes::ObjectRef;
+use deskd_core::origin::Origin;
+use deskd_core::plan::EngineKind;
+use deskd_core::plan::facts::VolumeMount;
+use deskd_core::plan::remote::{EphemeralPlan, KeeperFile};
+use deskd_core::task::Exit;
+use deskd_core::why::reason::{EndReason, LostReason};
+use deskd_core::wire::{RunId, ToKeeper};
+use deskd_keeper::logs::Records;
+use serde_json::{Value, json};
+
+use crate::support::control_plane::{ControlPlane, Namespace, available};
+use crate::support::kube_engine::{DESKTOP, KubeEngine, make_desktop, run};
+use crate::support::place::Container;
+use crate::support::{binaries, wait};
+
+/// A desktop, and what kubelet would do in it.
+struct World {
+    plane: &'static ControlPlane,
+    namespace: Namespace<'static>,
+    desktop: Value,
+    dir: tempfile::TempDir,
+    /// Names of entries as they were seen: the API server has them in an order of its own.
+    seen: RefCell<Vec<Value>>,
+    /// What is said of each.
+    states: RefCell<BTreeMap<String, Value>>,
+}
+
+impl World {
+    fn start(name: &str) -> Option<Self> {
+        if !available() {
+            return None;
+        }
+        let plane = ControlPlane::shared();
+        let namespace = plane.namespace(name);
+        let desktop = make_desktop(&namespace);
+        let dir = tempfile::tempdir().unwrap();
+        let (seen, states) = (RefCell::default(), RefCell::default());
+        Some(Self { plane, namespace, desktop, dir, seen, states })
+    }
+
+    fn engine(&self) -> KubeEngine {
+        let config = self.plane.admin_kubeconfig();
+        KubeEngine::with_places(&config, &self.namespace, &self.desktop, self.file())
+    }
+
+    fn file(&self) -> PathBuf {
+        self.dir.path().join(file::NAME)
+    }
+
+    /// The entries of the pod, oldest first.
+    fn entries(&self) -> Vec<Value> {
+        let pod = self.namespace.kubectl_json(&["get", "pod", DESKTOP]);
+        let mut all = pod["spec"]["ephemeralContainers"].as_array().cloned().unwrap_or_default();
+        let mut seen = self.seen.borrow_mut();
+        for entry in &all {
+            if !seen.contains(&entry["name"]) {
+                seen.push(entry["name"].clone());
+            }
+        }
+        all.sort_by_key(|entry| seen.iter().position(|name| *name == entry["name"]));
+        all
+    }
+
+    fn entry(&self, at: usize) -> Value {
+        wait::until("there is an entry", || self.entries().get(at).cloned())
+    }
+
+    /// Starts an entry as kubelet would, and says so.
+    fn start_entry(&self, at: usize) -> Container {
+        let entry = self.entry(at);
+        let container = Container::of_entry(&entry);
+        self.set_state(&entry, &json!({ "running": {} }));
+        container
+    }
+
+    fn set_state(&self, entry: &Value, state: &Value) {
+        let status = json!({ "name": entry["name"], "image": "i", "imageID": "", "ready": false,
+            "restartCount": 0, "state": state });
+        let name = entry["name"].as_str().unwrap().to_owned();
+        self.states.borrow_mut().insert(name, status);
+        let all: Vec<_> = self.states.borrow().values().cloned().collect();
+        let patch = json!({ "status": { "ephemeralContainerStatuses": all } }).to_string();
+        self.namespace.kubectl(&[
+            "patch",
+            "pod",
+            DESKTOP,
+            "--subresource=status",
+            "--patch",
+            &patch,
+        ]);
+    }
+}
+
+/// Runs a shell script at a place.
+fn sh(script: &str) -> impl FnOnce(&mut EphemeralPlan) {
+    let argv = ["/bin/sh", "-c", script].map(str::to_owned).to_vec();
+    move |plan| {
+        plan.container.argv = argv;
+        let mount = VolumeMount { name: "bin".into(), path: "/.deskd".into(), read_only: true };
+        let path = binaries::keeper().to_str().unwrap().to_owned();
+        plan.place = Some(KeeperFile { mount, path });
+    }
+}
+
+fn end_of(engine: &KubeEngine, of: &RunId) -> (Exit, Option<EndReason>) {
+    let ended = |what: &Observation| matches!(what, Observation::Ended { .. });
+    match engine.until_observed(of, "it ended", ended) {
+        Observation::Ended { exit, reason, .. } => (exit, reason.map(|it| it.reason)),
+        _ => unreachable!("it ended"),
+    }
+}
+
+/// What of a task's output was stored, once all was.
+fn output_of(engine: &KubeEngine, of: &RunId) -> String {
+    wait::until("its output is complete", || {
+        let stored = engine.stored();
+        let closed =
+            |message: &ToKeeper| matches!(message, ToKeeper::CloseLog { task } if *task == of.task);
+        stored.iter().any(closed).then_some(())
+    });
+    let (mut output, mut end) = (Vec::new(), 0);
+    for message in engine.stored() {
+        let ToKeeper::StoreRecords { task, from, records, .. } = message else { continue };
+        if task != of.task {
+            continue;
+        }
+        for record in Records::new(&records, from).map(Result::unwrap) {
+            if record.cursor >= end {
+                record.push_output(&mut output);
+                end = record.next;
+            }
+        }
+    }
+    String::from_utf8(output).unwrap()
+}
+
+fn running(what: &Observation) -> bool {
+    matches!(what, Observation::Running { .. })
+}
+
+#[test]
+fn the_first_launch_of_an_image_is_one_write_and_later_ones_are_none() {
+    let Some(world) = World::start("places") else { return };
+    let engine = world.engine();
+    engine.until_synced(EngineKind::EphemeralContainer);
+    let (one, two, three) = (run("game-0a1b1"), run("game-0a1b2"), run("game-0a1b3"));
+    engine.launch_ephemeral_with(&one, sh("echo one $DISPLAY $DESKD_TASK_ID $DESKD_RUN; exit 3"));
+    engine.launch_ephemeral_with(&two, sh("echo two; exec sleep 1000"));
+    let waits = |what: &Observation| matches!(what, Observation::Waiting(_));
+    engine.until_observed(&one, "it waits", waits);
+    engine.until_observed(&two, "it waits for the same", waits);
+    let entry = world.entry(0);
+    assert_eq!(entry["targetContainerName"], Value::Null);
+    assert_eq!(entry["command"][1], "place");
+    let _place = world.start_entry(0);
+    engine.until_accepted(&one);
+    assert_eq!(end_of(&engine, &one), (Exit::Code(3), None));
+    assert_eq!(output_of(&engine, &one), "one :0 game-0a1b1 1\n");
+    engine.until_observed(&two, "it runs", running);
+    engine.launch_ephemeral_with(&three, sh("echo three"));
+    assert_eq!(end_of(&engine, &three), (Exit::Code(0), None));
+    assert_eq!(output_of(&engine, &three), "three\n");
+    engine.tell(Command::Stop {
+        run: two.clone(),
+        term_after: Duration::ZERO,
+        kill_after: Duration::from_secs(9),
+    });
+    assert!(matches!(end_of(&engine, &two).0, Exit::Signal { number: 15, .. }));
+    assert_eq!(output_of(&engine, &two), "two\n");
+    assert_eq!(engine.calls().total(Verb::Patch, "pods/ephemeralcontainers"), 1);
+    assert_eq!(world.entries().len(), 1);
+    let object = engine.until("where it is", |event| match event {
+        Event::Accepted { run, object } if *run == three => Some(object.clone()),
+        _ => None,
+    });
+    assert_eq!(json!(object.container), entry["name"]);
+    // The place itself is nobody's task.
+    assert_eq!(engine.count(|event| event.run().is_some_and(|run| run.run == 0)), 0);
+}
+
+#[test]
+fn another_user_or_volume_is_another_place() {
+    let Some(world) = World::start("places-other") else { return };
+    let engine = world.engine();
+    engine.until_synced(EngineKind::EphemeralContainer);
+    engine.launch_ephemeral_with(&run("game-0a1b1"), sh("true"));
+    world.entry(0);
+    engine.launch_ephemeral_with(&run("game-0a1b2"), |plan| {
+        sh("true")(plan);
+        plan.container.run_as.uid = 4097;
+    });
+    world.entry(1);
+}
+
+/// A daemon that adopts a run that another one started.
+fn adopt(engine: &KubeEngine, world: &World, of: &RunId) {
+    let object = ObjectRef {
+        namespace: world.namespace.name.clone(),
+        pod: DESKTOP.into(),
+        container: world.entry(0)["name"].as_str().unwrap().into(),
+    };
+    engine.tell(Command::Adopt {
+        run: of.clone(),
+        app: AppId::like("game"),
+        origin: Origin::Deskd,
+        object,
+        engine: EngineKind::EphemeralContainer,
+        log: LogMark::default(),
+        stopping: None,
+    });
+}
+
+#[test]
+fn what_is_at_a_place_survives_the_daemon_and_what_happened_meanwhile_is_told() {
+    let Some(world) = World::start("places-adopt") else { return };
+    let engine = world.engine();
+    engine.until_synced(EngineKind::EphemeralContainer);
+    let (ends, goes_on) = (run("game-0a1b1"), run("game-0a1b2"));
+    let go = world.dir.path().join("go");
+    let script = format!(
+        "echo before; until test -e {}; do sleep 0.01; done; echo after; exit 5",
+        go.display()
+    );
+    engine.launch_ephemeral_with(&ends, sh(&script));
+    engine.launch_ephemeral_with(&goes_on, sh("exec sleep 1000"));
+    let _place = world.start_entry(0);
+    engine.until_observed(&ends, "it runs", running);
+    engine.until_observed(&goes_on, "it runs", running);
+    drop(engine);
+    std::fs::write(go, "").unwrap();
+
+    let engine = world.engine();
+    adopt(&engine, &world, &ends);
+    adopt(&engine, &world, &goes_on);
+    let present = engine.until_synced(EngineKind::EphemeralContainer);
+    assert!(present.contains(&ends) && present.contains(&goes_on), "{present:?}");
+    assert_eq!(end_of(&engine, &ends), (Exit::Code(5), None));
+    assert_eq!(output_of(&engine, &ends), "before\nafter\n");
+    engine.until_observed(&goes_on, "it runs on", running);
+    // A later launch still needs no write.
+    let later = run("game-0a1b3");
+    engine.launch_ephemeral_with(&later, sh("exit 4"));
+    assert_eq!(end_of(&engine, &later).0, Exit::Code(4));
+    assert_eq!(engine.calls().total(Verb::Patch, "pods/ephemeralcontainers"), 0);
+}
+
+#[test]
+fn what_a_place_takes_with_it_is_told_why_and_the_next_launch_makes_another() {
+    let Some(world) = World::start("places-die") else { return };
+    let engine = world.engine();
+    engine.until_synced(EngineKind::EphemeralContainer);
+    let (one, two, next) = (run("game-0a1b1"), run("game-0a1b2"), run("game-0a1b3"));
+    engine.launch_ephemeral_with(&one, sh("exec sleep 1000"));
+    let place = world.start_entry(0);
+    engine.until_observed(&one, "it runs", running);
+    engine.launch_ephemeral_with(&two, sh("exec sleep 1000"));
+    engine.until_observed(&two, "it runs", running);
+    drop(place);
+    let oom = json!({ "terminated": { "exitCode": 137, "reason": "OOMKilled" } });
+    world.set_state(&world.entry(0), &oom);
+    for of in [&one, &two] {
+        let (exit, reason) = end_of(&engine, of);
+        assert!(matches!(exit, Exit::Lost(LostReason::Ended(_))), "{exit:?}");
+        assert_eq!(reason, Some(EndReason::OomKilled));
+        output_of(&engine, of);
+    }
+    engine.launch_ephemeral_with(&next, sh("exit 7"));
+    let _another = world.start_entry(1);
+    assert_eq!(end_of(&engine, &next).0, Exit::Code(7));
+}
+
+#[test]
+fn where_a_keeper_cannot_run_the_next_launch_gets_a_container_of_its_own() {
+    let Some(world) = World::start("places-unfit") else { return };
+    let engine = world.engine();
+    engine.until_synced(EngineKind::EphemeralContainer);
+    let (one, two) = (run("game-0a1b1"), run("game-0a1b2"));
+    engine.launch_ephemeral_with(&one, sh("true"));
+    let error = json!({ "terminated": { "exitCode": 128, "reason": "StartError",
+        "message": "exec: \"/.deskd/deskd-keeper\": permission denied: unknown" } });
+    world.set_state(&world.entry(0), &error);
+    assert_eq!(end_of(&engine, &one).1, Some(EndReason::StartError));
+    engine.launch_ephemeral_with(&two, sh("true"));
+    let own = world.entry(1);
+    assert_eq!(own["command"], json!(["/bin/sh", "-c", "true"]));
+    assert_eq!(own["targetContainerName"], "deskd");
+}
+
+#[test]
+fn a_launch_that_waits_for_its_place_can_be_stopped_and_a_program_that_is_not_there_is_refused() {
+    let Some(world) = World::start("places-stop") else { return };
+    let engine = world.engine();
+    engine.until_synced(EngineKind::EphemeralContainer);
+    let (stopped, missing, ran) = (run("game-0a1b1"), run("game-0a1b2"), run("game-0a1b3"));
+    engine.launch_ephemeral_with(&stopped, sh("true"));
+    engine.tell(Command::Stop {
+        run: stopped.clone(),
+        term_after: Duration::ZERO,
+        kill_after: Duration::ZERO,
+    });
+    engine.until_refused(&stopped);
+    engine.launch_ephemeral_with(&missing, |plan| {
+        sh("true")(plan);
+        plan.container.argv = vec!["/nope".into()];
+    });
+    engine.launch_ephemeral_with(&ran, sh("exit 6"));
+    let _place = world.start_entry(0);
+    let refusal = engine.until_refused(&missing).sentence();
+    assert!(refusal.contains("`/nope`"), "{refusal}");
+    assert_eq!(end_of(&engine, &ran).0, Exit::Code(6));
+    assert_eq!(world.entries().len(), 1);
+}
