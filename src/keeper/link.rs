@@ -116,7 +116,7 @@ impl AsFd for Connection {
     }
 }
 
-/// A duplicate whose number is none of those that it gets in a daemon.
+/// A duplicate whose number is none of those that daemons inherit.
 pub fn inheritable(fd: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     Ok(rustix::io::fcntl_dupfd_cloexec(fd, INHERITED_FD_MIN)?)
 }

@@ -11,7 +11,7 @@
 use std::ffi::CString;
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::fd::AsRawFd as _;
+use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -21,6 +21,7 @@ use nix::sys::statvfs::{FsFlags, fstatvfs};
 use nix::unistd::geteuid;
 
 use crate::files::{self, Links};
+use crate::link;
 
 /// Executable, and not readable: for everybody but root.
 const UNREADABLE: u32 = 0o111;
@@ -38,7 +39,8 @@ pub struct Program(File);
 impl Program {
     /// Opens the program at `path`, or a private copy of it.
     pub fn open(path: &Path, state_dir: &Path) -> io::Result<Self> {
-        let pinned = files::locate(path, Links::Follow)?;
+        // Its number is part of the path that is executed, when the daemon's files have got theirs.
+        let pinned = File::from(link::inheritable(files::locate(path, Links::Follow)?.as_fd())?);
         // Root can read every file, and nothing is hidden from it.
         if geteuid().is_root() {
             return Ok(Self(pinned));
@@ -88,7 +90,8 @@ fn copy(mut source: &File, directory: &Path) -> io::Result<File> {
     io::copy(&mut source.take(COPY_BYTES_MAX), &mut copy)?;
     copy.set_permissions(PermissionsExt::from_mode(UNREADABLE))?;
     // What is open for writing is not executed.
-    files::locate(&own_path(&copy), Links::Follow)
+    let located = files::locate(&own_path(&copy), Links::Follow)?;
+    Ok(link::inheritable(located.as_fd())?.into())
 }
 
 #[cfg(test)]
