@@ -75,7 +75,7 @@ impl LogStore {
         self.batch.output = 0;
         self.total_bytes += kept as u64;
         let Some(log) = self.logs.get_mut(&key) else { return false };
-        log.end += output;
+        log.end = log.end.saturating_add(output);
         log.lose(lost, GapReason::WriteFailed);
         let Some(error) = failure else {
             self.succeed(key);

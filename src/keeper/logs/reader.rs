@@ -411,5 +411,5 @@ fn add_gap(gap: &mut Option<Gap>, bytes: u64, reason: GapReason) {
         return;
     }
     let before = gap.as_ref().map_or(0, |gap| gap.dropped_bytes);
-    *gap = Some(Gap { dropped_bytes: before + bytes, reason });
+    *gap = Some(Gap { dropped_bytes: before.saturating_add(bytes), reason });
 }

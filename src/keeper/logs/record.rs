@@ -174,6 +174,10 @@ pub(super) const CONTENT_BYTES_MAX: usize = 32 << 10;
 /// Longest record, in bytes, with its newline.
 pub(super) const RECORD_BYTES_MAX: usize = HEAD_BYTES + CONTENT_BYTES_MAX + 1;
 
+/// Largest gap that is believed, in bytes: half an exbibyte, so that one wrong count leaves room for what is
+/// written after it (see `segment::CURSOR_MAX`).
+const GAP_BYTES_MAX: u64 = 1 << 59;
+
 const TIME_BYTES: usize = 30;
 const TIME_SHAPE: &[u8; TIME_BYTES] = b"0000-00-00T00:00:00.000000000Z";
 const GAP_TAG: &[u8] = b"F:gap ";
@@ -239,7 +243,7 @@ fn parse(line: &[u8], cursor: u64) -> Result<(Record<'_>, usize), &'static str> 
     let (stream, tag, content_at) = parse_head(line)?;
     let content = &line[content_at..];
     let time = std::str::from_utf8(&line[..TIME_BYTES]).map_err(|_| "its time is not ASCII")?;
-    let next = cursor.checked_add(output_of(&tag, content)).ok_or("its length overflows")?;
+    let next = cursor.saturating_add(output_of(&tag, content));
     Ok((Record { cursor, next, time, stream, tag, content }, line.len()))
 }
 
@@ -304,7 +308,8 @@ pub(super) fn looks_like_head(head: &[u8]) -> bool {
 fn parse_gap(tag_and_content: &[u8]) -> Option<Gap> {
     let content = std::str::from_utf8(tag_and_content.strip_prefix(GAP_TAG)?).ok()?;
     let mut words = content.split(' ');
-    let dropped_bytes = words.next()?.parse().ok().filter(|count| *count > 0)?;
+    let dropped_bytes =
+        words.next()?.parse().ok().filter(|count| (1..=GAP_BYTES_MAX).contains(count))?;
     let word = words.next()?;
     let reason = GapReason::ALL.into_iter().find(|reason| reason.word() == word)?;
     // It is there twice, so that one wrong digit does not move every cursor after it.
@@ -341,6 +346,7 @@ mod tests {
             format!("{time} stdout X x"),
             format!("{time} stderr F:gap 0 torn"),
             format!("{time} stderr F:gap 18446744073709551616 torn"),
+            format!("{time} stderr F:gap 18446744073709551610 torn 18446744073709551610 bytes"),
             format!("{time} stderr F:gap 7 boredom"),
             format!("{time} stderr F:gap 7 torn 8 bytes dropped"),
             format!("{} stdout F x", time.replace('T', " ")),

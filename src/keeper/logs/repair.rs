@@ -51,7 +51,7 @@ pub(super) fn repair(dir: &Path, log: &mut Log, block: &mut Vec<u8>) -> io::Resu
             (&file).read_to_end(block)?;
             let mended = mend(block, None);
             place.offset = mended.whole_bytes as u64;
-            place.cursor = last.start + mended.whole_output;
+            place.cursor = last.start.saturating_add(mended.whole_output);
             log.sealed = true;
         }
         end = place.cursor;

@@ -93,7 +93,8 @@ impl Log {
 
     pub(super) fn lose(&mut self, bytes: u64, reason: GapReason) {
         if bytes > 0 {
-            self.lost.get_or_insert(Gap { dropped_bytes: 0, reason }).dropped_bytes += bytes;
+            let lost = self.lost.get_or_insert(Gap { dropped_bytes: 0, reason });
+            lost.dropped_bytes = lost.dropped_bytes.saturating_add(bytes);
         }
     }
 }

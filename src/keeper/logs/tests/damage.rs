@@ -168,6 +168,30 @@ proptest! {
 }
 
 #[test]
+fn a_gap_that_cannot_be_is_damage_and_the_log_goes_on_after_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let task = task("absurd");
+    let path = dir.path().join("absurd");
+    std::fs::create_dir(&path).unwrap();
+    let time = "2026-11-24T05:30:26.123456789Z";
+    let absurd = u64::MAX - 5;
+    let bytes = format!(
+        "{time} stderr F:gap {absurd} torn {absurd} bytes\n{time} stdout F after the gap\n"
+    );
+    std::fs::write(path.join("00000000000000000000.log"), bytes).unwrap();
+    let mut reader = LogReader::open(dir.path(), &task).unwrap();
+    assert_eq!(read_all(&mut reader).0, ["after the gap"]);
+    let mut store = store(dir.path(), 2000, 1 << 20, 1 << 20);
+    let mut log = store.open_task(&task);
+    store.append(&mut log, Stream::Stdout, b"written later\n");
+    let mut reader = LogReader::open(dir.path(), &task).unwrap();
+    let (lines, missing, end) = read_all(&mut reader);
+    assert_eq!(lines, ["after the gap", "written later"]);
+    assert_eq!(end, missing + "after the gap\nwritten later\n".len() as u64);
+    assert!(missing < 100, "{missing} bytes are said to be missing");
+}
+
+#[test]
 fn what_stands_in_the_place_of_a_logs_files_is_set_aside_and_the_log_goes_on() {
     use nix::sys::stat::Mode;
     let makes: [fn(&Path); 4] = [
