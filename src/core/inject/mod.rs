@@ -190,7 +190,8 @@ pub fn inject(document: &mut Value, options: &Options) -> Outcome {
 /// The items of a `PodList` need not say that they are pods.
 fn inject_list(document: &mut Value, item_kind: &str, options: &Options) -> Outcome {
     let mut outcome = Outcome::default();
-    for item in document["items"].as_array_mut().into_iter().flatten() {
+    let items = document.get_mut("items").and_then(Value::as_array_mut);
+    for item in items.into_iter().flatten() {
         let mute = item.get("kind").is_none() && !item_kind.is_empty();
         if mute && let Some(item) = item.as_object_mut() {
             item.insert("kind".into(), item_kind.into());

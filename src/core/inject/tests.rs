@@ -108,6 +108,14 @@ fn doing_it_again_changes_nothing_and_an_older_deskd_is_replaced() {
 }
 
 #[test]
+fn a_list_without_items_stays_as_it_is() {
+    let list = json!({ "kind": "PodList" });
+    let mut injected = list.clone();
+    assert_eq!(inject(&mut injected, &options()), Outcome::default());
+    assert_eq!(injected, list);
+}
+
+#[test]
 fn pods_are_found_in_templates_and_lists_and_other_kinds_pass() {
     let pod = desktop();
     let template = json!({ "metadata": pod["metadata"], "spec": pod["spec"] });
