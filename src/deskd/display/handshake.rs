@@ -11,7 +11,9 @@ use std::time::{Duration, Instant};
 
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
-use x11rb::errors::ConnectError;
+use x11rb::connection::RequestConnection as _;
+use x11rb::errors::{ConnectError, ConnectionError};
+use x11rb::protocol::{res, screensaver, shm};
 use x11rb::rust_connection::{DefaultStream, RustConnection};
 
 use super::stream::ServerStream;
@@ -82,6 +84,20 @@ fn attempt(address: &Address, cookie: Option<&Cookie>, limit: Duration) -> Optio
         }
         Err(error) => setup_failure(&error).map(Handshake::Failed),
     }
+}
+
+/// Asks for every extension that deskd uses, in one round trip. To be called before anything that the server
+/// may refuse is asked: x11rb 0.14 never returns if a question for an extension is answered with an error (it
+/// holds the lock on what it knows of extensions while it waits, and takes it to read an error), so until
+/// then errors end the connection.
+pub(super) fn learn_extensions(connection: &ServerConnection) -> Result<(), ConnectionError> {
+    let names = [shm::X11_EXTENSION_NAME, res::X11_EXTENSION_NAME, screensaver::X11_EXTENSION_NAME];
+    names.into_iter().try_for_each(|name| connection.prefetch_extension_information(name))?;
+    for name in names {
+        connection.extension_information(name)?;
+    }
+    connection.stream().expect_errors();
+    Ok(())
 }
 
 /// Whether somebody listens there, by connecting and leaving without a word: some microseconds.
@@ -187,6 +203,43 @@ mod tests {
 
     fn hold(mut stream: UnixStream) {
         let _ = stream.read_to_end(&mut Vec::new());
+    }
+
+    /// The greeting of a server with one screen, and the error that answers the first request after it.
+    fn greeting_and_error() -> Vec<u8> {
+        let mut bytes = vec![0; 8 + 32 + 40 + 32];
+        bytes[0] = 1;
+        bytes[2] = 11;
+        bytes[6] = 18;
+        // The mask of resource ids, the longest request, the number of screens.
+        bytes[16..20].fill(0x1f);
+        bytes[26..28].fill(0xff);
+        bytes[28] = 1;
+        bytes[82] = 1;
+        bytes
+    }
+
+    #[test]
+    fn an_error_in_place_of_an_extension_ends_the_connection() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("X0");
+        let listener = UnixListener::bind(&path).unwrap();
+        std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            stream.read_exact(&mut [0; 12]).unwrap();
+            stream.write_all(&greeting_and_error()).unwrap();
+            hold(stream);
+        });
+        let (done, learned) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            let address = Address::Path(path.to_str().unwrap().to_owned());
+            let Handshake::Answering(connection) = connect(&address, None, SHORT * 100) else {
+                panic!("not let in");
+            };
+            done.send(learn_extensions(&connection).is_err()).unwrap();
+        });
+        let learned = learned.recv_timeout(Duration::from_secs(60));
+        assert_eq!(learned, Ok(true), "it waits for ever");
     }
 
     #[test]

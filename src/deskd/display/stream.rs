@@ -20,6 +20,7 @@ const OPERATION_BYTES_MAX: usize = 16 << 20;
 /// Every packet starts with this many bytes; replies and generic events may have more.
 const PACKET_HEAD_BYTES: usize = 32;
 
+const ERROR: u8 = 0;
 const REPLY: u8 = 1;
 const GENERIC_EVENT: u8 = 35;
 /// The only event without a sequence number.
@@ -63,6 +64,13 @@ impl ServerStream {
     /// The setup is over: packets follow.
     pub(super) fn expect_packets(&self) {
         *self.frames.borrow_mut() = Some(FrameGuard::default());
+    }
+
+    /// Requests that the server may refuse follow; until now an error ends the connection.
+    pub(super) fn expect_errors(&self) {
+        if let Some(frames) = self.frames.borrow_mut().as_mut() {
+            frames.errors = true;
+        }
     }
 
     /// Events read since the setup.
@@ -138,6 +146,8 @@ struct FrameGuard {
     events: u64,
     /// Number of the request that the server had come to.
     sequence: u16,
+    /// Something was asked that the server may refuse.
+    errors: bool,
 }
 
 impl FrameGuard {
@@ -178,6 +188,9 @@ impl FrameGuard {
         // Core events, and those of extensions.
         if !(kind <= GENERIC_EVENT || kind >= EXTENSION_EVENTS) {
             return Err(Error::new(ErrorKind::InvalidData, "an X11 packet of an unknown kind"));
+        }
+        if self.head[0] == ERROR && !self.errors {
+            return Err(Error::new(ErrorKind::InvalidData, "an X11 error that nothing can cause"));
         }
         if kind == KEYMAP_EVENT {
             return Ok(());
@@ -234,7 +247,8 @@ mod tests {
         for wrong in [40, 63, SENT_EVENT, SENT_EVENT | REPLY] {
             assert!(FrameGuard::default().feed(&packet(wrong, 0)).is_err(), "{wrong}");
         }
-        let mut guard = FrameGuard::default();
+        assert!(FrameGuard::default().feed(&packet(ERROR, 0)).is_err(), "nothing was asked");
+        let mut guard = FrameGuard { errors: true, ..FrameGuard::default() };
         for right in
             [(REPLY, 7), (12, 7), (0, 8), (KEYMAP_EVENT, 3), (12, 0x7000), (REPLY, 0xf000), (12, 3)]
         {

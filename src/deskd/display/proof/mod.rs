@@ -24,7 +24,7 @@ use x11rb::protocol::xproto::{ConnectionExt as _, CreateGCAux, GcontextWrapper, 
 
 use self::pattern::{HEIGHT_PX, Layout, PICTURE_BYTES_MAX, WIDTH_PX};
 use self::sysv::Segment;
-use super::handshake::ServerConnection;
+use super::handshake::{ServerConnection, learn_extensions};
 use deskd_core::shm::{ShmVerdict, ShmVerdicts};
 
 /// AttachFd came with version 1.2 of the extension.
@@ -51,6 +51,7 @@ pub fn prove(connection: &ServerConnection, limit: Duration) -> ShmVerdicts {
 }
 
 fn version(connection: &ServerConnection) -> Result<Option<(u16, u16)>, ShmVerdict> {
+    learn_extensions(connection).map_err(|error| lost(&error))?;
     let present = connection.extension_information(shm::X11_EXTENSION_NAME);
     if present.map_err(|error| lost(&error))?.is_none() {
         return Ok(None);

@@ -12,7 +12,7 @@ use x11rb::protocol::xproto::{
 use super::owner::{self, Evidence};
 use super::text::{self, TEXT_BYTES_MAX};
 use super::{SessionError, present};
-use crate::display::handshake::ServerConnection;
+use crate::display::handshake::{ServerConnection, learn_extensions};
 use deskd_core::named_check::ManagerSeen;
 use deskd_core::window::{Window, WindowId};
 
@@ -53,6 +53,7 @@ pub(super) struct Asker {
 
 impl Asker {
     pub(super) fn new(connection: ServerConnection) -> Result<Self, SessionError> {
+        learn_extensions(&connection)?;
         let atoms = Atoms::new(&connection)?.reply().map_err(SessionError::from_reply)?;
         let host = nix::unistd::gethostname().unwrap_or_default().to_string_lossy().into_owned();
         let mut asker = Self { connection, atoms, host, trusted_pids: false };
