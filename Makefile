@@ -27,7 +27,7 @@ LAID_OUT = $(if $(wildcard $(LLD)/ld.lld),$(addprefix -C link-arg=,-fuse-ld=lld 
 BINARY := target/deskd
 CLUSTER := .cache/cluster/run
 
-.PHONY: help run test check sim torture build deb images dist cluster cluster-down bench bench-cluster bench-inject bench-peers clean
+.PHONY: help run test check sim torture fuzz build deb images dist cluster cluster-down bench bench-cluster bench-inject bench-peers clean
 
 help:
 	@echo 'make run          a desktop with deskd beside it, in the browser (installs what is missing)'
@@ -35,6 +35,7 @@ help:
 	@echo 'make check        format, lints, documentation, unit tests: before each commit'
 	@echo 'make sim         the life of tasks in a simulated world: MINUTES=30'
 	@echo 'make torture     a real deskd to which everything happens that can: MINUTES=30'
+	@echo 'make fuzz         what strangers can send, made up with coverage: MINUTES=30 (each), TARGETS="wire log"'
 	@echo 'make build        the static release binaries: $(BINARY), $(BINARY)-keeper'
 	@echo 'make deb          a Debian package of them, below target/'
 	@echo 'make images       the two container images, with buildah'
@@ -74,6 +75,11 @@ torture:
 	@tests/setup/rust
 	@cargo build --workspace
 	@cargo test --test torture -- --minutes $(or $(MINUTES),1)
+
+fuzz:
+	@tests/setup/packages build fuzz
+	@tests/setup/rust
+	@tests/fuzz/run --seconds $$(($(or $(MINUTES),1) * 60)) $(TARGETS)
 
 build:
 	$(STATIC) cargo rustc --locked --package deskd --bin deskd --release --target $(HOST) -- $(call LAID_OUT,deskd)

@@ -19,6 +19,7 @@ use crate::catalog::Catalog;
 use crate::config::{Config, DisplaySettings, Env, Forward, OperatorRules, inherited_env};
 use crate::display::{self, DisplayConfig, Secret, Servers};
 use crate::engine::feed;
+use crate::engine::keeper;
 use crate::engine::kubernetes::{EngineConfig, places};
 use crate::supervisor::{self, Follows, Handle, Settings};
 use crate::wall;
@@ -66,7 +67,7 @@ async fn run(
     let settings = settings(&config, env);
     let xauthority = settings.xauthority.as_ref().map(PathBuf::from);
     let running = RunningConfiguration::new(&config, xauthority);
-    let supervisor = supervisor::daemon::start(settings).await?;
+    let supervisor = supervisor::daemon::start(settings, keeper::inherited().await?)?;
     if let Some(dir) = &config.apps_directory {
         watch_apps(dir.clone(), supervisor.handle.clone()).await;
     }
@@ -155,7 +156,11 @@ fn signals() -> std::io::Result<tokio::net::UnixStream> {
     tokio::net::UnixStream::from_std(read)
 }
 
-fn api_config(
+/// What the API is told, of the configuration.
+///
+/// # Errors
+/// When there is no token.
+pub fn api_config(
     config: &Config,
     configuration: RunningConfiguration,
     listener: Option<TcpListener>,
@@ -187,7 +192,9 @@ pub fn display_config(display: &DisplaySettings, env: &Env) -> DisplayConfig {
     }
 }
 
-fn settings(config: &Config, env: &Env) -> Settings {
+/// What the supervisor is told, of the configuration and the environment.
+#[must_use]
+pub fn settings(config: &Config, env: &Env) -> Settings {
     let display = display_config(&config.display, env);
     // Config checked the name; a display that is not ours is reported by the display thread.
     let number = display::name::parse(&display.display).unwrap_or(0);

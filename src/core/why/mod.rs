@@ -33,7 +33,7 @@ mod unknown;
 mod view;
 
 pub use cause::Cause;
-pub use diagnose::{Diagnosis, Other, Place, Proof, diagnose};
+pub use diagnose::{Diagnosis, OTHERS_MAX, Other, PROOF_LINES_MAX, Place, Proof, diagnose};
 pub use evidence::Evidence;
 pub use log::Log;
 pub use reason::Actor;

@@ -103,7 +103,7 @@ impl Rules {
 
     /// These alone.
     #[must_use]
-    pub(super) fn of(all: Vec<Rule>) -> Self {
+    pub fn of(all: Vec<Rule>) -> Self {
         let scanner = Scanner::new(&all);
         Self { all, scanner }
     }

@@ -15,7 +15,7 @@ mod pulse;
 mod questions;
 mod stream;
 mod thread;
-mod windows;
+pub mod windows;
 mod xauthority;
 
 use std::path::PathBuf;

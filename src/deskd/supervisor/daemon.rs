@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use tokio::net::UnixStream;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
@@ -23,16 +24,10 @@ use crate::engine::port::Port;
 use crate::readiness;
 use deskd_core::run::Runs;
 
-/// Why the supervisor did not start.
+/// The display thread cannot be started.
 #[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// The keeper cannot be reached.
-    #[error(transparent)]
-    Keeper(#[from] LinkError),
-    /// The display thread cannot be started.
-    #[error("cannot start the display thread")]
-    Display(#[source] std::io::Error),
-}
+#[error("cannot start the display thread")]
+pub struct StartError(#[source] std::io::Error);
 
 /// A running supervisor.
 #[derive(Debug)]
@@ -47,11 +42,11 @@ pub struct Supervisor {
     pub link: JoinHandle<LinkError>,
 }
 
-/// Starts everything but the look at the display. Returns at once: what exists is re-adopted while the API answers
-/// already.
-pub async fn start(settings: Settings) -> Result<Supervisor, StartError> {
+/// Starts everything but the look at the display; `link` is the connection to the keeper ([`keeper::inherited`]).
+/// Returns at once: what exists is re-adopted while the API answers already. Must be called within a tokio
+/// runtime.
+pub fn start(settings: Settings, link: UnixStream) -> Result<Supervisor, StartError> {
     let (inputs, queue) = mpsc::channel(INPUTS_MAX);
-    let stream = keeper::inherited().await?;
     let (engine, container_logs, to_keeper) = LocalEngine::new();
     let (journal, mut remembered) = Journal::open(&settings.state_dir);
     let from_display = inputs.clone();
@@ -59,7 +54,7 @@ pub async fn start(settings: Settings) -> Result<Supervisor, StartError> {
         // The driver is gone when nobody listens; the thread ends with its handle.
         let _ = from_display.blocking_send(event.into());
     })
-    .map_err(StartError::Display)?;
+    .map_err(StartError)?;
     let busy = Arc::new(Busy::new());
     let follows = Arc::new(Follows::default());
     let pulse = display_thread.pulse();
@@ -97,7 +92,7 @@ pub async fn start(settings: Settings) -> Result<Supervisor, StartError> {
     let looks = Looks { pulse, questions, checks: freshness };
     let handle = Handle::new(snapshots, inputs.clone(), busy, logs_dir, calls, looks);
     let link = tokio::spawn(async move {
-        let error = keeper::run(stream, to_keeper, inputs.clone()).await;
+        let error = keeper::run(link, to_keeper, inputs.clone()).await;
         // Nobody to tell when the driver has ended already.
         let _ = inputs.send(Input::KeeperLost).await;
         error

@@ -15,7 +15,7 @@ mod follow;
 mod handle;
 mod health;
 mod input;
-mod journal;
+pub mod journal;
 mod publish;
 mod pulls;
 mod replies;

@@ -6,7 +6,7 @@
 //! Deliberately not here: what becomes of a pod. That is `deskd_core::inject`.
 
 mod sentences;
-pub(super) mod yaml;
+pub mod yaml;
 
 use std::io::Read as _;
 use std::path::Path;

@@ -44,7 +44,7 @@ const FRAME_WINDOWS_MAX: usize = 512;
 
 /// Why a connection cannot be used now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(super) enum SessionError {
+pub enum SessionError {
     /// The server did not answer in time; the connection still exists.
     #[error("the X server does not answer")]
     Hanging,
@@ -81,7 +81,7 @@ fn present<T>(reply: Result<T, ReplyError>) -> Result<Option<T>, SessionError> {
 }
 
 /// The long-lived connection and what is known of the windows.
-pub(super) struct Session {
+pub struct Session {
     asker: Asker,
     root: WindowId,
     tracker: Tracker,
@@ -109,7 +109,7 @@ impl AsFd for Session {
 
 impl Session {
     /// Takes the connection over and asks for the root's events.
-    pub(super) fn new(connection: ServerConnection, limit: Duration) -> Result<Self, SessionError> {
+    pub fn new(connection: ServerConnection, limit: Duration) -> Result<Self, SessionError> {
         connection.stream().begin(limit);
         let root = connection.setup().roots.first().map_or(0, |screen| screen.root);
         let asker = Asker::new(connection)?;
@@ -134,13 +134,13 @@ impl Session {
     }
 
     /// Whether a window manager runs.
-    pub(super) fn manager(&self) -> Result<ManagerSeen, SessionError> {
+    pub fn manager(&self) -> Result<ManagerSeen, SessionError> {
         self.begin();
         self.asker.manager(self.root)
     }
 
     /// Milliseconds since the last input.
-    pub(super) fn idle_ms(&self) -> Result<Option<u64>, SessionError> {
+    pub fn idle_ms(&self) -> Result<Option<u64>, SessionError> {
         self.begin();
         self.asker.idle_ms(self.root)
     }
@@ -158,7 +158,7 @@ impl Session {
     }
 
     /// Takes the windows that exist: at the start, and after events may have been missed.
-    pub(super) fn adopt(&mut self, emit: &mut dyn FnMut(WindowEvent)) -> Result<(), SessionError> {
+    pub fn adopt(&mut self, emit: &mut dyn FnMut(WindowEvent)) -> Result<(), SessionError> {
         self.begin();
         let Some((children, _)) = self.asker.family(self.root)? else { return Ok(()) };
         let mut existing: HashSet<WindowId> = children.iter().copied().collect();
@@ -226,10 +226,7 @@ impl Session {
     /// Takes events that have arrived, without waiting for more; true when some are left.
     ///
     /// Must be called before every wait: events also arrive while an answer is awaited.
-    pub(super) fn drain(
-        &mut self,
-        emit: &mut dyn FnMut(WindowEvent),
-    ) -> Result<bool, SessionError> {
+    pub fn drain(&mut self, emit: &mut dyn FnMut(WindowEvent)) -> Result<bool, SessionError> {
         if self.storm.is_over(Instant::now()) {
             self.after_storm(emit)?;
         }
@@ -340,7 +337,7 @@ impl Session {
     }
 
     /// Asks one window to close.
-    pub(super) fn close(&self, id: WindowId) -> Result<CloseOutcome, SessionError> {
+    pub fn close(&self, id: WindowId) -> Result<CloseOutcome, SessionError> {
         self.begin();
         match self.asker.closable(id)? {
             None => return Ok(CloseOutcome::Gone),

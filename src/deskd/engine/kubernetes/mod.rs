@@ -22,7 +22,7 @@ mod evidence;
 mod identity;
 mod log;
 mod manifest;
-mod objects;
+pub mod objects;
 mod own_pod;
 mod patches;
 pub mod places;
@@ -33,7 +33,7 @@ mod pull;
 mod refusal;
 mod rights;
 mod runs;
-mod status;
+pub mod status;
 #[cfg(test)]
 mod tests;
 mod waiting;
