@@ -2,7 +2,7 @@
 //!
 //! Every program of the pod can connect. One that says nothing, or something wrong, is cut; one that
 //! connects again and again takes the place of its own earlier connections: each gets a moment, so
-//! that a daemon, which needs less, gets through. The proof is [`proof`]'s.
+//! that a daemon, which needs less, gets through. The proof is that of [`deskd_core::wire::proof`].
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read as _, Write as _};
