@@ -102,13 +102,17 @@ impl<'a> FakePyos<'a> {
     }
 
     /// The sentences of the warnings about the desktop pod. (Not about one that was there before:
-    /// pyos gives each a name of its own.)
+    /// pyos gives each a name of its own.) kubelet's own watch of a secret or a config map may come too
+    /// late on a busy machine: it says so and tries again, with and without deskd.
     pub(crate) fn warnings(&self) -> Vec<String> {
         let about = "fieldSelector=type=Warning,involvedObject.uid=";
         let uid = self.desktop_object()["metadata"]["uid"].clone();
         let events = self.get(&format!("events?{about}{}", uid.as_str().expect("a uid")));
         let sentence = |event: &Value| format!("{}: {}", event["reason"], event["message"]);
-        events["items"].as_array().into_iter().flatten().map(sentence).collect()
+        let late =
+            |warning: &String| warning.contains("cache: timed out waiting for the condition");
+        let warnings = events["items"].as_array().into_iter().flatten().map(sentence);
+        warnings.filter(|warning| !late(warning)).collect()
     }
 
     /// The desktop pod, as the API server has it.
