@@ -88,7 +88,7 @@ build:
 
 deb: build
 	@tests/setup/packages deb
-	@debian/build $(BINARY)
+	@systemd/debian/build $(BINARY)
 
 images: build
 	@tests/setup/packages images

@@ -26,7 +26,7 @@ const NOT_COMPARED: [&str; 11] = [
 
 /// Makes the package of the binaries that are delivered; its path.
 fn package(binary: &Path) -> PathBuf {
-    let mut command = Command::new(repository().join("debian/build"));
+    let mut command = Command::new(repository().join("systemd/debian/build"));
     command.arg(binary).stderr(Stdio::inherit()).env_clear();
     for name in ["PATH", "HOME", "CARGO_HOME", "RUSTUP_HOME", "RUSTUP_TOOLCHAIN"] {
         if let Some(value) = own_variable(name) {
