@@ -84,10 +84,7 @@ impl Keeper {
         let streams = [Stream::Stdout, Stream::Stderr].into_iter().zip(held.streams);
         for (stream, _) in streams.filter(|(_, has)| *has) {
             let Some(fd) = fds.next() else { break };
-            match self.capture.add(fd, key, stream) {
-                Ok(()) => self.table.get_mut(key).into_iter().for_each(|task| task.pipes += 1),
-                Err(error) => tracing::error!(%error, "cannot capture an application's output"),
-            }
+            self.capture_pipe(key, fd, stream);
         }
         let Some(pidfd) = pidfd else {
             self.table.reaped(pid);

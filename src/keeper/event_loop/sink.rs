@@ -1,5 +1,6 @@
 //! Captured bytes to the log store, and word of it to who watches.
 
+use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
 use super::Keeper;
@@ -73,8 +74,7 @@ impl Keeper {
         let mut logs = Logs::new(&mut self.table, &mut self.store);
         self.capture.round(&mut logs).map_err(tried("wait for output"))?;
         let Logs { advanced, asked, .. } = logs;
-        self.report_logs(advanced);
-        asked.iter().for_each(|task| self.give_records(task));
+        self.captured(advanced, &asked);
         Ok(())
     }
 
@@ -84,8 +84,20 @@ impl Keeper {
         let mut logs = Logs::new(&mut self.table, &mut self.store);
         self.capture.drain(key, &mut logs);
         let Logs { advanced, asked, .. } = logs;
+        self.captured(advanced, &asked);
+    }
+
+    fn captured(&mut self, advanced: Vec<(TaskId, u64)>, asked: &[TaskId]) {
         self.report_logs(advanced);
         asked.iter().for_each(|task| self.give_records(task));
+    }
+
+    /// Captures what comes through a pipe from now on.
+    pub(super) fn capture_pipe(&mut self, key: TaskKey, fd: OwnedFd, stream: Stream) {
+        match self.capture.add(fd, key, stream) {
+            Ok(()) => self.table.get_mut(key).into_iter().for_each(|task| task.pipes += 1),
+            Err(error) => tracing::error!(%error, "cannot capture an application's output"),
+        }
     }
 
     /// Opens a new run's log, so that it exists even if nothing is ever written.

@@ -172,12 +172,8 @@ impl Keeper {
         let (asked, log_from) = (start.asked, start.request.log_from);
         let key = self.began(start, tag, pid);
         let [stdout, stderr] = pipes.read;
-        for (fd, stream) in [(stdout, Stream::Stdout), (stderr, Stream::Stderr)] {
-            match self.capture.add(fd, key, stream) {
-                Ok(()) => self.table.get_mut(key).into_iter().for_each(|task| task.pipes += 1),
-                Err(error) => tracing::error!(%error, "cannot capture an application's output"),
-            }
-        }
+        self.capture_pipe(key, stdout, Stream::Stdout);
+        self.capture_pipe(key, stderr, Stream::Stderr);
         drop(pipes.write);
         self.open_log(key, log_from);
         if let Some(from) = asked {

@@ -133,18 +133,7 @@ impl Command {
         let candidates =
             if is_path { vec![program.clone()] } else { path::candidates(program, path)? };
         let searched = (!is_path).then(|| path.to_owned());
-        Ok(Self {
-            argv,
-            env,
-            candidates,
-            searched,
-            cwd: None,
-            umask: None,
-            limits: Vec::new(),
-            nice: None,
-            oom_score_adj: None,
-            wall: None,
-        })
+        Ok(Self { argv, env, candidates, searched, ..Self::none() })
     }
 
     /// A program of which another name is shown than that of its file.
