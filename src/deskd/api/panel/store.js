@@ -66,7 +66,7 @@ function setApps(state, apps, change) {
 /** What a screen reader is told about a task's new state. */
 export function sentence(task) {
   // What runs on is not announced: of most tasks nothing does a moment later.
-  const how = outcome({ ...task, leftovers: false });
+  const how = result(task);
   const otherwise = task.remedied ? `, ${task.remedied.after}` : "";
   switch (task.state) {
     case "ended":
@@ -137,9 +137,14 @@ export function lingers(task) {
 
 /** How a task goes or went, in a few words; empty when there is nothing to say. */
 export function outcome(task) {
-  if (task.stale && !task.waiting) return "The Kubernetes API does not answer: this may be out of date";
-  const how = task.remedied ? story(task) : ending(task);
+  const how = result(task);
   return lingers(task) ? `${capitalized(closed(how))} Processes that it started run on.` : how;
+}
+
+/** The same of its runs alone, whatever runs on. */
+function result(task) {
+  if (task.stale && !task.waiting) return "The Kubernetes API does not answer: this may be out of date";
+  return task.remedied ? story(task) : ending(task);
 }
 
 /** How the last run ended or what the task waits for. */
