@@ -6,7 +6,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use nix::sys::stat::Mode;
 use serde_json::Value;
@@ -29,6 +29,22 @@ fn for_everybody(path: &Path) {
     std::fs::set_permissions(path, PermissionsExt::from_mode(0o666)).unwrap();
 }
 
+/// A directory that everybody may enter.
+fn open_directory() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(dir.path(), PermissionsExt::from_mode(0o755)).unwrap();
+    dir
+}
+
+/// An empty file for everybody, and its directory.
+fn file() -> (tempfile::TempDir, PathBuf) {
+    let dir = open_directory();
+    let path = dir.path().join("out");
+    File::create(&path).unwrap();
+    for_everybody(&path);
+    (dir, path)
+}
+
 fn objects(text: &str) -> Vec<Value> {
     text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
 }
@@ -44,11 +60,7 @@ fn what_applications_write_is_json_on_deskds_standard_output() {
     if !available() {
         return;
     }
-    let dir = tempfile::tempdir().unwrap();
-    std::fs::set_permissions(dir.path(), PermissionsExt::from_mode(0o755)).unwrap();
-    let out = dir.path().join("out");
-    File::create(&out).unwrap();
-    for_everybody(&out);
+    let (_dir, out) = file();
     let desk = desk("[log_store]\nforward = \"stdout\"\n", &out);
     let task = desk.launch("says");
     desk.ended(&task);
@@ -74,8 +86,7 @@ fn a_pipeline_that_does_not_read_blocks_nothing_and_what_it_missed_is_counted() 
     if !available() {
         return;
     }
-    let dir = tempfile::tempdir().unwrap();
-    std::fs::set_permissions(dir.path(), PermissionsExt::from_mode(0o755)).unwrap();
+    let dir = open_directory();
     let fifo = dir.path().join("fifo");
     nix::unistd::mkfifo(&fifo, Mode::from_bits_truncate(0o666)).unwrap();
     for_everybody(&fifo);
@@ -116,11 +127,7 @@ fn without_it_nothing_is_written_there() {
     if !available() {
         return;
     }
-    let dir = tempfile::tempdir().unwrap();
-    std::fs::set_permissions(dir.path(), PermissionsExt::from_mode(0o755)).unwrap();
-    let out = dir.path().join("out");
-    File::create(&out).unwrap();
-    for_everybody(&out);
+    let (_dir, out) = file();
     let desk = desk("", &out);
     let task = desk.launch("says");
     desk.ended(&task);

@@ -215,8 +215,7 @@ impl Desktop {
 impl Drop for Desktop {
     fn drop(&mut self) {
         self.cluster.desk.end();
-        let _ = umount2(Path::new(&self.disk), MntFlags::MNT_DETACH);
-        pause(Duration::ZERO);
+        let _ = umount2(&self.disk, MntFlags::MNT_DETACH);
     }
 }
 
