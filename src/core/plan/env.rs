@@ -88,6 +88,7 @@ pub(super) fn of_container(
         .map(|(name, why)| {
             format!("it does not get the variable {name} of the graphical container: {why}")
         })
+        .chain(all_untold(pod))
         .chain(language)
         .collect();
     env.retain(|name, var| {
@@ -102,6 +103,18 @@ pub(super) fn of_container(
         holds
     });
     Environment { vars: env.into_values().collect(), notes }
+}
+
+/// What the graphical container has all of, and the pod does not tell.
+fn all_untold(pod: &OwnPod) -> Option<String> {
+    let from = &pod.graphical.as_ref()?.env_from;
+    (!from.is_empty()).then(|| {
+        format!(
+            "it gets no variable that the graphical container has from {} (envFrom), which deskd does not \
+             read: set those that it needs in [kubernetes.env]",
+            from.join(" and ")
+        )
+    })
 }
 
 fn merged<const N: usize>(layers: [Vec<EnvVar>; N]) -> BTreeMap<String, EnvVar> {

@@ -209,6 +209,9 @@ pub struct Graphical {
     /// Variables whose value the pod does not tell: it is in a Secret or a ConfigMap.
     #[serde(default)]
     pub untold_env: Vec<String>,
+    /// The Secrets and ConfigMaps all of which it has as variables (`envFrom`), in words.
+    #[serde(default)]
+    pub env_from: Vec<String>,
     /// What it mounts (without subPath, and without what is withheld).
     pub mounts: Vec<VolumeMount>,
     /// Where it mounts a part of a volume (`subPath`), without what is withheld.

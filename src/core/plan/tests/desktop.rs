@@ -123,6 +123,7 @@ fn what_is_in_a_secret_or_is_a_part_of_a_volume_is_told_and_not_given() {
         let mut case = desktop(engine, &[]);
         let graphical = case.pod.graphical.as_mut().unwrap();
         graphical.untold_env = vec!["LANG".into(), "SOMETHING".into()];
+        graphical.env_from = vec!["the ConfigMap `more`".into(), "the Secret `keys`".into()];
         let (name, path) = ("mail".to_owned(), "/var/mail".to_owned());
         graphical.parts.push(VolumeMount { name, path, read_only: false });
         case.pod.volumes.insert("mail".into(), json!({ "persistentVolumeClaim": {} }));
@@ -134,7 +135,8 @@ fn what_is_in_a_secret_or_is_a_part_of_a_volume_is_told_and_not_given() {
     let part =
         "it does not get /var/mail of the graphical container: that is a part of the volume `mail`";
     let case = with(EphemeralContainer);
-    says(&case, &[why, part]);
+    let all = "it gets no variable that the graphical container has from the ConfigMap `more` and the Secret `keys`";
+    says(&case, &[why, part, all]);
     assert!(!said(&case.plan()).contains("SOMETHING"), "nobody wants it");
     let mounts = container(&case).mounts;
     assert!(mounts.iter().all(|mount| mount.path != "/var/mail"), "{mounts:?}");

@@ -75,6 +75,8 @@ pub struct Container {
     pub image: String,
     /// Environment; of variables that refer to something only fields of the pod are known.
     pub env: Vec<EnvVar>,
+    /// Objects all of whose keys are variables.
+    pub env_from: Vec<EnvFrom>,
     /// Ports.
     pub ports: Vec<Port>,
     /// Mounts.
@@ -117,6 +119,24 @@ pub struct EnvVar {
     pub value: Option<String>,
     /// Where it comes from instead.
     pub value_from: Option<ValueFrom>,
+}
+
+/// An object all of whose keys are variables.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct EnvFrom {
+    /// A ConfigMap.
+    pub config_map_ref: Option<ObjectName>,
+    /// A Secret.
+    pub secret_ref: Option<ObjectName>,
+}
+
+/// An object by its name.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct ObjectName {
+    /// Its name.
+    pub name: String,
 }
 
 /// What a variable refers to.

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::credentials::SERVICE_ACCOUNT_DIR;
 use super::identity::EngineConfig;
-use super::objects::{Container, EnvVar, Mount, Pod};
+use super::objects::{Container, EnvFrom, EnvVar, Mount, Pod};
 use deskd_core::expansion::expand;
 use deskd_core::plan::facts::{DeskdProgram, Graphical, OwnPod, VolumeMount};
 use deskd_core::plan::remote::KeeperFile;
@@ -55,6 +55,7 @@ pub fn facts(pod: &Pod, config: &EngineConfig, bytes: u64) -> OwnPod {
         image: container.image.clone(),
         env: environment(pod, container),
         untold_env: untold(container),
+        env_from: container.env_from.iter().filter_map(source).collect(),
         mounts: mounts_of(Some(container)),
         parts: parts_of(container),
         resources: container.resources.clone(),
@@ -158,6 +159,12 @@ fn untold(container: &Container) -> Vec<String> {
             .is_some_and(|from| from.config_map_key_ref.is_some() || from.secret_key_ref.is_some())
     };
     container.env.iter().filter(elsewhere).map(|var| var.name.clone()).collect()
+}
+
+/// Where a container has many variables from, in words.
+fn source(from: &EnvFrom) -> Option<String> {
+    let config_map = from.config_map_ref.as_ref().map(|it| format!("the ConfigMap `{}`", it.name));
+    config_map.or_else(|| Some(format!("the Secret `{}`", from.secret_ref.as_ref()?.name)))
 }
 
 /// A field as the downward API gives it.
@@ -316,6 +323,7 @@ mod tests {
                 "containers": [{
                     "name": "xvnc", "image": "desktop:1",
                     "resources": { "limits": { "cpu": "1" } },
+                    "envFrom": [{ "configMapRef": { "name": "more" } }, { "secretRef": { "name": "keys" } }],
                     "env": [
                         { "name": "HOME", "value": "/home/b" },
                         { "name": "MAIL", "value": "$(HOME)/mail$$(X)" },
@@ -392,6 +400,7 @@ mod tests {
             ["COOKIE=c0", "EMPTY=", "HERE=10.0.0.1", "HOME=/home/b", "MAIL=/home/b/mail$(X)"]
         );
         assert_eq!(found.untold_env, ["SECRET"]);
+        assert_eq!(found.env_from, ["the ConfigMap `more`", "the Secret `keys`"]);
         assert_eq!(found.mounts.len(), 1);
         assert_eq!(found.parts.iter().map(|part| &part.path).collect::<Vec<_>>(), ["/mail"]);
         assert_eq!(found.resources["limits"]["cpu"], "1");
