@@ -9,7 +9,7 @@ use crate::floor;
 use crate::os::{self, now_ns};
 use crate::report::Row;
 use crate::stats::{figure, median};
-use crate::subject::{Kind, Setup};
+use crate::subject::{Kind, Setup, Subject};
 
 /// Programs.
 const COUNT: u32 = 200;
@@ -39,6 +39,15 @@ fn collect(bench: &mut Bench, first_tag: u32) -> Result<u64> {
     Ok(last)
 }
 
+/// All of them by one subject; milliseconds.
+fn once(bench: &mut Bench, subject: &mut dyn Subject, names: &[String]) -> Result<f64> {
+    let asked = now_ns();
+    subject.start_all(names)?;
+    let last = collect(bench, 0)?;
+    subject.forget()?;
+    Ok(last.saturating_sub(asked) as f64 / 1e6)
+}
+
 /// Floor and subjects in turns.
 pub fn run(bench: &mut Bench) -> Result<Vec<Row>> {
     let mut row = Row::new(format!("{COUNT} starts at once until all run, ms"), "ahead of s6");
@@ -54,14 +63,22 @@ pub fn run(bench: &mut Bench) -> Result<Vec<Row>> {
             floor::spawn(&bench.argv("stay", tag, &[]), None)?;
         }
         floors.push(collect(bench, 0)?.saturating_sub(asked) as f64 / 1e6);
-        for subject in &mut subjects {
-            let asked = now_ns();
-            subject.start_all(&names)?;
-            let last = collect(bench, 0).with_context(|| subject.kind().name())?;
-            let ms = last.saturating_sub(asked) as f64 / 1e6;
-            figures.entry(subject.kind()).or_default().push(ms);
-            subject.forget()?;
+        let mut go_on = Vec::with_capacity(subjects.len());
+        for mut subject in subjects {
+            match once(bench, &mut *subject, &names) {
+                Ok(ms) => {
+                    figures.entry(subject.kind()).or_default().push(ms);
+                    go_on.push(subject);
+                }
+                Err(error) => {
+                    // Its programs are of no other's figure.
+                    eprintln!("{} failed: {error:#}", subject.kind().name());
+                    figures.remove(&subject.kind());
+                    row.cell(subject.kind(), "failed");
+                }
+            }
         }
+        subjects = go_on;
         os::pause_ms(PAUSE_MS);
     }
     row.floor = figure(median(&floors));

@@ -28,6 +28,10 @@ const NEWS_MIN: u8 = 100;
 /// Longest wait for a reply, seconds.
 const REPLY_S_MAX: u64 = 30;
 
+/// Orders that are not answered yet: those fit into the 1,024 bytes that dinit reads ahead, of which more make it
+/// stop answering.
+const ORDERS_MAX: usize = 64;
+
 struct Dinit {
     root: Root,
     dir: PathBuf,
@@ -144,8 +148,11 @@ impl Subject for Dinit {
     }
 
     fn start_all(&mut self, services: &[String]) -> Result<()> {
-        services.iter().try_for_each(|service| self.order(service))?;
-        services.iter().try_for_each(|_| self.answered())
+        for services in services.chunks(ORDERS_MAX) {
+            services.iter().try_for_each(|service| self.order(service))?;
+            services.iter().try_for_each(|_| self.answered())?;
+        }
+        Ok(())
     }
 
     fn follow(&mut self, service: &str) -> Result<Box<dyn Follow>> {
