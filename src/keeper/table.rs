@@ -217,6 +217,12 @@ impl Table {
         Some(key)
     }
 
+    /// Whether this is a main process that was not reaped.
+    #[must_use]
+    pub fn is_main(&self, pid: u32) -> bool {
+        self.mains.contains_key(&pid)
+    }
+
     /// Forgets a task.
     pub fn remove(&mut self, key: TaskKey) -> Option<Task> {
         let task = self.tasks.remove(&key)?;

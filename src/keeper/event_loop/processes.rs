@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 
 use super::{Keeper, SURVEY_RETRY_MS, unix_ms};
+use crate::procfs;
 use crate::reap::{self, Ended};
 use crate::signal::{self, Sent};
 use crate::stop::{Due, Stop};
-use crate::table::TaskKey;
+use crate::table::{Task, TaskKey};
 use crate::tree::{self, Family, Process, Survey};
 use deskd_core::task::{Exit, StopStepKind};
 use deskd_core::wire::{FromKeeper, RunEnd, STOP_PIDS_MAX, StopRound};
@@ -168,8 +169,34 @@ impl Keeper {
             return;
         }
         self.survey_wanted = false;
+        if self.has_no_orphans() {
+            self.survey_retry_at = None;
+            return self.settle(&Survey::default(), now);
+        }
         let Some(survey) = self.survey(now) else { return };
         self.settle(&survey, now);
+    }
+
+    /// Whether each child of the keeper is the main process of a run or the keeper's own. What is left of a
+    /// run descends from a child that is neither, so then nothing is left of those whose main process ended;
+    /// and the many short programs cost one read instead of one per process of the machine.
+    fn has_no_orphans(&mut self) -> bool {
+        // Then it is about more than runs whose main process ended and is this keeper's child.
+        let is_killing = |task: &Task| task.stop.as_ref().is_some_and(Stop::is_killing);
+        if self.shutdown.is_some()
+            || self.adopted.any
+            || self.table.iter().any(|(_, task)| !task.tree_gone && is_killing(task))
+        {
+            return false;
+        }
+        let Ok(children) = procfs::own_children() else { return false };
+        children.into_iter().all(|pid| {
+            self.table.is_main(pid)
+                || self.daemon.pid() == Some(pid)
+                || self.reload.checker() == Some(pid)
+                || self.starts.pids().any(|starter| starter == pid)
+                || self.starts.of_pid(pid).is_some()
+        })
     }
 
     fn survey(&mut self, now: Instant) -> Option<Survey> {

@@ -12,8 +12,8 @@ pub use cgroup::MemoryCgroup;
 pub use file_system::file_system_usage;
 pub use pidfd::{pidfd, status_of_ended, wait_status};
 pub use process::{
-    ProcessStat, env_value, ignored_signals, limits, look_at, pids, read_arguments, read_cgroup,
-    read_children, read_env_value, read_exe, read_hard_limits, read_stat, read_tracer,
+    ProcessStat, env_value, ignored_signals, limits, look_at, own_children, pids, read_arguments,
+    read_cgroup, read_children, read_env_value, read_exe, read_hard_limits, read_stat, read_tracer,
 };
 pub use wait_status::exit_of;
 

@@ -3,6 +3,10 @@
 use std::io::{self, Read};
 use std::path::PathBuf;
 
+use rustix::fs::{Mode, OFlags, open};
+
+/// What most files have, in bytes.
+const FILE_BYTES: usize = 512;
 /// Most bytes read of one file. `stat` has less than 1 KiB; an environment is bounded by ARG_MAX,
 /// but a marker that deskd appended is looked for in no more than this.
 const FILE_BYTES_MAX: u64 = 4 << 20;
@@ -169,17 +173,36 @@ pub fn read_arguments(pid: u32) -> Vec<String> {
     text.split_terminator('\0').map(str::to_owned).collect()
 }
 
-/// The children of a process's first thread; empty when it is gone.
+/// The children of a process's first thread; empty when it is gone. Some may be missing if others ended
+/// meanwhile (proc_pid_children(5)).
 #[must_use]
 pub fn read_children(pid: u32) -> Vec<u32> {
-    let text = read(pid, &format!("task/{pid}/children")).unwrap_or_default();
-    String::from_utf8_lossy(&text).split_whitespace().filter_map(|pid| pid.parse().ok()).collect()
+    children(&read(pid, &format!("task/{pid}/children")).unwrap_or_default()).collect()
+}
+
+/// This process's own children, zombies too; `ENOENT` on a kernel without `CONFIG_PROC_CHILDREN`.
+///
+/// Of a process with one thread they are complete: the kernel goes through a list to which children are
+/// appended and from which they go when they are reaped (`get_children_pid` in `fs/proc/array.c`), and whoever
+/// reads here does not reap meanwhile.
+pub fn own_children() -> io::Result<Vec<u32>> {
+    Ok(children(&read_file("/proc/thread-self/children")?).collect())
+}
+
+fn children(text: &[u8]) -> impl Iterator<Item = u32> {
+    let words = text.split(u8::is_ascii_whitespace);
+    words.filter_map(|word| std::str::from_utf8(word).ok()?.parse().ok())
 }
 
 fn read(pid: u32, file: &str) -> io::Result<Vec<u8>> {
-    let file = std::fs::File::open(format!("/proc/{pid}/{file}"))?;
-    let mut bytes = Vec::with_capacity(512);
-    file.take(FILE_BYTES_MAX).read_to_end(&mut bytes)?;
+    read_file(&format!("/proc/{pid}/{file}"))
+}
+
+/// By rustix, since musl's `open` makes two system calls of one, and a survey reads hundreds.
+fn read_file(path: &str) -> io::Result<Vec<u8>> {
+    let file = open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+    let mut bytes = Vec::with_capacity(FILE_BYTES);
+    std::fs::File::from(file).take(FILE_BYTES_MAX).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
