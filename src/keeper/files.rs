@@ -185,14 +185,21 @@ pub fn open_own(options: &OpenOptions, path: &Path) -> io::Result<File> {
     }
 }
 
-/// Makes a directory of mode 0700 and those above it; what stands in its place is set aside.
+/// Makes a directory of mode 0700 and those above it; what stands in its place is set aside. False: it was
+/// there.
 ///
 /// # Errors
 /// As mkdir(2), [`set_aside`].
-pub fn make_dir(path: &Path) -> io::Result<()> {
-    let make = || DirBuilder::new().recursive(true).mode(0o700).create(path);
+pub fn make_dir(path: &Path) -> io::Result<bool> {
+    let make = || DirBuilder::new().mode(0o700).create(path).map(|()| true);
     match make() {
-        Err(error) if path.symlink_metadata().is_ok_and(|it| !it.is_dir()) => {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            DirBuilder::new().recursive(true).mode(0o700).create(path).map(|()| true)
+        }
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            if path.metadata().is_ok_and(|it| it.is_dir()) {
+                return Ok(false);
+            }
             set_aside(path, &error)?;
             make()
         }

@@ -41,6 +41,7 @@
 //! If the keeper itself is killed, its daemon becomes the next one, and the applications notice nothing.
 
 mod capture;
+pub mod clock;
 pub mod custody;
 mod daemon;
 mod door;

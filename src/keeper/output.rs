@@ -58,6 +58,14 @@ impl Output {
         }
     }
 
+    /// Removes a log that was opened for a task that did not come to be.
+    pub fn remove_if_empty(&mut self, task: &TaskId) {
+        match self {
+            Self::Logs(store) => store.remove_if_empty(task),
+            Self::Spool(spool) => spool.remove_if_empty(task),
+        }
+    }
+
     /// What is wrong, in one sentence.
     #[must_use]
     pub fn trouble(&self) -> Option<&str> {

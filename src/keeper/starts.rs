@@ -12,11 +12,12 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
 
+use super::clock::monotonic_ns;
 use super::reap::Ended;
-use super::spawn::starter::{KINDS, Kind, Lost, Starter, not_started};
+use super::spawn::starter::{Answered, KINDS, Kind, Lost, Starter, not_started};
 use super::spawn::{Pipes, SLOTS};
 use deskd_core::id::TaskId;
-use deskd_core::wire::{SpawnError, SpawnRequest};
+use deskd_core::wire::{SpawnError, SpawnRequest, StartTimes};
 
 /// Starts that wait for room, at most: the daemon's further requests are not read until then.
 const WAITING_MAX: usize = 64;
@@ -44,6 +45,7 @@ pub struct Start {
     /// At a place: the daemon asked for the output from this cursor on.
     pub asked: Option<u64>,
     starters: u32,
+    received: u64,
 }
 
 impl Start {
@@ -51,7 +53,8 @@ impl Start {
     #[must_use]
     pub fn new(mut request: SpawnRequest) -> Self {
         let meta = std::mem::take(&mut request.meta);
-        Self { request, meta, stop: None, watch: None, asked: None, starters: 0 }
+        let received = monotonic_ns();
+        Self { request, meta, stop: None, watch: None, asked: None, starters: 0, received }
     }
 
     /// Whose run it is.
@@ -92,6 +95,8 @@ pub struct Finished {
     pub under_way: UnderWay,
     /// The pid of a process that runs its program.
     pub outcome: Result<u32, SpawnError>,
+    /// When it was how far, if that is known.
+    pub times: Option<StartTimes>,
 }
 
 /// A starter, and how far its end is.
@@ -208,7 +213,7 @@ impl Starts {
             }
             Err(error) => {
                 let outcome = Err(not_started(&error));
-                Asking::Refused(Box::new(Finished { under_way: asked, outcome }))
+                Asking::Refused(Box::new(Finished { under_way: asked, outcome, times: None }))
             }
         }
     }
@@ -246,11 +251,12 @@ impl Starts {
         loop {
             let Some(entry) = &self.starters[kind as usize] else { return (finished, false) };
             match entry.starter.answer() {
-                Ok(Some((slot, outcome))) => {
+                Ok(Some(Answered { slot, outcome, times })) => {
                     let mine = |it: &UnderWay| it.kind == kind && it.slot == slot;
                     let Some(at) = self.under_way.iter().position(mine) else { continue };
                     let under_way = self.under_way.swap_remove(at);
-                    finished.push(Finished { under_way, outcome });
+                    let times = StartTimes { received: under_way.start.received, ..times };
+                    finished.push(Finished { under_way, outcome, times: Some(times) });
                 }
                 Ok(None) => break,
                 Err(_) => return (finished, true),
@@ -285,7 +291,7 @@ impl Starts {
                 Lost::NotBegun => Err(not_started(&io::ErrorKind::TimedOut.into())),
                 Lost::Failed(errno) => Err(not_started(&io::Error::from_raw_os_error(errno))),
             };
-            finished.push(Finished { under_way, outcome });
+            finished.push(Finished { under_way, outcome, times: None });
         }
         again.into_iter().rev().for_each(|start| self.put_back(start));
         finished

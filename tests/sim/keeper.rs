@@ -135,7 +135,7 @@ impl Keeper {
             known.forgotten = false;
             let (pid, at) = (known.pid, known.spawned_at);
             let (end, gone) = (known.end.clone(), known.tree_gone);
-            self.tell(FromKeeper::Spawned { id: id.clone(), pid, at });
+            self.tell(FromKeeper::Spawned { id: id.clone(), pid, at, times: None });
             if let Some(end) = end {
                 self.tell(FromKeeper::Exited { id: id.clone(), end });
             }
@@ -162,7 +162,7 @@ impl Keeper {
         self.next_pid += 1;
         let pid = self.next_pid;
         oracle.started(&id, crate::oracle::Place::Keeper);
-        self.tell(FromKeeper::Spawned { id: id.clone(), pid, at: unix });
+        self.tell(FromKeeper::Spawned { id: id.clone(), pid, at: unix, times: None });
         let kept = Kept {
             id: id.clone(),
             meta: request.meta,

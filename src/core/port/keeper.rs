@@ -87,7 +87,7 @@ impl Translator {
                 self.records(tasks, more, log_end, &mut events);
                 events
             }
-            FromKeeper::Spawned { id, pid, at } => vec![started(id, pid, at)],
+            FromKeeper::Spawned { id, pid, at, .. } => vec![started(id, pid, at)],
             FromKeeper::SpawnRefused { id, error } => {
                 vec![Event::Refused { run: id, refusal: RefusalReason::Spawn(error).into() }]
             }

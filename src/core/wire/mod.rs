@@ -186,6 +186,19 @@ pub struct SpawnRequest {
     pub meta: String,
 }
 
+/// When a start was how far, in nanoseconds of `CLOCK_MONOTONIC`, which all processes of a machine share.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StartTimes {
+    /// The keeper read the request.
+    pub received: u64,
+    /// A starter makes a process.
+    pub begun: u64,
+    /// That process is about to execute its program.
+    pub executing: u64,
+    /// The program is executed.
+    pub executed: u64,
+}
+
 /// From the keeper.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -226,6 +239,9 @@ pub enum FromKeeper {
         pid: u32,
         /// When.
         at: UnixMs,
+        /// How long it took; absent: it was asked for before, or its starter was killed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        times: Option<StartTimes>,
     },
     /// It was not started; the task is not remembered unless it had an earlier run.
     SpawnRefused {

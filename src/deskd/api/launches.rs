@@ -13,10 +13,17 @@ use super::error::{ApiError, ErrorBody, LaunchRefusal};
 use super::extract::JsonText;
 use super::limits::{IDEMPOTENCY_KEY_BYTES_MAX, LAUNCHES_MAX};
 use super::state::ApiState;
-use crate::supervisor::{LaunchAdmission, LaunchError, LaunchRequest};
+use crate::supervisor::{
+    LaunchAdmission, LaunchError, LaunchRequest, LaunchTimes, Launched as Outcome,
+};
 use deskd_core::id::AppId;
 use deskd_core::plan::{EngineKind, LaunchSpec};
 use deskd_core::task::Task;
+use deskd_core::wire::StartTimes;
+use deskd_keeper::clock::monotonic_ns;
+
+/// The header that says where the time of a request went, as the W3C's Server Timing has it.
+pub const SERVER_TIMING: &str = "server-timing";
 
 /// Between the key of a list and the place of a launch in it; no key can have it.
 const KEY_SEPARATOR: char = ' ';
@@ -96,6 +103,7 @@ pub async fn launch(
     headers: HeaderMap,
     body: JsonText,
 ) -> Result<Response, ApiError> {
+    let began = monotonic_ns();
     let key = idempotency_key(&headers)?;
     let request = match Launches::parse(&body)? {
         Launches::One(launch) => launch.request(key)?,
@@ -104,14 +112,39 @@ pub async fn launch(
             return Ok(axum::Json(LaunchAnswer::Several(answers)).into_response());
         }
     };
-    let mut answers = state.handle.launch_all(vec![request]).await;
-    let answer = answers.pop().unwrap_or(Err(LaunchError::KeeperAway));
-    let (status, task) = match counted(&state, answer)? {
+    let launched = state.handle.launch_all(vec![request]).await.pop();
+    let Outcome { admission, times } =
+        launched.unwrap_or_else(|| Outcome::refused(LaunchError::KeeperAway));
+    let (status, task) = match counted(&state, admission)? {
         LaunchAdmission::Started(task) => (StatusCode::CREATED, task),
         LaunchAdmission::AlreadyLaunched(task) => (StatusCode::OK, task),
     };
     let location = [(LOCATION, format!("/v1/tasks/{}", task.id))];
-    Ok((status, location, axum::Json(LaunchAnswer::One(task))).into_response())
+    let timing = times.map(|times| [(SERVER_TIMING, server_timing(began, &times, monotonic_ns()))]);
+    Ok((status, location, timing, axum::Json(LaunchAnswer::One(task))).into_response())
+}
+
+/// Where the time from `began` to `ended` went, as a header of the W3C's Server Timing says it: stages with their
+/// durations in milliseconds.
+fn server_timing(began: u64, times: &LaunchTimes, ended: u64) -> String {
+    const NS_PER_MS: f64 = 1e6;
+    let StartTimes { received, begun, executing, executed } = times.start;
+    let stages = [
+        ("driver", times.planned),
+        ("journal", times.recorded),
+        ("message", received),
+        ("keeper", begun),
+        ("clone", executing),
+        ("exec", executed),
+        ("answer", ended),
+    ];
+    let mut from = began;
+    let stages = stages.map(|(name, until)| {
+        let ms = until.saturating_sub(from) as f64 / NS_PER_MS;
+        from = from.max(until);
+        format!("{name};dur={ms:.3}")
+    });
+    stages.join(", ")
 }
 
 async fn launch_all(
@@ -133,7 +166,7 @@ async fn launch_all(
     }
     let answers = state.handle.launch_all(requests).await.into_iter();
     let mut answers: Vec<Launched> = answers
-        .map(|answer| match counted(state, answer) {
+        .map(|launched| match counted(state, launched.admission) {
             Ok(LaunchAdmission::Started(task) | LaunchAdmission::AlreadyLaunched(task)) => {
                 Launched::Task(task)
             }

@@ -62,6 +62,7 @@ pub use desktop::PanelLogin;
 pub use encode::LogLine;
 pub use error::ErrorBody;
 pub use events::Everything;
+pub use launches::SERVER_TIMING;
 pub use limits::Limits;
 pub use pulls::PullAsked;
 pub use router::openapi_json;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
+use super::bench::BenchCommand;
 use deskd_core::exit::Exit;
 use deskd_core::id::{AppId, TaskId};
 use deskd_core::plan::EngineKind;
@@ -131,6 +132,12 @@ pub enum Command {
         /// Return when it has been idle for this long, such as 30m
         #[arg(long, value_name = "TIME", value_parser = duration)]
         wait_idle: Option<Duration>,
+    },
+    /// Measure what deskd costs here
+    Bench {
+        /// What is measured
+        #[command(subcommand)]
+        command: BenchCommand,
     },
     /// Print a one-time login URL for the Tasks panel
     Panel,

@@ -10,6 +10,7 @@
 mod activity;
 mod app;
 mod args;
+mod bench;
 mod check;
 mod client;
 mod collect;
@@ -161,6 +162,7 @@ fn client_command(
             Command::Events { follow } => events::events(&client, follow, out).await,
             Command::Doctor { config } => doctor::run(&client, config.as_deref(), env, out).await,
             Command::Activity { wait_idle } => activity::activity(&client, wait_idle, out).await,
+            Command::Bench { command } => bench::run(&client, command, out).await,
             Command::Panel => local::panel(&client, out).await,
             Command::Explain { app: None, .. }
             | Command::Run { .. }

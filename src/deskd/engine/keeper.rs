@@ -3,11 +3,12 @@
 //! The keeper owns the processes, so this is a queue, a socket and a frame format. The socket is
 //! inherited from the keeper. When the connection ends the daemon ends too: the keeper is gone.
 
+use std::io::ErrorKind;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::net::UnixStream;
-use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use deskd_core::id::TaskId;
@@ -48,16 +49,25 @@ pub enum LinkError {
 }
 
 /// The sending side.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct LocalEngine {
+    socket: Arc<Socket>,
     queue: mpsc::Sender<Queued>,
     room: Arc<Semaphore>,
 }
 
-/// An encoded message.
+/// The connection, which two write to.
+#[derive(Debug)]
+struct Socket {
+    stream: UnixStream,
+    /// What was taken from a queue is not written to its end yet.
+    writing: AtomicBool,
+}
+
+/// An encoded message, or several.
 pub type Frame = Vec<u8>;
 
-/// A message in the queue, and its share of the bytes that may be there.
+/// Messages in the queue, and their share of the bytes that may be there.
 #[derive(Debug)]
 struct Queued {
     frame: Frame,
@@ -74,6 +84,7 @@ pub fn frame(message: &ToKeeper) -> Result<Frame, FrameError> {
 /// The other side of the queues, to be given to [`run`].
 #[derive(Debug)]
 pub struct LocalQueue {
+    socket: Arc<Socket>,
     messages: mpsc::Receiver<Queued>,
     logs: mpsc::Receiver<Frame>,
 }
@@ -114,18 +125,31 @@ impl LogQueue {
 }
 
 impl LocalEngine {
-    /// An engine, the way for containers' output, and the queues that [`run`] empties.
+    /// An engine on the connection to the keeper, the way for containers' output, and the queues that
+    /// [`run`] empties.
     #[must_use]
-    pub fn new() -> (Self, LogQueue, LocalQueue) {
+    pub fn new(stream: UnixStream) -> (Self, LogQueue, LocalQueue) {
         let (queue, messages) = mpsc::channel(KEEPER_QUEUE_MAX);
         let (log_queue, logs) = mpsc::channel(LOG_QUEUE_MAX);
         let room = Arc::new(Semaphore::new(KEEPER_QUEUE_BYTES_MAX));
-        (Self { queue, room }, LogQueue { queue: log_queue }, LocalQueue { messages, logs })
+        let socket = Arc::new(Socket { stream, writing: AtomicBool::new(false) });
+        let local = LocalQueue { socket: socket.clone(), messages, logs };
+        (Self { socket, queue, room }, LogQueue { queue: log_queue }, local)
     }
 
-    /// Queues a message; false when the keeper is away or does not keep up.
+    /// Sends messages, and queues what the socket does not take at once; false when the keeper is away or
+    /// does not keep up. Must be called on the thread that [`run`] runs on.
     #[must_use]
-    pub fn send(&self, frame: Frame) -> bool {
+    pub fn send(&self, mut frame: Frame) -> bool {
+        let nothing_waits = self.queue.capacity() == self.queue.max_capacity();
+        if nothing_waits && !self.socket.writing.load(SeqCst) {
+            // What is wrong with the socket, whoever empties the queue will say.
+            let written = self.socket.stream.try_write(&frame).unwrap_or(0);
+            frame.drain(..written);
+        }
+        if frame.is_empty() {
+            return true;
+        }
         let bytes = u32::try_from(frame.len()).unwrap_or(u32::MAX);
         let room = self.room.clone().try_acquire_many_owned(bytes);
         room.is_ok_and(|_room| self.queue.try_send(Queued { frame, _room }).is_ok())
@@ -144,25 +168,25 @@ pub async fn inherited() -> Result<UnixStream, LinkError> {
 }
 
 /// Carries messages both ways until the connection ends.
-pub async fn run<T: From<FromKeeper>>(
-    stream: UnixStream,
-    mut queue: LocalQueue,
-    heard: mpsc::Sender<T>,
-) -> LinkError {
-    let (read, write) = stream.into_split();
+pub async fn run<T: From<FromKeeper>>(mut queue: LocalQueue, heard: mpsc::Sender<T>) -> LinkError {
+    let socket = queue.socket.clone();
     tokio::select! {
-        error = hear(read, heard) => error,
-        error = tell(write, &mut queue) => error,
+        error = hear(&socket.stream, heard) => error,
+        error = tell(&socket, &mut queue) => error,
     }
 }
 
-async fn hear<T: From<FromKeeper>>(mut read: OwnedReadHalf, heard: mpsc::Sender<T>) -> LinkError {
+async fn hear<T: From<FromKeeper>>(stream: &UnixStream, heard: mpsc::Sender<T>) -> LinkError {
     let mut decoder = Decoder::default();
     let mut bytes = vec![0; READ_BYTES];
     loop {
-        match read.read(&mut bytes).await {
+        match stream.try_read(&mut bytes) {
             Ok(0) => return LinkError::Closed,
             Ok(count) => decoder.push(&bytes[..count]),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => match stream.readable().await {
+                Ok(()) => continue,
+                Err(error) => return error.into(),
+            },
             Err(error) => return error.into(),
         }
         loop {
@@ -179,7 +203,7 @@ async fn hear<T: From<FromKeeper>>(mut read: OwnedReadHalf, heard: mpsc::Sender<
     }
 }
 
-async fn tell(mut write: OwnedWriteHalf, queue: &mut LocalQueue) -> LinkError {
+async fn tell(socket: &Socket, queue: &mut LocalQueue) -> LinkError {
     let mut bytes = Vec::new();
     loop {
         // Requests before output: a stop does not wait behind a flood.
@@ -197,9 +221,22 @@ async fn tell(mut write: OwnedWriteHalf, queue: &mut LocalQueue) -> LinkError {
             next =
                 if more { queue.messages.try_recv().ok().map(|queued| queued.frame) } else { None };
         }
-        if let Err(error) = write.write_all(&bytes).await {
+        socket.writing.store(true, SeqCst);
+        if let Err(error) = write_all(&socket.stream, &bytes).await {
             return error.into();
         }
+        socket.writing.store(false, SeqCst);
         bytes.shrink_to(BATCH_BYTES_MAX);
     }
+}
+
+async fn write_all(stream: &UnixStream, mut bytes: &[u8]) -> std::io::Result<()> {
+    while !bytes.is_empty() {
+        match stream.try_write(bytes) {
+            Ok(count) => bytes = &bytes[count..],
+            Err(error) if error.kind() == ErrorKind::WouldBlock => stream.writable().await?,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }

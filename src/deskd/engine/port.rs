@@ -3,17 +3,20 @@
 
 use std::path::PathBuf;
 
-use super::keeper::{FrameError, LocalEngine, frame};
+use super::keeper::LocalEngine;
 use super::kubernetes::CommandSender;
 use super::log_mark::log_mark;
 use deskd_core::port::{Command, Event, Link, keeper};
 use deskd_core::why::reason::RefusalReason;
-use deskd_core::wire::{SpawnError, ToKeeper};
+use deskd_core::wire::frame::{FrameError, encode};
+use deskd_core::wire::{MESSAGE_BYTES_MAX, SpawnError, ToKeeper};
 
 /// The engines.
 #[derive(Debug)]
 pub struct Port {
     keeper: LocalEngine,
+    /// Messages for the keeper that belong together: one write.
+    to_keeper: Vec<u8>,
     cluster: CommandSender,
     state_dir: PathBuf,
 }
@@ -34,21 +37,21 @@ impl Port {
     /// The engines of the desktop whose log store is in `state_dir`.
     #[must_use]
     pub fn new(keeper: LocalEngine, cluster: CommandSender, state_dir: PathBuf) -> Self {
-        Self { keeper, cluster, state_dir }
+        Self { keeper, to_keeper: Vec::new(), cluster, state_dir }
     }
 
-    /// Passes a command on. What cannot be asked of anybody is answered at once.
+    /// Passes a command on, to the keeper with the next [`flush`](Self::flush). What cannot be asked of
+    /// anybody is answered at once.
     ///
     /// # Errors
     /// An engine is gone.
-    pub fn send(&self, link: Link, command: Command) -> Result<Option<Event>, PortError> {
+    pub fn send(&mut self, link: Link, command: Command) -> Result<Option<Event>, PortError> {
         if let Some(message) = keeper::message(link, &command) {
-            let frame = match frame(&message) {
-                Ok(frame) => frame,
-                Err(error) => return Ok(too_long(command, &error)),
-            };
-            if !self.keeper.send(frame) {
-                return Err(PortError::Keeper);
+            if let Err(error) = encode(&message, &mut self.to_keeper) {
+                return Ok(too_long(command, &error));
+            }
+            if self.to_keeper.len() >= MESSAGE_BYTES_MAX {
+                self.flush()?;
             }
         }
         if link == Link::Cluster && !self.cluster.send(self.resumed(command)) {
@@ -57,14 +60,19 @@ impl Port {
         Ok(None)
     }
 
-    /// Tells the keeper what is about no task.
+    /// Tells the keeper what is about no task, with the next [`flush`](Self::flush).
+    pub fn tell_keeper(&mut self, message: &ToKeeper) {
+        // None of these is larger than a message may be.
+        let _ = encode(message, &mut self.to_keeper);
+    }
+
+    /// Sends what the keeper is to be told.
     ///
     /// # Errors
     /// The keeper is gone.
-    pub fn tell_keeper(&self, message: &ToKeeper) -> Result<(), PortError> {
-        // None of these is large.
-        let Ok(frame) = frame(message) else { return Ok(()) };
-        self.keeper.send(frame).then_some(()).ok_or(PortError::Keeper)
+    pub fn flush(&mut self) -> Result<(), PortError> {
+        let messages = std::mem::take(&mut self.to_keeper);
+        self.keeper.send(messages).then_some(()).ok_or(PortError::Keeper)
     }
 
     /// Output goes on from where it is stored.

@@ -47,7 +47,7 @@ pub struct Supervisor {
 /// runtime.
 pub fn start(settings: Settings, link: UnixStream) -> Result<Supervisor, StartError> {
     let (inputs, queue) = mpsc::channel(INPUTS_MAX);
-    let (engine, container_logs, to_keeper) = LocalEngine::new();
+    let (engine, container_logs, to_keeper) = LocalEngine::new(link);
     let (journal, mut remembered) = Journal::open(&settings.state_dir);
     let from_display = inputs.clone();
     let (display_thread, display) = DisplayHandle::new(settings.display.clone(), move |event| {
@@ -92,7 +92,7 @@ pub fn start(settings: Settings, link: UnixStream) -> Result<Supervisor, StartEr
     let looks = Looks { pulse, questions, checks: freshness };
     let handle = Handle::new(snapshots, inputs.clone(), busy, logs_dir, calls, looks);
     let link = tokio::spawn(async move {
-        let error = keeper::run(link, to_keeper, inputs.clone()).await;
+        let error = keeper::run(to_keeper, inputs.clone()).await;
         // Nobody to tell when the driver has ended already.
         let _ = inputs.send(Input::KeeperLost).await;
         error

@@ -53,7 +53,7 @@ pub(super) struct Driver {
     pub(super) cgroup: Option<MemoryCgroup>,
     pub(super) port: Port,
     pub(super) translator: Translator,
-    replies: Replies,
+    pub(super) replies: Replies,
     pub(super) log_trouble: Option<String>,
     /// Verdicts of the operator's checks, in their order.
     pub(super) named: Vec<Check>,
@@ -243,7 +243,9 @@ impl Driver {
     /// Whether something follows that is to be committed too.
     fn commit(&mut self) -> bool {
         let effects = std::mem::take(&mut self.effects);
+        self.replies.timings.planned();
         self.record(&effects);
+        self.replies.timings.recorded();
         let mut answers = Vec::new();
         let mut refused = Vec::new();
         let mut spawned = Vec::new();
@@ -252,6 +254,7 @@ impl Driver {
                 Effect::Command(link, command) => {
                     if let Command::Start { run, work: Work::Local(_), .. } = &command {
                         spawned.push(run.task.clone());
+                        self.replies.timings.asked(run.task.clone());
                     }
                     match self.port.send(link, command) {
                         Ok(event) => refused.extend(event),
@@ -264,6 +267,7 @@ impl Driver {
                 _ => {}
             }
         }
+        self.send_to_keeper();
         if !spawned.is_empty() {
             // The keeper is starting them meanwhile: nobody waits for this.
             let kills = self.oom_kills();
@@ -276,6 +280,7 @@ impl Driver {
             self.replies.answer(reply, answer);
         }
         self.answers.drain(..).for_each(|answer| answer());
+        self.replies.timings.forget();
         let more = !refused.is_empty();
         refused.into_iter().for_each(|event| self.engine_reports(event));
         more

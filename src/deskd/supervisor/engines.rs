@@ -31,6 +31,10 @@ impl Driver {
                 tracing::error!(version, "the keeper speaks another version of the protocol");
                 self.step(run::Input::KeeperLost);
             }
+            FromKeeper::Spawned { id, times, .. } => {
+                self.replies.timings.answered(&id.task, *times);
+            }
+            FromKeeper::SpawnRefused { id, .. } => self.replies.timings.answered(&id.task, None),
             FromKeeper::Exited { id, end } => {
                 tracing::info!(task = %id.task, end = end.exit.sentence(), "task's process ended");
             }
@@ -68,9 +72,10 @@ impl Driver {
 
     pub(super) fn send_to_keeper(&mut self) {
         for message in std::mem::take(&mut self.to_keeper) {
-            if let Err(error) = self.port.tell_keeper(&message) {
-                self.lost(&error);
-            }
+            self.port.tell_keeper(&message);
+        }
+        if let Err(error) = self.port.flush() {
+            self.lost(&error);
         }
     }
 }

@@ -55,15 +55,15 @@ pub(super) fn look_up(
     let cgroup = cgroup.filter(|_| app.container.is_some());
     let file = file(app, inherited_env);
     LookedUp {
-        program: program(app, file.as_deref()),
-        need: file.as_deref().and_then(need),
+        program: program(app, file.as_ref()),
+        need: file.as_ref().and_then(need),
         headroom: cgroup.map(MemoryCgroup::headroom).unwrap_or_default(),
     }
 }
 
 /// Whether the program of an app that comes in an image is in this container too. Of other apps it
 /// is not said: the keeper says what is wrong with theirs.
-fn program(app: &App, file: Option<&Path>) -> ProgramPresence {
+fn program(app: &App, file: Option<&Executable>) -> ProgramPresence {
     match (&app.container, file) {
         (None, _) => ProgramPresence::Unknown,
         (Some(_), Some(_)) => ProgramPresence::Present,
@@ -72,34 +72,42 @@ fn program(app: &App, file: Option<&Path>) -> ProgramPresence {
 }
 
 /// The file of an app's program.
-fn file(app: &App, inherited: &[(String, String)]) -> Option<PathBuf> {
+fn file(app: &App, inherited: &[(String, String)]) -> Option<Executable> {
     let name = app.local.command.first().filter(|name| !name.is_empty())?;
     if name.contains('/') {
-        return Some(PathBuf::from(name)).filter(|file| is_executable(file));
+        return executable(PathBuf::from(name));
     }
     let of_env = |(key, value): &(String, String)| (key == "PATH").then(|| value.clone());
     let path = app.local.env.get("PATH").cloned().or_else(|| inherited.iter().find_map(of_env));
     let path = path.unwrap_or_else(|| PATH_DEFAULT.to_owned());
-    let files = path.split(':').map(|directory| Path::new(directory).join(name));
-    files.into_iter().find(|file| is_executable(file))
+    path.split(':').find_map(|directory| executable(Path::new(directory).join(name)))
 }
 
-/// What the program in `file` needs that a wall takes away, as far as the file shows.
-fn need(file: &Path) -> Option<Need> {
-    let file = file.canonicalize().ok()?;
-    let mode = std::fs::metadata(&file).ok()?.mode();
+/// A file that may be executed.
+#[derive(Debug)]
+struct Executable {
+    path: PathBuf,
+    mode: u32,
+}
+
+fn executable(path: PathBuf) -> Option<Executable> {
+    rustix::fs::access(&path, rustix::fs::Access::EXEC_OK).ok()?;
+    let metadata = std::fs::metadata(&path).ok().filter(std::fs::Metadata::is_file)?;
+    Some(Executable { path, mode: metadata.mode() })
+}
+
+/// What a program needs that a wall takes away, as far as its file shows.
+fn need(Executable { path, mode }: &Executable) -> Option<Need> {
     let mut value = [0; CAPABILITY_BYTES_MAX];
-    let has_capabilities = rustix::fs::getxattr(&file, "security.capability", &mut value).is_ok();
+    let has_capabilities = rustix::fs::getxattr(path, "security.capability", &mut value).is_ok();
     if mode & SET_ID_BITS != 0 || has_capabilities {
         return Some(Need::Privileges);
     }
-    let name = file.file_name()?.to_str()?;
+    // Where the file itself is no link, only its directories can be, and its name stays.
+    let target = std::fs::read_link(path).is_ok().then(|| path.canonicalize());
+    let target = target.transpose().ok()?;
+    let name = target.as_deref().unwrap_or(path).file_name()?.to_str()?;
     SANDBOXES.contains(&name).then_some(Need::Mounts)
-}
-
-fn is_executable(file: &Path) -> bool {
-    let may = rustix::fs::access(file, rustix::fs::Access::EXEC_OK).is_ok();
-    may && std::fs::metadata(file).is_ok_and(|metadata| metadata.is_file())
 }
 
 /// This machine's architecture in Go's words, which images use.
@@ -127,7 +135,7 @@ mod tests {
         app.local.command = command.iter().map(ToString::to_string).collect();
         app.container = Some(Box::new(container_app()));
         let env = [("PATH".to_owned(), path.to_owned())];
-        program(&app, file(&app, &env).as_deref())
+        program(&app, file(&app, &env).as_ref())
     }
 
     #[test]
@@ -151,11 +159,13 @@ mod tests {
             std::fs::set_permissions(&path, PermissionsExt::from_mode(mode)).unwrap();
             path
         };
-        assert_eq!(need(&file("su", 0o4755)), Some(Need::Privileges));
-        assert_eq!(need(&file("locate", 0o2755)), Some(Need::Privileges));
+        let need = |path: PathBuf| super::need(&executable(path).unwrap());
+        assert_eq!(need(file("su", 0o4755)), Some(Need::Privileges));
+        assert_eq!(need(file("locate", 0o2755)), Some(Need::Privileges));
         let flatpak = file("flatpak", 0o755);
         std::os::unix::fs::symlink(&flatpak, dir.path().join("app")).unwrap();
-        assert_eq!(need(&dir.path().join("app")), Some(Need::Mounts));
-        assert_eq!(need(&file("xterm", 0o755)), None);
+        assert_eq!(need(dir.path().join("app")), Some(Need::Mounts));
+        assert_eq!(need(flatpak), Some(Need::Mounts));
+        assert_eq!(need(file("xterm", 0o755)), None);
     }
 }

@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::busy::Busy;
 use super::input::Input;
 use super::snapshot::Snapshot;
+use super::timing::Launched;
 use crate::display::{DisplayQuestions, Pulse};
 use crate::engine::kubernetes::Calls;
 use crate::readiness::Freshness;
@@ -160,10 +161,7 @@ impl Handle {
 
     /// Launches each, with one record of all in the journal and one write to the keeper; waits for its answers,
     /// which are in the order of the requests.
-    pub async fn launch_all(
-        &self,
-        requests: Vec<LaunchRequest>,
-    ) -> Vec<Result<LaunchAdmission, LaunchError>> {
+    pub async fn launch_all(&self, requests: Vec<LaunchRequest>) -> Vec<Launched> {
         let (asked, answers): (Vec<_>, Vec<_>) = requests
             .into_iter()
             .map(|request| {
@@ -175,7 +173,8 @@ impl Handle {
         let _ = self.inputs.send(Input::Launch(asked)).await;
         let mut launched = Vec::with_capacity(answers.len());
         for answer in answers {
-            launched.push(answer.await.unwrap_or(Err(LaunchError::KeeperAway)));
+            let gone = |_| Launched::refused(LaunchError::KeeperAway);
+            launched.push(answer.await.unwrap_or_else(gone));
         }
         launched
     }

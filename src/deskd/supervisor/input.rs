@@ -5,9 +5,10 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use super::handle::{
-    AppChange, AppError, LaunchAdmission, LaunchError, LaunchRequest, LogFollow, LogOpenError,
-    PullError, RemedyError, RemoveError, StopAdmission, StopError, StopRequest,
+    AppChange, AppError, LaunchError, LaunchRequest, LogFollow, LogOpenError, PullError,
+    RemedyError, RemoveError, StopAdmission, StopError, StopRequest,
 };
+use super::timing::Launched;
 use crate::engine::kubernetes::Event;
 use deskd_core::app::{App, DirectoryApp};
 use deskd_core::display::DisplayStatus;
@@ -30,7 +31,7 @@ pub type Reply<T> = oneshot::Sender<T>;
 #[derive(Debug)]
 pub enum Input {
     /// Launch apps, together.
-    Launch(Vec<(LaunchRequest, Reply<Result<LaunchAdmission, LaunchError>>)>),
+    Launch(Vec<(LaunchRequest, Reply<Launched>)>),
     /// Make the plan a launch would have.
     Explain(AppId, LaunchSpec, Reply<Result<Plan, LaunchError>>),
     /// Stop a task.

@@ -21,6 +21,7 @@ mod pulls;
 mod replies;
 mod settings;
 mod snapshot;
+mod timing;
 mod windows;
 
 pub use deskd_core::why::reason::{RefusalCode, Refused};
@@ -32,3 +33,4 @@ pub use handle::{
 };
 pub use settings::Settings;
 pub use snapshot::{Changes, Desktop, Snapshot};
+pub use timing::{LaunchTimes, Launched};

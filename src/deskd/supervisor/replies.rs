@@ -2,10 +2,9 @@
 
 use std::collections::HashMap;
 
-use super::handle::{
-    LaunchAdmission, LaunchError, RemedyError, RemoveError, StopAdmission, StopError,
-};
+use super::handle::{RemedyError, RemoveError, StopAdmission, StopError};
 use super::input::Reply;
+use super::timing::{Launched, Timings};
 use deskd_core::run::{Answer, ReplyId};
 use deskd_core::task::Task;
 use std::sync::Arc;
@@ -13,7 +12,7 @@ use std::sync::Arc;
 /// Where an answer goes.
 #[derive(Debug)]
 pub(super) enum Waiting {
-    Launch(Reply<Result<LaunchAdmission, LaunchError>>),
+    Launch(Reply<Launched>),
     Stop(Reply<Result<StopAdmission, StopError>>),
     Remedy(Reply<Result<Arc<Task>, RemedyError>>),
     Remove(Reply<Result<(), RemoveError>>),
@@ -24,6 +23,7 @@ pub(super) enum Waiting {
 pub(super) struct Replies {
     waiting: HashMap<ReplyId, Waiting>,
     next: u64,
+    pub(super) timings: Timings,
 }
 
 impl Replies {
@@ -37,7 +37,9 @@ impl Replies {
     /// A caller that went away does not want its answer.
     pub(super) fn answer(&mut self, id: ReplyId, answer: Answer) {
         match (self.waiting.remove(&id), answer) {
-            (Some(Waiting::Launch(reply)), Answer::Launch(answer)) => drop(reply.send(answer)),
+            (Some(Waiting::Launch(reply)), Answer::Launch(admission)) => {
+                drop(reply.send(self.timings.launched(admission)));
+            }
             (Some(Waiting::Stop(reply)), Answer::Stop(answer)) => drop(reply.send(answer)),
             (Some(Waiting::Remedy(reply)), Answer::Remedy(answer)) => drop(reply.send(answer)),
             (Some(Waiting::Remove(reply)), Answer::Remove(answer)) => drop(reply.send(answer)),

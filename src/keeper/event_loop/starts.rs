@@ -1,16 +1,31 @@
 //! Starts: asked for by the daemon, done by starters, and what follows.
 
+use std::os::fd::OwnedFd;
 use std::time::Instant;
 
 use nix::sys::epoll::{EpollEvent, EpollFlags};
 
 use super::{Keeper, Source, unix_ms};
 use crate::logs::Stream;
+use crate::reap::Ended;
 use crate::spawn::starter::{Kind, Starter};
 use crate::starts::{Asking, Finished, Start, UnderWay};
 use crate::table::{Task, TaskKey};
 use crate::tree::Mark;
-use deskd_core::wire::{FromKeeper, META_BYTES_MAX, RunId, SpawnError, SpawnRequest};
+use deskd_core::id::TaskId;
+use deskd_core::wire::{FromKeeper, META_BYTES_MAX, RunId, SpawnError, SpawnRequest, StartTimes};
+
+/// A program that runs, and what was asked of it meanwhile.
+struct Begun {
+    key: TaskKey,
+    task: TaskId,
+    stop: Option<(Instant, Instant)>,
+    watch: Option<u64>,
+    asked: Option<u64>,
+    ended: Option<Ended>,
+    /// Its ends of the pipes, which are the program's alone.
+    _pipes: [OwnedFd; 2],
+}
 
 impl Keeper {
     pub(super) fn spawn(&mut self, request: SpawnRequest) {
@@ -81,6 +96,7 @@ impl Keeper {
         while let Some(start) = self.starts.next() {
             let tag = self.next_tag();
             let now = Instant::now();
+            let (id, log_from) = (start.task().clone(), start.request.log_from);
             let asked = match self.spawner.pipes() {
                 Ok(pipes) => self.starts.prepare(start, tag, pipes, now),
                 Err(error) => {
@@ -99,9 +115,9 @@ impl Keeper {
                 };
             }
             match asking {
-                Asking::Asked | Asking::NoStarter(_) => {}
+                Asking::Asked | Asking::NoStarter(_) => self.prepare_log(&id, log_from),
                 Asking::Later => return,
-                Asking::Refused(finished) => self.finished(*finished),
+                Asking::Refused(finished) => self.all_finished(vec![*finished]),
             }
         }
     }
@@ -121,7 +137,7 @@ impl Keeper {
     /// A starter's socket has something.
     pub(super) fn starter_answers(&mut self, kind: Kind) {
         let (finished, gone) = self.starts.answers(kind);
-        finished.into_iter().for_each(|finished| self.finished(finished));
+        self.all_finished(finished);
         if gone {
             self.starter_is_gone(kind);
         }
@@ -134,7 +150,7 @@ impl Keeper {
             let _ = self.epoll.delete(starter);
         }
         let finished = self.starts.lost(kind, Instant::now());
-        finished.into_iter().for_each(|finished| self.finished(finished));
+        self.all_finished(finished);
     }
 
     /// What is due for starters.
@@ -154,28 +170,54 @@ impl Keeper {
         }
     }
 
+    /// Opens the log of a task that is new while its program starts, so that nobody waits for it afterwards.
+    fn prepare_log(&mut self, task: &TaskId, from: u64) {
+        if self.table.key(task).is_none() {
+            let _ = self.store.open_task(task, from);
+        }
+    }
+
     fn refused(&mut self, id: &RunId, error: SpawnError) {
         let refused = FromKeeper::SpawnRefused { id: id.clone(), error };
         match self.table.key(&id.task) {
             Some(key) => self.tell_about(key, &refused),
-            None => self.tell(&refused),
+            None => {
+                self.tell(&refused);
+                self.store.remove_if_empty(&id.task);
+            }
         }
     }
 
-    fn finished(&mut self, finished: Finished) {
+    /// Starts that are over. That a program runs is told before anything else follows: somebody waits for it.
+    fn all_finished(&mut self, finished: Vec<Finished>) {
+        let begun: Vec<_> = finished.into_iter().filter_map(|it| self.finished(it)).collect();
+        self.keep_custody(Instant::now());
+        self.flush();
+        begun.into_iter().for_each(|begun| self.follow_up(begun));
+    }
+
+    fn finished(&mut self, finished: Finished) -> Option<Begun> {
         let UnderWay { start, tag, pipes, ended, .. } = finished.under_way;
+        let task = start.task().clone();
         let pid = match finished.outcome {
             Ok(pid) => pid,
-            Err(error) => return self.refused(&start.request.id, error),
+            Err(error) => {
+                self.refused(&start.request.id, error);
+                return None;
+            }
         };
-        let (stop, watch, task) = (start.stop, start.watch, start.task().clone());
-        let (asked, log_from) = (start.asked, start.request.log_from);
-        let key = self.began(start, tag, pid);
+        let (stop, watch, asked) = (start.stop, start.watch, start.asked);
+        let log_from = start.request.log_from;
+        let key = self.began(start, tag, pid, finished.times);
         let [stdout, stderr] = pipes.read;
         self.capture_pipe(key, stdout, Stream::Stdout);
         self.capture_pipe(key, stderr, Stream::Stderr);
-        drop(pipes.write);
         self.open_log(key, log_from);
+        Some(Begun { key, task, stop, watch, asked, ended, _pipes: pipes.write })
+    }
+
+    fn follow_up(&mut self, begun: Begun) {
+        let Begun { key, task, stop, watch, asked, ended, .. } = begun;
         if let Some(from) = asked {
             self.read_log(task.clone(), from);
         }
@@ -193,7 +235,7 @@ impl Keeper {
         }
     }
 
-    fn began(&mut self, start: Start, tag: u64, pid: u32) -> TaskKey {
+    fn began(&mut self, start: Start, tag: u64, pid: u32, times: Option<StartTimes>) -> TaskKey {
         let at = unix_ms();
         let Start { request, meta, .. } = start;
         let known = self.table.key(&request.id.task);
@@ -217,7 +259,7 @@ impl Keeper {
         let begun = Task::begun(id.clone(), meta, pid, at);
         self.table.put(key, Task { marks, log, log_end, pipes, watch, ..begun });
         self.custody_changed(key);
-        self.tell_about(key, &FromKeeper::Spawned { id, pid, at });
+        self.tell_about(key, &FromKeeper::Spawned { id, pid, at, times });
         key
     }
 
@@ -227,7 +269,8 @@ impl Keeper {
         task.forgotten = false;
         let id = task.id.clone();
         let (end, gone) = (task.end.clone(), task.tree_gone);
-        let spawned = FromKeeper::Spawned { id: id.clone(), pid: task.pid, at: task.spawned_at };
+        let (pid, at) = (task.pid, task.spawned_at);
+        let spawned = FromKeeper::Spawned { id: id.clone(), pid, at, times: None };
         self.tell(&spawned);
         if let Some(end) = end {
             self.tell(&FromKeeper::Exited { id: id.clone(), end });

@@ -41,8 +41,13 @@ impl LogStore {
         let loaded = self.with_descriptors(|store| {
             let Some(log) = store.logs.get_mut(&key) else { return Ok(()) };
             store.total_bytes -= log.stored_bytes();
-            let repaired =
-                files::make_dir(&dir).and_then(|()| repair(&dir, log, &mut store.batch.bytes));
+            let repaired = files::make_dir(&dir).and_then(|is_new| {
+                if is_new {
+                    log.begin();
+                    return Ok(());
+                }
+                repair(&dir, log, &mut store.batch.bytes)
+            });
             store.total_bytes += log.stored_bytes();
             store.batch.bytes.clear();
             repaired

@@ -131,6 +131,11 @@ impl Spool {
         TaskLog { key }
     }
 
+    /// Removes a task's log if nothing is in it.
+    pub fn remove_if_empty(&mut self, task: &TaskId) {
+        self.logs.retain(|_, log| log.task != *task || !log.pieces.is_empty());
+    }
+
     /// Keeps `bytes` just read from `stream`; what cannot be kept is counted.
     pub fn append(&mut self, log: &TaskLog, stream: Stream, bytes: &[u8]) {
         self.batch.clear();

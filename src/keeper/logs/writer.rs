@@ -91,6 +91,12 @@ impl Log {
         self.dropped_file_bytes + self.segments.iter().map(|segment| segment.bytes).sum::<u64>()
     }
 
+    /// Its directory is new: there is nothing in it.
+    pub(super) fn begin(&mut self) {
+        (self.segments, self.dropped_file_bytes, self.end) = (Vec::new(), 0, 0);
+        self.loaded = true;
+    }
+
     pub(super) fn lose(&mut self, bytes: u64, reason: GapReason) {
         if bytes > 0 {
             let lost = self.lost.get_or_insert(Gap { dropped_bytes: 0, reason });
@@ -260,6 +266,17 @@ impl LogStore {
         match std::fs::remove_dir_all(self.dir.join(task.as_str())) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),
+        }
+    }
+
+    /// Removes a task's log if nothing was ever in it.
+    pub fn remove_if_empty(&mut self, task: &TaskId) {
+        let empty = |log: &Log| log.loaded && log.end == 0 && log.lost.is_none();
+        let found = self.logs.iter().find(|(_, log)| log.task == *task && empty(log));
+        if let Some(key) = found.map(|(key, _)| *key) {
+            self.forget(key);
+            // Refused, should something be in it all the same.
+            let _ = std::fs::remove_dir(self.dir.join(task.as_str()));
         }
     }
 

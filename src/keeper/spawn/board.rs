@@ -11,7 +11,7 @@ use std::io;
 use std::num::NonZeroUsize;
 use std::os::fd::{AsFd, OwnedFd};
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicI32, AtomicU32, Ordering::Relaxed, Ordering::SeqCst};
+use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
 
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
@@ -30,6 +30,8 @@ pub(super) struct Slot {
     pub(super) errno: AtomicI32,
     pub(super) step: AtomicU32,
     pub(super) index: AtomicU32,
+    /// When the process was about to execute its program, in nanoseconds of the monotonic clock.
+    pub(super) executing: AtomicU64,
 }
 
 impl Slot {

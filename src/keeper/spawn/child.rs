@@ -19,6 +19,7 @@ use nix::unistd::Pid;
 
 use super::board::Slot;
 use super::command::{Command, Limit};
+use crate::clock::monotonic_ns;
 use crate::wall;
 
 /// Signals there are (`_NSIG` of every Linux architecture but MIPS).
@@ -200,6 +201,7 @@ fn run(prepared: &Prepared<'_>) -> (Step, usize) {
             // The mark was made above.
             wall::pin_limits();
         }
+        prepared.slot.executing.store(monotonic_ns(), Relaxed);
         exec(prepared)
     }
 }

@@ -24,6 +24,9 @@ pub(super) struct Order {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Answer {
     pub(super) slot: u32,
+    /// When the starter began with it, and was done; see [`StartTimes`](deskd_core::wire::StartTimes).
+    pub(super) begun: u64,
+    pub(super) executed: u64,
     /// The pid of a process that runs its program.
     pub(super) outcome: Result<u32, SpawnError>,
 }
@@ -107,6 +110,8 @@ impl Answer {
     pub(super) fn encode(&self) -> io::Result<Vec<u8>> {
         let mut to = Writer(Vec::new());
         to.bytes(&self.slot.to_ne_bytes());
+        to.bytes(&self.begun.to_ne_bytes());
+        to.bytes(&self.executed.to_ne_bytes());
         let pid = self.outcome.as_ref().map_or(0, |pid| *pid);
         to.bytes(&pid.to_ne_bytes());
         if let Err(error) = &self.outcome {
@@ -118,11 +123,13 @@ impl Answer {
     pub(super) fn decode(bytes: &[u8]) -> io::Result<Self> {
         let mut from = Reader(bytes);
         let slot = u32::from_ne_bytes(from.array()?);
+        let [begun, executed] =
+            [u64::from_ne_bytes(from.array()?), u64::from_ne_bytes(from.array()?)];
         let outcome = match u32::from_ne_bytes(from.array()?) {
             0 => Err(serde_json::from_slice(from.0)?),
             pid => Ok(pid),
         };
-        Ok(Self { slot, outcome })
+        Ok(Self { slot, begun, executed, outcome })
     }
 }
 
@@ -257,7 +264,7 @@ mod tests {
     #[test]
     fn both_outcomes_arrive() {
         for outcome in [Ok(7), Err(SpawnError::Draining)] {
-            let answer = Answer { slot: 3, outcome };
+            let answer = Answer { slot: 3, begun: 1, executed: 2, outcome };
             assert_eq!(Answer::decode(&answer.encode().unwrap()).unwrap(), answer);
         }
     }

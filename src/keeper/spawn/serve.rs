@@ -26,6 +26,7 @@ use super::oom_score::{self, OomScore};
 use super::order::{self, Answer, Order};
 use super::starter::{BOARD_FD, Kind, MESSAGE_BYTES_MAX, NAME, SOCKET_FD, not_started};
 use super::{CHILD_STACK_BYTES, Command, Spawner, child, explain, oom_score_failed};
+use crate::clock::monotonic_ns;
 use crate::inherited;
 use crate::wall::{self, Rulesets};
 use deskd_core::wire::SpawnError;
@@ -156,8 +157,9 @@ impl Pool {
 
     fn carry_out(&self, order: &Order, files: &[OwnedFd], stack: &mut [u8]) {
         let Some(slot) = self.board.slot(order.slot) else { return };
+        let begun = monotonic_ns();
         let outcome = self.start(order, files, stack, slot);
-        let answer = Answer { slot: order.slot, outcome };
+        let answer = Answer { slot: order.slot, begun, executed: monotonic_ns(), outcome };
         if let Ok(bytes) = answer.encode() {
             // Nobody is there to be told when the keeper is gone.
             let _ = send(self.socket.as_raw_fd(), &bytes, MsgFlags::MSG_NOSIGNAL);

@@ -15,6 +15,7 @@ use std::ffi::{CStr, OsStr};
 use std::io::{self, ErrorKind, IoSlice, Write as _};
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt as _;
+use std::sync::atomic::Ordering::Relaxed;
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
@@ -28,7 +29,7 @@ use super::board::{Board, Progress, Slot};
 use super::order::{self, Answer};
 use super::{Command, Spawner, setup};
 use crate::procfs;
-use deskd_core::wire::{SpawnError, SpawnRequest};
+use deskd_core::wire::{SpawnError, SpawnRequest, StartTimes};
 use nix::errno::Errno;
 
 /// Its name in `ps`.
@@ -79,6 +80,17 @@ impl Kind {
     pub fn of_option(option: &OsStr) -> Option<Self> {
         KINDS.into_iter().find(|kind| kind.option().to_bytes() == option.as_bytes())
     }
+}
+
+/// What a starter says of a start.
+#[derive(Debug)]
+pub struct Answered {
+    /// Which.
+    pub slot: u32,
+    /// The pid of the process that runs its program.
+    pub outcome: Result<u32, SpawnError>,
+    /// When it was how far; when it was received, the keeper knows.
+    pub times: StartTimes,
 }
 
 /// The keeper's end.
@@ -136,11 +148,11 @@ impl Starter {
         Ok(())
     }
 
-    /// An answer, if there is one: which start, and the pid of the process that runs its program.
+    /// An answer, if there is one.
     ///
     /// # Errors
     /// It is gone.
-    pub fn answer(&self) -> io::Result<Option<(u32, Result<u32, SpawnError>)>> {
+    pub fn answer(&self) -> io::Result<Option<Answered>> {
         // Most have a few bytes, and an error as many as it has.
         let (socket, length) = (self.socket.as_raw_fd(), MsgFlags::MSG_PEEK | MsgFlags::MSG_TRUNC);
         let mut bytes = match recv(socket, &mut [0], length) {
@@ -150,7 +162,10 @@ impl Starter {
             Err(errno) => return Err(errno.into()),
         };
         recv(socket, &mut bytes, MsgFlags::empty())?;
-        Answer::decode(&bytes).map(|Answer { slot, outcome }| Some((slot, outcome)))
+        let Answer { slot, begun, executed, outcome } = Answer::decode(&bytes)?;
+        let executing = self.board.slot(slot).map_or(0, |slot| slot.executing.load(Relaxed));
+        let times = StartTimes { received: 0, begun, executing, executed };
+        Ok(Some(Answered { slot, outcome, times }))
     }
 
     /// The process of a start, from the moment on at which there is one.

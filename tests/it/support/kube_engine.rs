@@ -117,10 +117,10 @@ impl KubeEngine {
             let runtime =
                 tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async move {
-                let (_engine, logs, queue) = LocalEngine::new();
                 let (near, far) = tokio::net::UnixStream::pair().unwrap();
+                let (_engine, logs, queue) = LocalEngine::new(near);
                 let (heard, _silent) = tokio::sync::mpsc::channel::<FromKeeper>(1);
-                tokio::spawn(keeper::run(near, queue, heard));
+                tokio::spawn(keeper::run(queue, heard));
                 let (events, mut queue) = tokio::sync::mpsc::channel(64);
                 let (commands, _join) = start(config, logs, events);
                 tokio::spawn(keep(far, stored_there, commands.clone()));

@@ -198,8 +198,8 @@ fn message(data: &Value) -> Bytes {
 /// `{container_id, state, type, wm_class}`.
 async fn start(state: &Shared, request: LaunchRequest) -> Result<Value, ApiError> {
     let composer = state.facade()?;
-    let admissions = state.handle.launch_all(vec![request]).await;
-    let admission = admissions.into_iter().next().unwrap_or(Err(LaunchError::KeeperAway))?;
+    let launched = state.handle.launch_all(vec![request]).await.pop();
+    let admission = launched.map_or(Err(LaunchError::KeeperAway), |launched| launched.admission)?;
     let (LaunchAdmission::Started(task) | LaunchAdmission::AlreadyLaunched(task)) = admission;
     state.counters.launch("started");
     let snapshot = state.handle.snapshot();

@@ -141,10 +141,10 @@ impl Rig {
 
 /// The keeper's end of the queue.
 fn keeper() -> (LogQueue, mpsc::Receiver<ToKeeper>) {
-    let (_engine, logs, queue) = LocalEngine::new();
     let (near, mut far) = tokio::net::UnixStream::pair().unwrap();
+    let (_engine, logs, queue) = LocalEngine::new(near);
     let (heard, _) = mpsc::channel::<FromKeeper>(1);
-    tokio::spawn(keeper::run(near, queue, heard));
+    tokio::spawn(keeper::run(queue, heard));
     let (tell, told) = mpsc::channel(64);
     tokio::spawn(async move {
         let mut decoder = Decoder::default();
