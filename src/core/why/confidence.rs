@@ -12,7 +12,7 @@ pub(super) fn of(fired: &[Fired<'_>]) -> Confidence {
     let Some((first, rest)) = fired.split_first() else { return Confidence::Possible };
     let rule = first.rule;
     let noise = rule.weight == Weight::Noise;
-    let followed = !first.late && rule.speaker == Speaker::Anybody && !rule.patterns.is_empty();
+    let followed = !first.late && rule.speaker != Speaker::Cluster && !rule.patterns.is_empty();
     let doubtful = noise || followed || rest.iter().any(|other| rivals(first, other));
     if doubtful { rule.confidence.min(Confidence::Likely) } else { rule.confidence }
 }

@@ -10,7 +10,7 @@ use super::fact::Fact;
 use super::log::Log;
 use super::reason::LostReason;
 use super::remedy::{self, Proposal, Remedy};
-use super::rule::{Confidence, Rule, Speaker, Weight};
+use super::rule::{Confidence, Rule, Weight};
 use super::rules::Rules;
 use super::scan::Hit;
 use super::scheduling;
@@ -92,10 +92,17 @@ pub enum Place {
 struct Asked<'a> {
     log: &'a Log<'a>,
     evidence: &'a Evidence,
-    /// Other readings of the log's start and of its end.
-    readings: &'a [(Origin, Vec<View>)],
+    /// What is looked into: the log's start, its end, and what the cluster said.
+    parts: &'a [Part<'a>],
     /// Nobody knows who speaks in the log.
     anybody_speaks: bool,
+}
+
+/// A text, and other readings of it.
+struct Part<'a> {
+    from: Origin,
+    bytes: &'a [u8],
+    views: Vec<View>,
 }
 
 /// A rule that fired.
@@ -119,10 +126,9 @@ impl Rules {
     /// Why it failed, by these rules. Never panics, whatever the bytes are.
     #[must_use]
     pub fn diagnose(&self, log: &Log<'_>, evidence: &Evidence) -> Diagnosis {
-        let readings =
-            [(Origin::Start, view::readings(log.start)), (Origin::End, view::readings(log.end))];
+        let parts = parts(log, evidence);
         let anybody_speaks = evidence.exit.is_none() && evidence.had_window.is_none();
-        let asked = Asked { log, evidence, readings: &readings, anybody_speaks };
+        let asked = Asked { log, evidence, parts: &parts, anybody_speaks };
         let known = fired(self, &asked);
         let ending = ending::is_open(evidence).then(|| asked.ending()).flatten();
         match ending {
@@ -180,7 +186,7 @@ impl<'a> Asked<'a> {
     /// How it ended, by its own words or those of another reading (another language).
     fn ending(&self) -> Option<Ending> {
         // Of the part that the last line is in: places in another mean nothing there.
-        let (_, views) = &self.readings[usize::from(!self.log.end.is_empty())];
+        let Part { views, .. } = &self.parts[usize::from(!self.log.end.is_empty())];
         let read = |view: &View| {
             let ending = ending::of(&Log::whole(&view.bytes))?;
             Some(ending.in_original(|at| view.original(at).start))
@@ -233,7 +239,8 @@ fn judged(mut fired: Vec<Fired<'_>>, log: &Log<'_>, evidence: &Evidence) -> Diag
     }
 }
 
-/// What a program says of its display after it crashed is what the debugger met.
+/// What a program says of its display after it crashed is what the debugger met; that the display is
+/// lost is what others say after the X server crashed.
 fn without_what_follows_a_crash(fired: &mut Vec<Fired<'_>>) {
     let line = |fired: &Fired<'_>| match fired.proof.first()?.place {
         Place::Line(number) => Some(number),
@@ -241,7 +248,9 @@ fn without_what_follows_a_crash(fired: &mut Vec<Fired<'_>>) {
     };
     let crashes = fired.iter().filter(|it| it.rule.cause == Cause::Crashed);
     let Some(crash) = crashes.filter_map(line).min() else { return };
-    let display = |cause| matches!(cause, Cause::DisplayWrong | Cause::DisplayNotListening);
+    let display = |cause| {
+        matches!(cause, Cause::DisplayWrong | Cause::DisplayNotListening | Cause::DisplayLost)
+    };
     fired.retain(|it| !(display(it.rule.cause) && line(it) > Some(crash)));
 }
 
@@ -277,10 +286,13 @@ fn fired<'r>(rules: &'r Rules, asked: &Asked<'_>) -> Vec<Fired<'r>> {
     for text in texts(asked) {
         let accepts = |rule: &Rule, at: usize| {
             counts(rule, evidence)
-                && (rule.speaker == Speaker::Anybody
-                    || text.may_be_the_clusters(at, asked.anybody_speaks))
+                && text.is_spoken_by(rule, at, asked.anybody_speaks)
                 && !(rule.weight == Weight::Noise && text.progress.is_ready_after(text.bytes, at))
                 && !(rule.weight == Weight::Complaint && text.is_warning(at, rule))
+                // Of noise, the last word at most: who warns and goes on was not ended by it.
+                && !(rule.weight == Weight::Noise
+                    && text.is_warning(at, rule)
+                    && !(text.is_of_the_end(log) && text.is_late(at, ending::LAST_LINES)))
                 && !text.progress.is_overcome(rule.cause, text.bytes, at)
                 && !scheduling::is_outweighed(rule.cause, text.bytes, at)
                 && last_words(rule.weight)
@@ -315,13 +327,17 @@ fn fired<'r>(rules: &'r Rules, asked: &Asked<'_>) -> Vec<Fired<'r>> {
 }
 
 fn texts<'a>(asked: &Asked<'a>) -> Vec<Text<'a>> {
-    let (log, evidence) = (asked.log, asked.evidence);
-    let mut texts = vec![Text::new(log.start, Origin::Start), Text::new(log.end, Origin::End)];
-    for (from, views) in asked.readings {
-        let original = if matches!(from, Origin::Start) { log.start } else { log.end };
-        let read = |view| Text { view: Some((view, original)), ..Text::new(&view.bytes, *from) };
-        texts.extend(views.iter().map(read));
-    }
+    let texts = asked.parts.iter().map(|part| Text::new(part.bytes, part.from));
+    let readings = asked.parts.iter().flat_map(|part| {
+        let original = part.bytes;
+        let read =
+            move |view| Text { view: Some((view, original)), ..Text::new(&view.bytes, part.from) };
+        part.views.iter().map(read)
+    });
+    texts.chain(readings).collect()
+}
+
+fn parts<'a>(log: &Log<'a>, evidence: &'a Evidence) -> Vec<Part<'a>> {
     let cluster = &evidence.cluster;
     let why = match &evidence.exit {
         Some(Exit::Lost(LostReason::Told(words))) => Some(words),
@@ -337,10 +353,12 @@ fn texts<'a>(asked: &Asked<'a>) -> Vec<Text<'a>> {
         ("cluster.refusal", cluster.refusal.as_ref()),
         ("cluster.resize", cluster.resize.as_ref()),
     ];
-    let field = |name, text: &'a String| Text::new(text.as_bytes(), Origin::Field(name));
-    texts.extend(fields.into_iter().filter_map(|(name, text)| Some(field(name, text?))));
-    texts.extend(not_overcome(&cluster.events).map(|event| field("cluster.events", event)));
-    texts
+    let part = |from, bytes| Part { from, bytes, views: view::readings(bytes) };
+    let field = |name, text: &'a String| part(Origin::Field(name), text.as_bytes());
+    let mut parts = vec![part(Origin::Start, log.start), part(Origin::End, log.end)];
+    parts.extend(fields.into_iter().filter_map(|(name, text)| Some(field(name, text?))));
+    parts.extend(not_overcome(&cluster.events).map(|event| field("cluster.events", event)));
+    parts
 }
 
 /// Events without those before its last step forward: what kept it from being scheduled, or its

@@ -13,7 +13,7 @@ pub(super) const LAST_LINES: usize = 4;
 /// The code of a failure of which no code is told.
 const SOME_FAILURE: i32 = 1;
 /// Signals by the words of shells and supervisors: signal(7).
-const SIGNALS: [(&str, i32); 15] = [
+const SIGNALS: [(&str, i32); 22] = [
     ("SIGSEGV", 11),
     ("SIGABRT", 6),
     ("SIGBUS", 7),
@@ -29,9 +29,18 @@ const SIGNALS: [(&str, i32); 15] = [
     ("Illegal instruction (core", 4),
     ("Floating point exception (core", 8),
     ("Trace/breakpoint trap", 5),
+    ("(by signal 11)", 11),
+    ("(by signal 6)", 6),
+    ("Caught signal 6 (", 6),
+    ("Memory fault", 11),
+    ("signal: aborted", 6),
+    ("signal: killed", 9),
+    ("got signal SIGKILL", 9),
 ];
+/// Words of a line that tells how a helper ended: the program may go on.
+const OF_CHILDREN: [&str; 3] = ["Child process exited", "g-spawn-exit-error", "dbus-launch"];
 /// What comes before an exit code.
-const CODES: [&str; 18] = [
+const CODES: [&str; 17] = [
     "exited with code ",
     "exited with code: ",
     "exited with status ",
@@ -48,7 +57,6 @@ const CODES: [&str; 18] = [
     "exit_code=",
     "terminated with error ",
     "return code ",
-    "code=exited, status=",
     "exited ",
 ];
 /// Words of a program, or of who started it, that gave up.
@@ -147,8 +155,11 @@ fn is_frame(line: &[u8]) -> bool {
 /// The exit code of a failure that the line tells, as a shell does: 128 and the number of a signal.
 fn code_in(line: &[u8]) -> Option<i32> {
     let has = |words: &str| find(line, words.as_bytes());
-    if has("handler").is_some() {
+    if has("handler").is_some() || OF_CHILDREN.iter().any(|words| has(words).is_some()) {
         return None;
+    }
+    if let Some(code) = by_systemd(line) {
+        return (code != 0).then_some(code);
     }
     // A child's code is not the program's.
     if has("GPU process").is_some() {
@@ -164,6 +175,18 @@ fn code_in(line: &[u8]) -> Option<i32> {
         Some(code) => Some(code),
         None => GIVEN_UP.iter().any(|words| has(words).is_some()).then_some(SOME_FAILURE),
     }
+}
+
+/// The code of `code=exited, status=203/EXEC` and `code=killed, status=9/KILL`: systemd.exec(5),
+/// "Process Exit Codes".
+fn by_systemd(line: &[u8]) -> Option<i32> {
+    let number = |words: &str| {
+        let rest = &line[find(line, words.as_bytes())? + words.len()..];
+        let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        std::str::from_utf8(&rest[..digits]).ok()?.parse::<i32>().ok().filter(|code| *code < 256)
+    };
+    let by_signal = || number("code=dumped, status=").or_else(|| number("code=killed, status="));
+    number("code=exited, status=").or_else(|| by_signal().map(|signal| 128 + signal))
 }
 
 /// The number, of those that are exit codes, that the text begins with.
@@ -214,6 +237,11 @@ mod tests {
         check("[1]    5762 segmentation fault (core dumped)  ./editor", failed(139));
         check("exited with code 0", None);
         check("exited: app (exit status 0; expected)", None);
+        check("a.service: Main process exited, code=exited, status=203/EXEC", failed(203));
+        check("a.service: Main process exited, code=dumped, status=6/ABRT", failed(134));
+        check("Process: 1 ExecStartPre=x (code=exited, status=0/SUCCESS)", None);
+        check("INFO: Service exited with code 256 (by signal 11)", failed(139));
+        check("Error spawning dbus-launch: Child process exited with code 1", None);
     }
 
     #[test]

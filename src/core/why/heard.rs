@@ -10,7 +10,7 @@ use super::pattern::find;
 const LOOK_BYTES_MAX: usize = 64 << 10;
 
 /// What a line has that an engine, kubelet or API server wrote, whoever keeps the log.
-const ENGINES: [&str; 20] = [
+const ENGINES: [&str; 30] = [
     "Error response from daemon",
     "docker: ",
     "podman: ",
@@ -31,6 +31,16 @@ const ENGINES: [&str; 20] = [
     "failed quota: ",
     "containerd: ",
     "crictl",
+    "crun: ",
+    "OCI permission denied",
+    "containers/storage/",
+    "docker://",
+    "Requesting bearer token",
+    "Trying to pull ",
+    "trying to pull repository",
+    "error pulling image",
+    "httpReadSeeker",
+    "oauth token",
 ];
 /// A program that says so works: what it complained of before did not end it.
 const READY: [&str; 16] = [
@@ -52,10 +62,11 @@ const READY: [&str; 16] = [
     "is listening",
 ];
 
-/// What a program puts before its warnings: GLib, Gecko, Go's and X.Org's loggers, Chromium, Wine.
-const WARNINGS: [&str; 9] = [
+/// What a program puts before its warnings: GLib (whose critical ones end no program either), Gecko, Go's and X.Org's loggers, Chromium, Wine.
+const WARNINGS: [&str; 10] = [
     "-WARNING **",
     "WARNING **",
+    "-CRITICAL **",
     "] WARNING: ",
     "<warning>",
     "(WW) ",

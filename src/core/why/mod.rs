@@ -18,6 +18,7 @@ mod ending;
 pub mod evidence;
 pub mod fact;
 mod heard;
+mod http;
 pub mod log;
 mod messages;
 mod pattern;

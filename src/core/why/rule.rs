@@ -105,6 +105,9 @@ pub enum Speaker {
     /// `401 Unauthorized`). They count in what the cluster said, and in a text of which nobody knows
     /// how it came to be, such as the output of `kubectl describe`.
     Cluster,
+    /// A program's: an engine or kubelet that says the same speaks of its own files (`crun: open
+    /// /home/...: Permission denied`).
+    Program,
 }
 
 /// What a program means when it writes such words.

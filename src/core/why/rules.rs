@@ -14,7 +14,7 @@ pub use read::{Problem, read};
 const CAUSES: &str = include_str!("rules/causes.toml");
 
 /// The families, in the order of the table.
-pub const FAMILIES: [(&str, &str); 24] = [
+pub const FAMILIES: [(&str, &str); 25] = [
     ("shm", include_str!("rules/shm.toml")),
     ("display", include_str!("rules/display.toml")),
     ("toolkits", include_str!("rules/toolkits.toml")),
@@ -28,6 +28,7 @@ pub const FAMILIES: [(&str, &str); 24] = [
     ("starting", include_str!("rules/starting.toml")),
     ("not_found", include_str!("rules/not_found.toml")),
     ("not_executable", include_str!("rules/not_executable.toml")),
+    ("supervisors", include_str!("rules/supervisors.toml")),
     ("ending", include_str!("rules/ending.toml")),
     ("time", include_str!("rules/time.toml")),
     ("files", include_str!("rules/files.toml")),

@@ -31,10 +31,17 @@ impl<'a> Text<'a> {
         Self { bytes, from, view: None, progress: Progress::default() }
     }
 
-    pub(super) fn may_be_the_clusters(&self, at: usize, anybody_speaks: bool) -> bool {
-        matches!(self.from, Origin::Field(_))
-            || anybody_speaks
-            || heard::is_engines(log::line_at(self.bytes, at).1)
+    /// Whether the line at `at` may be of whom the rule is about.
+    pub(super) fn is_spoken_by(&self, rule: &Rule, at: usize, anybody_speaks: bool) -> bool {
+        let cluster = || {
+            matches!(self.from, Origin::Field(_))
+                || heard::is_engines(log::line_at(self.bytes, at).1)
+        };
+        match rule.speaker {
+            Speaker::Anybody => true,
+            Speaker::Cluster => anybody_speaks || cluster(),
+            Speaker::Program => !cluster(),
+        }
     }
 
     /// Whether the line at `at` may be what the program ended with: of a program that is not known
@@ -58,7 +65,7 @@ impl<'a> Text<'a> {
     /// Whether a program calls what it says at `at` a warning: it goes on.
     pub(super) fn is_warning(&self, at: usize, rule: &Rule) -> bool {
         let (from, _) = log::line_at(self.bytes, at);
-        rule.speaker == Speaker::Anybody
+        rule.speaker != Speaker::Cluster
             && !matches!(self.from, Origin::Field(_))
             && heard::is_warning(&self.bytes[from..at])
     }

@@ -1,10 +1,11 @@
 //! A text as its writers meant it: pasted quotes, escapes and borders undone, lines joined that a terminal
-//! or YAML broke, messages in English. Patterns are looked for in it where the text itself has none;
+//! or YAML broke, messages in English, answers over HTTP in one form. Patterns are looked for in it where the text itself has none;
 //! what is shown is the text itself.
 
 use std::borrow::Cow;
 use std::ops::Range;
 
+use super::http;
 use super::messages;
 
 /// Bytes of a text that are read so: its end.
@@ -244,8 +245,13 @@ fn is_dated(line: &[u8]) -> bool {
 
 fn view(lines: &[Line<'_>], text: &[u8]) -> Option<View> {
     let mut bytes = Vec::with_capacity(text.len().min(VIEW_BYTES_MAX));
+    let answers = http::may_tell(&text[text.len().saturating_sub(VIEW_BYTES_MAX)..]);
     for line in lines {
         bytes.extend_from_slice(&line.text);
+        if let Some(answer) = answers.then(|| http::told(&line.text)).flatten() {
+            bytes.push(b' ');
+            bytes.extend_from_slice(answer.as_bytes());
+        }
         bytes.push(b'\n');
     }
     bytes.pop();
