@@ -246,7 +246,9 @@ fn without_what_follows_a_crash(fired: &mut Vec<Fired<'_>>) {
         Place::Line(number) => Some(number),
         _ => None,
     };
-    let crashes = fired.iter().filter(|it| it.rule.cause == Cause::Crashed);
+    // A panic or an assertion tells what it is about in the lines that follow.
+    let by_itself = |it: &&Fired<'_>| it.rule.weight != Weight::Noise;
+    let crashes = fired.iter().filter(|it| it.rule.cause == Cause::Crashed).filter(by_itself);
     let Some(crash) = crashes.filter_map(line).min() else { return };
     let display = |cause| {
         matches!(cause, Cause::DisplayWrong | Cause::DisplayNotListening | Cause::DisplayLost)

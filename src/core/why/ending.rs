@@ -40,7 +40,7 @@ const SIGNALS: [(&str, i32); 22] = [
 /// Words of a line that tells how a helper ended: the program may go on.
 const OF_CHILDREN: [&str; 3] = ["Child process exited", "g-spawn-exit-error", "dbus-launch"];
 /// What comes before an exit code.
-const CODES: [&str; 17] = [
+const CODES: [&str; 19] = [
     "exited with code ",
     "exited with code: ",
     "exited with status ",
@@ -56,6 +56,8 @@ const CODES: [&str; 17] = [
     "exitcode: ",
     "exit_code=",
     "terminated with error ",
+    "npm ERR! errno ",
+    "npm error errno ",
     "return code ",
     "exited ",
 ];

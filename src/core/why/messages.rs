@@ -1,5 +1,5 @@
-//! What glibc, bash, coreutils, GLib and GTK say in other languages, put into English: rules know the
-//! English message only.
+//! What glibc, bash, coreutils, GLib and GTK say in other languages, and musl in other words, put into
+//! English as glibc has it: rules know that message only.
 //!
 //! The table is made from the catalogues of those packages by `messages/generate.py`.
 
@@ -115,6 +115,7 @@ mod tests {
         check("bash: foo: commande introuvable", "bash: foo: command not found");
         check("cp: 设备上没有空间", "cp: No space left on device");
         check("Speicherzugriffsfehler", "Segmentation fault");
+        check("bind: Address in use", "bind: Address already in use");
         assert_eq!(in_english(b"plain English: Permission denied"), None);
     }
 

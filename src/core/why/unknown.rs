@@ -15,7 +15,7 @@ const LINES_MAX: usize = 5;
 const LAST_LINES_MAX: usize = 3;
 
 /// Words of lines that look like errors.
-const ERROR_WORDS: [&str; 21] = [
+const ERROR_WORDS: [&str; 23] = [
     "doesn't exist",
     "does not exist",
     "enoent",
@@ -32,6 +32,8 @@ const ERROR_WORDS: [&str; 21] = [
     "denied",
     "exception",
     "not found",
+    "not permitted",
+    "unknown command",
     "no such",
     "panic",
     "invalid",

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Writes messages.tsv: what glibc, bash, coreutils, GLib and GTK say in other languages, from the
-catalogues (`.mo`) of the packages libc-l10n, bash, coreutils, libglib2.0-data and libgtk-3-common.
+"""Writes messages.tsv: what glibc, bash, coreutils, GLib and GTK say in other languages, and musl in
+English, from the catalogues (`.mo`) of the packages libc-l10n, bash, coreutils, libglib2.0-data and libgtk-3-common.
 
     generate.py /usr/share > messages.tsv
 
@@ -73,6 +73,13 @@ OTHER_RELEASES = [
     ("段错误(吐核)", "Segmentation fault (core dumped)"),
     ("核心已转储", "(core dumped)"),
 ]
+# musl's words for an error where they are not glibc's (src/errno/__strerror.h), as far as rules know the error.
+MUSL = [
+    ("Address in use", "Address already in use"),
+    ("No file descriptors available", "Too many open files"),
+    ("Host is unreachable", "No route to host"),
+    ("Network unreachable", "Network is unreachable"),
+]
 
 
 def star(text, english):
@@ -94,7 +101,7 @@ def star(text, english):
 
 def main():
     root = pathlib.Path(sys.argv[1])
-    found = dict(OTHER_RELEASES)
+    found = dict(OTHER_RELEASES + MUSL)
     for domain, ids in WANTED.items():
         for language in LANGUAGES:
             file = root / f"locale/{language}/LC_MESSAGES/{domain}.mo"

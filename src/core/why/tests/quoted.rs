@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 
 use super::*;
 
-const FAILURES: [&str; 4] = [
+const FAILURES: [&str; 5] = [
+    include_str!("quoted/alone.tsv"),
     include_str!("quoted/display.tsv"),
     include_str!("quoted/process.tsv"),
     include_str!("quoted/cluster.tsv"),
