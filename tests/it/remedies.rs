@@ -18,6 +18,12 @@ command = ["sh", "-c", "for a; do case $a in --disable-dev-shm-usage) exec xcloc
 command = ["sh", "-c", "echo 'Creating shared memory in /dev/shm/.org.chromium.Chromium.roY2Sj failed: Permission denied (13)' >&2; exit 1", "browser"]
 restart = "on-failure"
 
+[app.electron]
+command = ["sh", "-c", "for a; do case $a in --disable-gpu) exec xclock;; esac; done; echo \"[1:1:FATAL:gpu_data_manager_impl_private.cc(415)] GPU process isn't usable. Goodbye.\" >&2; kill -TRAP $$", "electron"]
+
+[app.image]
+command = ["sh", "-c", "[ \"$APPIMAGE_EXTRACT_AND_RUN\" = 1 ] && exec xclock; echo \"dlopen(): error loading libfuse.so.2\" >&2; echo 'AppImages require FUSE to run.' >&2; exit 127"]
+
 [app.xclock]
 command = ["xclock"]
 
@@ -82,6 +88,24 @@ fn a_remedy_that_deskd_applies_is_one_more_run_of_the_same_task_with_its_story()
     let old = desk.kill_daemon();
     desk.until_back(old);
     assert_eq!(self::task(&desk, &id)["remedied"], *story);
+}
+
+#[test]
+fn a_browser_without_a_gpu_and_an_app_image_without_fuse_are_started_so_that_they_do_without() {
+    if !available() {
+        return;
+    }
+    let server = Xvnc::start();
+    let desk = desk("auto", &server);
+    for (app, kind, after) in [
+        ("electron", "disable_gpu", "with --disable-gpu"),
+        ("image", "extract_app_image", "unpacked, without FUSE"),
+    ] {
+        let id = desk.launch(app);
+        let task = until_drawing(&desk, &id, 2);
+        assert_eq!(task["remedied"]["kind"], kind);
+        assert_eq!(task["remedied"]["after"], after);
+    }
 }
 
 #[test]

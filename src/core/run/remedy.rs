@@ -143,7 +143,10 @@ impl Step<'_> {
                     env.iter().map(|(n, value)| format!("{n}={value}")).collect();
                 ("with shared memory (MIT-SHM)".to_owned(), format!("with {}", set.join(" ")))
             }
-            Remedy::DisableDevShm => {
+            Remedy::ExtractAppImage => {
+                ("mounted by FUSE".to_owned(), "unpacked, without FUSE".to_owned())
+            }
+            Remedy::DisableDevShm | Remedy::DisableGpu => {
                 let args = remedy.change().args.join(" ");
                 (format!("without {args}"), format!("with {args}"))
             }

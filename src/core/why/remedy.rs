@@ -15,6 +15,12 @@ use crate::plan::{EngineKind, SHM_OFF};
 /// (`base/base_switches.cc`).
 pub const DISABLE_DEV_SHM: &str = "--disable-dev-shm-usage";
 
+/// The switch of Chromium and Electron that draws without the GPU (`content/public/common/content_switches.cc`).
+pub const DISABLE_GPU: &str = "--disable-gpu";
+/// The variable by which an AppImage unpacks itself in place of mounting itself (its type 2 runtime,
+/// since 2019).
+pub const EXTRACT_APP_IMAGE: (&str, &str) = ("APPIMAGE_EXTRACT_AND_RUN", "1");
+
 /// What to launch otherwise. At most one is proposed; applying it is somebody else's.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case", tag = "kind")]
@@ -28,6 +34,10 @@ pub enum Remedy {
     ShmSwitches,
     /// With Chromium's switch that does without `/dev/shm`.
     DisableDevShm,
+    /// With Chromium's switch that does without the GPU.
+    DisableGpu,
+    /// With the variable by which an AppImage does without FUSE.
+    ExtractAppImage,
     /// With another class of resources.
     OtherClass {
         /// The resource it is about, as Kubernetes names it (`memory`, `nvidia.com/gpu`).
@@ -118,6 +128,11 @@ impl Remedy {
                 change.env = SHM_OFF.map(|(name, value)| (name.into(), value.into())).into();
             }
             Self::DisableDevShm => change.args = vec![DISABLE_DEV_SHM.into()],
+            Self::DisableGpu => change.args = vec![DISABLE_GPU.into()],
+            Self::ExtractAppImage => {
+                let (name, value) = EXTRACT_APP_IMAGE;
+                change.env = [(name.into(), value.into())].into();
+            }
             Self::OtherClass { resource, more } => {
                 change.class = Some(ClassChange { resource: resource.clone(), more: *more });
             }
@@ -140,6 +155,8 @@ impl Remedy {
             Self::OtherEngine { engine } => format!("start it again as {}", engine.phrase()),
             Self::ShmSwitches => "start it again without shared memory (MIT-SHM)".into(),
             Self::DisableDevShm => format!("start it again with {DISABLE_DEV_SHM}"),
+            Self::DisableGpu => format!("start it again with {DISABLE_GPU}"),
+            Self::ExtractAppImage => "start it again without FUSE (it unpacks itself)".into(),
             Self::OtherClass { resource, more: true } => {
                 format!("start it again with a class that has more {resource}")
             }
@@ -161,9 +178,11 @@ pub(super) fn propose(offer: Offer, captures: &[String], e: &Evidence) -> Option
         Offer::SharedMemory => remote.then_some(in_the_pod()),
         Offer::ShmSwitch if switches_help(e) => Some(Remedy::ShmSwitches),
         Offer::ShmSwitch => remote.then_some(in_the_pod()),
-        Offer::DisableDevShm => {
-            let given = e.command.iter().any(|arg| arg == DISABLE_DEV_SHM);
-            (!given).then_some(Remedy::DisableDevShm)
+        Offer::DisableDevShm => (!is_given(e, DISABLE_DEV_SHM)).then_some(Remedy::DisableDevShm),
+        Offer::DisableGpu => (!is_given(e, DISABLE_GPU)).then_some(Remedy::DisableGpu),
+        Offer::ExtractAppImage => {
+            let set = e.env.iter().any(|(name, _)| name == EXTRACT_APP_IMAGE.0);
+            (!set).then_some(Remedy::ExtractAppImage)
         }
         // Local programs and ephemeral containers share a container's or the pod's memory: a class
         // means something for pods alone.
@@ -178,6 +197,10 @@ pub(super) fn propose(offer: Offer, captures: &[String], e: &Evidence) -> Option
             Some(Remedy::OtherClass { resource, more: false })
         }
     }
+}
+
+fn is_given(e: &Evidence, switch: &str) -> bool {
+    e.command.iter().any(|arg| arg == switch)
 }
 
 fn in_the_pod() -> Remedy {
@@ -198,6 +221,9 @@ mod tests {
     fn each_remedy_says_what_it_changes() {
         assert_eq!(in_the_pod().change().engine, Some(EngineKind::EphemeralContainer));
         assert_eq!(Remedy::DisableDevShm.change().args, [DISABLE_DEV_SHM]);
+        assert_eq!(Remedy::DisableGpu.change().args, [DISABLE_GPU]);
+        let unpacked = [("APPIMAGE_EXTRACT_AND_RUN".to_owned(), "1".to_owned())];
+        assert_eq!(Remedy::ExtractAppImage.change().env, unpacked);
         assert_eq!(Remedy::ShmSwitches.change().env.len(), SHM_OFF.len());
         let class = Remedy::OtherClass { resource: "memory".into(), more: true };
         let more = ClassChange { resource: "memory".into(), more: true };
@@ -207,7 +233,13 @@ mod tests {
 
     #[test]
     fn nothing_is_proposed_for_a_log_of_nobody_knows_where() {
-        let offers = [Offer::SharedMemory, Offer::ShmSwitch, Offer::DisableDevShm];
+        let offers = [
+            Offer::SharedMemory,
+            Offer::ShmSwitch,
+            Offer::DisableDevShm,
+            Offer::DisableGpu,
+            Offer::ExtractAppImage,
+        ];
         for offer in offers {
             assert_eq!(propose(offer, &[], &Evidence::default()), None);
         }

@@ -178,6 +178,10 @@ pub enum Offer {
     ShmSwitch,
     /// Chromium without `/dev/shm`.
     DisableDevShm,
+    /// Chromium without the GPU.
+    DisableGpu,
+    /// An AppImage without FUSE.
+    ExtractAppImage,
     /// More memory.
     MoreMemory,
     /// Less of what no node has.

@@ -94,6 +94,14 @@ fn remedies_are_offered_where_deskd_can_apply_them() {
         Evidence { dev_shm: Some(Usage { size: 1 << 20, used: 1 << 20 }.into()), ..pod.clone() };
     let bus = Exit::Signal { number: 7, name: "SIGBUS".into(), core_dumped: false };
     assert_eq!(remedy("", &Evidence { exit: Some(bus), ..shm }), Some(Remedy::DisableDevShm));
+    let gpu =
+        "[1:1:FATAL:gpu_data_manager_impl_private.cc(415)] GPU process isn't usable. Goodbye.\n";
+    assert_eq!(remedy(gpu, &pod), Some(Remedy::DisableGpu));
+    let given = Evidence { command: vec!["app".into(), "--disable-gpu".into()], ..pod.clone() };
+    assert_eq!(remedy(gpu, &given), None);
+    let image = "fuse: device not found, try 'modprobe fuse' first\nopen dir error: No such file or directory\n";
+    assert_eq!(remedy(image, &pod), Some(Remedy::ExtractAppImage));
+    assert_eq!(remedy("fuse: device not found, try 'modprobe fuse' first\n", &pod), None);
     let oom = Evidence { oom_killed: Some(true), ..pod.clone() };
     let more = Remedy::OtherClass { resource: "memory".into(), more: true };
     assert_eq!(remedy("", &oom), Some(more));
