@@ -13,7 +13,7 @@ pub(super) const LAST_LINES: usize = 4;
 /// The code of a failure of which no code is told.
 const SOME_FAILURE: i32 = 1;
 /// Signals by the words of shells and supervisors: signal(7).
-const SIGNALS: [(&str, i32); 22] = [
+const SIGNALS: [(&str, i32); 23] = [
     ("SIGSEGV", 11),
     ("SIGABRT", 6),
     ("SIGBUS", 7),
@@ -26,6 +26,7 @@ const SIGNALS: [(&str, i32); 22] = [
     ("segfault at ", 11),
     ("Aborted (core", 6),
     ("Bus error (core", 7),
+    ("Bad system call (core", 31),
     ("Illegal instruction (core", 4),
     ("Floating point exception (core", 8),
     ("Trace/breakpoint trap", 5),
