@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::display::DisplayStatus;
 use super::plan::display_sentence;
 use super::plan::facts::ApiState;
+use super::task::UnixMs;
 use super::wire::DaemonEnd;
 
 /// Names of deskd's own checks.
@@ -33,6 +34,44 @@ pub struct Check {
     pub required: bool,
 }
 
+/// The keeper, as far as it told.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct KeeperStatus {
+    /// Its release, such as `0.1.0`; absent: an earlier one, which does not tell it.
+    pub version: Option<String>,
+    /// What became of the last SIGHUP; absent: this daemon knows of none.
+    pub reload: Option<ReloadOutcome>,
+}
+
+/// What became of a SIGHUP, which asks for another program or configuration.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+pub enum ReloadOutcome {
+    /// This daemon is the new one.
+    Done,
+    /// The new daemon did not start, and this is the program and the configuration of before.
+    RolledBack,
+    /// Nothing changed.
+    Refused {
+        /// When, in milliseconds since the Unix epoch.
+        at: UnixMs,
+        /// Why, for people.
+        why: String,
+    },
+}
+
+impl ReloadOutcome {
+    /// What the end of the daemon before says of it.
+    #[must_use]
+    pub fn of(predecessor: Option<&DaemonEnd>) -> Option<Self> {
+        match predecessor {
+            Some(DaemonEnd::Replaced) => Some(Self::Done),
+            Some(DaemonEnd::NotStarted) => Some(Self::RolledBack),
+            Some(DaemonEnd::Ended(_) | DaemonEnd::Silent { .. }) | None => None,
+        }
+    }
+}
+
 /// What readiness is made from.
 #[derive(Debug, Clone)]
 pub struct HealthFacts<'a> {
@@ -48,6 +87,10 @@ pub struct HealthFacts<'a> {
     pub keeper_connected: bool,
     /// How the daemon before this one ended, if there was one.
     pub predecessor: Option<&'a DaemonEnd>,
+    /// What the keeper told of itself.
+    pub keeper: &'a KeeperStatus,
+    /// The daemon's release.
+    pub version: &'a str,
     /// Last trouble of the log store, if it has not passed.
     pub log_trouble: Option<&'a str>,
     /// Why tasks cannot be recorded, if they cannot.
@@ -117,13 +160,33 @@ pub fn checks(facts: &HealthFacts<'_>) -> Vec<Check> {
 }
 
 fn keeper_sentence(facts: &HealthFacts<'_>) -> String {
-    match (facts.keeper_connected, facts.predecessor) {
-        (false, _) => "the keeper does not answer".to_owned(),
-        (true, None) => "the keeper answers".to_owned(),
-        (true, Some(end)) => {
-            let end = end.sentence();
-            format!("the keeper answers; it started this daemon because the one before {end}")
-        }
+    if !facts.keeper_connected {
+        return "the keeper does not answer".to_owned();
+    }
+    let mut sentence = "the keeper answers".to_owned();
+    if let Some(differs) = version_sentence(facts.keeper.version.as_deref(), facts.version) {
+        sentence.push_str("; ");
+        sentence.push_str(&differs);
+    }
+    if let Some(ReloadOutcome::Refused { why, .. }) = &facts.keeper.reload {
+        let first = why.lines().next().unwrap_or_default();
+        sentence.push_str("; the last SIGHUP changed nothing: ");
+        sentence.push_str(first);
+    }
+    if let Some(end) = facts.predecessor {
+        sentence.push_str("; it started this daemon because the one before ");
+        sentence.push_str(&end.sentence());
+    }
+    sentence
+}
+
+/// That keeper and daemon are of different releases, if they are.
+#[must_use]
+pub fn version_sentence(keeper: Option<&str>, daemon: &str) -> Option<String> {
+    match keeper {
+        Some(keeper) if keeper == daemon => None,
+        Some(keeper) => Some(format!("its version is {keeper}, and the daemon's {daemon}")),
+        None => Some(format!("its version is an earlier one than the daemon's, {daemon}")),
     }
 }
 
@@ -152,5 +215,18 @@ fn tcp_sentence(display: &DisplayStatus, wanted: bool) -> String {
         }
         S::Refused(text) => format!("TCP {port} refused the cookie: {text}"),
         S::Hanging => format!("TCP {port} accepts connections but does not answer"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_told_where_they_differ() {
+        assert_eq!(version_sentence(Some("0.1.0"), "0.1.0"), None);
+        let sentence = version_sentence(Some("0.1.0"), "0.2.0").unwrap();
+        assert_eq!(sentence, "its version is 0.1.0, and the daemon's 0.2.0");
+        assert!(version_sentence(None, "0.2.0").unwrap().contains("an earlier one"));
     }
 }

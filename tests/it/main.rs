@@ -64,6 +64,7 @@ mod keeper_spawn;
 mod keeper_starts;
 mod keeper_stop;
 mod keeper_succession;
+mod keeper_versions;
 mod kubernetes_admission;
 mod kubernetes_admission_rows;
 mod kubernetes_collect;

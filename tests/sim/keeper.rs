@@ -91,6 +91,7 @@ impl Keeper {
             draining: self.drain.map(|(_, drain)| drain),
             log_trouble: None,
             predecessor: None,
+            release: None,
         });
         if more {
             self.out.push_back(FromKeeper::MoreTasks { tasks: rest, more: false });

@@ -110,6 +110,7 @@ impl Translator {
             | FromKeeper::LogRecords { .. }
             | FromKeeper::RecordsStored { .. }
             | FromKeeper::LogTrouble { .. }
+            | FromKeeper::ReloadRefused { .. }
             | FromKeeper::Ping { .. }
             | FromKeeper::VersionRefused { .. } => Vec::new(),
         }

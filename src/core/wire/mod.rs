@@ -13,6 +13,7 @@
 pub mod frame;
 mod latin1;
 pub mod proof;
+mod version;
 
 use serde::{Deserialize, Serialize};
 
@@ -21,16 +22,13 @@ use crate::id::TaskId;
 use crate::task::{Exit, Rusage, StopStep, StopStepKind, UnixMs};
 use crate::wall::Wall;
 
-/// Version of these messages: 3 since keepers of places give their output away.
-pub const VERSION: u32 = 3;
-/// Oldest version that is spoken: one back, so that keeper and daemon can be replaced one after the other.
-pub const VERSION_OLDEST: u32 = VERSION - 1;
 /// Largest message, in bytes (an argv and environment of Linux's ARG_MAX fit).
 pub const MESSAGE_BYTES_MAX: usize = 4 << 20;
 /// Largest opaque [`SpawnRequest::meta`], in bytes: the keeper holds one per task.
 pub const META_BYTES_MAX: usize = 256 << 10;
 
 pub use crate::kubernetes::TASK_VARIABLE;
+pub use version::{PLACES_SINCE, REFUSAL_SINCE, VERSION, VERSION_OLDEST, agreed};
 
 /// Pids named in one [`StopRound`].
 pub const STOP_PIDS_MAX: usize = 64;
@@ -39,15 +37,10 @@ pub const STOP_ROUNDS_MAX: usize = 16;
 /// Bytes of meta in one Welcome or MoreTasks; JSON may make six of one (control characters).
 pub const WELCOME_BYTES: usize = 512 << 10;
 
+/// Bytes of the reason in a [`FromKeeper::ReloadRefused`].
+pub const REFUSAL_BYTES_MAX: usize = 4 << 10;
 /// Bytes of lines in one [`ToKeeper::AppendLog`], and of records in one [`ToKeeper::StoreRecords`].
 pub const APPEND_BYTES_MAX: usize = 256 << 10;
-
-/// The newest version that both sides speak, given what the other side does.
-#[must_use]
-pub fn agreed(version: u32, oldest: Option<u32>) -> Option<u32> {
-    let both = version.min(VERSION);
-    (both >= VERSION_OLDEST && both >= oldest.unwrap_or(version)).then_some(both)
-}
 
 /// One run of a task; runs of a task count from 1.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -223,6 +216,9 @@ pub enum FromKeeper {
         /// How the daemon before this one ended; absent: this is the first, or speaks version 1.
         #[serde(default)]
         predecessor: Option<DaemonEnd>,
+        /// The keeper's release, such as `0.1.0`; absent: one that speaks version 3 at most.
+        #[serde(default)]
+        release: Option<String>,
     },
     /// Continues Welcome.
     MoreTasks {
@@ -312,6 +308,13 @@ pub enum FromKeeper {
     },
     /// SIGTERM arrived: no new launches; everything must be gone within the grace.
     Draining(Drain),
+    /// SIGHUP changed nothing. From [`REFUSAL_SINCE`] on.
+    ReloadRefused {
+        /// When.
+        at: UnixMs,
+        /// One sentence or several lines, at most [`REFUSAL_BYTES_MAX`].
+        why: String,
+    },
     /// Whether the daemon lives: answer with Pong.
     Ping {
         /// To be repeated in the answer.
@@ -506,26 +509,4 @@ pub enum SpawnError {
         /// The limit.
         limit: usize,
     },
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn one_version_back_is_spoken_and_no_more() {
-        assert_eq!(agreed(VERSION, Some(VERSION_OLDEST)), Some(VERSION));
-        // A release before versions were agreed on, and one after this.
-        assert_eq!(agreed(VERSION_OLDEST, None), Some(VERSION_OLDEST));
-        assert_eq!(agreed(VERSION + 1, Some(VERSION)), Some(VERSION));
-        assert_eq!(agreed(VERSION + 1, None), None);
-        assert_eq!(agreed(VERSION + 2, Some(VERSION + 1)), None);
-        assert_eq!(agreed(VERSION_OLDEST - 1, None), None);
-    }
-
-    #[test]
-    fn a_hello_of_version_1_is_understood() {
-        let hello: ToKeeper = serde_json::from_str(r#"{"hello":{"version":1}}"#).unwrap();
-        assert_eq!(hello, ToKeeper::Hello { version: 1, oldest: None });
-    }
 }

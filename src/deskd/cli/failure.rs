@@ -54,6 +54,11 @@ impl Failure {
 
     /// Tells on stderr.
     pub fn print(&self) {
+        complain(&self.text());
+    }
+
+    /// What is told, with the remedy.
+    pub fn text(&self) -> String {
         let mut text = self.message.trim_end().to_owned();
         if text.starts_with("cannot ") {
             text.insert_str(0, "deskd: ");
@@ -63,7 +68,7 @@ impl Failure {
             text.push_str(remedy);
         }
         text.push('\n');
-        complain(&text);
+        text
     }
 }
 

@@ -19,8 +19,15 @@ const OUTPUT: &str = "/proc/self/fd/3";
 const OF_THE_KEEPER: [&str; 5] =
     ["state_dir", "listen", "log_store", "stop.shutdown_grace", "tasks_max"];
 
-/// Reads the configuration anew, tells what differs, and writes it down.
+/// Reads the configuration anew, tells what differs, and writes it down; or what is wrong, for the keeper.
 pub fn check(config_fd: i32, env: &Env) -> Result<Exit, Failure> {
+    checked(config_fd, env).inspect_err(|failure| {
+        // It is on standard error too.
+        let _ = std::fs::write(OUTPUT, failure.text());
+    })
+}
+
+fn checked(config_fd: i32, env: &Env) -> Result<Exit, Failure> {
     let old: Value = local::config_from_fd(config_fd)?;
     let file = old["file"].as_str().map(Path::new);
     let new = local::load(file, false, env)?;

@@ -22,7 +22,7 @@ use super::snapshot::{Desktop, Snapshot};
 use crate::clock::{now_ms, sleep_until};
 use crate::display::DisplayHandle;
 use crate::engine::port::Port;
-use deskd_core::health::Check;
+use deskd_core::health::{Check, KeeperStatus};
 use deskd_core::named_check::{Found, NamedCheck};
 use deskd_core::plan::Work;
 use deskd_core::port::Command;
@@ -58,6 +58,7 @@ pub(super) struct Driver {
     /// Verdicts of the operator's checks, in their order.
     pub(super) named: Vec<Check>,
     pub(super) predecessor: Option<DaemonEnd>,
+    pub(super) keeper: KeeperStatus,
     /// Origin of the clock.
     started: Instant,
     /// A command was lost: only another daemon, which asks the engines anew, can know what is the case.
@@ -116,6 +117,7 @@ impl Driver {
             log_trouble: None,
             named,
             predecessor: None,
+            keeper: KeeperStatus::default(),
             started: Instant::now(),
             link_failed: false,
             answers: Vec::new(),

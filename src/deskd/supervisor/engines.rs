@@ -1,6 +1,7 @@
 //! What the engines report, and what becomes of the daemon when one is lost.
 
 use super::driver::Driver;
+use deskd_core::health::{KeeperStatus, ReloadOutcome};
 use deskd_core::id::TaskId;
 use deskd_core::port::{Command, Event, Link};
 use deskd_core::run;
@@ -12,9 +13,16 @@ use crate::engine::port::PortError;
 impl Driver {
     pub(super) fn keeper_reports(&mut self, message: FromKeeper) {
         match &message {
-            FromKeeper::Welcome { log_trouble, predecessor, .. } => {
+            FromKeeper::Welcome { log_trouble, predecessor, release, .. } => {
                 self.log_trouble.clone_from(log_trouble);
                 self.predecessor.clone_from(predecessor);
+                self.keeper = KeeperStatus {
+                    version: release.clone(),
+                    reload: ReloadOutcome::of(predecessor.as_ref()),
+                };
+            }
+            FromKeeper::ReloadRefused { at, why } => {
+                self.keeper.reload = Some(ReloadOutcome::Refused { at: *at, why: why.clone() });
             }
             FromKeeper::LogTrouble { trouble } => self.log_trouble.clone_from(trouble),
             FromKeeper::LogAdvanced { task, end } => {

@@ -5,9 +5,12 @@ use std::sync::Arc;
 use super::settings::Settings;
 use super::snapshot::Desktop;
 use deskd_core::display::DisplayStatus;
-use deskd_core::health::{Check, HealthFacts, checks};
+use deskd_core::health::{Check, HealthFacts, KeeperStatus, checks};
 use deskd_core::plan::KubernetesFacts;
 use deskd_core::wire::DaemonEnd;
+
+/// The daemon's release.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// Health beside the display.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -16,6 +19,8 @@ pub(super) struct Health {
     pub(super) keeper_connected: bool,
     /// How the daemon before this one ended, if there was one.
     pub(super) predecessor: Option<DaemonEnd>,
+    /// What the keeper told of itself.
+    pub(super) keeper: KeeperStatus,
     /// The display was looked at once.
     pub(super) looked: bool,
     /// What is wrong with the log store.
@@ -42,6 +47,8 @@ impl Health {
             shm_wanted: settings.shm_wanted,
             keeper_connected: self.keeper_connected,
             predecessor: self.predecessor.as_ref(),
+            keeper: &self.keeper,
+            version: VERSION,
             log_trouble: self.log_trouble.as_deref(),
             journal_trouble,
             configuration_errors: settings.configuration_errors.as_deref(),
@@ -52,7 +59,8 @@ impl Health {
         let ready = checks.iter().all(|check| check.ok || !check.required);
         Desktop {
             name: settings.name.clone(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
+            version: VERSION.to_owned(),
+            keeper: self.keeper.clone(),
             display: display.clone(),
             kubernetes: kubernetes.clone(),
             sentence: sentence(&checks, display),

@@ -14,6 +14,7 @@ impl Driver {
         let health = Health {
             keeper_connected: self.runs.keeper_connected(),
             predecessor: self.predecessor.clone(),
+            keeper: self.keeper.clone(),
             looked: self.runs.looked(),
             log_trouble: self.log_trouble.clone(),
             draining: self.runs.draining(),

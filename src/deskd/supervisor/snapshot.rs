@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use deskd_core::app::App;
 use deskd_core::display::DisplayStatus;
-use deskd_core::health::Check;
+use deskd_core::health::{Check, KeeperStatus};
 use deskd_core::id::TaskId;
 use deskd_core::plan::KubernetesFacts;
 use deskd_core::pull::PullStatus;
@@ -18,8 +18,11 @@ use deskd_core::task::Task;
 pub struct Desktop {
     /// `POD_NAME`, else the host name.
     pub name: String,
-    /// deskd's version.
+    /// The daemon's version.
     pub version: String,
+    /// The keeper.
+    #[serde(default)]
+    pub keeper: KeeperStatus,
     /// The display.
     pub display: DisplayStatus,
     /// The cluster, as far as it is known.

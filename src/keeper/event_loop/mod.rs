@@ -87,8 +87,8 @@ pub(super) struct Keeper {
     welcome: Option<TaskKey>,
     /// Its second connection.
     feed: Option<feed::Feed>,
-    /// The daemon said Hello on this connection.
-    greeted: bool,
+    /// The version of messages that is spoken with the daemon, since its Hello on this connection.
+    spoken: Option<u32>,
 
     table: Table,
     spawner: Spawner,
@@ -281,7 +281,7 @@ impl Keeper {
 
     /// Tells the daemon, if it is there.
     fn tell(&mut self, message: &FromKeeper) {
-        if !self.greeted {
+        if self.spoken.is_none() {
             return;
         }
         if let Some(connection) = &mut self.connection

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::os::fd::AsFd as _;
+use std::os::unix::fs::FileExt as _;
 use std::time::Instant;
 
 use nix::sys::memfd::{MFdFlags, memfd_create};
@@ -9,14 +10,16 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::setup::release;
-use super::{Keeper, KeeperError};
+use super::{Keeper, KeeperError, unix_ms};
 use crate::release::Reload;
 use crate::{link, tried};
 use deskd_core::task::Exit as Ending;
-use deskd_core::wire::DaemonEnd;
+use deskd_core::wire::{DaemonEnd, FromKeeper, REFUSAL_BYTES_MAX, REFUSAL_SINCE};
 
 /// The word that is added to the daemon's command: read the configuration anew and write it to descriptor 3.
 const CHECK: &str = "--reload";
+/// Read of what a check wrote, in bytes: what is no UTF-8 becomes three times as long.
+const REFUSAL_TEXT_BYTES_MAX: usize = REFUSAL_BYTES_MAX / 4;
 
 impl Keeper {
     pub(super) fn reload(&mut self, now: Instant) {
@@ -24,14 +27,12 @@ impl Keeper {
             return;
         }
         if self.shutdown.is_some() || !self.reload.is_idle() {
-            tracing::warn!(
-                "SIGHUP is ignored while deskd ends or takes over what the last one asked for"
-            );
-            return;
+            return self
+                .refuse_reload("deskd ends, or still takes over what the last SIGHUP asked for");
         }
         match self.check(now) {
             Ok(checking) => self.reload = checking,
-            Err(error) => refused(&error.chain()),
+            Err(error) => self.refuse_reload(&error.chain()),
         }
     }
 
@@ -68,8 +69,15 @@ impl Keeper {
                 }
             }
             (Ending::Code(0), Some(1..)) => {}
-            (Ending::Code(0), _) => refused("the new program wrote no configuration"),
-            (ending, _) => refused(&format!("the check ended with {}", ending.sentence())),
+            (Ending::Code(0), _) => self.refuse_reload("the new program wrote no configuration"),
+            (ending, _) => {
+                let why = format!("the check ended with {}", ending.sentence());
+                // It wrote there what it wrote to standard error.
+                match next.file.and_then(|file| text(&File::from(file))) {
+                    Some(text) => self.refuse_reload(&format!("{why}: {text}")),
+                    None => self.refuse_reload(&why),
+                }
+            }
         }
     }
 
@@ -106,6 +114,13 @@ impl Keeper {
         }
     }
 
+    fn refuse_reload(&mut self, why: &str) {
+        tracing::error!("SIGHUP changes nothing, and the daemon keeps running: {why}");
+        if self.spoken.is_some_and(|version| version >= REFUSAL_SINCE) {
+            self.tell(&FromKeeper::ReloadRefused { at: unix_ms(), why: why.to_owned() });
+        }
+    }
+
     /// Whoever is waited for has no more time.
     pub(super) fn kill_late(&mut self, now: Instant) {
         if self.reload.until().is_none_or(|until| now < until) {
@@ -120,6 +135,10 @@ impl Keeper {
     }
 }
 
-fn refused(why: &str) {
-    tracing::error!("SIGHUP changes nothing, and the daemon keeps running: {why}");
+/// The beginning of what a check wrote.
+fn text(file: &File) -> Option<String> {
+    let mut bytes = [0; REFUSAL_TEXT_BYTES_MAX];
+    let count = file.read_at(&mut bytes, 0).ok()?;
+    let text = String::from_utf8_lossy(&bytes[..count]).trim().to_owned();
+    (!text.is_empty()).then_some(text)
 }

@@ -95,7 +95,7 @@ impl Keeper {
             interest: EpollFlags::empty(),
             requests_left: false,
             welcome: None,
-            greeted: false,
+            spoken: None,
             table: Table::default(),
             spawner,
             starts: Starts::default(),

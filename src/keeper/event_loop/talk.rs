@@ -34,7 +34,8 @@ impl Keeper {
     /// Whether a request is answered now: not while a Welcome is incomplete or many starts wait, and a hello only when
     /// what the daemon before asked for is done.
     pub(super) fn can_answer(&self) -> bool {
-        let starts = if self.greeted { !self.starts.is_full() } else { self.starts.is_empty() };
+        let starts =
+            if self.spoken.is_some() { !self.starts.is_full() } else { self.starts.is_empty() };
         self.welcome.is_none() && starts
     }
 
@@ -47,10 +48,10 @@ impl Keeper {
             }
             let Some(connection) = self.connection.as_mut() else { return };
             match connection.next() {
-                Ok(Some(ToKeeper::Hello { version, oldest })) if !self.greeted => {
+                Ok(Some(ToKeeper::Hello { version, oldest })) if self.spoken.is_none() => {
                     self.greet(version, oldest);
                 }
-                Ok(Some(request)) if self.greeted => self.answer(request),
+                Ok(Some(request)) if self.spoken.is_some() => self.answer(request),
                 Ok(Some(_)) => {
                     tracing::warn!(
                         "the daemon sent a request before its hello; the connection is closed"
@@ -69,7 +70,7 @@ impl Keeper {
 
     /// The daemon ended: what it asked for before counts all the same, and nobody is there to be answered.
     pub(super) fn take_last_requests(&mut self) {
-        let last = self.connection.take().filter(|_| self.greeted);
+        let last = self.connection.take().filter(|_| self.spoken.is_some());
         self.drop_connection();
         let Some(mut connection) = last else { return };
         while let Ok(Some(request)) = connection.next() {
@@ -78,13 +79,14 @@ impl Keeper {
     }
 
     fn greet(&mut self, version: u32, oldest: Option<u32>) {
-        self.greeted = true;
+        self.spoken = Some(VERSION);
         let Some(both) = agreed(version, oldest) else {
             self.tell(&FromKeeper::VersionRefused { version: VERSION });
             self.flush();
             tracing::warn!(version, "refused a daemon with another protocol version");
             return self.drop_connection();
         };
+        self.spoken = Some(both);
         let (tasks, next) = self.records_from(TaskKey(0));
         let welcome = FromKeeper::Welcome {
             version: both,
@@ -94,8 +96,8 @@ impl Keeper {
             more: next.is_some(),
             draining: self.drain(),
             log_trouble: self.log_trouble.clone(),
-            // Not known before.
-            predecessor: self.predecessor.clone().filter(|_| both >= 2),
+            predecessor: self.predecessor.clone(),
+            release: Some(env!("CARGO_PKG_VERSION").to_owned()),
         };
         self.tell(&welcome);
         self.welcome = next;
@@ -176,7 +178,7 @@ impl Keeper {
     pub(super) fn drop_connection(&mut self) {
         self.connection = None;
         self.feed = None;
-        self.greeted = false;
+        self.spoken = None;
         self.welcome = None;
         self.requests_left = false;
         for (_, task) in self.table.iter_mut() {

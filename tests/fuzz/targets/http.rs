@@ -126,6 +126,7 @@ fn keeper(mut link: UnixStream) {
         draining: None,
         log_trouble: None,
         predecessor: None,
+        release: None,
     };
     send(&mut link, &welcome);
     let (mut decoder, mut piece) = (Decoder::default(), [0; 16 << 10]);

@@ -64,6 +64,7 @@ pub async fn facts(client: &Client, subject: Subject, env: &Env) -> Facts {
         software_gl: software_gl(),
         nvidia_libraries: has_library("libGLX_nvidia.so.0") || has_library("libcuda.so.1"),
         wall: wall::here(secrets(&running), env, None),
+        versions: desktop.as_ref().map(|it| (it.version.clone(), it.keeper.version.clone())),
         cluster: desktop.map(|desktop| (*desktop.kubernetes).clone()),
         ..of_display(&display)
     };

@@ -15,6 +15,8 @@ use deskd_core::why::evidence::Usage;
 pub struct Facts {
     /// The file of the configuration that was examined, whether it has errors, and who told.
     pub configuration: (Option<PathBuf>, bool, ToldBy),
+    /// Versions of the running daemon and of its keeper, which an older one does not tell; absent: there is no daemon.
+    pub versions: Option<(String, Option<String>)>,
     /// The display, TCP and both kinds of shared memory included; of an X server of another pod
     /// only the name is known.
     pub display: DisplayStatus,
@@ -68,6 +70,7 @@ impl Facts {
     pub fn of(display: DisplayStatus, user: User) -> Self {
         Self {
             configuration: (None, false, ToldBy::Daemon),
+            versions: None,
             display,
             cookie_note: None,
             remote: None,

@@ -4,6 +4,7 @@ mod cluster;
 mod configuration;
 mod display;
 mod place;
+mod versions;
 
 #[cfg(test)]
 mod tests;
@@ -43,6 +44,7 @@ pub enum State {
 #[must_use]
 pub fn findings(facts: &Facts) -> Vec<Finding> {
     let mut all = vec![configuration::finding(facts)];
+    all.extend(versions::finding(facts));
     all.extend(display::findings(facts));
     all.extend(place::findings(facts));
     all.extend(cluster::findings(facts));

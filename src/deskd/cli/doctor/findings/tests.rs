@@ -58,6 +58,10 @@ fn each_thing_that_is_wrong_is_told_by_itself_with_what_to_change() {
     check(|f| f.memory.memory_bytes = Some(1 << 20), "memory", State::Wrong);
     check(|f| f.api = Port::Taken("x".into()), "deskd's port", State::Wrong);
     check(|f| f.home = None, "home", State::Wrong);
+    let own = || env!("CARGO_PKG_VERSION").to_owned();
+    check(|f| f.versions = Some((own(), Some(own()))), "versions", State::Works);
+    check(|f| f.versions = Some((own(), Some("0.0.9".into()))), "versions", State::Remark);
+    check(|f| f.versions = Some(("0.0.9".into(), Some("0.0.9".into()))), "versions", State::Remark);
     check(|f| f.readable_programs = vec!["/x".into()], "deskd's programs", State::Remark);
     check(|f| f.oom_kills = 1, "memory", State::Remark);
     check(|f| f.limits.throttled_percent = Some(60), "processors", State::Remark);

@@ -17,7 +17,7 @@ use crate::engine::keeper::{FrameError, LogQueue, frame};
 use deskd_core::id::TaskId;
 use deskd_core::wire::frame::Decoder;
 use deskd_core::wire::proof::{Bytes, Key};
-use deskd_core::wire::{FromKeeper, TaskRecord, ToKeeper, VERSION};
+use deskd_core::wire::{FromKeeper, PLACES_SINCE, TaskRecord, ToKeeper, VERSION, VERSION_OLDEST};
 
 /// Most time from the connection to the keeper's proof: a busy machine, not a network.
 const PROOF_TIME_MAX: Duration = Duration::from_secs(5);
@@ -123,7 +123,8 @@ async fn serve<T: From<(TaskId, News)>>(
     logs: &LogQueue,
     told: &mpsc::Sender<T>,
 ) -> LinkError {
-    let hello = ToKeeper::Hello { version: VERSION, oldest: Some(VERSION) };
+    let oldest = PLACES_SINCE.max(VERSION_OLDEST);
+    let hello = ToKeeper::Hello { version: VERSION, oldest: Some(oldest) };
     let said = match frame(&hello) {
         Ok(hello) => stream.write_all(&hello).await,
         Err(error) => return error.into(),
