@@ -91,6 +91,7 @@ fn every_command_and_exit_code_is_documented() {
         "logs",
         "events",
         "panel",
+        "upgrade",
         "check-config",
         "diagnose",
         "doctor",

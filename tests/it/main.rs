@@ -93,4 +93,5 @@ mod security_page;
 mod state_dir;
 mod state_samples;
 mod support;
+mod upgrade;
 mod wall;

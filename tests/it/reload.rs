@@ -7,27 +7,27 @@ use crate::support::desk::Desk;
 use crate::support::xvnc::{available, eventually};
 use crate::support::{proc, wait};
 
-const TICKS: &str = r#"
+pub(crate) const TICKS: &str = r#"
 [app.ticks]
 needs_display = false
 command = ["sh", "-c", "n=0; while sleep 0.02; do n=$((n+1)); echo $n; done"]
 "#;
-const MORE: &str = r#"
+pub(crate) const MORE: &str = r#"
 [app.more]
 needs_display = false
 command = ["echo", "more"]
 "#;
 
-struct World {
-    desk: Desk,
+pub(crate) struct World {
+    pub(crate) desk: Desk,
     task: String,
     pid: u64,
-    daemon: u32,
+    pub(crate) daemon: u32,
 }
 
 impl World {
     /// A desk whose one application writes without end.
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let desk = Desk::start(TICKS, None);
         let task = desk.launch("ticks");
         let pid = desk.get(&format!("/v1/tasks/{task}"))["pid"].as_u64().expect("a pid");
@@ -37,7 +37,7 @@ impl World {
         Self { desk, task, pid, daemon }
     }
 
-    fn write(&self, configuration: &str) {
+    pub(crate) fn write(&self, configuration: &str) {
         std::fs::write(self.desk.dir.path().join("deskd.toml"), configuration).expect("a file");
     }
 
@@ -46,22 +46,22 @@ impl World {
     }
 
     /// Waits for words in the log of both programs.
-    fn says(&self, words: &str) {
+    pub(crate) fn says(&self, words: &str) {
         wait::until(words, || self.desk.log().contains(words).then_some(()));
     }
 
-    fn has_more(&self) -> bool {
+    pub(crate) fn has_more(&self) -> bool {
         self.desk.ask("GET", "/v1/apps/more").send().status == 200
     }
 
-    fn keeper_check(&self) -> String {
+    pub(crate) fn keeper_check(&self) -> String {
         let checks = self.desk.get("/v1/desktop")["checks"].clone();
         let keeper = checks.as_array().expect("checks").iter().find(|it| it["name"] == "keeper");
         keeper.expect("a check")["detail"].as_str().expect("a sentence").to_owned()
     }
 
     /// The application is the same process, and each of its lines is there once.
-    fn ends_well(mut self) {
+    pub(crate) fn ends_well(mut self) {
         let task = self.desk.get(&format!("/v1/tasks/{}", self.task));
         assert_eq!((&task["state"], task["pid"].as_u64()), (&"running".into(), Some(self.pid)));
         assert_eq!(self.desk.stop(&self.task).status, 202);

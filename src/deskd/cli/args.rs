@@ -190,6 +190,12 @@ pub enum Command {
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
     },
+    /// Take over a new deskd and a changed configuration while applications run
+    Upgrade {
+        /// The new deskd; a deskd-keeper beside it is installed too [default: the one that is installed]
+        #[arg(value_name = "FILE")]
+        binary: Option<PathBuf>,
+    },
     /// Print the OpenAPI document
     Openapi,
     /// Print the JSON schema of the configuration, for editors

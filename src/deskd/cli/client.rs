@@ -28,6 +28,9 @@ const WAIT_HEAD_S_MAX: u64 = 75;
 
 /// Time a refused connection is tried again: the keeper starts a killed daemon within 0.5 s.
 const REFUSED_MS_MAX: u64 = 1_000;
+/// The same for a socket that is not there: a daemon that is replaced removes its own a few milliseconds before the next
+/// one is made.
+const ABSENT_MS_MAX: u64 = 200;
 /// Pause between these tries.
 const REFUSED_PAUSE_MS: u64 = 10;
 
@@ -134,19 +137,26 @@ impl Client {
         Err(ClientError::Refused { status, body })
     }
 
+    /// The process that listens on the socket; nothing if none does, or none of this PID namespace.
+    pub async fn daemon_pid(&self) -> Option<u32> {
+        let pid = self.connect().await.ok()?.peer_cred().ok()?.pid()?;
+        u32::try_from(pid).ok().filter(|pid| *pid > 0)
+    }
+
     /// A refused connection is most often a daemon that was killed and is being started again.
     async fn connect(&self) -> std::io::Result<UnixStream> {
-        let deadline = Instant::now() + Duration::from_millis(REFUSED_MS_MAX);
+        let begun = Instant::now();
         loop {
-            match UnixStream::connect(&self.socket).await {
-                Err(error)
-                    if error.kind() == ErrorKind::ConnectionRefused
-                        && Instant::now() < deadline =>
-                {
-                    tokio::time::sleep(Duration::from_millis(REFUSED_PAUSE_MS)).await;
-                }
-                result => return result,
+            let result = UnixStream::connect(&self.socket).await;
+            let patience_ms = match result.as_ref().map_err(std::io::Error::kind) {
+                Err(ErrorKind::ConnectionRefused) => REFUSED_MS_MAX,
+                Err(ErrorKind::NotFound) => ABSENT_MS_MAX,
+                _ => return result,
+            };
+            if begun.elapsed() >= Duration::from_millis(patience_ms) {
+                return result;
             }
+            tokio::time::sleep(Duration::from_millis(REFUSED_PAUSE_MS)).await;
         }
     }
 

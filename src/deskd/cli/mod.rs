@@ -33,6 +33,7 @@ mod safe;
 mod shortcut;
 pub mod sse;
 mod task;
+mod upgrade;
 mod view;
 mod wiring;
 
@@ -164,6 +165,7 @@ fn client_command(
             Command::Activity { wait_idle } => activity::activity(&client, wait_idle, out).await,
             Command::Bench { command } => bench::run(&client, command, out).await,
             Command::Panel => local::panel(&client, out).await,
+            Command::Upgrade { binary } => upgrade::run(&client, binary.as_deref(), out).await,
             Command::Explain { app: None, .. }
             | Command::Run { .. }
             | Command::Daemon { .. }
