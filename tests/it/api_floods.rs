@@ -83,6 +83,20 @@ fn connections_that_say_nothing_or_half_a_request_do_not_keep_probes_out() {
 }
 
 #[test]
+fn silent_connections_that_take_every_descriptor_do_not_keep_probes_out() {
+    if !available() {
+        return;
+    }
+    // The daemon has less room than each of its doors would take.
+    let desk = Desk::start_called("deskd-it-", &["prlimit", "--nofile=96:96"], "");
+    let held = flood(&desk, b"");
+    alive(&desk);
+    let log = desk.log();
+    assert_eq!(log.matches("a connection could not be accepted").count(), 1, "{log}");
+    drop(held);
+}
+
+#[test]
 fn connections_that_do_not_read_their_answers_do_not_keep_probes_out() {
     if !available() {
         return;

@@ -4,9 +4,9 @@ use std::convert::Infallible;
 use std::io;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Body;
@@ -15,6 +15,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use nix::libc;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
 use tokio_util::sync::CancellationToken;
@@ -31,6 +32,13 @@ use deskd_keeper::files;
 
 /// Pause after accept(2) failed, for example because no file descriptor is left.
 const ACCEPT_PAUSE_MS: u64 = 100;
+
+/// Connections that are cut when no file descriptor is left: one for the new connection, the others for deskd's own
+/// files.
+const CUTS_PER_SHORTAGE: usize = 4;
+
+/// Between two lines of the log that say so.
+const COMPLAINT_PAUSE: Duration = Duration::from_secs(60);
 
 /// Connections accepted before those that are open get their turn.
 const ACCEPTS_PER_TURN: u32 = 16;
@@ -82,12 +90,60 @@ pub(super) struct Server {
     pub open: TaskTracker,
     /// Connections so far.
     pub accepted: Arc<AtomicU32>,
+    /// Who is connected, at either door.
+    pub peers: Doors,
+}
+
+/// The connections of both doors: descriptors are the process's.
+#[derive(Debug, Clone)]
+pub(super) struct Doors {
+    unix: Arc<Peers>,
+    tcp: Arc<Peers>,
+    /// When it was logged that descriptors are short.
+    complained: Arc<Mutex<Option<Instant>>>,
+}
+
+impl Doors {
+    pub(super) fn new(limits: &Limits) -> Self {
+        Self { unix: Peers::new(limits), tcp: Peers::new(limits), complained: Arc::default() }
+    }
+
+    /// Cuts connections that wait for their peers, of the door with more of them; false: there are none.
+    fn make_room(&self) -> bool {
+        let mut cut = false;
+        for _ in 0..CUTS_PER_SHORTAGE {
+            let mut doors = [&self.unix, &self.tcp];
+            doors.sort_by_key(|peers| std::cmp::Reverse(peers.waiting()));
+            cut |= doors[0].cut_longest_waiting();
+        }
+        cut
+    }
+
+    /// A connection could not be accepted. Whether it may be tried again once others had their turn.
+    fn refused(&self, error: &io::Error) -> bool {
+        let is_short = matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE));
+        let again = is_short && self.make_room();
+        if !is_short || self.is_worth_a_complaint() {
+            tracing::warn!(%error, connections_cut = again, "a connection could not be accepted");
+        }
+        again
+    }
+
+    /// Once in a while: who floods a door does not fill the log.
+    fn is_worth_a_complaint(&self) -> bool {
+        let mut last = self.complained.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_due = last.is_none_or(|at| at.elapsed() >= COMPLAINT_PAUSE);
+        if is_due {
+            *last = Some(Instant::now());
+        }
+        is_due
+    }
 }
 
 impl Server {
     /// Serves the unix socket until the stop.
     pub async fn unix(self, listener: UnixListener) {
-        let peers = Peers::new(&self.limits);
+        let peers = self.peers.unix.clone();
         while let Some((stream, _)) = self.accept(async || listener.accept().await).await {
             match stream.peer_cred() {
                 Ok(peer) => {
@@ -102,7 +158,7 @@ impl Server {
 
     /// Serves TCP until the stop.
     pub async fn tcp(self, listener: TcpListener) {
-        let peers = Peers::new(&self.limits);
+        let peers = self.peers.tcp.clone();
         while let Some((stream, remote)) = self.accept(async || listener.accept().await).await {
             // A log line goes out at once, not after the peer's delayed acknowledgement.
             let _ = stream.set_nodelay(true);
@@ -125,10 +181,9 @@ impl Server {
             loop {
                 match accept().await {
                     Ok(connection) => return connection,
-                    Err(error) => {
-                        tracing::warn!(%error, "a connection could not be accepted");
-                        tokio::time::sleep(Duration::from_millis(ACCEPT_PAUSE_MS)).await;
-                    }
+                    // Those that were cut end in their own turn.
+                    Err(error) if self.peers.refused(&error) => tokio::task::yield_now().await,
+                    Err(_) => tokio::time::sleep(Duration::from_millis(ACCEPT_PAUSE_MS)).await,
                 }
             }
         };

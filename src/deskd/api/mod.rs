@@ -187,6 +187,7 @@ impl Api {
             stop: stop.clone(),
             open: TaskTracker::new(),
             accepted: Arc::default(),
+            peers: listen::Doors::new(&state.limits),
         };
         let forwarding = state
             .forward

@@ -174,6 +174,19 @@ impl Peers {
         Some(Place { peers: self.clone(), id, reserve, activity })
     }
 
+    /// Connections that wait for their peer.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        open.count(|entry| entry.activity.waits_for_its_peer())
+    }
+
+    /// Cuts the connection that has waited longest for its peer; false: none does.
+    pub fn cut_longest_waiting(&self) -> bool {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        open.cut(|entry| entry.activity.waits_for_its_peer())
+    }
+
     /// Cuts what is in the way; whether the new connection belongs into the reserve.
     fn make_room(&self, open: &mut Open, key: PeerKey) -> Option<bool> {
         let own = open.count(|entry| !entry.reserve && entry.key == key);
