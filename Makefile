@@ -58,6 +58,7 @@ test:
 	@tests/setup/packages build desktop test deb images cluster
 	@tests/setup/rust
 	@tests/setup/go
+	@tests/setup/schemathesis
 	@$(MAKE) --no-print-directory build
 	@tests/cluster/build >/dev/null
 	@tests/cluster/build 1.34 >/dev/null

@@ -12,6 +12,7 @@ mod api_adversarial;
 mod api_floods;
 mod api_icons;
 mod api_probes;
+mod api_schema;
 mod api_streams;
 mod architecture;
 mod chart;

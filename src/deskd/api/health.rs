@@ -81,7 +81,7 @@ pub async fn livez(State(state): State<ApiState>, RawQuery(query): RawQuery) -> 
 #[utoipa::path(get, path = "/startupz", tag = "health",
     params(("verbose" = Option<bool>, Query, description = "List every check"),
            ("exclude" = Option<String>, Query, description = "Leave a check out; repeatable"),
-           ("wait" = Option<String>, Query, description = "Until the answer is yes for the first time, at most this long, such as `25s`")),
+           ("wait" = Option<String>, Query, pattern = r"^([0-5]?[0-9]|60)s$|^([1-5]?[0-9]{1,4}|60000)ms$", description = "Until the answer is yes for the first time, at most this long, such as `25s`")),
     responses((status = 200, description = "Started", body = String, content_type = "text/plain"),
               (status = 400, description = "`wait` is no time", body = String, content_type = "text/plain"),
               (status = 503, description = "Starting", body = String, content_type = "text/plain")))]
@@ -109,7 +109,7 @@ pub async fn startupz(State(state): State<ApiState>, RawQuery(query): RawQuery) 
 #[utoipa::path(get, path = "/readyz", tag = "health",
     params(("verbose" = Option<bool>, Query, description = "List every check"),
            ("exclude" = Option<String>, Query, description = "Leave a check out; repeatable"),
-           ("wait" = Option<String>, Query, description = "Until the answer is yes for the first time, at most this long, such as `25s`")),
+           ("wait" = Option<String>, Query, pattern = r"^([0-5]?[0-9]|60)s$|^([1-5]?[0-9]{1,4}|60000)ms$", description = "Until the answer is yes for the first time, at most this long, such as `25s`")),
     responses((status = 200, description = "Ready", body = String, content_type = "text/plain"),
               (status = 400, description = "`wait` is no time", body = String, content_type = "text/plain"),
               (status = 503, description = "Not ready", body = String, content_type = "text/plain")))]

@@ -89,7 +89,7 @@ pub enum LaunchAnswer {
 
 /// Launch an application, or each of a list; its process exists when this answers.
 #[utoipa::path(post, path = "/v1/tasks", tag = "tasks", request_body = Launches,
-    params(("Idempotency-Key" = Option<String>, Header, description = "A repeated request with the same key answers the same task, or the same tasks; at most 128 visible ASCII characters")),
+    params(("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 128, pattern = "^[!-~]+$", description = "A repeated request with the same key answers the same task, or the same tasks; at most 128 visible ASCII characters")),
     responses((status = 201, description = "Started", body = Task),
               (status = 200, description = "The key was seen: its task. Of a list: what became of each, in its order, a task or an error of its own", body = LaunchAnswer),
               (status = 400, description = "`invalid_body`, `too_many_launches`; nothing was launched", body = ErrorBody),

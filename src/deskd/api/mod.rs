@@ -38,6 +38,7 @@ mod panel;
 mod peers;
 mod prefix;
 mod pulls;
+mod refusals;
 mod router;
 mod session;
 mod sse;

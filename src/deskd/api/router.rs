@@ -14,7 +14,7 @@ use super::limits::BODY_BYTES_MAX;
 use super::state::ApiState;
 use super::{
     activity, apps, composer, configuration, desktop, events, guard, health, icons, launches,
-    log_stream, log_text, metrics, panel, pulls, tasks,
+    log_stream, log_text, metrics, panel, pulls, refusals, tasks,
 };
 
 #[derive(OpenApi)]
@@ -108,8 +108,9 @@ macro_rules! described {
 #[must_use]
 pub fn openapi_json() -> String {
     let routes = OpenApiRouter::with_openapi(Document::openapi());
-    let (_, document) =
+    let (_, mut document) =
         routes.merge(open_routes!(described)).merge(v1_routes!(described)).split_for_parts();
+    refusals::describe(&mut document);
     let mut json = document.to_pretty_json().unwrap_or_default();
     json.push('\n');
     json

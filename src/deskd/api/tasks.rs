@@ -92,6 +92,7 @@ pub async fn get_task(
 #[serde(deny_unknown_fields, default)]
 pub struct Stop {
     /// Milliseconds from now until SIGKILL; absent: as configured.
+    #[schema(maximum = 600_000)]
     grace_ms: Option<u64>,
     /// SIGKILL at once.
     force: bool,
@@ -130,6 +131,7 @@ pub struct WaitQuery {
     #[param(value_type = Option<TaskState>)]
     state: Option<TaskState>,
     /// At most this many milliseconds, at most and unless given 60,000.
+    #[param(maximum = 60_000)]
     timeout_ms: Option<u64>,
 }
 
