@@ -13,6 +13,7 @@ pub mod daemon;
 pub mod display;
 pub mod engine;
 pub mod forward;
+pub mod listeners;
 pub mod readiness;
 pub mod supervisor;
 pub mod telemetry;

@@ -1,4 +1,4 @@
-//! Who listens for this display, from the socket tables of deskd's network namespace.
+//! Who listens for this display in deskd's network namespace.
 //!
 //! A table that cannot be read says nothing: the handshake decides. A unix socket may also work
 //! when the table does not show it (a shared `/tmp/.X11-unix` of another network namespace).
@@ -7,7 +7,9 @@ use std::fs::File;
 use std::io::Read;
 
 use deskd_core::display::X11_TCP_PORT_BASE;
-use deskd_keeper::procfs::sockets::{tcp_listeners, unix_listeners};
+use deskd_keeper::procfs::sockets::unix_listeners;
+
+use crate::listeners;
 
 /// A line has about 150 bytes; a pod with more than 100,000 sockets is cut off there.
 const TABLE_BYTES_MAX: u64 = 16 << 20;
@@ -30,17 +32,11 @@ pub(super) fn unix(number: u16) -> (bool, bool) {
 }
 
 /// Whether an IPv4 and an IPv6 address listen.
-///
-/// The kernel walks its whole hash of connections for these tables, whatever they hold: some
-/// milliseconds, more on a large machine.
 pub(super) fn tcp(number: u16) -> (bool, bool) {
-    let port = X11_TCP_PORT_BASE + number;
-    let listens = |name| tcp_listeners(&table(name)).any(|listener| listener == port);
-    (listens("tcp"), listens("tcp6"))
+    listeners::tcp(X11_TCP_PORT_BASE + number).into()
 }
 
 fn table(name: &str) -> String {
-    // Each read walks the kernel's hash again, so there should be few.
     let mut bytes = Vec::with_capacity(TABLE_BYTES_USUAL);
     // `/proc/net` follows the thread that reads it; a failure leaves what was read, maybe nothing.
     let _ = File::open(format!("/proc/net/{name}"))

@@ -37,10 +37,10 @@ const HANG_CHECK_S: u64 = 10;
 /// who listens, ends a pause.
 const RETRY_FIRST_MS: u64 = 50;
 const RETRY_LONGEST_MS: u64 = 2_000;
-/// The longest one while nobody listens: a look reads the socket tables of the whole namespace.
+/// The longest one while nobody listens: knocks find out sooner, and a look reads the table of unix sockets.
 const RETRY_NOBODY_MS: u64 = 30_000;
 /// While nobody listens, this often a connection is tried: a server may have only an abstract socket,
-/// of which nothing tells.
+/// of which nothing tells. A connection costs a tenth of a millisecond, most of it for waking up.
 const KNOCK_MS: u64 = 500;
 
 const PID_NAMESPACE_NOTE: &str = "the X server is in another PID namespace: which process owns a window is the application's \

@@ -1,9 +1,11 @@
-//! Looks that ask nobody: the process table, the socket tables, a path.
+//! Looks that ask the kernel alone: the process table, who listens, a path.
 
 use std::path::Path;
 
 use deskd_core::named_check::Found;
-use deskd_keeper::procfs::{self, sockets};
+use deskd_keeper::procfs;
+
+use crate::listeners;
 
 /// The kernel keeps this many bytes of a thread's name (`TASK_COMM_LEN` less its end).
 const COMM_BYTES_MAX: usize = 15;
@@ -33,12 +35,10 @@ pub(super) fn process(name: &str) -> Found {
     }
 }
 
-/// Somebody listens, as the socket tables of this network namespace say: nobody is connected to.
+/// Somebody listens, as the kernel says of this network namespace: nobody is connected to.
 pub(super) fn port(port: u16) -> Found {
-    let tables = ["/proc/net/tcp", "/proc/net/tcp6"];
-    let mut tables = tables.iter().filter_map(|table| std::fs::read_to_string(table).ok());
-    let listens = tables.any(|table| sockets::tcp_listeners(&table).any(|known| known == port));
-    if listens { Found::Present(None) } else { Found::Absent }
+    let [ipv4, ipv6] = listeners::tcp(port);
+    if ipv4 || ipv6 { Found::Present(None) } else { Found::Absent }
 }
 
 /// Something with this path, whatever it is.
