@@ -96,6 +96,18 @@ impl Exit {
         }
     }
 
+    /// How a run ended whose first process ended so and was to start a program: as that did (`own`), if it
+    /// was seen. Whoever sends the first process a signal does not mean it alone.
+    #[must_use]
+    pub fn of_program(self, own: Option<Self>) -> Self {
+        match (self, own) {
+            (Self::Lost(why), _) => Self::Lost(why),
+            (_, Some(own)) => own,
+            (Self::Code(code), None) => Self::EntryPoint(code),
+            (exit, None) => exit,
+        }
+    }
+
     /// `exit code 3`, also of the entry point, `SIGSEGV (core dumped)`, or the reason.
     #[must_use]
     pub fn sentence(&self) -> String {

@@ -5,6 +5,18 @@ use serde::{Deserialize, Serialize};
 /// An X window id, valid within one server epoch.
 pub type WindowId = u32;
 
+/// What the number of a window's process is worth.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum PidOrigin {
+    /// The X server has it from the socket, and counts as deskd does.
+    Server,
+    /// The window says it (`_NET_WM_PID`): it may be of another PID namespace, such as a place's.
+    #[default]
+    Window,
+    /// Its process is in the X server's PID namespace, which is not deskd's: what others started.
+    Elsewhere,
+}
+
 /// One mapped top-level window.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Window {
@@ -19,6 +31,10 @@ pub struct Window {
     /// The process that owns it as far as it can be proved: the XRes client pid for a local
     /// client; `_NET_WM_PID` alone is a claim and only used when the server knows no pid.
     pub pid: Option<u32>,
+    /// What that is worth.
+    #[serde(skip)]
+    #[schema(ignore)]
+    pub pid_origin: PidOrigin,
     /// `WM_CLIENT_MACHINE`: the host its client says it runs on; a pod's host name is its name. At
     /// most 253 bytes are looked at.
     #[serde(default)]

@@ -32,7 +32,7 @@
 //!   the end, systemd. [`tcp`] is the
 //!   socket on which the daemon answers.
 //! - [`place`]: the same keeper as the first process of an ephemeral container, with its daemon elsewhere. [`door`]: how that
-//!   daemon comes in. [`output`]: where captured bytes go.
+//!   daemon comes in. [`entry_points`]: the programs that images' own commands start. [`output`]: where captured bytes go.
 //! - [`event_loop`]: the loop, which carries out what the others decide.
 //!
 //! **Invariant**: when nothing happens, the keeper does not wake up, but to ask the daemon. **Invariant**: whatever is held per task is small and
@@ -45,6 +45,7 @@ pub mod clock;
 pub mod custody;
 mod daemon;
 mod door;
+mod entry_points;
 mod event_loop;
 pub mod files;
 mod heartbeat;

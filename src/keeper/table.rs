@@ -208,6 +208,12 @@ impl Table {
         self.tasks.insert(key, task);
     }
 
+    /// The task whose first process this is.
+    #[must_use]
+    pub fn main(&self, pid: u32) -> Option<&Task> {
+        self.tasks.get(self.mains.get(&pid)?)
+    }
+
     /// Takes note that `pid` was reaped; the task whose main process it was, if it was one.
     pub fn reaped(&mut self, pid: u32) -> Option<TaskKey> {
         let key = self.mains.remove(&pid)?;

@@ -1,5 +1,7 @@
 //! A keeper at a place: what programs get there, whose their output is, and what survives.
 
+use std::os::unix::fs::PermissionsExt as _;
+
 use deskd_core::id::TaskId;
 use deskd_core::task::Exit;
 use deskd_core::wire::{FromKeeper, SpawnRequest, ToKeeper};
@@ -164,6 +166,85 @@ fn a_second_run_goes_on_where_the_first_ended_or_where_the_daemon_says() {
     assert_eq!((taken.text().as_str(), taken.next, taken.missing), ("one\ntwo\n", 1014, 6));
 }
 
+/// A script that is executed by its path.
+fn script(place: &Place, name: &str, text: &str) {
+    let path = place.dir().join(name);
+    std::fs::write(&path, format!("#!/bin/sh\n{text}\n")).expect("a script");
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).expect("chmod");
+}
+
+/// How many processes a keeper holds by descriptors.
+fn held(keeper: u32) -> usize {
+    let all = std::fs::read_dir(format!("/proc/{keeper}/fd")).expect("its descriptors");
+    let links = all.flatten().filter_map(|fd| std::fs::read_link(fd.path()).ok());
+    links.filter(|link| link.to_string_lossy().contains("pidfd")).count()
+}
+
+#[test]
+fn an_end_behind_tee_is_the_programs_own_and_of_one_that_was_not_seen_the_entry_points() {
+    let place = Place::start();
+    let (mut client, _) = place.connect();
+    for (name, end) in [("crash", "kill -SEGV $$"), ("three", "exit 3"), ("four", "exit 4")] {
+        script(&place, name, &format!("read line < go-{name}; {end}"));
+    }
+    let at = |name: &str| place.dir().join(name).to_str().expect("a path").to_owned();
+    let segv = Exit::Signal { number: 11, name: "SIGSEGV".into(), core_dumped: false };
+    let behind_tee = |program: &str| format!("sleep 0.2; {program} 2>&1 | tee log; true");
+    let by_name = format!("PATH=$PATH:{}; three | tee log", place.dir().display());
+    for (task, file, program, script, end) in [
+        ("crash-00001", "crash", at("crash"), behind_tee(&at("crash")), segv),
+        ("three-00001", "three", at("three"), behind_tee(&at("three")), Exit::Code(3)),
+        ("name-00001", "three", "three".into(), by_name, Exit::Code(3)),
+        ("exec-00001", "four", at("four"), format!("exec {}", at("four")), Exit::Code(4)),
+    ] {
+        let mut asked = sh(&format!("rm -f go-{file}; mkfifo go-{file}; {script}"));
+        asked.id = run(task, 1);
+        asked.program = Some(program);
+        let before = held(place.pid());
+        client.spawn(asked).expect("a start");
+        wait::until("its program is seen", || (held(place.pid()) > before).then_some(()));
+        std::fs::write(at(&format!("go-{file}")), "\n").expect("the fifo");
+        let exit = match client.exited(task).exit {
+            Exit::Signal { number, name, .. } => Exit::Signal { number, name, core_dumped: false },
+            exit => exit,
+        };
+        assert_eq!(exit, end, "{task}");
+    }
+    let mut never = sh("echo none");
+    never.program = Some("/opt/never".into());
+    client.spawn(never).expect("a start");
+    assert_eq!(client.exited(APP).exit, Exit::EntryPoint(0));
+    assert_eq!(held(place.pid()), 0, "nothing is held for what has ended");
+}
+
+#[test]
+fn whose_a_process_is_is_told_by_its_parents_and_its_environment() {
+    let place = Place::start();
+    let (mut client, _) = place.connect();
+    let mut one =
+        sh("echo $$; (sleep 1000 & echo $!; setsid -f sh -c 'echo $$; exec sleep 1000'; wait)");
+    one.id = run("one-00001", 1);
+    client.spawn(one).expect("a start");
+    let mut taken = Taken::default();
+    let one: TaskId = "one-00001".parse().expect("an id");
+    while taken.text().lines().count() < 3 {
+        taken.more(&mut client, &one);
+    }
+    let mut whose = |pid: u32| {
+        client.send(&ToKeeper::FindProcess { pid });
+        client.wait("an answer", |message| match message {
+            FromKeeper::ProcessFound { pid: of, task } if *of == pid => Some(task.clone()),
+            _ => None,
+        })
+    };
+    for pid in taken.text().lines() {
+        assert_eq!(whose(pid.parse().expect("a pid")), Some(one.clone()), "{pid}");
+    }
+    for nobody in [0, 1, 2, 4_000_000] {
+        assert_eq!(whose(nobody), None, "{nobody}");
+    }
+}
+
 #[test]
 fn what_a_run_leaves_ends_with_it_as_in_a_container_and_the_others_go_on() {
     let place = Place::start();
@@ -211,6 +292,8 @@ fn an_idle_place_does_not_wake_up_and_is_small() {
     let (mut client, _) = place.connect();
     assert_eq!(output_of(&mut client, "echo hello"), "hello\n");
     client.tree_gone(APP);
+    // Whoever asks for the logs of the container is told where to look.
+    assert!(place.stderr().contains("`deskd logs TASK`") && !place.stderr().contains("hello"));
     let pid = place.pid();
     assert_eq!(proc::wakeups(pid, std::time::Duration::from_secs(6)), 0);
 }

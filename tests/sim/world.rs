@@ -257,6 +257,7 @@ impl World {
             class: String::new(),
             pid: pid.map(|pid| pid + 1000),
             machine,
+            pid_origin: deskd_core::window::PidOrigin::default(),
             pid_disputed: false,
             can_close: !rng.once_in(3),
             override_redirect: false,

@@ -50,6 +50,7 @@ fn spawn_request(id: RunId, plan: LocalPlan, meta: String) -> SpawnRequest {
         oom_score_adj: program.oom_score_adj,
         wall,
         log_from: 0,
+        program: None,
         meta,
     }
 }
@@ -112,6 +113,7 @@ impl Translator {
             | FromKeeper::LogTrouble { .. }
             | FromKeeper::ReloadRefused { .. }
             | FromKeeper::Ping { .. }
+            | FromKeeper::ProcessFound { .. }
             | FromKeeper::VersionRefused { .. } => Vec::new(),
         }
     }

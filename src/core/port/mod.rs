@@ -125,6 +125,13 @@ pub enum Command {
         /// Process of the own PID namespace.
         pid: Option<u32>,
     },
+    /// Which tasks at places may have the process of a window that calls itself `pid`: each place
+    /// numbers its processes from 1. Answered with [`Event::ProcessFound`], and again when a place
+    /// that was away knows more.
+    FindProcess {
+        /// The number.
+        pid: u32,
+    },
     /// Pull an image on the nodes, in whose namespace application pods run.
     Pull {
         /// The image.
@@ -194,6 +201,7 @@ impl Event {
             | Self::Draining(_)
             | Self::Closed { .. }
             | Self::Synced { .. }
+            | Self::ProcessFound { .. }
             | Self::Pull(_) => None,
         }
     }
@@ -308,6 +316,13 @@ pub enum Event {
         run: RunId,
         /// Why not all of it could be read.
         trouble: Option<String>,
+    },
+    /// Answer to [`Command::FindProcess`].
+    ProcessFound {
+        /// The number.
+        pid: u32,
+        /// The tasks that have a process with this number.
+        tasks: BTreeSet<TaskId>,
     },
     /// A pull went one step further.
     Pull(crate::pull::PullStatus),

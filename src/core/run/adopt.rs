@@ -159,7 +159,10 @@ impl Step<'_> {
 
     /// A process exists.
     pub(super) fn started(&mut self, run: &RunId, pid: Option<u32>, at: UnixMs) {
-        self.apply(&run.task, TaskEvent::Started { run: run.run, pid, at });
+        let news = self.apply(&run.task, TaskEvent::Started { run: run.run, pid, at });
+        if news.is_some() && self.runs.task(&run.task).is_some_and(|it| it.engine.is_in_cluster()) {
+            self.ask_places_again();
+        }
         self.attribute_windows();
         self.answer_launch(run);
     }

@@ -93,6 +93,7 @@ impl Step<'_> {
                     self.observed(&run, what);
                 }
             }
+            Event::ProcessFound { pid, tasks } => self.process_found(pid, &tasks),
             Event::Stoppable { run, no_stop } => self.stoppable(&run, no_stop),
             Event::Deleting { run } => self.deleting(&run),
             Event::Said { run, said } if self.runs.is_current(&run) => {

@@ -1,15 +1,16 @@
 //! Windows and the tasks that own them.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::{Entry, Step};
 use crate::app::App;
 use crate::display::DisplayStatus;
 use crate::id::TaskId;
 use crate::origin::Origin;
+use crate::plan::EngineKind;
 use crate::port::{Command, Link};
 use crate::task::{TaskEvent, TaskState};
-use crate::window::{Window, WindowEvent, WindowId};
+use crate::window::{PidOrigin, Window, WindowEvent, WindowId};
 use crate::wire::RunId;
 
 /// Room for a pod's host name.
@@ -29,7 +30,20 @@ pub struct Ancestry {
 struct Mapped {
     window: Window,
     ancestry: Ancestry,
+    at_places: AtPlaces,
     owner: Option<TaskId>,
+}
+
+/// Which tasks at places have a process with the number that a window says.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+enum AtPlaces {
+    /// None can: no task is at a place, or the number is not of one.
+    #[default]
+    NotAsked,
+    /// The keepers of places were asked.
+    Asked,
+    /// These.
+    Told(BTreeSet<TaskId>),
 }
 
 /// Mapped windows of this server epoch.
@@ -78,17 +92,17 @@ impl Step<'_> {
             WindowEvent::Mapped(window) => self.window_mapped(window, ancestry),
             WindowEvent::Changed(window) => {
                 let Some(known) = self.runs.windows.mapped.get_mut(&window.id) else { return };
-                (known.window, known.ancestry) = (window.clone(), ancestry.clone());
+                let (id, same_pid) = (window.id, known.window.pid == window.pid);
+                (known.window, known.ancestry) = (window, ancestry);
                 // Only this one: a client with thousands of windows would have all of them looked
                 // up for each change of one.
                 if known.owner.is_some() {
                     return;
                 }
-                let Some(owner) = self.owner_of(&window, &ancestry) else { return };
-                self.has_window(&owner, &window);
-                if let Some(known) = self.runs.windows.mapped.get_mut(&window.id) {
-                    known.owner = Some(owner);
+                if !same_pid {
+                    self.ask_places(id);
                 }
+                self.attribute(id);
             }
             WindowEvent::Unmapped(id) | WindowEvent::Destroyed(id) => {
                 let gone = self.runs.windows.mapped.remove(&id);
@@ -103,11 +117,61 @@ impl Step<'_> {
         if self.runs.windows.mapped.contains_key(&window.id) {
             return;
         }
-        let owner = self.owner_of(&window, &ancestry);
-        if let Some(task) = &owner {
-            self.has_window(task, &window);
+        let id = window.id;
+        let (at_places, owner) = (AtPlaces::default(), None);
+        self.runs.windows.mapped.insert(id, Mapped { window, ancestry, at_places, owner });
+        self.ask_places(id);
+        self.attribute(id);
+    }
+
+    /// Asks the keepers of places for a window's process, if it may be at one.
+    fn ask_places(&mut self, id: WindowId) {
+        let at_place = |entry: &Entry| {
+            let task = &entry.task;
+            (task.engine, task.origin) == (EngineKind::EphemeralContainer, Origin::Deskd)
+                && task.state != TaskState::Ended
+        };
+        let some = self.runs.table.iter().any(at_place);
+        let Some(it) = self.runs.windows.mapped.get_mut(&id) else { return };
+        let pid = it.window.pid.filter(|_| some && it.window.pid_origin == PidOrigin::Window);
+        it.at_places = pid.map_or(AtPlaces::NotAsked, |_| AtPlaces::Asked);
+        if let Some(pid) = pid {
+            self.tell(Link::Cluster, Command::FindProcess { pid });
         }
-        self.runs.windows.mapped.insert(window.id, Mapped { window, ancestry, owner });
+    }
+
+    /// The keepers of places answered.
+    pub(super) fn process_found(&mut self, pid: u32, tasks: &BTreeSet<TaskId>) {
+        let of = |it: &&mut Mapped| {
+            it.window.pid == Some(pid) && it.at_places != AtPlaces::NotAsked && it.owner.is_none()
+        };
+        let mut answered = Vec::new();
+        for it in self.runs.windows.mapped.values_mut().filter(of) {
+            it.at_places = AtPlaces::Told(tasks.clone());
+            answered.push(it.window.id);
+        }
+        answered.into_iter().for_each(|id| self.attribute(id));
+    }
+
+    /// A task in a container runs: windows that had no owner may be its.
+    pub(super) fn ask_places_again(&mut self) {
+        let mapped = self.runs.windows.mapped.iter();
+        let homeless: Vec<WindowId> =
+            mapped.filter(|(_, it)| it.owner.is_none()).map(|(id, _)| *id).collect();
+        homeless.into_iter().for_each(|id| self.ask_places(id));
+    }
+
+    /// Finds the owner of a window that has none.
+    fn attribute(&mut self, id: WindowId) {
+        let Some(it) = self.runs.windows.mapped.get(&id).filter(|it| it.owner.is_none()) else {
+            return;
+        };
+        let Some(owner) = self.owner_of(it) else { return };
+        let window = it.window.clone();
+        self.has_window(&owner, &window);
+        if let Some(it) = self.runs.windows.mapped.get_mut(&id) {
+            it.owner = Some(owner);
+        }
     }
 
     /// Looks again for the owners of windows that had none: a window can be seen before the
@@ -116,15 +180,7 @@ impl Step<'_> {
         let mapped = self.runs.windows.mapped.iter();
         let homeless: Vec<WindowId> =
             mapped.filter(|(_, it)| it.owner.is_none()).map(|(id, _)| *id).collect();
-        for id in homeless {
-            let Some(it) = self.runs.windows.mapped.get(&id) else { continue };
-            let Some(owner) = self.owner_of(&it.window, &it.ancestry) else { continue };
-            let window = it.window.clone();
-            self.has_window(&owner, &window);
-            if let Some(it) = self.runs.windows.mapped.get_mut(&id) {
-                it.owner = Some(owner);
-            }
-        }
+        homeless.into_iter().for_each(|id| self.attribute(id));
     }
 
     /// A window is the first proof that a container runs: the API tells half a second later.
@@ -140,10 +196,41 @@ impl Step<'_> {
         self.apply(id, TaskEvent::WindowMapped);
     }
 
-    fn owner_of(&self, window: &Window, ancestry: &Ancestry) -> Option<TaskId> {
-        self.owner_by_process(ancestry)
-            .or_else(|| self.owner_by_pod(window))
-            .or_else(|| self.owner_by_class(window))
+    fn owner_of(&self, it: &Mapped) -> Option<TaskId> {
+        let Mapped { window, ancestry, at_places, .. } = it;
+        let known = match (window.pid_origin, at_places) {
+            // The same number may be another process at a place.
+            (PidOrigin::Window, AtPlaces::Asked) => return None,
+            (PidOrigin::Window, AtPlaces::Told(tasks)) => {
+                self.owner_by_claim(window, self.owner_by_process(ancestry), tasks)
+            }
+            (PidOrigin::Server | PidOrigin::Window, _) => self.owner_by_process(ancestry),
+            (PidOrigin::Elsewhere, _) => None,
+        };
+        known.or_else(|| self.owner_by_pod(window)).or_else(|| self.owner_by_class(window))
+    }
+
+    /// The task with the process that a window says is its: of several in different PID namespaces, the
+    /// one whose application has such windows. Better none than another's, which a stop would close.
+    fn owner_by_claim(
+        &self,
+        window: &Window,
+        here: Option<TaskId>,
+        at_places: &BTreeSet<TaskId>,
+    ) -> Option<TaskId> {
+        let mut all: BTreeSet<TaskId> = at_places
+            .iter()
+            .filter(|id| self.runs.task(id).is_some_and(|task| task.state != TaskState::Ended))
+            .cloned()
+            .collect();
+        all.extend(here);
+        if all.len() > 1 {
+            all.retain(|id| {
+                let app = self.runs.task(id).and_then(|task| self.runs.app(&task.app));
+                app.is_some_and(|app| has_class(app, window))
+            });
+        }
+        all.pop_first().filter(|_| all.is_empty())
     }
 
     /// The nearest process above it that is the first of a task.
@@ -185,7 +272,7 @@ impl Step<'_> {
             here && matches!(task.state, TaskState::Starting | TaskState::Running)
                 && !task.engine.has_own_pod()
                 && task.windows == 0
-                && (window.pid.is_none() || other)
+                && (other || (window.pid.is_none() && window.pid_origin != PidOrigin::Elsewhere))
                 && match (self.runs.app(&task.app), entry.found.as_deref()) {
                     (Some(app), _) => has_class(app, window),
                     (None, Some(found)) => found.program_name() == Some(window.instance.as_str()),

@@ -10,6 +10,7 @@
 //! Every request names its run, so a repeated request is answered with what is already the case
 //! ("nothing is started twice").
 
+mod daemon_end;
 pub mod frame;
 mod latin1;
 pub mod proof;
@@ -28,6 +29,7 @@ pub const MESSAGE_BYTES_MAX: usize = 4 << 20;
 pub const META_BYTES_MAX: usize = 256 << 10;
 
 pub use crate::kubernetes::TASK_VARIABLE;
+pub use daemon_end::DaemonEnd;
 pub use version::{PLACES_SINCE, REFUSAL_SINCE, VERSION, VERSION_OLDEST, agreed};
 
 /// Pids named in one [`StopRound`].
@@ -138,6 +140,12 @@ pub enum ToKeeper {
         /// Which task.
         task: TaskId,
     },
+    /// Only of a keeper at a place: which task the process with this number in its PID namespace is of.
+    /// Answered with ProcessFound.
+    FindProcess {
+        /// The number.
+        pid: u32,
+    },
     /// Answer to Ping.
     Pong {
         /// The ping's number.
@@ -174,6 +182,10 @@ pub struct SpawnRequest {
     /// has one cursor wherever it is.
     #[serde(default)]
     pub log_from: u64,
+    /// Only at a place: the program, a path or a name, that `argv` starts and that the run is all about.
+    /// Its end is told as the run's: entry points end in `PROGRAM | tee LOG`.
+    #[serde(default)]
+    pub program: Option<String>,
     /// What the daemon needs to re-adopt the task: opaque to the keeper, kept until Forget,
     /// at most [`META_BYTES_MAX`] bytes. Every run's request replaces it.
     pub meta: String,
@@ -294,6 +306,13 @@ pub enum FromKeeper {
         /// Nothing more comes: no process has the run's output any more, and all of it was given.
         over: bool,
     },
+    /// Answer to FindProcess.
+    ProcessFound {
+        /// As asked.
+        pid: u32,
+        /// Its task; absent: there is no such process, or it is of none.
+        task: Option<TaskId>,
+    },
     /// Answer to StoreRecords.
     RecordsStored {
         /// Which task.
@@ -338,39 +357,6 @@ pub struct LogLine {
     /// Without the newline. In JSON one character per byte (ISO 8859-1), since it need not be UTF-8.
     #[serde(with = "latin1")]
     pub bytes: Vec<u8>,
-}
-
-/// How a daemon ended whose successor is told.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum DaemonEnd {
-    /// By itself, or somebody killed it.
-    Ended(Exit),
-    /// It did not answer, and the keeper killed it.
-    Silent {
-        /// It was stopped (SIGSTOP).
-        stopped: bool,
-    },
-    /// SIGHUP asked for another program or configuration.
-    Replaced,
-    /// The program or configuration that SIGHUP asked for did not start, and the one of before runs again.
-    NotStarted,
-}
-
-impl DaemonEnd {
-    /// What happened to it, as the rest of a sentence about the daemon.
-    #[must_use]
-    pub fn sentence(&self) -> String {
-        match self {
-            Self::Ended(exit) => format!("ended ({})", exit.sentence()),
-            Self::Silent { stopped: true } => "was stopped by a signal (SIGSTOP)".to_owned(),
-            Self::Silent { stopped: false } => "did not answer".to_owned(),
-            Self::Replaced => "was replaced (SIGHUP)".to_owned(),
-            Self::NotStarted => {
-                "(SIGHUP) did not start: its program and configuration are not used".to_owned()
-            }
-        }
-    }
 }
 
 /// A shutdown under way.

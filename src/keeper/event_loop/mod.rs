@@ -44,7 +44,7 @@ use deskd_core::task::UnixMs;
 use deskd_core::wire::{DaemonEnd, FromKeeper};
 
 /// Events taken in one turn; of processes that are no children there may be more.
-const EVENTS_MAX: usize = 4 + KINDS.len();
+const EVENTS_MAX: usize = 6 + KINDS.len();
 /// Requests answered in one turn: nothing else happens meanwhile.
 const REQUESTS_PER_TURN: usize = 8;
 /// Until the next look at `/proc` after one that failed.
@@ -59,6 +59,7 @@ enum Source {
     Feed,
     Pipes,
     Door,
+    Opened,
     /// The starter of the first kind; the others follow.
     Starters,
     /// A main process that is no child: that of the task with key 0; the others follow.
@@ -147,6 +148,7 @@ struct Ready {
     starters: Vec<Kind>,
     adopted: Vec<TaskKey>,
     door: bool,
+    opened: bool,
 }
 
 impl Keeper {
@@ -185,6 +187,7 @@ impl Keeper {
                 data if data == Source::Connection as u64 => ready.connection = true,
                 data if data == Source::Feed as u64 => ready.feed = true,
                 data if data == Source::Door as u64 => ready.door = true,
+                data if data == Source::Opened as u64 => ready.opened = true,
                 data if data == Source::Pipes as u64 => ready.pipes = true,
                 data if data >= Source::Adopted as u64 => {
                     ready.adopted.push(TaskKey(data - Source::Adopted as u64));
@@ -221,7 +224,7 @@ impl Keeper {
         let now = Instant::now();
         self.start_daemon_if_due(now)?;
         self.heartbeat_if_due(now);
-        self.cut_late_visitors(now);
+        self.look_after_place(ready.opened, now);
         self.kill_late(now);
         self.go_on_starting(now);
         self.look_after_adopted(now);
@@ -247,7 +250,7 @@ impl Keeper {
         let stops = self.table.iter().filter_map(|(_, task)| Some(task.stop.as_ref()?.next_at()));
         let others = [
             self.survey_retry_at,
-            self.next_cut_at(),
+            self.next_at_place(),
             self.log_retry_at,
             self.daemon.start_at().filter(|_| !self.is_daemons_turn()),
             self.heartbeat.next_at(),

@@ -14,20 +14,26 @@ use nix::sys::signal::Signal;
 use super::setup::capture;
 use super::{Keeper, Source};
 use crate::door::Door;
+use crate::entry_points::EntryPoints;
 use crate::link::Connection;
 use crate::logs::{Given, Spool};
 use crate::output::Output;
 use crate::place::{KEY_VARIABLE, PlaceConfig, SPOOL_DIRECTORIES};
 use crate::stop::Stop;
 use crate::table::TaskKey;
-use crate::{KeeperConfig, KeeperError, tried};
+use crate::{KeeperConfig, KeeperError, procfs, tried};
 use deskd_core::id::TaskId;
-use deskd_core::wire::{APPEND_BYTES_MAX, FromKeeper, SpawnRequest};
+use deskd_core::task::Exit;
+use deskd_core::wire::{APPEND_BYTES_MAX, FromKeeper, SpawnRequest, TASK_VARIABLE};
+
+/// Processes above one that are looked at: more are a chain that somebody made.
+const ANCESTORS_MAX: usize = 64;
 
 /// What only a keeper at a place has.
 #[derive(Debug)]
 pub(super) struct Place {
     door: Door,
+    entry_points: EntryPoints,
     /// Of the image: what a container of its own would have.
     env: Vec<(String, String)>,
     cwd: Option<String>,
@@ -60,7 +66,10 @@ impl Keeper {
             .epoll
             .add(door.as_fd(), EpollEvent::new(EpollFlags::EPOLLIN, Source::Door as u64))
             .map_err(tried("watch a descriptor"))?;
-        keeper.place = Some(Place { door, env, cwd });
+        tracing::info!(
+            "programs of this image run here; what they write is in deskd's logs: `deskd logs TASK`"
+        );
+        keeper.place = Some(Place { door, entry_points: EntryPoints::default(), env, cwd });
         Ok(keeper)
     }
 
@@ -76,14 +85,61 @@ impl Keeper {
         }
     }
 
-    pub(super) fn cut_late_visitors(&mut self, now: Instant) {
-        if let Some(place) = &mut self.place {
-            place.door.cut_late(now);
+    /// What is due; `opened`: a program's file was.
+    pub(super) fn look_after_place(&mut self, opened: bool, now: Instant) {
+        let Some(place) = &mut self.place else { return };
+        place.door.cut_late(now);
+        if opened {
+            place.entry_points.opened(now);
+        }
+        place.entry_points.look(now);
+    }
+
+    pub(super) fn next_at_place(&self) -> Option<Instant> {
+        let place = self.place.as_ref()?;
+        [place.door.next_at(), place.entry_points.next_at()].into_iter().flatten().min()
+    }
+
+    /// A run has begun whose command starts this program.
+    pub(super) fn look_for_program(&mut self, of: (TaskKey, u32), program: String) {
+        let Some(place) = &mut self.place else { return };
+        let is_new = place.entry_points.want(of, program, &place.env, Instant::now());
+        if let Some(fd) = place.entry_points.fd().filter(|_| is_new) {
+            let event = EpollEvent::new(EpollFlags::EPOLLIN, Source::Opened as u64);
+            if let Err(error) = self.epoll.add(fd, event) {
+                tracing::warn!(%error, "the programs of entry points are not seen");
+            }
         }
     }
 
-    pub(super) fn next_cut_at(&self) -> Option<Instant> {
-        self.place.as_ref()?.door.next_at()
+    /// How a run ended whose first process ended so.
+    pub(super) fn exit_at_place(&mut self, key: TaskKey, exit: Exit) -> Exit {
+        match &mut self.place {
+            Some(place) => place.entry_points.ended(key, exit),
+            None => exit,
+        }
+    }
+
+    /// Answers FindProcess: by the nearest process above it that is the first of a run, else by its
+    /// environment, which one that left its parents still has.
+    pub(super) fn find_process(&mut self, pid: u32) {
+        let mut at = Some(pid).filter(|_| self.place.is_some());
+        let mut task = None;
+        for _ in 0..ANCESTORS_MAX {
+            let Some(above) = at.filter(|pid| *pid > self.pid) else { break };
+            task = self.table.main(above).map(|task| task.id.task.clone());
+            at = match task {
+                Some(_) => None,
+                None => procfs::read_stat(above).map(|stat| stat.ppid),
+            };
+        }
+        let by_mark = || {
+            let id = procfs::read_env_value(pid, TASK_VARIABLE)?;
+            let id: TaskId = String::from_utf8(id).ok()?.parse().ok()?;
+            self.table.key(&id).map(|_| id)
+        };
+        let task = task.or_else(|| by_mark().filter(|_| self.place.is_some()));
+        self.tell(&FromKeeper::ProcessFound { pid, task });
     }
 
     /// Whether a signal is for this keeper. At a place the programs are of its user and in its PID

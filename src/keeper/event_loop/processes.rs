@@ -61,7 +61,8 @@ impl Keeper {
         self.survey_wanted = true;
         self.drain_pipes(key);
         self.end_rest_at_place(key);
-        let end = RunEnd { exit: ended.exit, rusage: ended.rusage, at: unix_ms() };
+        let exit = self.exit_at_place(key, ended.exit);
+        let end = RunEnd { exit, rusage: ended.rusage, at: unix_ms() };
         if let Some(task) = self.table.get_mut(key) {
             task.end = Some(end.clone());
             let id = task.id.clone();

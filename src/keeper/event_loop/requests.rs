@@ -21,6 +21,7 @@ impl Keeper {
             ToKeeper::Forget { task } => self.forget(&task),
             ToKeeper::WatchLog { task, seen } => self.watch_log(&task, seen),
             ToKeeper::ReadLog { task, from } => self.read_log(task, from),
+            ToKeeper::FindProcess { pid } => self.find_process(pid),
             ToKeeper::StoreRecords { task, from, next, records } => {
                 self.store_records(task, from..next, &records);
             }

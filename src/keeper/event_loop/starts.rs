@@ -197,7 +197,7 @@ impl Keeper {
     }
 
     fn finished(&mut self, finished: Finished) -> Option<Begun> {
-        let UnderWay { start, tag, pipes, ended, .. } = finished.under_way;
+        let UnderWay { mut start, tag, pipes, ended, .. } = finished.under_way;
         let task = start.task().clone();
         let pid = match finished.outcome {
             Ok(pid) => pid,
@@ -207,8 +207,11 @@ impl Keeper {
             }
         };
         let (stop, watch, asked) = (start.stop, start.watch, start.asked);
-        let log_from = start.request.log_from;
+        let (log_from, program) = (start.request.log_from, start.request.program.take());
         let key = self.began(start, tag, pid, finished.times);
+        if let Some(program) = program {
+            self.look_for_program((key, pid), program);
+        }
         let [stdout, stderr] = pipes.read;
         self.capture_pipe(key, stdout, Stream::Stdout);
         self.capture_pipe(key, stderr, Stream::Stderr);

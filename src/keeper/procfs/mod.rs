@@ -6,6 +6,7 @@ mod cgroup;
 mod file_system;
 mod pidfd;
 mod process;
+mod program;
 mod wait_status;
 
 pub use cgroup::MemoryCgroup;
@@ -15,6 +16,7 @@ pub use process::{
     ProcessStat, env_value, ignored_signals, limits, look_at, own_children, pids, read_arguments,
     read_cgroup, read_children, read_env_value, read_exe, read_hard_limits, read_stat, read_tracer,
 };
+pub use program::find_program;
 pub use wait_status::exit_of;
 
 pub mod sockets;

@@ -101,6 +101,7 @@ pub(super) fn decode(bytes: &[u8]) -> io::Result<Order> {
         oom_score_adj: from.option(|from| Ok(i32::from_ne_bytes(from.array()?)))?,
         wall: from.option(|from| Ok(Wall { hidden: from.texts()?, shown: from.texts()? }))?,
         log_from: 0,
+        program: None,
         meta: String::new(),
     };
     Ok(Order { slot, tag, request })
@@ -239,6 +240,7 @@ mod tests {
                 oom_score_adj,
                 wall: wall.map(|(hidden, shown)| Wall { hidden, shown }),
                 log_from: 0,
+                program: None,
                 meta: String::new(),
             },
         )

@@ -430,6 +430,7 @@ pub(crate) fn request(task: &str, argv: &[&str]) -> SpawnRequest {
         oom_score_adj: None,
         wall: None,
         log_from: 0,
+        program: None,
         meta: format!("meta of {task}"),
     }
 }

@@ -123,7 +123,7 @@ impl Session {
 
     /// Whether the server's pids are of our PID namespace.
     pub(super) fn pids_are_ours(&self) -> bool {
-        self.asker.trusted_pids
+        self.asker.server_pids == owner::ServerPids::Ours
     }
 
     /// One round trip.

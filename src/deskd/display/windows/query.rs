@@ -9,7 +9,7 @@ use x11rb::protocol::xproto::{
     Atom, AtomEnum, ConnectionExt as _, GetPropertyReply, MapState, WindowClass,
 };
 
-use super::owner::{self, Evidence};
+use super::owner::{self, Evidence, ServerPids};
 use super::text::{self, TEXT_BYTES_MAX};
 use super::{SessionError, present};
 use crate::display::handshake::{ServerConnection, learn_extensions};
@@ -47,8 +47,7 @@ pub(super) struct Asker {
     pub(super) connection: ServerConnection,
     pub(super) atoms: Atoms,
     host: String,
-    /// The server's pids are of our PID namespace.
-    pub(super) trusted_pids: bool,
+    pub(super) server_pids: ServerPids,
 }
 
 impl Asker {
@@ -56,26 +55,29 @@ impl Asker {
         learn_extensions(&connection)?;
         let atoms = Atoms::new(&connection)?.reply().map_err(SessionError::from_reply)?;
         let host = nix::unistd::gethostname().unwrap_or_default().to_string_lossy().into_owned();
-        let mut asker = Self { connection, atoms, host, trusted_pids: false };
-        asker.trusted_pids = asker.sees_our_pid()?;
+        let mut asker = Self { connection, atoms, host, server_pids: ServerPids::Unknown };
+        asker.server_pids = asker.look_for_our_pid()?;
         Ok(asker)
     }
 
-    /// Whether the server knows this very connection by our pid: only then are its pids ours. It
-    /// may live in another PID namespace, as it does in a pod without shareProcessNamespace.
-    fn sees_our_pid(&self) -> Result<bool, SessionError> {
+    /// By which number the server knows this very connection: it may live in another PID namespace.
+    fn look_for_our_pid(&self) -> Result<ServerPids, SessionError> {
         if self.connection.extension_information(res::X11_EXTENSION_NAME)?.is_none() {
-            return Ok(false);
+            return Ok(ServerPids::Unknown);
         }
         let Some(version) = present(self.connection.res_query_version(1, 2)?.reply())? else {
-            return Ok(false);
+            return Ok(ServerPids::Unknown);
         };
         if (version.server_major, version.server_minor) < CLIENT_IDS_VERSION {
-            return Ok(false);
+            return Ok(ServerPids::Unknown);
         }
         let own = self.connection.setup().resource_id_base;
-        let pid = self.pid_cookie(own)?.reply();
-        Ok(present(pid)?.and_then(|reply| client_pid(&reply)) == Some(std::process::id()))
+        let pid = present(self.pid_cookie(own)?.reply())?.and_then(|reply| client_pid(&reply));
+        Ok(match pid {
+            Some(0) => ServerPids::OfAnotherNamespace,
+            Some(pid) if pid == std::process::id() => ServerPids::Ours,
+            Some(_) | None => ServerPids::Unknown,
+        })
     }
 
     fn pid_cookie(
@@ -107,9 +109,9 @@ impl Asker {
         let claim = self.property(id, self.atoms._NET_WM_PID, 4)?;
         let machine = self.property(id, self.atoms.WM_CLIENT_MACHINE, MACHINE_BYTES_MAX)?;
         let protocols = self.protocols_cookie(id)?;
-        let server_pid = match self.trusted_pids {
-            true => Some(self.pid_cookie(id)?),
-            false => None,
+        let server_pid = match self.server_pids {
+            ServerPids::Ours | ServerPids::OfAnotherNamespace => Some(self.pid_cookie(id)?),
+            ServerPids::Unknown => None,
         };
         let Some(attributes) = present(attributes.reply())? else { return Ok(None) };
         if attributes.class == WindowClass::INPUT_ONLY || attributes.map_state == MapState::UNMAPPED
@@ -137,7 +139,7 @@ impl Asker {
             claim: present(claim.reply())?.and_then(|claim| claim.value32()?.next()),
             machine: machine.as_deref().filter(|machine| !machine.is_empty()),
         };
-        let (pid, pid_disputed) = owner::pid(evidence, &self.host);
+        let (pid, pid_origin, pid_disputed) = owner::pid(evidence, self.server_pids, &self.host);
         let can_close = self.can_close(present(protocols.reply())?);
         let override_redirect = attributes.override_redirect;
         Ok(Some(Window {
@@ -146,6 +148,7 @@ impl Asker {
             instance,
             class,
             pid,
+            pid_origin,
             pid_disputed,
             machine: machine.filter(|machine| !machine.is_empty()),
             can_close,

@@ -213,6 +213,7 @@ mod tests {
             instance: String::new(),
             class: String::new(),
             pid: None,
+            pid_origin: deskd_core::window::PidOrigin::default(),
             pid_disputed: false,
             machine: None,
             can_close: false,

@@ -77,7 +77,7 @@ pub fn place(
 /// What the keeper of a place is asked for instead of a container of its own.
 #[must_use]
 pub fn spawn_request(run: &RunId, plan: &EphemeralPlan) -> SpawnRequest {
-    let ContainerPlan { argv, env, cwd, .. } = &plan.container;
+    let ContainerPlan { argv, env, cwd, program, entry_point, .. } = &plan.container;
     // Kubelet filled those of the place.
     let told = env.iter().filter(|var| !matches!(var.from, EnvSource::Field(_)));
     let told = told.map(|var| (var.name.clone(), var.value.clone()));
@@ -93,6 +93,7 @@ pub fn spawn_request(run: &RunId, plan: &EphemeralPlan) -> SpawnRequest {
         oom_score_adj: None,
         wall: None,
         log_from: 0,
+        program: program.clone().filter(|_| *entry_point),
         // The daemon's journal has it.
         meta: String::new(),
     }

@@ -202,12 +202,8 @@ impl Run {
 impl Run {
     /// How its program ended, if the container ended with `exit`.
     fn of_program(&self, exit: Exit) -> Exit {
-        match (&self.end.program, exit) {
-            (_, Exit::Lost(why)) => Exit::Lost(why),
-            (Some(own), _) => own.clone(),
-            (None, Exit::Code(code)) if self.program.is_some() => Exit::EntryPoint(code),
-            (None, exit) => exit,
-        }
+        let own = self.end.program.clone();
+        if own.is_some() || self.program.is_some() { exit.of_program(own) } else { exit }
     }
 }
 

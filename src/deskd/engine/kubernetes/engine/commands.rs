@@ -42,6 +42,7 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
             Command::Forget { run, .. } => self.forget(&run),
             Command::WindowMapped { run, pid } => self.window_mapped(&run, pid),
             Command::OutputStored { task, end } => self.output_stored(&task, end),
+            Command::FindProcess { pid } => self.find_process(pid),
             Command::Pull { image } => self.pull(image),
             // A process, and output: the keeper's.
             Command::Start { object: None, .. }

@@ -1,5 +1,6 @@
 //! What is known about the cluster, told whenever it changed; and the engine that is off.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -151,10 +152,16 @@ pub(super) async fn off<T: From<Event>>(
             return;
         }
         let Some(command) = commands.recv().await else { return };
-        if let Command::Start { run, .. } = command {
-            let words = Some(sentence.clone());
-            let refusal = Refused { reason: RefusalReason::NoPod, words };
-            next = Some(Event::Refused { run, refusal });
-        }
+        next = match command {
+            Command::Start { run, .. } => {
+                let words = Some(sentence.clone());
+                let refusal = Refused { reason: RefusalReason::NoPod, words };
+                Some(Event::Refused { run, refusal })
+            }
+            Command::FindProcess { pid } => {
+                Some(Event::ProcessFound { pid, tasks: BTreeSet::new() })
+            }
+            _ => None,
+        };
     }
 }

@@ -6,6 +6,7 @@ mod facts;
 mod observe;
 mod others;
 mod place_ends;
+mod place_processes;
 mod places;
 mod processes;
 mod stops;

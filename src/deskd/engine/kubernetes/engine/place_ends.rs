@@ -90,6 +90,8 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
     fn forget_place(&mut self, id: &TaskId) -> Vec<(RunId, Stage)> {
         let runs = self.places.life.dead(id);
         self.places.links.remove(id);
+        self.places.questions.dead(id);
+        self.tell_processes();
         self.runs.remove(&place_run(id));
         if let Err(error) = self.record_places() {
             tracing::warn!(%error, "the record of places cannot be written");

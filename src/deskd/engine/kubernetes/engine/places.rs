@@ -93,8 +93,7 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
         }
         let container = self.places.links.get(id).map_or("", |link| &link.container);
         let creation = Creation::Pending(CancellationToken::new());
-        let mut new = self.run_in(Some(app.clone()), container, creation);
-        new.program = plan.container.program.clone().filter(|_| plan.container.entry_point);
+        let new = self.run_in(Some(app.clone()), container, creation);
         self.runs.insert(run.clone(), new);
         let mut plan = plan.clone();
         private_directory::prepare(&mut plan);
@@ -183,7 +182,7 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
     }
 
     /// What does not arrive is asked for again after the next welcome.
-    fn tell_place(&mut self, id: &TaskId, message: ToKeeper) {
+    pub(super) fn tell_place(&mut self, id: &TaskId, message: ToKeeper) {
         let Some(link) = self.places.links.get_mut(id) else { return };
         if link.queue.as_ref().is_some_and(|queue| queue.try_send(message).is_err()) {
             tracing::warn!(place = %id, "its keeper does not keep up and is connected anew");
@@ -261,6 +260,7 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
                     link.queue = None;
                     link.silent_since = Some(Instant::now());
                 }
+                self.tell_processes();
             }
         }
     }
@@ -280,6 +280,7 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
         for run in up.ask {
             self.ask(id, &run);
         }
+        self.find_processes_again(id);
         self.tell_list_that_waited();
     }
 
@@ -338,6 +339,7 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
                 self.close_output_if_over(&run);
             }
             FromKeeper::StopStep { id: run, round } => self.step(run, round.step()),
+            FromKeeper::ProcessFound { pid, task } => self.process_found(id, pid, task),
             FromKeeper::LogTrouble { trouble: Some(trouble) } => {
                 tracing::warn!(place = %id, "{trouble}");
             }

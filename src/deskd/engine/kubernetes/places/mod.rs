@@ -1,8 +1,10 @@
 //! Places: ephemeral containers with a keeper as their first process. `core::place` has their life;
-//! here are the connection to each keeper (`link`) and what a daemon remembers of them (`file`).
+//! here are the connection to each keeper (`link`), what a daemon remembers of them (`file`), and whose processes
+//! they are asked for (`questions`).
 
 pub mod file;
 pub mod link;
+pub mod questions;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -31,6 +33,8 @@ pub struct Places {
     pub to_close: Vec<TaskId>,
     /// Where no keeper ever answered: what is launched there gets a container of its own.
     pub unfit: Vec<place::PlaceSpec>,
+    /// What their keepers are asked about processes.
+    pub questions: questions::Questions,
     /// The list of the own pod's containers is told once all places answered.
     pub list_waits: bool,
 }

@@ -2,7 +2,6 @@
 //! so the exit code of the container is that of `tee`, and a crash looks like success.
 
 use std::os::fd::OwnedFd;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::exit::ExitWatch;
@@ -14,11 +13,6 @@ const LOOK_MAX: Duration = Duration::from_secs(60);
 const LOOK_OFTEN: Duration = Duration::from_secs(5);
 /// Pauses between two looks.
 const LOOK_PAUSES: [Duration; 2] = [Duration::from_millis(2), Duration::from_millis(50)];
-/// Processes of a container that are looked at.
-const DESCENDANTS_MAX: usize = 256;
-/// Programs that run a script, by the beginning of their file's name.
-const INTERPRETERS: [&str; 9] =
-    ["sh", "bash", "dash", "ash", "busybox", "python", "perl", "ruby", "node"];
 
 /// Waits until the container with the first process `first` runs `program`; nothing when it never
 /// does. On a thread of its own: the kernel lets whoever reads the arguments of a process wait for
@@ -37,68 +31,11 @@ fn search(first: u32, program: &str) -> Option<OwnedFd> {
     let began = Instant::now();
     while began.elapsed() < LOOK_MAX && procfs::read_stat(first).is_some_and(|stat| stat.is_alive())
     {
-        let found = descendants(first).into_iter().find(|pid| {
-            let exe = procfs::read_exe(*pid);
-            is_program(exe.as_deref(), &procfs::read_arguments(*pid), program)
-        });
-        if let Some(pidfd) = found.and_then(procfs::pidfd) {
+        if let Some(pidfd) = procfs::find_program(first, program).and_then(procfs::pidfd) {
             return Some(pidfd);
         }
         let often = began.elapsed() < LOOK_OFTEN;
         std::thread::sleep(LOOK_PAUSES[usize::from(!often)]);
     }
     None
-}
-
-/// A process and what descends from it, parents first.
-fn descendants(first: u32) -> Vec<u32> {
-    let mut all = vec![first];
-    let mut next = 0;
-    while next < all.len() && all.len() < DESCENDANTS_MAX {
-        all.extend(procfs::read_children(all[next]));
-        next += 1;
-    }
-    all
-}
-
-/// Whether a process with this file and these arguments is `program`, a path or a name: it is
-/// called so, or a script of this name is run.
-fn is_program(exe: Option<&Path>, arguments: &[String], program: &str) -> bool {
-    let called = |word: &str| {
-        word == program || !program.contains('/') && word.rsplit('/').next() == Some(program)
-    };
-    if exe.is_some_and(|exe| exe.to_str() == Some(program)) {
-        return true;
-    }
-    let Some((own, rest)) = arguments.split_first() else { return false };
-    let name = own.rsplit('/').next().unwrap_or(own);
-    let script = rest.iter().find(|word| !word.starts_with('-'));
-    called(own)
-        || INTERPRETERS.iter().any(|interpreter| name.starts_with(interpreter))
-            && script.is_some_and(|word| called(word))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_program_is_known_by_its_file_its_name_or_its_script() {
-        let table: [(&str, &str, &str, bool); 9] = [
-            ("/usr/games/gnome-2048", "gnome-2048", "/usr/games/gnome-2048", true),
-            ("/usr/games/gnome-2048", "/usr/bin/gnome-2048 --x", "/usr/bin/gnome-2048", true),
-            ("/usr/lib/firefox/firefox", "firefox -P", "firefox", true),
-            ("/usr/bin/python3.11", "/usr/bin/python3 -u /opt/app.py", "/opt/app.py", true),
-            ("/usr/bin/bash", "/bin/bash /usr/bin/wine x.exe", "/usr/bin/wine", true),
-            ("/usr/bin/bash", "/bin/bash /composer/entry.sh", "/usr/bin/wine", false),
-            ("/usr/bin/dbus-launch", "dbus-launch /usr/bin/wine", "/usr/bin/wine", false),
-            ("/usr/bin/tee", "tee /tmp/wine.log", "/usr/bin/wine", false),
-            ("/usr/bin/bash", "sh -c /usr/bin/wine", "/usr/bin/vine", false),
-        ];
-        for (exe, arguments, program, expected) in table {
-            let words: Vec<_> = arguments.split(' ').map(str::to_owned).collect();
-            assert_eq!(is_program(Some(Path::new(exe)), &words, program), expected, "{arguments}");
-        }
-        assert!(!is_program(None, &[], "/usr/bin/wine"));
-    }
 }
