@@ -180,13 +180,17 @@ impl Step<'_> {
     }
 
     /// Its engine cannot start a run. A first run that somebody waits for is an error of the launch, not
-    /// a task.
+    /// a task; but what a container cannot execute is a task whether its place was there already or had
+    /// to be made: it has a diagnosis, and a remedy where its image's own command is at fault.
     pub(super) fn launch_refused(&mut self, run: &RunId, refusal: &Refused) {
         if !self.runs.is_current(run) {
             return;
         }
         let Some(task) = self.runs.task(&run.task).cloned() else { return };
         let app = task.app.clone();
+        if task.engine.is_in_cluster() && matches!(refusal.reason, RefusalReason::Spawn(_)) {
+            self.answer_launch(run);
+        }
         let replies = self.runs.launching.remove(run).unwrap_or_default();
         // Whoever stopped it was told that there is such a task.
         if run.run == 1 && !replies.is_empty() && task.state == TaskState::Starting {

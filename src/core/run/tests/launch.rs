@@ -42,6 +42,19 @@ fn a_first_run_that_cannot_be_started_is_an_error_and_no_task() {
 }
 
 #[test]
+fn what_a_container_cannot_execute_is_a_task_however_soon_that_is_known() {
+    let mut desk = Desk::ready();
+    let task = desk.launch("beside");
+    desk.step(not_spawned(run(&task, 1)));
+    assert_eq!(desk.state(&task), Some(TaskState::Ended));
+    let answers = desk.answers();
+    assert!(
+        matches!(&answers[..], [Answer::Launch(Ok(LaunchAdmission::Started(_)))]),
+        "{answers:?}"
+    );
+}
+
+#[test]
 fn a_run_that_somebody_stopped_and_that_cannot_be_started_either_stays_as_a_task() {
     let mut desk = Desk::ready();
     desk.step(Input::Launch(keyed("local"), ReplyId(70)));
