@@ -11,6 +11,7 @@ use crate::config::ComposerVersion;
 use crate::supervisor::Snapshot;
 use deskd_core::app::App;
 use deskd_core::id::TaskId;
+use deskd_core::origin::Origin;
 use deskd_core::plan::EngineKind;
 use deskd_core::task::{Exit, Task, TaskState};
 
@@ -41,12 +42,13 @@ impl ContainerName {
     }
 }
 
-/// `podname` and `id`. A task without an object yet, or of this container, has its own id in the
-/// desktop's pod.
+/// `podname` and `id`. What deskd started in the desktop's pod is called by its task: a place is one
+/// container of several.
 pub(super) fn names<'a>(task: &'a Task, desktop: &'a str) -> (&'a str, &'a str) {
     match (&task.object, task.engine) {
         (Some(object), EngineKind::PodApplication) => (&object.pod, &object.pod),
-        (Some(object), _) => (&object.pod, &object.container),
+        (Some(object), _) if task.origin == Origin::Other => (&object.pod, &object.container),
+        (Some(object), _) => (&object.pod, task.id.as_str()),
         (None, _) => (desktop, task.id.as_str()),
     }
 }
@@ -182,12 +184,17 @@ mod tests {
     }
 
     #[test]
-    fn a_container_is_named_by_the_desktops_pod_and_its_own_name_and_a_pod_by_itself() {
+    fn a_task_is_named_by_the_desktops_pod_and_its_id_a_pod_by_itself_and_what_others_made_as_they_did()
+     {
         let composer = composer(ComposerVersion::V3, false);
         let (app, mut task) = task(EngineKind::EphemeralContainer);
         let entry = composer.entry(&task, Some(&app), "anna-3f9c1");
         assert_eq!(entry["podname"], "anna-3f9c1");
-        assert_eq!(entry["id"], "anna-2048-1a2b3");
+        assert_eq!(entry["id"], "2048-00001", "another task may be in the same container");
+        task.origin = Origin::Other;
+        let others = composer.entry(&task, Some(&app), "anna-3f9c1");
+        assert_eq!(others["id"], "anna-2048-1a2b3");
+        task.origin = Origin::Deskd;
         assert_eq!(
             (&entry["status"], &entry["oc.icondata"]),
             (&json!("Waiting"), &json!("PHN2Zy8+"))
