@@ -262,7 +262,7 @@ impl Default for Policy {
         Self {
             engines: Vec::new(),
             entrypoint: None,
-            places: false,
+            places: true,
             local: LocalApps::default(),
             apps_namespace: None,
             target_container: None,

@@ -43,11 +43,15 @@ fn story_of_deskd(shared: &Shared) {
     let ended = stop(&shared.desk, &qt, &json!({}));
     assert_eq!(ended["exit"], json!({ "entry_point": 0 }), "nobody sees the program: {ended}");
     assert!(shared.desk.log(&qt).contains("Started a new game"), "{}", shared.desk.log(&qt));
-    let left = || {
-        (!pyos.list().iter().any(|app| names.contains(&app.id.as_str()) && app.status == "Running"))
-            .then_some(())
+    let runs = |name: &str| {
+        pyos.list().iter().filter(|app| app.id == name && app.status == "Running").count()
     };
-    eventually("neither runs in abcdesktop's list", left);
+    eventually("the pod does not run in abcdesktop's list", || (runs(names[1]) == 0).then_some(()));
+    // The place stays, for the next launch of the image: one entry for however many.
+    let again = shared.desk.launch("2048-alpine");
+    let shown = shared.desk.until("its window is there", &again, has_window);
+    assert_eq!((&shown["object"]["container"], runs(names[0])), (&json!(names[0]), 1));
+    stop(&shared.desk, &again, &json!({}));
 }
 
 /// The same two, started by abcdesktop.

@@ -43,10 +43,6 @@ fn programs_of_an_image_share_a_place_which_survives_the_daemon_and_deskds_conta
     let Some(cluster) = Cluster::shared() else { return };
     let namespace = cluster.namespace("places");
     let_in(&namespace);
-    let toml =
-        format!("{}\n[kubernetes]\nplaces = true\n", include_str!("../../container/sample.toml"));
-    let patch = json!({ "data": { "deskd.toml": toml } }).to_string();
-    namespace.must(&["patch", "configmap", "deskd", "--patch", &patch], "");
     let desk = PodDesk::with_state(create(&namespace, &injected(|_| {})), STATE_DIR);
     desk.add(&document("eyes-image", &json!({ "Labels": { "oc.path": "/usr/bin/xeyes" } })));
     desk.add(&document("count", &json!({ "Cmd": ["/bin/sh", "-c", COUNT], "Labels": {} })));
