@@ -10,6 +10,7 @@
 //! Every request names its run, so a repeated request is answered with what is already the case
 //! ("nothing is started twice").
 
+pub mod channel;
 mod daemon_end;
 pub mod frame;
 mod latin1;

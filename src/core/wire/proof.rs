@@ -16,8 +16,8 @@
 //! another connection: both sides' random bytes are in it. The socket's name comes from the key too:
 //! nobody who does not have it can take the name before the keeper does.
 //!
-//! Deliberately not here: secrecy of what follows. A socket within a pod cannot be listened to; a
-//! connection over a network needs more.
+//! Deliberately not here: secrecy of what follows. A socket within a pod cannot be listened to; for a
+//! connection over a network there is [`super::channel`].
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde::{Deserialize, Serialize};
@@ -27,8 +27,8 @@ use sha2::Sha256;
 pub const PROOF_BYTES: usize = 32;
 /// Bytes of what the daemon answers to a challenge.
 pub const ANSWER_BYTES: usize = 2 * PROOF_BYTES;
-/// Bytes of the part of a key that names its socket.
-const NAME_BYTES: usize = 16;
+/// Bytes of the part of a key's hash that names its place.
+pub const NAME_BYTES: usize = 16;
 
 /// What one side's random bytes, or its proof, is.
 pub type Bytes = [u8; PROOF_BYTES];
@@ -53,7 +53,14 @@ impl Key {
     /// The name of the abstract socket on which the place's keeper listens.
     #[must_use]
     pub fn socket_name(&self) -> String {
-        format!("deskd-place-{}", hex(&self.mac("name", &[])[..NAME_BYTES]))
+        format!("deskd-place-{}", hex(&self.name()))
+    }
+
+    /// What its place is called by those who do not have it.
+    #[must_use]
+    pub fn name(&self) -> [u8; NAME_BYTES] {
+        let name = self.mac("name", &[]);
+        std::array::from_fn(|at| name[at])
     }
 
     /// What the daemon answers to a challenge; `own` are random bytes that were never used before.
@@ -70,18 +77,24 @@ impl Key {
     #[must_use]
     pub fn admit(&self, challenge: &Bytes, answer: &[u8; ANSWER_BYTES]) -> Option<Bytes> {
         let (theirs, proof) = answer.split_first_chunk::<PROOF_BYTES>()?;
-        let mac = self.begin("daemon", &[challenge, theirs]);
-        mac.verify_slice(proof).ok()?;
+        if !self.verifies("daemon", &[challenge, theirs], proof) {
+            return None;
+        }
         Some(self.mac("keeper", &[challenge, theirs]))
     }
 
     /// Whether `proof` is that of a keeper with this key.
     #[must_use]
     pub fn is_keepers(&self, challenge: &Bytes, own: &Bytes, proof: &Bytes) -> bool {
-        self.begin("keeper", &[challenge, own]).verify_slice(proof).is_ok()
+        self.verifies("keeper", &[challenge, own], proof)
     }
 
-    fn mac(&self, what: &str, of: &[&Bytes]) -> Bytes {
+    /// Whether `proof` is the hash of these, in a time that tells nothing.
+    pub(super) fn verifies(&self, what: &str, of: &[&Bytes], proof: &[u8]) -> bool {
+        self.begin(what, of).verify_slice(proof).is_ok()
+    }
+
+    pub(super) fn mac(&self, what: &str, of: &[&Bytes]) -> Bytes {
         self.begin(what, of).finalize().into_bytes().into()
     }
 
