@@ -32,7 +32,9 @@
 //!   the end, systemd. [`tcp`] is the
 //!   socket on which the daemon answers.
 //! - [`place`]: the same keeper as the first process of an ephemeral container, with its daemon elsewhere. [`door`]: how that
-//!   daemon comes in. [`entry_points`]: the programs that images' own commands start. [`output`]: where captured bytes go.
+//!   daemon comes in. [`way`]: how a keeper in another pod gets to it; [`meeting`]: for the first time, or not at all.
+//!   [`image`]: what programs get there. [`entry_points`]: the programs that images' own commands start.
+//!   [`output`]: where captured bytes go.
 //! - [`event_loop`]: the loop, which carries out what the others decide.
 //!
 //! **Invariant**: when nothing happens, the keeper does not wake up, but to ask the daemon. **Invariant**: whatever is held per task is small and
@@ -45,14 +47,17 @@ pub mod clock;
 pub mod custody;
 mod daemon;
 mod door;
+mod entrance;
 mod entry_points;
 mod event_loop;
 pub mod files;
 mod heartbeat;
+mod image;
 pub mod inherited;
 mod link;
 pub mod log;
 pub mod logs;
+mod meeting;
 mod notify;
 mod options;
 mod output;
@@ -70,21 +75,26 @@ mod table;
 mod tcp;
 mod tree;
 pub mod wall;
+mod way;
 
 use std::error::Error;
 use std::ffi::OsString;
 use std::fs::File;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
+use nix::sys::prctl::set_dumpable;
 
 use deskd_core::exit::Exit;
 use deskd_core::wire;
+use entrance::Entrance;
+use meeting::Met;
 pub use options::USAGE;
 pub use spawn::serve_starter;
 pub use spawn::starter::Kind as StarterKind;
+pub use tcp::notice_silence;
 
 /// Name of the lock in the state directory: one keeper at a time.
 pub const LOCK_NAME: &str = "keeper.lock";
@@ -228,6 +238,9 @@ pub enum OptionError {
         "`DESKD_PLACE_KEY` is missing or no key: only the deskd of a desktop starts a keeper at a place"
     )]
     NoKey,
+    /// What a pod was made for cannot be read.
+    #[error("`DESKD_PLACE_FIRST` is no request: only the deskd of a desktop writes it")]
+    NoRequest(#[source] serde_json::Error),
     /// The descriptor was not inherited.
     #[error("cannot use file descriptor {fd} as `--daemon-file`")]
     DaemonFile {
@@ -250,7 +263,23 @@ pub fn run(config: KeeperConfig) -> Result<Exit, KeeperError> {
 }
 
 /// Runs the keeper of a place until it was asked to end, and returns what the process is to exit with.
-/// The process must have one thread only.
-pub fn run_at_place(config: place::PlaceConfig) -> Result<Exit, KeeperError> {
-    event_loop::Keeper::at_place(config)?.run()
+/// The process must have one thread only. In a pod of its own it becomes the first program if it cannot
+/// reach its daemon.
+pub fn run_at_place(mut config: place::PlaceConfig) -> Result<Exit, KeeperError> {
+    // Its environment has the key. Before anything else: programs that are there already may look.
+    set_dumpable(false).map_err(tried("protect its memory from other processes"))?;
+    let Some(mut far) = config.far.take() else {
+        let door = door::Door::open(config.key.clone()).map_err(KeeperError::Link)?;
+        return event_loop::Keeper::at_place(config, Entrance::Door(door))?.run();
+    };
+    let Some(first) = far.first.take() else {
+        let way = way::Way::new(config.key.clone(), far.daemon, Instant::now());
+        let way = way.map_err(KeeperError::Link)?;
+        return event_loop::Keeper::at_place(config, Entrance::Way(Box::new(way)))?.run();
+    };
+    match meeting::meet(config.key.clone(), far.daemon, far.alone_after)? {
+        Met::Daemon(met) => event_loop::Keeper::met_at_place(config, *met)?.run(),
+        Met::Nobody => Ok(meeting::become_program(first)),
+        Met::Ended => Ok(Exit::Ok),
+    }
 }

@@ -9,6 +9,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 
+use deskd_core::wire::channel::{Channel, Forged};
 use deskd_core::wire::frame::{self, Decoder, FrameError};
 use deskd_core::wire::{FromKeeper, MESSAGE_BYTES_MAX, ToKeeper};
 
@@ -34,6 +35,9 @@ pub enum LinkError {
     /// What arrived is not a message.
     #[error("the daemon sent a message that cannot be decoded")]
     Frame(#[from] FrameError),
+    /// Somebody on the way changed what arrived.
+    #[error(transparent)]
+    Forged(#[from] Forged),
     /// It does not read.
     #[error("the daemon does not read: more than {QUEUE_BYTES_MAX} bytes are queued for it")]
     Overflow,
@@ -46,6 +50,8 @@ pub struct Connection {
     incoming: Decoder,
     outgoing: Vec<u8>,
     written: usize,
+    /// Over a network.
+    channel: Option<Box<Channel>>,
 }
 
 impl Connection {
@@ -59,7 +65,14 @@ impl Connection {
     /// Over a stream that does not block, whose other end is a daemon's.
     #[must_use]
     pub fn of(stream: UnixStream) -> Self {
-        Self { stream, incoming: Decoder::default(), outgoing: Vec::new(), written: 0 }
+        let incoming = Decoder::default();
+        Self { stream, incoming, outgoing: Vec::new(), written: 0, channel: None }
+    }
+
+    /// The same over a network: nobody on the way reads or changes what is exchanged.
+    #[must_use]
+    pub fn sealed(stream: UnixStream, channel: Channel) -> Self {
+        Self { channel: Some(Box::new(channel)), ..Self::of(stream) }
     }
 
     /// The next message, if one has arrived. Reads when the last read holds no whole one.
@@ -71,7 +84,7 @@ impl Connection {
             }
             match self.stream.read(&mut bytes) {
                 Ok(0) => return Err(LinkError::Closed),
-                Ok(count) => self.incoming.push(&bytes[..count]),
+                Ok(count) => self.take_in(&bytes[..count])?,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(None),
                 Err(error) => return Err(error.into()),
@@ -79,9 +92,26 @@ impl Connection {
         }
     }
 
+    fn take_in(&mut self, bytes: &[u8]) -> Result<(), LinkError> {
+        let Some(channel) = &mut self.channel else {
+            self.incoming.push(bytes);
+            return Ok(());
+        };
+        let mut plain = Vec::with_capacity(bytes.len());
+        channel.opener.open(bytes, &mut plain)?;
+        self.incoming.push(&plain);
+        Ok(())
+    }
+
     /// Queues a message.
     pub fn send(&mut self, message: &FromKeeper) -> Result<(), LinkError> {
-        frame::encode(message, &mut self.outgoing)?;
+        if let Some(channel) = &mut self.channel {
+            let mut plain = Vec::new();
+            frame::encode(message, &mut plain)?;
+            channel.sealer.seal(&plain, &mut self.outgoing)?;
+        } else {
+            frame::encode(message, &mut self.outgoing)?;
+        }
         if self.waiting_bytes() > QUEUE_BYTES_MAX { Err(LinkError::Overflow) } else { Ok(()) }
     }
 

@@ -57,8 +57,9 @@ fn run(options: Vec<OsString>) -> Result<Exit, Failed> {
 
 fn run_at_place(options: Vec<OsString>) -> Result<Exit, Failed> {
     let key = variable(place::KEY_VARIABLE);
-    let config =
-        PlaceConfig::from_options(options.into_iter().skip(1), key).map_err(Failed::Options)?;
+    let first = variable(place::FIRST_VARIABLE);
+    let options = options.into_iter().skip(1);
+    let config = PlaceConfig::from_options(options, key, first).map_err(Failed::Options)?;
     init_log();
     deskd_keeper::run_at_place(config).map_err(Failed::Keeper)
 }
@@ -67,7 +68,7 @@ fn init_log() {
     log::init(variable("DESKD_LOG").as_deref().and_then(OsStr::to_str));
 }
 
-#[expect(clippy::disallowed_methods, reason = "the two variables that the keeper reads")]
+#[expect(clippy::disallowed_methods, reason = "the variables that the keeper reads")]
 fn variable(name: &str) -> Option<OsString> {
     std::env::var_os(name)
 }

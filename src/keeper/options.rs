@@ -40,6 +40,8 @@ At a place (an ephemeral container), started by its desktop's deskd, with the pl
   deskd-keeper place --grace-ms N --tasks-max N
   --spool-bytes N         most  output kept on a disk until the desktop has stored it
   --spool-memory-bytes N  the same where there is no  disk to write to
+  --daemon ADDRESS:PORT   in a pod of its own:  where its deskd listens
+  --alone-ms N            how long its first program waits  for that
 ";
 
 impl KeeperConfig {

@@ -7,11 +7,21 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+use rustix::net::sockopt;
 
 use super::KeeperError;
 
 /// Connections the kernel keeps waiting.
 const BACKLOG: i32 = 1024;
+/// How long nothing comes before the kernel asks whether the other side is there.
+const IDLE: Duration = Duration::from_secs(15);
+/// Between two such questions.
+const ASKED_AGAIN: Duration = Duration::from_secs(5);
+/// How long the other side's kernel may not answer before a connection ends.
+const SILENT_MS_MAX: u32 = 30_000;
 
 /// Listens on `address`; what a keeper that was just killed left behind does not keep it out
 /// (`SO_REUSEADDR`).
@@ -25,4 +35,18 @@ fn listen_on(address: SocketAddr) -> io::Result<TcpListener> {
     rustix::net::listen(&listener, BACKLOG)?;
     listener.set_nonblocking(true)?;
     Ok(listener)
+}
+
+/// Has the kernel notice that the other side of a connection is gone without a word. No process wakes
+/// up for that.
+///
+/// # Errors
+/// It is no TCP socket.
+pub fn notice_silence(socket: impl AsFd) -> io::Result<()> {
+    let socket = socket.as_fd();
+    sockopt::set_tcp_nodelay(socket, true)?;
+    sockopt::set_socket_keepalive(socket, true)?;
+    sockopt::set_tcp_keepidle(socket, IDLE)?;
+    sockopt::set_tcp_keepintvl(socket, ASKED_AGAIN)?;
+    Ok(sockopt::set_tcp_user_timeout(socket, SILENT_MS_MAX)?)
 }

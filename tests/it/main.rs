@@ -85,6 +85,7 @@ mod panel;
 mod panel_modules;
 mod panel_proxy;
 mod panel_remedy;
+mod place_far;
 mod place_keeper;
 mod place_proof;
 mod reload;

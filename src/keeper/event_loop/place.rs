@@ -1,26 +1,25 @@
-//! What a keeper does at a place, where its daemon is elsewhere: it lets the daemon in, gives programs
-//! what their image says, and gives their output away.
+//! What a keeper does at a place, where its daemon is elsewhere: it lets the daemon in or goes to it,
+//! gives programs what their image says, and gives their output away.
 
-use std::collections::HashMap;
-use std::ffi::OsString;
 use std::os::fd::AsFd as _;
 use std::path::PathBuf;
 use std::time::Instant;
 
 use nix::sys::epoll::{EpollEvent, EpollFlags};
-use nix::sys::prctl::set_dumpable;
 use nix::sys::signal::Signal;
 
 use super::setup::capture;
 use super::{Keeper, Source};
-use crate::door::Door;
+use crate::entrance::Entrance;
 use crate::entry_points::EntryPoints;
+use crate::image::Image;
 use crate::link::Connection;
 use crate::logs::{Given, Spool};
 use crate::output::Output;
-use crate::place::{KEY_VARIABLE, PlaceConfig, SPOOL_DIRECTORIES};
+use crate::place::{ORPHAN_AFTER, PlaceConfig, SPOOL_DIRECTORIES};
 use crate::stop::Stop;
 use crate::table::TaskKey;
+use crate::way::Way;
 use crate::{KeeperConfig, KeeperError, procfs, tried};
 use deskd_core::id::TaskId;
 use deskd_core::task::Exit;
@@ -32,22 +31,15 @@ const ANCESTORS_MAX: usize = 64;
 /// What only a keeper at a place has.
 #[derive(Debug)]
 pub(super) struct Place {
-    door: Door,
+    entrance: Entrance,
+    image: Image,
     entry_points: EntryPoints,
-    /// Of the image: what a container of its own would have.
-    env: Vec<(String, String)>,
-    cwd: Option<String>,
 }
 
 impl Keeper {
     /// Makes a keeper of a place ready to run.
-    pub(crate) fn at_place(config: PlaceConfig) -> Result<Self, KeeperError> {
-        // Its environment has the key. Before anything else: programs that are there already may look.
-        set_dumpable(false).map_err(tried("protect its memory from other processes"))?;
-        let door = Door::open(config.key).map_err(KeeperError::Link)?;
-        let env = image_env(std::env::vars_os());
-        let cwd =
-            std::env::current_dir().ok().and_then(|cwd| cwd.into_os_string().into_string().ok());
+    pub(crate) fn at_place(config: PlaceConfig, entrance: Entrance) -> Result<Self, KeeperError> {
+        let image = Image::of_process();
         let directories = SPOOL_DIRECTORIES.map(PathBuf::from);
         let output = Output::Spool(Spool::open(&directories, config.spool));
         let keeper_config = KeeperConfig {
@@ -64,23 +56,34 @@ impl Keeper {
         let mut keeper = Self::without_daemon(keeper_config, output, capture(None)?)?;
         keeper
             .epoll
-            .add(door.as_fd(), EpollEvent::new(EpollFlags::EPOLLIN, Source::Door as u64))
+            .add(entrance.as_fd(), EpollEvent::new(EpollFlags::EPOLLIN, Source::Door as u64))
             .map_err(tried("watch a descriptor"))?;
         tracing::info!(
             "programs of this image run here; what they write is in deskd's logs: `deskd logs TASK`"
         );
-        keeper.place = Some(Place { door, entry_points: EntryPoints::default(), env, cwd });
+        keeper.place = Some(Place { entrance, image, entry_points: EntryPoints::default() });
         Ok(keeper)
     }
 
-    /// Hears who connected. A daemon that proves to be one takes the place of the one before: there is
-    /// only one at a time, and the earlier may be one of which nobody has seen the end.
+    /// The same, with a daemon that it has met.
+    pub(crate) fn met_at_place(
+        config: PlaceConfig,
+        (way, connection): (Way, Connection),
+    ) -> Result<Self, KeeperError> {
+        let mut keeper = Self::at_place(config, Entrance::Way(Box::new(way)))?;
+        keeper.use_connection(connection).map_err(KeeperError::Link)?;
+        // What it said may have arrived already.
+        keeper.requests_left = true;
+        Ok(keeper)
+    }
+
+    /// Hears who connected, or connects. A daemon that proves to be one takes the place of the one
+    /// before: there is only one at a time, and the earlier may be one of which nobody has seen the end.
     pub(super) fn open_door(&mut self, now: Instant) {
-        let Some(stream) = self.place.as_mut().and_then(|place| place.door.round(now)) else {
-            return;
-        };
+        let connection = self.place.as_mut().and_then(|place| place.entrance.round(now));
+        let Some(connection) = connection else { return };
         self.drop_connection();
-        if let Err(error) = self.use_connection(Connection::of(stream)) {
+        if let Err(error) = self.use_connection(connection) {
             tracing::error!(%error, "cannot watch the daemon's connection");
         }
     }
@@ -88,22 +91,22 @@ impl Keeper {
     /// What is due; `opened`: a program's file was.
     pub(super) fn look_after_place(&mut self, opened: bool, now: Instant) {
         let Some(place) = &mut self.place else { return };
-        place.door.cut_late(now);
         if opened {
             place.entry_points.opened(now);
         }
         place.entry_points.look(now);
+        self.look_after_entrance(now);
     }
 
     pub(super) fn next_at_place(&self) -> Option<Instant> {
         let place = self.place.as_ref()?;
-        [place.door.next_at(), place.entry_points.next_at()].into_iter().flatten().min()
+        [place.entrance.next_at(), place.entry_points.next_at()].into_iter().flatten().min()
     }
 
     /// A run has begun whose command starts this program.
     pub(super) fn look_for_program(&mut self, of: (TaskKey, u32), program: String) {
         let Some(place) = &mut self.place else { return };
-        let is_new = place.entry_points.want(of, program, &place.env, Instant::now());
+        let is_new = place.entry_points.want(of, program, place.image.env(), Instant::now());
         if let Some(fd) = place.entry_points.fd().filter(|_| is_new) {
             let event = EpollEvent::new(EpollFlags::EPOLLIN, Source::Opened as u64);
             if let Err(error) = self.epoll.add(fd, event) {
@@ -142,27 +145,43 @@ impl Keeper {
         self.tell(&FromKeeper::ProcessFound { pid, task });
     }
 
+    /// Cuts visitors that have had their time, or goes on with the way. Where no daemon comes for long
+    /// and nothing runs, the place ends.
+    fn look_after_entrance(&mut self, now: Instant) {
+        let Some(place) = &self.place else { return };
+        if place.entrance.next_at().is_some_and(|at| at <= now) {
+            self.open_door(now);
+        }
+        let alone = self.place.as_ref().and_then(|place| place.entrance.alone_since());
+        let runs = self.table.iter().any(|(_, task)| !task.tree_gone) || !self.starts.is_empty();
+        if alone.is_some_and(|since| now >= since + ORPHAN_AFTER)
+            && !runs
+            && self.shutdown.is_none()
+        {
+            tracing::warn!("no deskd has come for long, and nothing runs here: this place ends");
+            self.shut_down();
+        }
+    }
+
+    /// A connection ended: the way to the daemon is gone again.
+    pub(super) fn lose_daemon(&mut self) {
+        if let Some(place) = &mut self.place {
+            place.entrance.lost(Instant::now());
+        }
+    }
+
     /// Whether a signal is for this keeper. At a place the programs are of its user and in its PID
     /// namespace, and who may end it is outside, where senders have no number.
     pub(super) fn may_signal(&self, signal: Signal, sender: u32) -> bool {
         self.place.is_none() || sender == 0 || signal == Signal::SIGCHLD
     }
 
-    /// A request with what the image says added. The daemon's word wins, as in a container's spec.
-    pub(super) fn with_image(&self, mut request: SpawnRequest) -> SpawnRequest {
-        let Some(place) = &self.place else { return request };
-        let mut env: HashMap<_, _> = request.env.into_iter().collect();
-        let mut all: Vec<(String, String)> = Vec::with_capacity(place.env.len() + env.len());
-        for (name, value) in &place.env {
-            let value = env.remove(name).unwrap_or_else(|| value.clone());
-            all.push((name.clone(), value));
+    /// A request with what the image says added.
+    pub(super) fn with_image(&self, request: SpawnRequest) -> SpawnRequest {
+        match &self.place {
+            Some(place) => place.image.add_to(request),
+            None => request,
         }
-        let mut rest: Vec<_> = env.into_iter().collect();
-        rest.sort();
-        all.extend(rest);
-        request.env = all;
-        request.cwd = request.cwd.or_else(|| place.cwd.clone());
-        request
     }
 
     /// A container ends with its first process, and so does what a run left at a place.
@@ -214,13 +233,4 @@ impl Keeper {
             self.tell(&FromKeeper::LogRecords { task: id.clone(), from, next, records, over });
         }
     }
-}
-
-/// What this process was started with and programs are to have: all but what is for the keeper.
-fn image_env(all: impl Iterator<Item = (OsString, OsString)>) -> Vec<(String, String)> {
-    let own = [KEY_VARIABLE, "DESKD_LOG"];
-    // Kubernetes has no others; a variable that is no text cannot be told.
-    all.filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-        .filter(|(name, _)| !own.contains(&name.as_str()))
-        .collect()
 }

@@ -176,7 +176,9 @@ impl Keeper {
 
     /// Watches end with the connection: the next daemon sets its own.
     pub(super) fn drop_connection(&mut self) {
-        self.connection = None;
+        if self.connection.take().is_some() {
+            self.lose_daemon();
+        }
         self.feed = None;
         self.spoken = None;
         self.welcome = None;

@@ -8,6 +8,7 @@ pub(crate) mod cluster;
 pub(crate) mod control_plane;
 pub(crate) mod corpus;
 pub mod desk;
+pub(crate) mod far;
 pub mod forward;
 pub(crate) mod hardened;
 pub mod http;

@@ -16,7 +16,7 @@ use deskd_core::id::TaskId;
 use deskd_core::wire::proof::{Bytes, Key};
 use deskd_core::wire::{FromKeeper, ToKeeper, VERSION};
 use deskd_keeper::logs::{Records, Tag};
-use deskd_keeper::place::{KEY_VARIABLE, PlaceConfig};
+use deskd_keeper::place::{FIRST_VARIABLE, KEY_VARIABLE, PlaceConfig};
 use nix::sys::signal::Signal;
 
 use super::binaries;
@@ -37,14 +37,26 @@ pub(crate) struct Setup {
     pub(crate) options: Vec<&'static str>,
     /// As an ordinary user, with the program as it is installed.
     pub(crate) unprivileged: bool,
+    /// As in a pod of its own, with a daemon that listens there.
+    pub(crate) daemon: Option<std::net::SocketAddr>,
+    /// What is to run first there.
+    pub(crate) first: Option<deskd_core::wire::SpawnRequest>,
+    /// A network namespace.
+    pub(crate) network: Option<String>,
 }
 
 impl Setup {
-    #[expect(clippy::disallowed_methods, reason = "the process under test")]
     pub(crate) fn start(self) -> Place {
-        let mut random = Bytes::default();
-        File::open("/dev/urandom").unwrap().read_exact(&mut random).unwrap();
-        let (key, dir) = (Key::new(random), tempfile::tempdir().unwrap());
+        let place = self.start_with(&new_key());
+        wait::until("the keeper listens", || place.dial().map(drop).ok());
+        place
+    }
+
+    /// The same with a key that its daemon has already. Nothing is waited for.
+    #[expect(clippy::disallowed_methods, reason = "the process under test")]
+    pub(crate) fn start_with(self, key: &Key) -> Place {
+        let (key, dir) = (key.clone(), tempfile::tempdir().unwrap());
+        let output = File::create(dir.path().join("stdout")).unwrap();
         let log = File::create(dir.path().join("stderr")).unwrap();
         let keeper = if self.unprivileged {
             std::fs::set_permissions(dir.path(), PermissionsExt::from_mode(0o777)).unwrap();
@@ -56,8 +68,19 @@ impl Setup {
             true => &["setpriv", "--reuid=4096", "--regid=4096", "--clear-groups", "--"],
             false => &[],
         };
-        let command = PlaceConfig::command(keeper.to_str().unwrap(), Duration::from_secs(4), 100);
-        let mut unshare = Command::new("unshare");
+        let (path, grace) = (keeper.to_str().unwrap(), Duration::from_secs(4));
+        let command = match self.daemon {
+            None => PlaceConfig::command(path, grace, 100),
+            Some(daemon) => PlaceConfig::far_command(path, grace, 100, daemon),
+        };
+        let mut unshare = match &self.network {
+            None => Command::new("unshare"),
+            Some(name) => {
+                let mut inside = Command::new("ip");
+                inside.args(["netns", "exec", name, "unshare"]);
+                inside
+            }
+        };
         unshare
             .args(["--pid", "--mount-proc", "--kill-child", "--fork", "--"])
             .args(user)
@@ -67,14 +90,20 @@ impl Setup {
             .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
             .env(KEY_VARIABLE, String::from(key.clone()))
             .envs(self.env)
+            .envs(self.first.map(|it| (FIRST_VARIABLE, serde_json::to_string(&it).unwrap())))
             .current_dir(dir.path())
             .stdin(Stdio::null())
-            .stdout(Stdio::null())
+            .stdout(output)
             .stderr(log);
-        let place = Place { unshare: unshare.spawn().unwrap(), dir, key };
-        wait::until("the keeper listens", || place.dial().map(drop).ok());
-        place
+        Place { unshare: unshare.spawn().unwrap(), dir, key }
     }
+}
+
+/// A key that nobody else has.
+pub(crate) fn new_key() -> Key {
+    let mut random = Bytes::default();
+    File::open("/dev/urandom").unwrap().read_exact(&mut random).unwrap();
+    Key::new(random)
 }
 
 impl Place {
@@ -118,8 +147,13 @@ impl Place {
         proc::signal(self.pid(), signal);
     }
 
-    pub(crate) fn has_ended(&mut self) {
-        wait::until("the keeper exits", || self.unshare.try_wait().unwrap());
+    pub(crate) fn has_ended(&mut self) -> Option<i32> {
+        wait::until("the keeper exits", || self.unshare.try_wait().unwrap()).code()
+    }
+
+    /// What went to its own standard output, which kubelet would keep.
+    pub(crate) fn stdout(&self) -> String {
+        std::fs::read_to_string(self.dir.path().join("stdout")).unwrap()
     }
 
     pub(crate) fn dir(&self) -> &Path {
@@ -147,13 +181,28 @@ impl Drop for Place {
 pub(crate) struct Container(Child);
 
 impl Container {
-    #[expect(clippy::disallowed_methods, reason = "it plays kubelet")]
     pub(crate) fn of_entry(entry: &serde_json::Value) -> Self {
+        Self::in_network(entry, None)
+    }
+
+    /// The same in a network namespace.
+    #[expect(clippy::disallowed_methods, reason = "it plays kubelet")]
+    pub(crate) fn in_network(entry: &serde_json::Value, network: Option<&str>) -> Self {
         let words = entry["command"].as_array().unwrap().iter().map(|word| word.as_str().unwrap());
         let env = entry["env"].as_array().unwrap().iter();
-        let env = env
-            .map(|var| (var["name"].as_str().unwrap(), var["value"].as_str().unwrap_or_default()));
-        let mut unshare = Command::new("unshare");
+        let value = |var: &serde_json::Value| {
+            let text = var["value"].as_str().unwrap_or_default();
+            deskd_core::expansion::expand(text, |_| None)
+        };
+        let env = env.map(|var| (var["name"].as_str().unwrap(), value(var)));
+        let mut unshare = match network {
+            None => Command::new("unshare"),
+            Some(name) => {
+                let mut inside = Command::new("ip");
+                inside.args(["netns", "exec", name, "unshare"]);
+                inside
+            }
+        };
         unshare
             .args(["--pid", "--mount-proc", "--kill-child", "--fork", "--"])
             .args(words)
