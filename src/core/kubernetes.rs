@@ -38,6 +38,8 @@ pub const LABEL_DESKTOP_NAMESPACE: &str = "deskd.io/desktop-namespace";
 pub const LABEL_TASK: &str = "deskd.io/task";
 /// Label: the run of the task, 1 for the first.
 pub const LABEL_RUN: &str = "deskd.io/run";
+/// Label: the place that a pod is.
+pub const LABEL_PLACE: &str = "deskd.io/place";
 /// Label: the application.
 pub const LABEL_APP: &str = "deskd.io/app";
 /// Label that abcdesktop selects by.

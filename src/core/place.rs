@@ -1,15 +1,19 @@
-//! The life of places: ephemeral containers whose first process is a keeper, in which one program after
-//! the other runs. Pure: what happened comes in, what follows comes out.
+//! The life of places: containers whose first process is a keeper, in which one program after the other
+//! runs. Pure: what happened comes in, what follows comes out.
 //!
 //! ```text
 //!   first launch        the keeper answered          the connection ended
 //!  --------------> Starting ---------------> Up ------------------------> Away
-//!                     |                       ^                            |
-//!                     |                       +------ it answered again ---+
+//!                     |                     | ^                            |
+//!                     |                     | +------ it answered again ---+
+//!                     |                     | its pod was idle for long
+//!                     |                     +-------------------------> Ending
 //!                     +------ its container ended, or the keeper never answers ------> (forgotten)
 //! ```
 //!
-//! The cluster causes the ends, the link to the keeper the rest. A launch that finds no place makes
+//! The cluster causes the ends, the link to the keeper the rest; the engine ends idle pods, and those
+//! whose run is to stop and cannot be told. An ephemeral container is shared by all programs of its
+//! kind; a pod, whose resources are those of one program, has one at a time. A launch that finds no place makes
 //! one; those that come meanwhile wait for it and are asked for together; later ones are messages.
 //! Every launch is asked for again after the connection broke before it was answered: the keeper
 //! starts nothing twice.
@@ -18,10 +22,11 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::env_var::EnvSource;
+use crate::env_var::{EnvSource, EnvVar};
 use crate::id::TaskId;
+use crate::kubernetes::LABEL_APP;
 use crate::plan::facts::VolumeMount;
-use crate::plan::remote::{EphemeralPlan, KeeperFile};
+use crate::plan::remote::{CookieMaker, EphemeralPlan, KeeperFile, PodPlan};
 use crate::policy::{PullPolicy, RunAs};
 use crate::wire::RunId;
 
@@ -43,17 +48,47 @@ pub struct PlaceSpec {
     pub fields: Vec<(String, String)>,
     /// Where its keeper comes from.
     pub keeper: KeeperFile,
+    /// The pod that it is, without what is of one program; absent: a container of the desktop's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pod: Option<Box<PodPlan>>,
 }
 
 impl PlaceSpec {
+    /// The place in which `plan` is to be carried out; absent: its pod is no place.
+    #[must_use]
+    pub fn of_pod(plan: &PodPlan) -> Option<Self> {
+        let keeper = plan.place.as_ref()?.keeper.clone();
+        let mut pod = plan.clone();
+        pod.labels.remove(LABEL_APP);
+        let container = &mut pod.container;
+        // What an init container makes of a variable is the pod's.
+        let kept = |var: &EnvVar| {
+            matches!(var.from, EnvSource::Field(_)) || (plan.cookie.is_some() && is_cookie(var))
+        };
+        container.env.retain(kept);
+        (container.argv, container.arguments, container.program) = Default::default();
+        (container.entry_point, container.cwd) = Default::default();
+        Some(Self {
+            image: container.image.clone(),
+            pull_policy: container.pull_policy,
+            run_as: container.run_as.clone(),
+            mounts: container.mounts.clone(),
+            fields: container.env.iter().filter_map(field).collect(),
+            keeper,
+            pod: Some(Box::new(pod)),
+        })
+    }
+
+    /// Seconds for which it waits for the next program; absent: for as long as the desktop's pod.
+    #[must_use]
+    pub fn linger_s(&self) -> Option<u32> {
+        Some(self.pod.as_ref()?.place.as_ref()?.linger_s)
+    }
+
     /// The place in which `plan` is to be carried out; absent: it is to have a container of its own.
     #[must_use]
     pub fn of(plan: &EphemeralPlan) -> Option<Self> {
         let container = &plan.container;
-        let field = |var: &crate::env_var::EnvVar| match &var.from {
-            EnvSource::Field(path) => Some((var.name.clone(), path.clone())),
-            _ => None,
-        };
         Some(Self {
             image: container.image.clone(),
             pull_policy: container.pull_policy,
@@ -61,8 +96,20 @@ impl PlaceSpec {
             mounts: container.mounts.clone(),
             fields: container.env.iter().filter_map(field).collect(),
             keeper: plan.place.clone()?,
+            pod: None,
         })
     }
+}
+
+fn field(var: &EnvVar) -> Option<(String, String)> {
+    match &var.from {
+        EnvSource::Field(path) => Some((var.name.clone(), path.clone())),
+        _ => None,
+    }
+}
+
+fn is_cookie(var: &EnvVar) -> bool {
+    var.name == CookieMaker::VARIABLE
 }
 
 /// How far a place is.
@@ -74,6 +121,8 @@ pub enum Life {
     Up,
     /// The connection ended, or an earlier daemon's has.
     Away,
+    /// Its pod is being deleted.
+    Ending,
 }
 
 /// How far a run at a place is.
@@ -83,6 +132,8 @@ pub enum Stage {
     Asked,
     /// Its keeper has it.
     There,
+    /// Nothing of it is left there but its output.
+    Over,
 }
 
 /// What a launch needs.
@@ -110,6 +161,32 @@ struct Place {
     spec: PlaceSpec,
     life: Life,
     runs: BTreeMap<RunId, Stage>,
+    /// The last run that was launched there.
+    last: Option<Last>,
+}
+
+/// The last run that was launched at a place: a later daemon has to know what may be there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Last {
+    /// Which.
+    pub run: RunId,
+    /// Its keeper has it.
+    pub there: bool,
+}
+
+impl Place {
+    /// Whether nothing runs there, for all that is known.
+    fn is_idle(&self) -> bool {
+        self.life == Life::Up && self.runs.values().all(|stage| *stage == Stage::Over)
+    }
+
+    /// Whether a run like this can be launched there.
+    fn takes(&self, run: &RunId, spec: &PlaceSpec) -> bool {
+        let again = self.last.as_ref().is_some_and(|last| last.run == *run);
+        self.life != Life::Ending
+            && self.spec == *spec
+            && (spec.pod.is_none() || again || self.is_idle())
+    }
 }
 
 /// All places. Each is called like a task, by which its container is recognized.
@@ -126,8 +203,9 @@ impl Places {
         spec: PlaceSpec,
         fresh: impl FnOnce() -> TaskId,
     ) -> Option<Launch> {
-        let known = self.places.iter_mut().find(|(_, place)| place.spec == spec);
+        let known = self.places.iter_mut().find(|(_, place)| place.takes(run, &spec));
         if let Some((id, place)) = known {
+            place.last = Some(Last { run: run.clone(), there: false });
             place.runs.entry(run.clone()).or_insert(Stage::Asked);
             let up = place.life == Life::Up;
             return Some(if up { Launch::Ask(id.clone()) } else { Launch::Wait(id.clone()) });
@@ -136,13 +214,27 @@ impl Places {
             return None;
         }
         let (id, runs) = (fresh(), BTreeMap::from([(run.clone(), Stage::Asked)]));
-        self.places.insert(id.clone(), Place { spec, life: Life::Starting, runs });
+        let last = Some(Last { run: run.clone(), there: false });
+        self.places.insert(id.clone(), Place { spec, life: Life::Starting, runs, last });
         Some(Launch::Make(id))
     }
 
-    /// One that an earlier daemon made.
-    pub fn remember(&mut self, id: TaskId, spec: PlaceSpec) {
-        self.places.entry(id).or_insert(Place { spec, life: Life::Away, runs: BTreeMap::new() });
+    /// One that an earlier daemon made, with the last run that it launched there.
+    pub fn remember(&mut self, id: TaskId, spec: PlaceSpec, last: Option<Last>) {
+        let place = Place { spec, life: Life::Away, runs: BTreeMap::new(), last };
+        self.places.entry(id).or_insert(place);
+    }
+
+    /// The last run that was launched at a place.
+    #[must_use]
+    pub fn last(&self, id: &TaskId) -> Option<&Last> {
+        self.places.get(id)?.last.as_ref()
+    }
+
+    /// Runs that keepers had when they were heard last.
+    pub fn known_there(&self) -> impl Iterator<Item = &RunId> {
+        let last = self.places.values().filter_map(|place| place.last.as_ref());
+        last.filter(|last| last.there).map(|last| &last.run)
     }
 
     /// A run that an earlier daemon started at a place.
@@ -155,7 +247,9 @@ impl Places {
     /// The keeper answered, and has these runs.
     pub fn up(&mut self, id: &TaskId, kept: impl IntoIterator<Item = RunId>) -> Answered {
         let Some(place) = self.places.get_mut(id) else { return Answered::default() };
-        place.life = Life::Up;
+        if place.life != Life::Ending {
+            place.life = Life::Up;
+        }
         let kept: BTreeMap<_, _> = kept.into_iter().map(|run| (run, Stage::There)).collect();
         let (asked, there): (BTreeMap<_, _>, _) = std::mem::take(&mut place.runs)
             .into_iter()
@@ -168,15 +262,39 @@ impl Places {
 
     /// The connection ended.
     pub fn lost(&mut self, id: &TaskId) {
-        if let Some(place) = self.places.get_mut(id) {
+        if let Some(place) = self.places.get_mut(id).filter(|place| place.life != Life::Ending) {
             place.life = Life::Away;
         }
     }
 
+    /// Its pod is to be deleted: nothing is launched there any more.
+    pub fn end(&mut self, id: &TaskId) {
+        if let Some(place) = self.places.get_mut(id) {
+            place.life = Life::Ending;
+        }
+    }
+
+    /// Nothing of a run is left but its output.
+    pub fn over(&mut self, run: &RunId) {
+        if let Some(stage) = self.stage_mut(run) {
+            *stage = Stage::Over;
+        }
+    }
+
+    /// Whether a place is a pod in which nothing runs.
+    #[must_use]
+    pub fn is_idle_pod(&self, id: &TaskId) -> bool {
+        self.places.get(id).is_some_and(|place| place.spec.pod.is_some() && place.is_idle())
+    }
+
     /// The keeper has a run that it was asked for.
     pub fn there(&mut self, run: &RunId) {
-        if let Some(stage) = self.stage_mut(run) {
+        if let Some(stage) = self.stage_mut(run).filter(|stage| **stage == Stage::Asked) {
             *stage = Stage::There;
+        }
+        let mut last = self.places.values_mut().filter_map(|place| place.last.as_mut());
+        if let Some(last) = last.find(|last| last.run == *run) {
+            last.there = true;
         }
     }
 
@@ -240,7 +358,93 @@ mod tests {
             mounts: vec![],
             fields: vec![],
             keeper: KeeperFile { mount, path: "/d/deskd-keeper".into() },
+            pod: None,
         }
+    }
+
+    /// Of an application pod.
+    fn pod(image: &str) -> PlaceSpec {
+        let none = serde_json::json!([]);
+        let map = serde_json::json!({});
+        let keeper = spec(image).keeper;
+        let plan = serde_json::json!({
+            "namespace": "a", "owner": null, "labels": { LABEL_APP: "game" }, "annotations": map,
+            "container": {
+                "image": image, "pull_policy": "IfNotPresent", "argv": ["game"], "cwd": "/games",
+                "env": [
+                    { "name": "DISPLAY", "value": "10.0.0.1:0", "from": "display" },
+                    { "name": "XAUTH_KEY", "value": "0a", "from": "display" },
+                ],
+                "run_as": { "uid": 1, "gid": 1, "groups": [] }, "mounts": none,
+            },
+            "volumes": none, "requests": map, "limits": map, "node_selector": map,
+            "preferred_node": null, "tolerations": none, "runtime_class": null, "ports": none,
+            "probe": null, "pull_secrets": none, "grace_s": 30, "deadline_s": null,
+            "place": {
+                "keeper": keeper, "volume": { "name": "d" }, "daemon": "10.0.0.1:6001",
+                "linger_s": 60,
+            },
+        });
+        PlaceSpec::of_pod(&serde_json::from_value(plan).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn a_pod_is_for_one_program_at_a_time_and_for_the_next_once_nothing_of_it_is_left() {
+        let mut places = Places::default();
+        assert_eq!(places.launch(&run(1), pod("a"), || id(1)), Some(Launch::Make(id(1))));
+        assert_eq!(places.launch(&run(2), pod("a"), || id(2)), Some(Launch::Make(id(2))));
+        assert_eq!(places.up(&id(1), []).ask, [run(1)]);
+        places.there(&run(1));
+        assert!(!places.is_idle_pod(&id(1)));
+        places.over(&run(1));
+        // Told late, it changes nothing.
+        places.there(&run(1));
+        assert!(places.is_idle_pod(&id(1)));
+        assert_eq!(places.launch(&run(3), pod("b"), || id(3)), Some(Launch::Make(id(3))));
+        assert_eq!(places.launch(&run(4), pod("a"), || id(4)), Some(Launch::Ask(id(1))));
+        let last = Last { run: run(4), there: false };
+        assert_eq!(places.last(&id(1)), Some(&last));
+        places.there(&run(4));
+        assert_eq!(places.known_there().collect::<Vec<_>>(), [&run(4)]);
+        assert_eq!(places.launch(&run(5), pod("a"), || id(5)), Some(Launch::Make(id(5))));
+    }
+
+    #[test]
+    fn nothing_is_launched_in_a_pod_that_ends_or_of_which_nobody_knows_what_runs_there() {
+        let mut places = Places::default();
+        places.remember(id(1), pod("a"), Some(Last { run: run(1), there: false }));
+        assert_eq!(places.known_there().count(), 0);
+        assert_eq!(places.launch(&run(2), pod("a"), || id(2)), Some(Launch::Make(id(2))));
+        // The one for which it was made may not have arrived.
+        assert_eq!(places.launch(&run(1), pod("a"), || id(3)), Some(Launch::Wait(id(1))));
+        places.up(&id(2), []);
+        places.forget(&run(2));
+        assert!(places.is_idle_pod(&id(2)));
+        places.end(&id(2));
+        places.lost(&id(2));
+        places.up(&id(2), []);
+        assert_eq!(places.life(&id(2)), Some(Life::Ending));
+        assert_eq!(places.launch(&run(4), pod("a"), || id(4)), Some(Launch::Make(id(4))));
+    }
+
+    #[test]
+    fn what_is_of_one_program_makes_no_other_pod_and_what_is_of_the_pod_does() {
+        let shape = *pod("a").pod.unwrap();
+        let names: Vec<_> = shape.container.env.iter().map(|var| var.name.as_str()).collect();
+        assert!(names.is_empty() && shape.container.argv.is_empty() && shape.labels.is_empty());
+        assert_eq!(pod("a").linger_s(), Some(60));
+        let with_cookie = |key: &str| {
+            let mut plan = shape.clone();
+            let mount = spec("a").keeper.mount;
+            plan.cookie = Some(CookieMaker { image: "d".into(), argv: vec![], mount });
+            let var = |name, value| EnvVar::new(name, value, EnvSource::Display);
+            plan.container.env = vec![var("XAUTH_KEY", key), var("DISPLAY", key)];
+            PlaceSpec::of_pod(&plan)
+        };
+        assert_ne!(with_cookie("0a"), with_cookie("0b"), "its file is made once");
+        let mut larger = shape.clone();
+        larger.limits.insert("memory".into(), "2Gi".into());
+        assert_ne!(PlaceSpec::of_pod(&larger), Some(pod("a")));
     }
 
     fn id(number: u32) -> TaskId {
@@ -282,7 +486,7 @@ mod tests {
     #[test]
     fn the_places_of_an_earlier_daemon_are_away_until_they_answer() {
         let mut places = Places::default();
-        places.remember(id(1), spec("a"));
+        places.remember(id(1), spec("a"), None);
         places.keep(&id(1), run(6));
         assert_eq!(places.away().count(), 1);
         let missing = Answered { ask: vec![], missing: vec![run(6)] };

@@ -91,6 +91,9 @@ pub struct ExecuteClass {
     pub runtime_class: Option<String>,
     /// Tolerations.
     pub tolerations: Vec<Toleration>,
+    /// Seconds for which its pods wait for the next program; absent: as the policy says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub linger_s: Option<u32>,
 }
 
 /// As which user applications run in containers.
@@ -165,6 +168,10 @@ pub struct Policy {
     pub entrypoint: Option<EntryPoint>,
     /// Whether an ephemeral container may be a place: with a keeper as its first process.
     pub places: bool,
+    /// Where keepers in application pods reach deskd; absent: they have none.
+    pub places_port: Option<u16>,
+    /// Seconds for which a pod waits for the next program after its last one ended.
+    pub linger_s: u32,
     /// Which applications in images may run outside of them.
     pub local: LocalApps,
     /// Namespace of application pods; absent: the desktop's.
@@ -263,6 +270,8 @@ impl Default for Policy {
             engines: Vec::new(),
             entrypoint: None,
             places: true,
+            places_port: None,
+            linger_s: 0,
             local: LocalApps::default(),
             apps_namespace: None,
             target_container: None,

@@ -146,6 +146,7 @@ fn a_pod_is_told_with_everything_that_it_asks_for() {
         pull_secrets: vec!["registry".into()],
         grace_s: 30,
         deadline_s: Some(600),
+        place: None,
     }));
     let told = ask(&fake(&plan(EngineKind::PodApplication, work)), &["explain", "2048"]);
     for line in [

@@ -248,6 +248,8 @@ fn what_deskd_makes_is_admitted_in_all_its_forms() {
     for source in [
         volume("a", json!({ "emptyDir": { "medium": "Memory", "sizeLimit": "1Mi" } })),
         volume("b", json!({ "downwardAPI": { "items": [field] } })),
+        // What brings the keeper of a place.
+        volume("deskd-bin", json!({ "image": { "reference": "localhost/deskd:1" } })),
     ] {
         put(&mut full, "/spec/volumes/-", source);
     }

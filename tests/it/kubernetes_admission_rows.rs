@@ -65,7 +65,7 @@ fn volume_rows() -> Vec<Row> {
         row(json!({ "secret": { "secretName": "k", "items": [key("passwd")] } }), SECRET),
         row(projected(json!({ "secret": { "name": "k" } })), SECRET),
         row(projected(json!({ "clusterTrustBundle": { "path": "ca", "name": "b" } })), refused),
-        row(json!({ "image": { "reference": "elsewhere/x:1" } }), refused),
+        row(json!({ "image": { "reference": "elsewhere/x:1" } }), "is not allowed: localhost/ is"),
         row(
             json!({ "ephemeral": { "volumeClaimTemplate": { "spec": {
             "accessModes": ["ReadWriteOnce"], "resources": { "requests": { "storage": "1Gi" } } } } } }),

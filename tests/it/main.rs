@@ -75,6 +75,7 @@ mod kubernetes_hardened;
 mod kubernetes_inject;
 mod kubernetes_others;
 mod kubernetes_places;
+mod kubernetes_pod_places;
 mod kubernetes_processes;
 mod kubernetes_rights;
 mod kubernetes_versions;

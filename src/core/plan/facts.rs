@@ -278,4 +278,25 @@ pub struct KubernetesFacts {
     pub quotas: Vec<Quota>,
     /// Images known to be on the desktop's node: pulled by deskd, or seen in a running container.
     pub images: Vec<String>,
+    /// Whether keepers in application pods reach deskd.
+    #[serde(default)]
+    pub way: Way,
+}
+
+/// Whether keepers in application pods reach deskd.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Way {
+    /// None has tried.
+    #[default]
+    Untried,
+    /// One did.
+    Works,
+    /// The last one did not.
+    Barred {
+        /// Where it tried.
+        port: u16,
+    },
+    /// deskd does not listen; the sentence says why.
+    Closed(String),
 }

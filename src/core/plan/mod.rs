@@ -27,7 +27,7 @@ mod home;
 mod language;
 mod local;
 mod needs;
-mod place;
+pub mod place;
 mod pod;
 mod quota;
 mod refuse;

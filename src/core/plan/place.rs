@@ -1,9 +1,14 @@
-//! Whether an ephemeral container can be a place: with a keeper as its first process, so that later
-//! launches of its image need no container of their own.
+//! Whether a container can be a place: with a keeper as its first process, so that later launches of its
+//! image need no container of their own.
+
+use std::net::{IpAddr, SocketAddr};
 
 use super::ask::Ask;
-use super::facts::OwnPod;
-use super::remote::{ContainerPlan, KeeperFile};
+use super::facts::{OwnPod, Way};
+use super::remote::{ContainerPlan, KeeperFile, PodPlace, PodPlan};
+use super::{class, pod};
+use crate::app::container::ContainerApp;
+use crate::kubernetes::LABEL_NETWORK;
 
 /// The keeper that is to be there, and the sentence about it. Neither: places are switched off.
 pub(super) fn of(
@@ -31,4 +36,75 @@ pub(super) fn of(
         }
     };
     (None, Some(format!("it gets a container of its own: {why}")))
+}
+
+/// The same of an application pod. Nothing is said where no port is configured.
+pub(super) fn of_pod(
+    ask: &Ask<'_>,
+    container: &ContainerApp,
+    plan: &PodPlan,
+    own: &OwnPod,
+) -> (Option<PodPlace>, Option<String>) {
+    let policy = &ask.facts.policy;
+    let Some(port) = policy.places_port else { return (None, None) };
+    let address = own.ip.as_deref().and_then(|ip| ip.parse::<IpAddr>().ok());
+    let brought = own.keeper.as_ref().and_then(|keeper| {
+        let volume = own.volumes.get(&keeper.mount.name)?;
+        Some((keeper.clone(), volume.clone()))
+    });
+    let why = match (brought, address) {
+        _ if plan.container.argv.is_empty() => {
+            "its document does not say which command its image runs, so only the runtime can start it"
+                .to_owned()
+        }
+        _ if !plan.ports.is_empty() || plan.probe.is_some() => {
+            "its ports and its probe are of one program".to_owned()
+        }
+        _ if plan.deadline_s.is_some() => "its deadline is of one program".to_owned(),
+        _ if pod::elsewhere(ask, container) => {
+            "its image is for another architecture than deskd's".to_owned()
+        }
+        (None, _) => "no volume of the desktop's pod brings deskd's keeper: add deskd to the pod as \
+             container/inject/policy.yaml does"
+            .to_owned(),
+        (_, None) => "the desktop's pod has no address yet".to_owned(),
+        (Some((keeper, volume)), Some(address)) => match &ask.facts.kubernetes.way {
+            Way::Barred { port } => format!("{}: {}", barred(*port), admit(*port)),
+            Way::Closed(why) => why.clone(),
+            Way::Untried | Way::Works => {
+                let linger_s = class::name_of(container, policy)
+                    .and_then(|name| policy.classes.get(name)?.linger_s)
+                    .unwrap_or(policy.linger_s);
+                let daemon = SocketAddr::new(address, port);
+                let place = PodPlace { keeper, volume, daemon, linger_s };
+                return (Some(place), Some(lingers(linger_s)));
+            }
+        },
+    };
+    (None, Some(format!("its pod has no keeper and ends with it: {why}")))
+}
+
+fn lingers(linger_s: u32) -> String {
+    match linger_s {
+        0 => "a keeper starts it in its pod, which ends with it".to_owned(),
+        _ => format!(
+            "a keeper starts it in its pod, which waits {linger_s} s for the next launch of the \
+             same image, class and user"
+        ),
+    }
+}
+
+/// That no keeper comes through.
+#[must_use]
+pub fn barred(port: u16) -> String {
+    format!("keepers in application pods cannot reach deskd on TCP port {port}")
+}
+
+/// What lets them through.
+#[must_use]
+pub fn admit(port: u16) -> String {
+    format!(
+        "allow TCP port {port} in the network policies, as ingress of the desktop's pods from pods with \
+         the label {LABEL_NETWORK}: \"true\", and as egress of those"
+    )
 }

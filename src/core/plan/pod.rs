@@ -8,7 +8,7 @@ use super::command::Command;
 use super::facts::OwnPod;
 use super::home::Surroundings;
 use super::remote::{Owner, PodPlan};
-use super::{EngineKind, UnplannableCode, Work, cluster, command, env, quota, volumes};
+use super::{EngineKind, UnplannableCode, Work, cluster, command, env, place, quota, volumes};
 use crate::app::container::ContainerApp;
 use crate::display::EndpointState;
 use crate::env_var::EnvVar;
@@ -54,7 +54,10 @@ pub(super) fn check(ask: &Ask<'_>) -> Result<Fit, Blocker> {
     reasons.extend(around.notes.iter().cloned());
     reasons.extend(env.notes);
     reasons.extend(quota_notes);
-    let work = work(ask, container, command, (pod, around), env.vars);
+    let mut work = work(ask, container, command, (pod, around), env.vars);
+    let (keeper, said) = place::of_pod(ask, container, &work, pod);
+    work.place = keeper;
+    reasons.extend(said);
     let work = Work::PodApplication(Box::new(work));
     Ok(Fit { work, reasons })
 }
@@ -112,7 +115,7 @@ fn namespace<'a>(ask: &Ask<'a>, pod: &'a OwnPod) -> &'a str {
 }
 
 /// The image cannot run on this node.
-fn elsewhere(ask: &Ask<'_>, container: &ContainerApp) -> bool {
+pub(super) fn elsewhere(ask: &Ask<'_>, container: &ContainerApp) -> bool {
     container.architecture.as_deref().is_some_and(|image| image != ask.facts.machine.architecture)
 }
 
@@ -150,6 +153,7 @@ fn work(
         pull_secrets: policy.pull_secrets.clone(),
         grace_s: container.grace_s.unwrap_or(policy.grace_s),
         deadline_s: container.deadline_s,
+        place: None,
     }
 }
 

@@ -2,6 +2,7 @@
 //! that an engine only translates it into an object of the Kubernetes API.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
@@ -126,6 +127,11 @@ pub struct CookieMaker {
     pub mount: VolumeMount,
 }
 
+impl CookieMaker {
+    /// The application's variable that it reads.
+    pub const VARIABLE: &str = "XAUTH_KEY";
+}
+
 /// A pod that owns another: `metadata.ownerReferences`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Owner {
@@ -177,4 +183,22 @@ pub struct PodPlan {
     pub grace_s: u32,
     /// `activeDeadlineSeconds`.
     pub deadline_s: Option<u32>,
+    /// The keeper that starts it; absent: the runtime does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub place: Option<PodPlace>,
+}
+
+/// What makes an application pod a place, in which one program can run after the other.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct PodPlace {
+    /// Its keeper.
+    pub keeper: KeeperFile,
+    /// The volume that has it, as in a pod's spec.
+    #[schema(value_type = Object)]
+    pub volume: serde_json::Value,
+    /// Where deskd listens for it.
+    #[schema(value_type = String)]
+    pub daemon: SocketAddr,
+    /// Seconds for which the pod waits for the next program after its last one ended.
+    pub linger_s: u32,
 }

@@ -9,7 +9,7 @@ use super::cluster_names as names;
 use super::keys;
 use super::problem::did_you_mean;
 use super::section::{At, Collector, Section};
-use super::values::Complaint;
+use super::values::{self, Complaint};
 use deskd_core::policy::{ExecuteClass, Toleration};
 
 /// Most GPUs of one application.
@@ -93,6 +93,9 @@ fn class(section: &Section<'_>, gpu_resource: &str) -> ExecuteClass {
             .parsed("runtime_class", "gvisor", names::subdomain)
             .map(|class| class.value),
         tolerations: tolerations(section),
+        linger_s: section
+            .parsed("linger", "10m", values::whole_seconds_or_none)
+            .map(|found| found.value),
     }
 }
 

@@ -81,7 +81,7 @@ pub const RLIMITS: &[&str] =
 pub const USER: &[&str] = &["name", "groups"];
 /// `[execute_class.NAME]`
 pub const EXECUTE_CLASS: &[&str] =
-    &["requests", "limits", "gpu", "node_selector", "runtime_class", "tolerations"];
+    &["requests", "limits", "gpu", "node_selector", "runtime_class", "tolerations", "linger"];
 /// An element of `[execute_class.NAME]` `tolerations`
 pub const TOLERATION: &[&str] = &["key", "operator", "value", "effect"];
 /// `[network_rule.NAME]`
@@ -91,6 +91,8 @@ pub const KUBERNETES: &[&str] = &[
     "engines",
     "entrypoint",
     "places",
+    "places_port",
+    "linger",
     "local",
     "apps_namespace",
     "kubeconfig",

@@ -61,6 +61,12 @@ impl<'t> Reader<'t> {
             engines: self.engines(&section),
             entrypoint: entrypoint(&section),
             places: section.boolean("places").unwrap_or(defaults.places),
+            places_port: section
+                .integer("places_port", 1..=i64::from(u16::MAX))
+                .and_then(|found| u16::try_from(found.value).ok()),
+            linger_s: section
+                .parsed("linger", "10m", values::whole_seconds_or_none)
+                .map_or(defaults.linger_s, |found| found.value),
             local: local(&section),
             apps_namespace: name("apps_namespace", "desktop-apps", names::dns_label),
             target_container: name("target_container", "deskd", names::dns_label),

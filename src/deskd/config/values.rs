@@ -67,6 +67,16 @@ pub fn duration(text: &str) -> Result<Duration, Complaint> {
     Err(Complaint::new(what, remedy))
 }
 
+/// Kubernetes counts in whole seconds; none is none.
+pub fn whole_seconds_or_none(text: &str) -> Result<u32, Complaint> {
+    let time = duration(text)?;
+    if time.subsec_millis() != 0 {
+        let what = format!("must be a whole number of seconds: `{text}`");
+        return Err(Complaint::new(what, "write it with a unit, such as \"30s\""));
+    }
+    Ok(u32::try_from(time.as_secs()).unwrap_or(u32::MAX))
+}
+
 /// `127.0.0.1:29791`, or `none`.
 pub fn listen(text: &str) -> Result<Option<SocketAddr>, Complaint> {
     if text == "none" {

@@ -74,11 +74,22 @@ impl KubeEngine {
         places: PathBuf,
     ) -> Self {
         let uid = desktop["metadata"]["uid"].as_str().unwrap().to_owned();
-        Self::start_with(kubeconfig, namespace.name.clone(), uid, Some(places))
+        Self::start_with(kubeconfig, namespace.name.clone(), uid, Some(places), None)
+    }
+
+    /// The same, with a port for the keepers of pods.
+    pub fn with_pod_places(
+        kubeconfig: &Path,
+        namespace: &Namespace<'_>,
+        desktop: &Value,
+        (places, port): (PathBuf, std::net::SocketAddr),
+    ) -> Self {
+        let uid = desktop["metadata"]["uid"].as_str().unwrap().to_owned();
+        Self::start_with(kubeconfig, namespace.name.clone(), uid, Some(places), Some(port))
     }
 
     fn start_in(kubeconfig: &Path, namespace: String, uid: String) -> Self {
-        Self::start_with(kubeconfig, namespace, uid, None)
+        Self::start_with(kubeconfig, namespace, uid, None, None)
     }
 
     fn start_with(
@@ -86,13 +97,16 @@ impl KubeEngine {
         namespace: String,
         uid: String,
         places: Option<PathBuf>,
+        port: Option<std::net::SocketAddr>,
     ) -> Self {
         let engines = vec![EngineKind::EphemeralContainer, EngineKind::PodApplication];
-        let policy = Policy { engines, ..Policy::default() };
+        let places_port = port.map(|port| port.port());
+        let policy = Policy { engines, places_port, ..Policy::default() };
         let pod = PodIdentity {
             name: Some(DESKTOP.into()),
             namespace: Some(namespace.clone()),
             uid: Some(uid.clone()),
+            ip: port.map(|port| port.ip().to_string()),
             ..PodIdentity::default()
         };
         let kubeconfig: Option<PathBuf> = Some(kubeconfig.to_owned());
@@ -237,6 +251,7 @@ impl KubeEngine {
             pull_secrets: vec![],
             grace_s: 30,
             deadline_s: None,
+            place: None,
         }
     }
 

@@ -1,12 +1,87 @@
 //! Whether an ephemeral container is a place, and the sentence about it.
 
-use super::super::facts::VolumeMount;
-use super::super::remote::KeeperFile;
+use serde_json::json;
+
+use super::super::facts::{VolumeMount, Way};
+use super::super::remote::{KeeperFile, PodPlace};
 use super::super::{EngineKind, Work};
 use super::case::Case;
+use crate::app::container::AppPort;
 use crate::place::PlaceSpec;
+use crate::policy::ExecuteClass;
 
 type Change = fn(&mut Case);
+
+/// A desktop with pods that are places.
+fn pods() -> Case {
+    let mut case = case();
+    case.policy.engines = vec![EngineKind::PodApplication];
+    (case.policy.places_port, case.policy.linger_s) = (Some(6001), 600);
+    case.pod.ip = Some("10.0.0.9".into());
+    let volume =
+        json!({ "name": "deskd-bin", "image": { "reference": "registry.example/deskd:1" } });
+    case.pod.volumes.insert("deskd-bin".into(), volume);
+    case
+}
+
+/// What makes its pod a place, and what is said.
+fn planned_pod(case: &Case) -> (Option<PodPlace>, String) {
+    let plan = case.plan().unwrap();
+    let Work::PodApplication(work) = &plan.work else { panic!("{plan:#?}") };
+    (work.place.clone(), plan.reasons.join("\n"))
+}
+
+#[test]
+fn a_pod_whose_program_is_known_waits_for_the_next_one_as_its_class_says() {
+    let (place, reasons) = planned_pod(&pods());
+    let place = place.unwrap();
+    assert_eq!(place.daemon.to_string(), "10.0.0.9:6001");
+    assert_eq!(place.volume["image"]["reference"], "registry.example/deskd:1");
+    assert_eq!(place.linger_s, 600);
+    assert!(reasons.contains("in its pod, which waits 600 s for the next launch"), "{reasons}");
+    let mut classed = pods();
+    let class = ExecuteClass { linger_s: Some(5), ..ExecuteClass::default() };
+    classed.policy.classes.insert("quick".into(), class);
+    classed.policy.default_class = Some("quick".into());
+    assert_eq!(planned_pod(&classed).0.unwrap().linger_s, 5);
+    let mut ends = pods();
+    ends.policy.linger_s = 0;
+    assert!(planned_pod(&ends).1.contains("in its pod, which ends with it"));
+    let mut off = pods();
+    off.policy.places_port = None;
+    let (place, reasons) = planned_pod(&off);
+    assert!(place.is_none() && !reasons.contains("keeper"), "{reasons}");
+}
+
+#[test]
+fn a_pod_that_cannot_be_a_place_says_why_and_what_to_do() {
+    let rows: [(Change, &str); 6] = [
+        (|c| c.pod.keeper = None, "no volume of the desktop's pod brings deskd's keeper: add"),
+        (|c| c.image().deadline_s = Some(60), "its deadline is of one program"),
+        (
+            |c| {
+                let port = AppPort { name: None, port: 80, protocol: "TCP".into() };
+                c.image().ports.push(port);
+            },
+            "its ports and its probe are of one program",
+        ),
+        (|c| c.image().architecture = Some("arm64".into()), "for another architecture"),
+        (
+            |c| c.cluster.way = Way::Barred { port: 6001 },
+            "cannot reach deskd on TCP port 6001: allow TCP port 6001 in the network policies, as \
+             ingress of the desktop's pods from pods with the label netpol/ocapplication: \"true\"",
+        ),
+        (|c| c.cluster.way = Way::Closed("the port is taken".into()), "the port is taken"),
+    ];
+    for (change, says) in rows {
+        let mut case = pods();
+        change(&mut case);
+        let (place, reasons) = planned_pod(&case);
+        assert_eq!(place, None, "{says}");
+        assert!(reasons.contains("its pod has no keeper and ends with it: "), "{reasons}");
+        assert!(reasons.contains(says), "{reasons}");
+    }
+}
 
 /// A desktop where places work.
 fn case() -> Case {

@@ -7,17 +7,17 @@ use deskd_core::app::Rlimits;
 use deskd_core::app::container::AppProbe;
 use deskd_core::env_var::{EnvSource, EnvVar};
 use deskd_core::expansion::quoted;
-use deskd_core::id::AppId;
+use deskd_core::id::{AppId, TaskId};
 use deskd_core::kubernetes::{
-    LABEL_APP, LABEL_MANAGED_BY, LABEL_NETWORK, LABEL_RUN, LABEL_TASK, LABEL_TYPE, MANAGED_BY,
-    ObjectRef, RUN_VARIABLE, TASK_VARIABLE, TYPE_APPLICATION, TYPE_PULL,
+    LABEL_APP, LABEL_MANAGED_BY, LABEL_NETWORK, LABEL_PLACE, LABEL_RUN, LABEL_TASK, LABEL_TYPE,
+    MANAGED_BY, ObjectRef, RUN_VARIABLE, TASK_VARIABLE, TYPE_APPLICATION, TYPE_PULL,
 };
 use deskd_core::place::PlaceSpec;
-use deskd_core::plan::remote::{ContainerPlan, CookieMaker, EphemeralPlan, PodPlan};
+use deskd_core::plan::remote::{ContainerPlan, CookieMaker, EphemeralPlan, PodPlace, PodPlan};
 use deskd_core::policy::PullPolicy;
 use deskd_core::wire::proof::Key;
 use deskd_core::wire::{RunId, SpawnRequest};
-use deskd_keeper::place::{KEY_VARIABLE, PlaceConfig};
+use deskd_keeper::place::{FIRST_VARIABLE, KEY_VARIABLE, PlaceConfig};
 use std::time::Duration;
 
 /// Weight of the preference for the desktop's node, 1..=100.
@@ -27,10 +27,10 @@ const NODE_WEIGHT: u32 = 100;
 pub const NO_PROGRAM: &str = "/deskd.io/the-image-is-here";
 /// Name of the init container that makes the cookie file of an application pod.
 pub const COOKIE_CONTAINER: &str = "cookie";
-/// The variable that it makes it from.
-const COOKIE_VARIABLE: &str = "XAUTH_KEY";
 /// Tasks that the keeper of a place keeps, ended ones included: more than the desktop's own.
 const PLACE_TASKS_MAX: usize = 1000;
+/// Largest request that goes into a variable, in bytes: Linux takes 128 KiB (`MAX_ARG_STRLEN`).
+const FIRST_BYTES_MAX: usize = 96 << 10;
 /// Seconds after which kubelet gives a pull up.
 pub const PULL_SECONDS_MAX: u64 = 1800;
 
@@ -76,8 +76,8 @@ pub fn place(
 
 /// What the keeper of a place is asked for instead of a container of its own.
 #[must_use]
-pub fn spawn_request(run: &RunId, plan: &EphemeralPlan) -> SpawnRequest {
-    let ContainerPlan { argv, env, cwd, program, entry_point, .. } = &plan.container;
+pub fn spawn_request(run: &RunId, container: &ContainerPlan) -> SpawnRequest {
+    let ContainerPlan { argv, env, cwd, program, entry_point, .. } = container;
     // Kubelet filled those of the place.
     let told = env.iter().filter(|var| !matches!(var.from, EnvSource::Field(_)));
     let told = told.map(|var| (var.name.clone(), var.value.clone()));
@@ -138,6 +138,43 @@ pub fn pod(run: &RunId, app: &AppId, object: &ObjectRef, plan: &PodPlan) -> Valu
     json!({ "apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec(run, object, plan) })
 }
 
+/// A pod that is a place: the keeper is its command, and has the first program's request, so that this
+/// one starts even where the keeper does not reach deskd.
+#[must_use]
+pub fn pod_place(
+    run: &RunId,
+    app: &AppId,
+    object: &ObjectRef,
+    plan: &PodPlan,
+    (id, key, place): (&TaskId, &Key, &PodPlace),
+) -> Value {
+    let request = json!(spawn_request(run, &plan.container)).to_string();
+    let mut changed = plan.clone();
+    let container = &mut changed.container;
+    container.env.retain(|var| matches!(var.from, EnvSource::Field(_)));
+    for (name, value) in [(KEY_VARIABLE, String::from(key.clone())), (FIRST_VARIABLE, request)] {
+        container.env.push(EnvVar::new(name, value, EnvSource::Plan));
+    }
+    let grace = Duration::from_secs(u64::from(plan.grace_s));
+    let path = &place.keeper.path;
+    container.argv = PlaceConfig::far_command(path, grace, PLACE_TASKS_MAX, place.daemon);
+    container.cwd = None;
+    container.mounts.push(place.keeper.mount.clone());
+    changed.volumes.push(place.volume.clone());
+    changed.labels.insert(LABEL_PLACE.to_owned(), id.as_str().to_owned());
+    let mut pod = pod(run, app, object, &changed);
+    if let Some(cookie) = &plan.cookie {
+        pod["spec"]["initContainers"] = json!([cookie_maker(cookie, plan)]);
+    }
+    pod
+}
+
+/// Whether a request fits into a variable of a pod that is a place.
+#[must_use]
+pub fn fits_place(run: &RunId, container: &ContainerPlan) -> bool {
+    quoted(&json!(spawn_request(run, container)).to_string()).len() <= FIRST_BYTES_MAX
+}
+
 fn spec(run: &RunId, object: &ObjectRef, plan: &PodPlan) -> Value {
     let mut container = container(run, object, &plan.container);
     let mut resources = Map::new();
@@ -194,7 +231,8 @@ fn spec(run: &RunId, object: &ObjectRef, plan: &PodPlan) -> Value {
 /// The init container that makes the cookie file, of the application's own user and amounts: a quota
 /// may want some of every container, and a pod needs the most that one of these does.
 fn cookie_maker(cookie: &CookieMaker, plan: &PodPlan) -> Value {
-    let key = plan.container.env.iter().filter(|var| var.name == COOKIE_VARIABLE).map(variable);
+    let key =
+        plan.container.env.iter().filter(|var| var.name == CookieMaker::VARIABLE).map(variable);
     let run_as = &plan.container.run_as;
     let argv: Vec<_> = cookie.argv.iter().map(|word| quoted(word)).collect();
     let mut value = json!({
@@ -468,6 +506,7 @@ mod tests {
             pull_secrets: vec!["registry".into()],
             grace_s: 30,
             deadline_s: Some(3600),
+            place: None,
         };
         let app = "2048-ubuntu".parse().unwrap();
         let object = object("anna-app-2048-ubuntu-0a1b2", "app");
@@ -498,6 +537,7 @@ mod tests {
             pull_secrets: vec![],
             grace_s: 5,
             deadline_s: None,
+            place: None,
         };
         let app = "2048-ubuntu".parse().unwrap();
         insta::assert_json_snapshot!(pod(&run(), &app, &object("p", "app"), &plan));

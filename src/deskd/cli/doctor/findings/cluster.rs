@@ -3,7 +3,8 @@
 use super::{Finding, State, finding};
 use crate::cli::doctor::facts::{Facts, Port};
 use deskd_core::plan::KubernetesFacts;
-use deskd_core::plan::facts::{ApiState, Right};
+use deskd_core::plan::facts::{ApiState, Right, Way};
+use deskd_core::plan::place;
 use deskd_core::why::Cause;
 use deskd_core::why::rules::advice;
 
@@ -53,7 +54,22 @@ fn known(cluster: &KubernetesFacts) -> Vec<Finding> {
     )];
     let denied = cluster.rights.iter().filter(|right| !right.allowed);
     all.extend(denied.map(|right| missing(right, cluster)));
+    all.extend(way(&cluster.way));
     all
+}
+
+/// Whether keepers in application pods get through, where that matters.
+fn way(way: &Way) -> Option<Finding> {
+    let (sentence, change) = match way {
+        Way::Untried | Way::Works => return None,
+        Way::Barred { port } => (place::barred(*port), place::admit(*port)),
+        Way::Closed(why) => {
+            let change = "choose another places_port in [kubernetes], and restart deskd";
+            (why.clone(), change.to_owned())
+        }
+    };
+    let how = "kubectl get networkpolicies --all-namespaces; deskd explain APP";
+    Some(finding("pods as places", State::Wrong, sentence, change, how))
 }
 
 fn allowed(cluster: &KubernetesFacts) -> impl Iterator<Item = &Right> {

@@ -67,6 +67,11 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
         {
             return;
         }
+        if let Work::PodApplication(plan) = &work
+            && self.launch_in_pod((&run, &app), &object, plan)
+        {
+            return;
+        }
         let cancel = CancellationToken::new();
         let (engine, container) = match &work {
             Work::Local(_) => return,

@@ -9,7 +9,7 @@ use super::{Engine, Input};
 use crate::engine::kubernetes::backoff::Pauses;
 use crate::engine::kubernetes::identity::Off;
 use crate::engine::kubernetes::{Command, Event, Refused, rights};
-use deskd_core::plan::facts::{ApiState, KubernetesFacts, OwnPod, Quota, Right};
+use deskd_core::plan::facts::{ApiState, KubernetesFacts, OwnPod, Quota, Right, Way};
 use deskd_core::why::reason::RefusalReason;
 
 /// Rights are asked for again after so long: somebody may have granted one.
@@ -73,6 +73,12 @@ impl Known {
         let own_pod = Some(own_pod);
         self.changed |= self.facts.own_pod != own_pod;
         self.facts.own_pod = own_pod;
+    }
+
+    /// Whether keepers in application pods reach deskd.
+    pub(super) fn set_way(&mut self, way: Way) {
+        self.changed |= self.facts.way != way;
+        self.facts.way = way;
     }
 
     /// The desktop's own pod is being deleted.

@@ -8,6 +8,7 @@ mod others;
 mod place_ends;
 mod place_processes;
 mod places;
+mod pod_places;
 mod processes;
 mod stops;
 
@@ -227,6 +228,7 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
 
     /// Runs until nobody commands or listens any more. Workers end with it.
     async fn run(mut self, mut commands: mpsc::Receiver<Command>) {
+        self.open_port();
         self.remember_places();
         self.start_watches();
         self.start_asking_for_rights();

@@ -14,8 +14,8 @@ use crate::engine::kubernetes::watch::Which;
 use crate::engine::kubernetes::{Event, Observation, Waiting, events, own_pod, rights};
 use deskd_core::id::AppId;
 use deskd_core::kubernetes::{
-    APP_CONTAINER, LABEL_APP, LABEL_RUN, LABEL_TASK, LABEL_TYPE, ObjectRef, RUN_VARIABLE,
-    TASK_VARIABLE, TYPE_PULL,
+    APP_CONTAINER, LABEL_APP, LABEL_PLACE, LABEL_RUN, LABEL_TASK, LABEL_TYPE, ObjectRef,
+    RUN_VARIABLE, TASK_VARIABLE, TYPE_PULL,
 };
 use deskd_core::origin::Origin;
 use deskd_core::plan::EngineKind;
@@ -69,6 +69,7 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
             return;
         }
         let Some((run, app)) = labelled(&pod) else { return };
+        let run = self.place_of(&pod).unwrap_or(run);
         let object = ObjectRef {
             namespace: pod.metadata.namespace.clone(),
             pod: pod.metadata.name.clone(),
@@ -85,6 +86,12 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
         self.keep_to_look_again(&run, &seen, pod);
         self.own_run(&run, app, EngineKind::PodApplication, &object);
         self.see(&run, seen);
+    }
+
+    /// The run as which a pod is followed that is a place.
+    fn place_of(&self, pod: &Pod) -> Option<RunId> {
+        let id = pod.metadata.labels.get(LABEL_PLACE)?.parse().ok()?;
+        self.places.links.contains_key(&id).then(|| places::place_run(&id))
     }
 
     /// A pod whose status says something else later, or not any more.
@@ -191,6 +198,7 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
             return;
         }
         let Some((run, _)) = labelled(pod) else { return };
+        let run = self.place_of(pod).unwrap_or(run);
         if let Some(what) = status::last_look(pod, APP_CONTAINER, now_ms()) {
             self.observe(&run, what);
         }
@@ -244,8 +252,14 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
                 false => missing.push(run.clone()),
             }
         }
-        if which == Which::Own {
+        // What was at a place that is gone is not there either.
+        for run in missing.iter().filter(|run| places::is_place(run)) {
+            self.gone(run);
+            self.place_ended(&run.task, None, now_ms());
+        }
+        if which != Which::Others {
             present.extend(self.places.runs.keys().cloned());
+            present.extend(self.places.life.known_there().cloned());
         }
         missing.iter().for_each(|run| self.gone(run));
         self.synced.insert(which);

@@ -12,7 +12,7 @@ use crate::engine::kubernetes::runs::Run;
 use crate::engine::kubernetes::watch::Which;
 use crate::engine::kubernetes::{Ended, Event, Observation, Refused};
 use deskd_core::id::TaskId;
-use deskd_core::place::Stage;
+use deskd_core::place::{Life, Stage};
 use deskd_core::task::{Exit, UnixMs};
 use deskd_core::why::reason::{EndReason, LostReason};
 use deskd_core::wire::RunId;
@@ -67,7 +67,7 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
     }
 
     /// Its container ended, and with it everything at it.
-    fn place_ended(&mut self, id: &TaskId, reason: Option<Ended>, at: UnixMs) {
+    pub(super) fn place_ended(&mut self, id: &TaskId, reason: Option<Ended>, at: UnixMs) {
         let exit = match &reason {
             _ if self.known.terminating() => Exit::Lost(LostReason::WithItsPod),
             Some(reason) => Exit::Lost(LostReason::Ended(Box::new(reason.clone()))),
@@ -75,10 +75,15 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
         };
         // What does not start at all does not start the next time either.
         let never_answered = self.places.links.get(id).is_some_and(|link| !link.answered);
+        let far = self.places.links.get(id).is_some_and(|link| link.far);
+        let ending = self.places.life.life(id) == Some(Life::Ending);
         let spec = self.places.life.iter().find(|(of, _)| *of == id).map(|(_, spec)| spec.clone());
         let unfit =
             never_answered && !matches!(&reason, Some(it) if it.reason == EndReason::OomKilled);
-        self.places.unfit.extend(spec.filter(|_| unfit));
+        self.places.unfit.extend(spec.filter(|_| unfit && !ending));
+        if far && never_answered && !ending {
+            return self.leave_alone(id);
+        }
         for (run, _) in self.forget_place(id) {
             let (exit, reason) = (exit.clone(), reason.clone());
             self.observe(&run, Observation::Ended { exit, reason, at });
@@ -87,7 +92,7 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
         }
     }
 
-    fn forget_place(&mut self, id: &TaskId) -> Vec<(RunId, Stage)> {
+    pub(super) fn forget_place(&mut self, id: &TaskId) -> Vec<(RunId, Stage)> {
         let runs = self.places.life.dead(id);
         self.places.links.remove(id);
         self.places.questions.dead(id);
@@ -102,8 +107,9 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
 
     /// Whether a container runs whose keeper has not told yet what is there.
     pub(super) fn has_untold_places(&self) -> bool {
+        let near = |id: &&TaskId| self.places.links.get(id).is_some_and(|link| !link.far);
         let runs = |id: &TaskId| self.runs.get(&place_run(id)).is_some_and(Run::ran);
-        self.places.life.away().any(runs)
+        self.places.life.away().filter(near).any(runs)
     }
 
     pub(super) fn tell_list_that_waited(&mut self) {
@@ -118,7 +124,9 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
     }
 
     fn silent(&self) -> impl Iterator<Item = (&TaskId, Instant)> {
-        let since = self.places.links.iter().map(|(id, link)| (id, link.silent_since));
+        // A network may be gone for long: what is in a pod ends when the cluster says so.
+        let near = self.places.links.iter().filter(|(_, link)| !link.far);
+        let since = near.map(|(id, link)| (id, link.silent_since));
         // One whose container is not known to run has not begun to be silent.
         since
             .filter(|(id, _)| self.runs.get(&place_run(id)).is_some_and(Run::ran))

@@ -11,7 +11,9 @@ use deskd_core::wire::ToKeeper;
 impl<T: From<Event> + Send + 'static> Engine<T> {
     /// Asks all places that can have it.
     pub(super) fn find_process(&mut self, pid: u32) {
-        let places: Vec<TaskId> = self.places.life.iter().map(|(id, _)| id.clone()).collect();
+        // The host of a window tells which pod it is of.
+        let near = self.places.life.iter().filter(|(_, spec)| spec.pod.is_none());
+        let places: Vec<TaskId> = near.map(|(id, _)| id.clone()).collect();
         let has_programs = |id: &TaskId| self.places.life.life(id) != Some(Life::Starting);
         let asked: Vec<TaskId> = places.into_iter().filter(has_programs).collect();
         if !self.places.questions.ask(pid, asked.iter().cloned()) {

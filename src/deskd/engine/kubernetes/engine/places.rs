@@ -19,7 +19,7 @@ use deskd_core::id::{AppId, TaskId};
 use deskd_core::kubernetes::ObjectRef;
 use deskd_core::place::{Launch, Life, PlaceSpec, Stage};
 use deskd_core::plan::EngineKind;
-use deskd_core::plan::remote::EphemeralPlan;
+use deskd_core::plan::remote::{ContainerPlan, EphemeralPlan};
 use deskd_core::task::UnixMs;
 use deskd_core::why::reason::{RefusalReason, WaitReason};
 use deskd_core::wire::proof::{Bytes, Key};
@@ -44,30 +44,54 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
     /// The places that an earlier daemon made.
     pub(super) fn remember_places(&mut self) {
         let Some(path) = &self.places.file else { return };
-        for Remembered { id, container, spec, key, .. } in file::read(path, &self.own.uid) {
-            self.follow_place(&id, container, key, Creation::Done);
-            self.places.life.remember(id.clone(), spec);
+        for known in file::read(path, &self.own.uid) {
+            let Remembered { id, container, spec, key, object, answered, last, .. } = known;
+            let object = object.unwrap_or_else(|| self.container(container));
+            self.follow_place(&id, &object, key, Creation::Done);
+            if let Some(link) = self.places.links.get_mut(&id) {
+                link.answered = answered;
+            }
+            self.places.life.remember(id.clone(), spec, last);
             self.connect(&id);
         }
     }
 
-    fn follow_place(&mut self, id: &TaskId, container: String, key: Key, creation: Creation) {
-        let run = self.run_in(app_of(id), &container, creation);
+    pub(super) fn follow_place(
+        &mut self,
+        id: &TaskId,
+        object: &ObjectRef,
+        key: Key,
+        creation: Creation,
+    ) {
+        let run = self.run_in(app_of(id), object, creation);
         self.runs.insert(place_run(id), run);
-        let (queue, silent_since, task) = (None, None, None);
-        let link = Link { key, container, queue, answered: false, silent_since, task };
+        let link = Link {
+            key,
+            object: object.clone(),
+            far: object.pod != self.own.name,
+            queue: None,
+            answered: false,
+            silent_since: None,
+            task: None,
+            idle_since: None,
+        };
         self.places.links.insert(id.clone(), link);
     }
 
+    /// One of the own pod.
+    fn container(&self, container: String) -> ObjectRef {
+        let (namespace, pod) = (self.own.namespace.clone(), self.own.name.clone());
+        ObjectRef { namespace, pod, container }
+    }
+
     /// One whose processes are in a PID namespace of their own, and whose output no kubelet has.
-    fn run_in(&self, app: Option<AppId>, container: &str, creation: Creation) -> Run {
-        let object = ObjectRef {
-            namespace: self.own.namespace.clone(),
-            pod: self.own.name.clone(),
-            container: container.to_owned(),
-        };
+    pub(super) fn run_in(&self, app: Option<AppId>, object: &ObjectRef, creation: Creation) -> Run {
         let app = app.unwrap_or_else(|| AppId::like(NAME));
-        let mut run = Run::new(app, EngineKind::EphemeralContainer, object, creation);
+        let engine = match object.pod == self.own.name {
+            true => EngineKind::EphemeralContainer,
+            false => EngineKind::PodApplication,
+        };
+        let mut run = Run::new(app, engine, object.clone(), creation);
         run.output = Output::Done;
         run.own_pids = true;
         run
@@ -91,17 +115,10 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
             self.places.life.dead(id);
             return false;
         }
-        let container = self.places.links.get(id).map_or("", |link| &link.container);
-        let creation = Creation::Pending(CancellationToken::new());
-        let new = self.run_in(Some(app.clone()), container, creation);
-        self.runs.insert(run.clone(), new);
         let mut plan = plan.clone();
         private_directory::prepare(&mut plan);
-        let request = Some(Box::new(manifest::spawn_request(run, &plan)));
-        self.places.runs.insert(run.clone(), AtPlace { request, ..AtPlace::default() });
-        if let Launch::Ask(id) = &launch {
-            self.ask(id, run);
-        } else {
+        self.begin_at_place((run, app), &plan.container, &launch);
+        if !matches!(launch, Launch::Ask(_)) {
             let image = deskd_core::why::reason::Image { name: spec.image, volume: None };
             let node = self.known.node().map(str::to_owned);
             self.observe(run, Observation::Waiting(WaitReason::Prepared { node, image }.into()));
@@ -109,8 +126,29 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
         true
     }
 
+    /// Follows a run that is to be at a place, and asks for it if its keeper is there.
+    pub(super) fn begin_at_place(
+        &mut self,
+        (run, app): (&RunId, &AppId),
+        container: &ContainerPlan,
+        launch: &Launch,
+    ) {
+        let (Launch::Make(id) | Launch::Wait(id) | Launch::Ask(id)) = launch;
+        let Some(link) = self.places.links.get_mut(id) else { return };
+        link.idle_since = None;
+        let object = link.object.clone();
+        let creation = Creation::Pending(CancellationToken::new());
+        let new = self.run_in(Some(app.clone()), &object, creation);
+        self.runs.insert(run.clone(), new);
+        let request = Some(Box::new(manifest::spawn_request(run, container)));
+        self.places.runs.insert(run.clone(), AtPlace { request, ..AtPlace::default() });
+        if let Launch::Ask(id) = launch {
+            self.ask(id, run);
+        }
+    }
+
     /// A name that no place has; nothing if there is no randomness.
-    fn fresh_place(&self) -> Option<TaskId> {
+    pub(super) fn fresh_place(&self) -> Option<TaskId> {
         let free = |id: &TaskId| !self.places.links.contains_key(id);
         let fresh = || Some(TaskId::new(&AppId::like(NAME), getrandom::u32().ok()?));
         (0..16).find_map(|_| fresh().filter(free))
@@ -118,22 +156,10 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
 
     /// Asks the API server for a place, once it is on record. False: it cannot be recorded.
     fn make_place(&mut self, id: &TaskId, spec: &PlaceSpec) -> bool {
-        let mut random = Bytes::default();
-        if getrandom::fill(&mut random).is_err() {
-            return false;
-        }
-        let (key, container) = (Key::new(random), format!("deskd-{id}"));
-        let cancel = CancellationToken::new();
-        self.follow_place(id, container, key.clone(), Creation::Pending(cancel.clone()));
-        if let Err(error) = self.record_places() {
-            tracing::error!(%error, "a place cannot be recorded, so none is made");
-            self.places.links.remove(id);
-            self.runs.remove(&place_run(id));
-            return false;
-        }
-        let Some(of) = self.runs.get(&place_run(id)) else { return false };
+        let object = self.container(format!("deskd-{id}"));
+        let Some((key, cancel)) = self.found_place(id, &object) else { return false };
         let grace = Duration::from_secs(u64::from(self.config.policy.grace_s));
-        let container = manifest::place(&place_run(id), &of.object, spec, &key, grace);
+        let container = manifest::place(&place_run(id), &object, spec, &key, grace);
         let patch = Patch { run: place_run(id), container, cancel, may_exist: false };
         if self.patches.try_send(patch).is_err() {
             self.launched(place_run(id), Err(super::commands::too_many()));
@@ -141,24 +167,58 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
         true
     }
 
+    /// Puts a new place on record, with a key of its own. Nothing: it cannot be recorded.
+    pub(super) fn found_place(
+        &mut self,
+        id: &TaskId,
+        object: &ObjectRef,
+    ) -> Option<(Key, CancellationToken)> {
+        let mut random = Bytes::default();
+        getrandom::fill(&mut random).ok()?;
+        let (key, cancel) = (Key::new(random), CancellationToken::new());
+        self.follow_place(id, object, key.clone(), Creation::Pending(cancel.clone()));
+        if let Err(error) = self.record_places() {
+            tracing::error!(%error, "a place cannot be recorded, so none is made");
+            self.places.links.remove(id);
+            self.runs.remove(&place_run(id));
+            return None;
+        }
+        Some((key, cancel))
+    }
+
     pub(super) fn record_places(&self) -> std::io::Result<()> {
         let Some(path) = &self.places.file else { return Ok(()) };
         let all = self.places.life.iter().filter_map(|(id, spec)| {
-            let Link { container, key, .. } = self.places.links.get(id)?;
-            let (id, spec, pod) = (id.clone(), spec.clone(), self.own.uid.clone());
-            Some(Remembered { id, container: container.clone(), spec, key: key.clone(), pod })
+            let Link { object, key, far, answered, .. } = self.places.links.get(id)?;
+            Some(Remembered {
+                id: id.clone(),
+                container: object.container.clone(),
+                spec: spec.clone(),
+                key: key.clone(),
+                pod: self.own.uid.clone(),
+                object: far.then(|| object.clone()),
+                answered: *answered,
+                last: self.places.life.last(id).filter(|_| *far).cloned(),
+            })
         });
         file::write(path, &all.collect::<Vec<_>>())
     }
 
-    /// Connects to its keeper, now and whenever the connection ends.
+    /// Connects to its keeper, now and whenever the connection ends, or lets it do so.
     pub(super) fn connect(&mut self, id: &TaskId) {
         let Some(link) = self.places.links.get_mut(id).filter(|link| link.task.is_none()) else {
             return;
         };
         let (key, logs, told) = (link.key.clone(), self.logs.clone(), self.inputs.clone());
-        link.task = Some(self.workers.spawn(link::run(id.clone(), key, logs, told)));
         link.silent_since = Some(Instant::now());
+        link.task = Some(match &self.places.port {
+            None if link.far => return,
+            Some(port) if link.far => {
+                let met = port.expect(&key);
+                self.workers.spawn(link::run_far(id.clone(), met, logs, told))
+            }
+            _ => self.workers.spawn(link::run(id.clone(), key, logs, told)),
+        });
     }
 
     /// Asks its keeper for a run. Where its output begins the log store has to say, unless it is the
@@ -230,6 +290,7 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
         if !std::mem::replace(&mut at.output_closed, true) {
             self.places.to_close.push(run.task.clone());
         }
+        self.note_idle_of(run);
     }
 
     /// Once the events of before were sent.
@@ -267,11 +328,15 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
 
     fn place_up(&mut self, id: &TaskId, queue: Sender<ToKeeper>, records: Vec<TaskRecord>) {
         let Some(link) = self.places.links.get_mut(id) else { return };
-        (link.queue, link.silent_since, link.answered) = (Some(queue), None, true);
-        let container = link.container.clone();
+        (link.queue, link.silent_since) = (Some(queue), None);
+        let first = !std::mem::replace(&mut link.answered, true);
+        let object = link.object.clone();
+        if link.far {
+            self.far_keeper_came(first);
+        }
         let up = self.places.life.up(id, records.iter().map(|record| record.id.clone()));
         for record in records {
-            self.kept_at_place(id, &container, record);
+            self.kept_at_place(id, &object, record);
         }
         for run in up.missing {
             self.places.runs.remove(&run);
@@ -282,12 +347,13 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
         }
         self.find_processes_again(id);
         self.tell_list_that_waited();
+        self.note_idle(id);
     }
 
-    fn kept_at_place(&mut self, id: &TaskId, container: &str, record: TaskRecord) {
+    fn kept_at_place(&mut self, id: &TaskId, object: &ObjectRef, record: TaskRecord) {
         let run = record.id;
         if !self.runs.contains_key(&run) {
-            let mut unknown = self.run_in(app_of(&run.task), container, Creation::Done);
+            let mut unknown = self.run_in(app_of(&run.task), object, Creation::Done);
             unknown.known = false;
             self.runs.insert(run.clone(), unknown);
         }
@@ -295,6 +361,9 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
         self.started_at_place(&run, record.spawned_at);
         if !record.stopping {
             self.stop_there(id, &run);
+        }
+        if record.tree_gone {
+            self.places.life.over(&run);
         }
         if let Some(end) = record.end {
             self.observe(&run, Observation::Ended { exit: end.exit, reason: None, at: end.at });
@@ -317,10 +386,14 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
         }
         let Some(known) = self.runs.get_mut(run) else { return };
         if !matches!(std::mem::replace(&mut known.creation, Creation::Done), Creation::Done) {
-            let object = known.object.clone();
+            // A later daemon must know of it before anybody takes it for accepted.
+            let (far, object) = (known.engine == EngineKind::PodApplication, known.object.clone());
+            if far {
+                self.record_pod_places();
+            }
             self.out.push(Event::Accepted { run: run.clone(), object });
         }
-        let node = self.known.node().map(str::to_owned);
+        let node = self.node_of(run);
         self.observe(run, Observation::Running { at, pid: None, node });
     }
 
@@ -333,6 +406,11 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
                     let refusal = RefusalReason::Spawn(error).into();
                     self.out.push(Event::Refused { run, refusal });
                 }
+                self.note_idle(id);
+            }
+            FromKeeper::TreeGone { id: run } => {
+                self.places.life.over(&run);
+                self.note_idle(id);
             }
             FromKeeper::Exited { id: run, end } => {
                 self.observe(&run, Observation::Ended { exit: end.exit, reason: None, at: end.at });
@@ -359,10 +437,12 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
         let asked = (now + term_after, now + kill_after);
         let Some(at) = self.places.runs.get_mut(run) else { return false };
         at.stop = Some(at.stop.map_or(asked, |old| (old.0.min(asked.0), old.1.min(asked.1))));
-        if stage == Stage::Asked && self.places.life.life(&id) != Some(Life::Up) {
+        let up = self.places.life.life(&id) == Some(Life::Up);
+        if stage == Stage::Asked && !up {
             self.leave(run);
             self.runs.remove(run);
             self.out.push(Event::Refused { run: run.clone(), refusal: stopped() });
+            self.end_pod(&id, kill_after);
         } else {
             self.stop_there(&id, run);
         }
@@ -383,14 +463,14 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
     /// Follows a run that an earlier daemon started at a place; false: it is at none.
     pub(super) fn adopt_at_place(&mut self, run: &RunId, object: &ObjectRef, app: &AppId) -> bool {
         if !self.places.runs.contains_key(run) {
-            let at = self.places.links.iter().find(|(_, link)| link.container == object.container);
+            let at = self.places.links.iter().find(|(_, link)| link.object == *object);
             let Some((id, _)) = at else { return false };
             if self.places.life.life(id) == Some(Life::Up) {
                 return false;
             }
             let id = id.clone();
             self.places.life.keep(&id, run.clone());
-            let new = self.run_in(Some(app.clone()), &object.container, Creation::Done);
+            let new = self.run_in(Some(app.clone()), object, Creation::Done);
             self.runs.entry(run.clone()).or_insert(new);
             self.places.runs.insert(run.clone(), AtPlace::default());
         }
@@ -405,16 +485,17 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
     /// Nobody asks for a run at a place any more; false: it is at none.
     pub(super) fn forget_at_place(&mut self, run: &RunId) -> bool {
         let Some((id, stage)) = self.places.life.of(run) else { return false };
-        if stage == Stage::There {
-            let id = id.clone();
+        let id = id.clone();
+        if stage != Stage::Asked {
             self.tell_place(&id, ToKeeper::Forget { task: run.task.clone() });
         }
         self.leave(run);
         self.runs.remove(run);
+        self.note_idle(&id);
         true
     }
 
-    fn leave(&mut self, run: &RunId) {
+    pub(super) fn leave(&mut self, run: &RunId) {
         self.places.life.forget(run);
         self.places.runs.remove(run);
     }

@@ -46,8 +46,8 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
         };
         let changes = self.runs.values().any(changes).then(|| Instant::now() + DUE_PAUSE);
         let obstacle = self.runs.values().filter_map(|run| run.obstacle_at).min();
-        let silent = self.next_place_due();
-        [self.look_at, changes, obstacle, silent].into_iter().flatten().min()
+        let (silent, pods) = (self.next_place_due(), self.next_pod_due());
+        [self.look_at, changes, obstacle, silent, pods].into_iter().flatten().min()
     }
 
     pub(super) fn run_due(&mut self) {
@@ -56,6 +56,7 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
         }
         self.look_again();
         self.give_up_silent_places();
+        self.look_after_pods();
         self.ask_for_obstacles();
         let late = now_ms() - EXIT_CODE_WAIT_MS;
         let unexplained = self

@@ -11,7 +11,8 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use deskd_core::id::TaskId;
-use deskd_core::place::PlaceSpec;
+use deskd_core::kubernetes::ObjectRef;
+use deskd_core::place::{Last, PlaceSpec};
 use deskd_core::wire::proof::Key;
 use deskd_keeper::files;
 
@@ -31,8 +32,17 @@ pub struct Remembered {
     pub spec: PlaceSpec,
     /// Shared with its keeper.
     pub key: Key,
-    /// The pod that it is in: a state directory may outlive its pod.
+    /// The desktop's pod: a state directory may outlive it.
     pub pod: String,
+    /// The pod that it is; absent: it is a container of the desktop's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub object: Option<ObjectRef>,
+    /// Its keeper answered once.
+    #[serde(default)]
+    pub answered: bool,
+    /// The last run that was launched there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last: Option<Last>,
 }
 
 /// The places of the pod with this uid.
@@ -84,6 +94,9 @@ mod tests {
             spec: serde_json::from_value(spec).unwrap(),
             key: Key::new([7; 32]),
             pod: "u".into(),
+            object: None,
+            answered: true,
+            last: None,
         };
         let other = Remembered { pod: "v".into(), ..place.clone() };
         write(&path, &[place.clone(), other]).unwrap();

@@ -1,5 +1,6 @@
 //! The daemon's end of the connection to a place's keeper: it connects, proves who it is and has the
-//! keeper prove the same, and does so again whenever the connection ends.
+//! keeper prove the same, and does so again whenever the connection ends. A keeper in another pod comes
+//! by itself (`port`).
 //!
 //! Output takes a way of its own: what the keeper gives away is handed to the log store here, so that
 //! a flood waits, and nobody who asks for a stop does.
@@ -7,14 +8,15 @@
 use std::io;
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::UnixStream;
-use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use super::port::Met;
 use crate::engine::keeper::{FrameError, LogQueue, frame};
 use deskd_core::id::TaskId;
+use deskd_core::wire::channel::{Channel, Forged, Opener, Sealer};
 use deskd_core::wire::frame::Decoder;
 use deskd_core::wire::proof::{Bytes, Key};
 use deskd_core::wire::{FromKeeper, PLACES_SINCE, TaskRecord, ToKeeper, VERSION, VERSION_OLDEST};
@@ -60,6 +62,12 @@ pub enum LinkError {
     /// It is of another release.
     #[error("its keeper speaks version {0} of the messages, and this deskd {VERSION}")]
     Version(u32),
+    /// Somebody on the way changed something.
+    #[error(transparent)]
+    Forged(#[from] Forged),
+    /// Its keeper has connected anew.
+    #[error("a newer connection takes its place")]
+    Newer,
     /// Not a message.
     #[error("its keeper sent something that is not a message")]
     Malformed(#[from] FrameError),
@@ -98,7 +106,8 @@ pub async fn run<T: From<(TaskId, News)>>(
     loop {
         let error = match dial(&key).await {
             Ok(stream) => {
-                let error = serve(stream, &id, &logs, &told).await;
+                let (read, write) = stream.into_split();
+                let error = serve(read, write, None, &id, (&logs, &told)).await;
                 if told.send((id.clone(), News::Down).into()).await.is_err() {
                     return;
                 }
@@ -117,27 +126,61 @@ pub async fn run<T: From<(TaskId, News)>>(
     }
 }
 
+/// The same for a keeper that comes by itself.
+pub async fn run_far<T: From<(TaskId, News)>>(
+    id: TaskId,
+    mut met: mpsc::Receiver<Met>,
+    logs: LogQueue,
+    told: mpsc::Sender<T>,
+) {
+    let mut newer = None;
+    loop {
+        let next = match newer.take() {
+            Some(newer) => Some(newer),
+            None => met.recv().await,
+        };
+        let Some(Met { stream, channel }) = next else { return };
+        let (read, write) = stream.into_split();
+        let error = tokio::select! {
+            error = serve(read, write, Some(channel), &id, (&logs, &told)) => error,
+            // Of two the later counts: the earlier may be one of which nobody saw the end.
+            Some(later) = met.recv() => {
+                newer = Some(later);
+                LinkError::Newer
+            }
+        };
+        if told.send((id.clone(), News::Down).into()).await.is_err() {
+            return;
+        }
+        match error {
+            LinkError::Io(error) => tracing::debug!(place = %id, "{error}"),
+            error => tracing::warn!(place = %id, "{error}"),
+        }
+    }
+}
+
 async fn serve<T: From<(TaskId, News)>>(
-    mut stream: UnixStream,
+    read: impl AsyncRead + Unpin,
+    mut write: impl AsyncWrite + Unpin,
+    channel: Option<Channel>,
     id: &TaskId,
-    logs: &LogQueue,
-    told: &mpsc::Sender<T>,
+    (logs, told): (&LogQueue, &mpsc::Sender<T>),
 ) -> LinkError {
+    let (mut sealer, opener) = match channel {
+        Some(Channel { sealer, opener }) => (Some(sealer), Some(opener)),
+        None => (None, None),
+    };
     let oldest = PLACES_SINCE.max(VERSION_OLDEST);
     let hello = ToKeeper::Hello { version: VERSION, oldest: Some(oldest) };
-    let said = match frame(&hello) {
-        Ok(hello) => stream.write_all(&hello).await,
-        Err(error) => return error.into(),
-    };
-    if let Err(error) = said {
-        return error.into();
+    if let Err(error) = say(&mut write, &mut sealer, &hello).await {
+        return error;
     }
-    let (read, write) = stream.into_split();
     let (queue, messages) = mpsc::channel(QUEUE_MAX);
-    let mut hearing = Hearing { id, logs, told, queue: Some(queue), records: Vec::new() };
+    let records = Vec::new();
+    let mut hearing = Hearing { id, logs, told, opener, queue: Some(queue), records };
     tokio::select! {
         Err(error) = hearing.hear(read) => error,
-        Err(error) = tell(write, messages) => error,
+        Err(error) = tell(write, sealer, messages) => error,
     }
 }
 
@@ -146,6 +189,8 @@ struct Hearing<'a, T> {
     id: &'a TaskId,
     logs: &'a LogQueue,
     told: &'a mpsc::Sender<T>,
+    /// Over a network.
+    opener: Option<Opener>,
     /// Handed over with the welcome.
     queue: Option<mpsc::Sender<ToKeeper>>,
     /// Of a welcome that is not complete.
@@ -155,14 +200,21 @@ struct Hearing<'a, T> {
 impl<T: From<(TaskId, News)>> Hearing<'_, T> {
     async fn hear(
         &mut self,
-        mut read: OwnedReadHalf,
+        mut read: impl AsyncRead + Unpin,
     ) -> Result<std::convert::Infallible, LinkError> {
         let mut decoder = Decoder::default();
         let mut bytes = vec![0; READ_BYTES];
         loop {
             match read.read(&mut bytes).await? {
                 0 => return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
-                count => decoder.push(&bytes[..count]),
+                count => match &mut self.opener {
+                    None => decoder.push(&bytes[..count]),
+                    Some(opener) => {
+                        let mut plain = Vec::with_capacity(count);
+                        opener.open(&bytes[..count], &mut plain)?;
+                        decoder.push(&plain);
+                    }
+                },
             }
             while let Some(message) = decoder.take::<FromKeeper>()? {
                 self.take(message).await?;
@@ -204,11 +256,24 @@ impl<T: From<(TaskId, News)>> Hearing<'_, T> {
 }
 
 async fn tell(
-    mut write: OwnedWriteHalf,
+    mut write: impl AsyncWrite + Unpin,
+    mut sealer: Option<Sealer>,
     mut messages: mpsc::Receiver<ToKeeper>,
 ) -> Result<std::convert::Infallible, LinkError> {
     while let Some(message) = messages.recv().await {
-        write.write_all(&frame(&message)?).await?;
+        say(&mut write, &mut sealer, &message).await?;
     }
     Err(LinkError::NobodyListens)
+}
+
+async fn say(
+    write: &mut (impl AsyncWrite + Unpin),
+    sealer: &mut Option<Sealer>,
+    message: &ToKeeper,
+) -> Result<(), LinkError> {
+    let plain = frame(message)?;
+    let Some(sealer) = sealer else { return Ok(write.write_all(&plain).await?) };
+    let mut sealed = Vec::with_capacity(plain.len());
+    sealer.seal(&plain, &mut sealed)?;
+    Ok(write.write_all(&sealed).await?)
 }

@@ -1,10 +1,12 @@
-//! Places: ephemeral containers with a keeper as their first process. `core::place` has their life;
-//! here are the connection to each keeper (`link`), what a daemon remembers of them (`file`), and whose processes
-//! they are asked for (`questions`).
+//! Places: containers with a keeper as their first process. `core::place` has their life; here are the
+//! connection to each keeper (`link`), where those in pods of their own come in (`port`), what a daemon
+//! remembers of them (`file`), and whose processes they are asked for (`questions`).
 
 pub mod file;
 pub mod link;
+pub mod port;
 pub mod questions;
+mod visitors;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -13,7 +15,9 @@ use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
+use self::port::Port;
 use deskd_core::id::TaskId;
+use deskd_core::kubernetes::ObjectRef;
 use deskd_core::place;
 use deskd_core::wire::proof::Key;
 use deskd_core::wire::{RunId, SpawnRequest, ToKeeper};
@@ -37,6 +41,10 @@ pub struct Places {
     pub questions: questions::Questions,
     /// The list of the own pod's containers is told once all places answered.
     pub list_waits: bool,
+    /// Where keepers in pods come in; absent: they cannot.
+    pub port: Option<Port>,
+    /// Until when no pod is made a place, after one did not reach deskd.
+    pub barred_until: Option<Instant>,
 }
 
 /// How a place is reached.
@@ -45,7 +53,9 @@ pub struct Link {
     /// Shared with its keeper.
     pub key: Key,
     /// Its container.
-    pub container: String,
+    pub object: ObjectRef,
+    /// It is in a pod of its own.
+    pub far: bool,
     /// To its keeper, while that is connected.
     pub queue: Option<mpsc::Sender<ToKeeper>>,
     /// It answered once.
@@ -54,6 +64,8 @@ pub struct Link {
     pub silent_since: Option<Instant>,
     /// The task that connects again and again; absent: it has not been started.
     pub task: Option<AbortHandle>,
+    /// Since when nothing has run in its pod.
+    pub idle_since: Option<Instant>,
 }
 
 /// A run at a place.

@@ -1,0 +1,287 @@
+//! Pods as places on a real API server, with a real keeper in namespaces of its own in the place of
+//! kubelet.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use deskd::engine::kubernetes::places::file;
+use deskd::engine::kubernetes::{Command, Event, LogMark, Observation, Verb};
+use deskd_core::id::AppId;
+use deskd_core::kubernetes::ObjectRef;
+use deskd_core::origin::Origin;
+use deskd_core::plan::EngineKind;
+use deskd_core::plan::facts::{VolumeMount, Way};
+use deskd_core::plan::remote::{KeeperFile, PodPlace, PodPlan};
+use deskd_core::task::Exit;
+use deskd_core::why::reason::EndReason;
+use deskd_core::wire::{RunId, ToKeeper};
+use deskd_keeper::logs::Records;
+use serde_json::{Value, json};
+
+use crate::support::control_plane::{ControlPlane, Namespace, available};
+use crate::support::kube_engine::{KubeEngine, make_desktop, run};
+use crate::support::place::Container;
+use crate::support::{binaries, wait};
+
+/// A desktop, and what kubelet would do with its pods.
+struct World {
+    plane: &'static ControlPlane,
+    namespace: Namespace<'static>,
+    desktop: Value,
+    dir: tempfile::TempDir,
+    port: SocketAddr,
+}
+
+impl World {
+    fn start(name: &str) -> Option<Self> {
+        if !available() {
+            return None;
+        }
+        let plane = ControlPlane::shared();
+        let namespace = plane.namespace(name);
+        let desktop = make_desktop(&namespace);
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        Some(Self { plane, namespace, desktop, dir: tempfile::tempdir().unwrap(), port })
+    }
+
+    fn engine(&self) -> KubeEngine {
+        let (config, file) = (self.plane.admin_kubeconfig(), self.dir.path().join(file::NAME));
+        let remembered = (PathBuf::from(&file), self.port);
+        KubeEngine::with_pod_places(&config, &self.namespace, &self.desktop, remembered)
+    }
+
+    /// Runs a shell script in a pod that is a place.
+    fn sh(&self, script: &str, linger_s: u32) -> impl FnOnce(&mut PodPlan) {
+        let argv = ["/bin/sh", "-c", script].map(str::to_owned).to_vec();
+        let daemon = self.port;
+        move |plan| {
+            plan.container.argv = argv;
+            let mount = VolumeMount { name: "bin".into(), path: "/.deskd".into(), read_only: true };
+            let path = binaries::keeper().to_str().unwrap().to_owned();
+            let keeper = KeeperFile { mount, path };
+            let volume = json!({ "name": "bin", "emptyDir": {} });
+            plan.place = Some(PodPlace { keeper, volume, daemon, linger_s });
+        }
+    }
+
+    fn pod(&self, object: &ObjectRef) -> Value {
+        wait::until("there is a pod", || {
+            let all = self.namespace.kubectl_json(&["get", "pods"]);
+            let named = |pod: &&Value| pod["metadata"]["name"] == object.pod.as_str();
+            all["items"].as_array()?.iter().find(named).cloned()
+        })
+    }
+
+    fn pods(&self) -> usize {
+        let all = self.namespace.kubectl_json(&["get", "pods"]);
+        // The desktop is one.
+        all["items"].as_array().map_or(0, Vec::len) - 1
+    }
+
+    /// Starts a pod's container as kubelet would, and says so.
+    fn start_pod(&self, object: &ObjectRef) -> Container {
+        let pod = self.pod(object);
+        let container = Container::of_entry(&pod["spec"]["containers"][0]);
+        self.set_state(object, "Running", &json!({ "running": {} }));
+        container
+    }
+
+    fn set_state(&self, object: &ObjectRef, phase: &str, state: &Value) {
+        let status = json!({ "name": "app", "image": "i", "imageID": "", "ready": false,
+            "restartCount": 0, "state": state });
+        let status = json!({ "phase": phase, "containerStatuses": [status] });
+        let patch = json!({ "status": status }).to_string();
+        let pod = object.pod.as_str();
+        self.namespace.kubectl(&["patch", "pod", pod, "--subresource=status", "--patch", &patch]);
+    }
+}
+
+fn end_of(engine: &KubeEngine, of: &RunId) -> (Exit, Option<EndReason>) {
+    let ended = |what: &Observation| matches!(what, Observation::Ended { .. });
+    match engine.until_observed(of, "it ended", ended) {
+        Observation::Ended { exit, reason, .. } => (exit, reason.map(|it| it.reason)),
+        _ => unreachable!("it ended"),
+    }
+}
+
+/// What of a task's output was stored, once all was.
+fn output_of(engine: &KubeEngine, of: &RunId) -> String {
+    wait::until("its output is complete", || {
+        let closed =
+            |message: &ToKeeper| matches!(message, ToKeeper::CloseLog { task } if *task == of.task);
+        engine.stored().iter().any(closed).then_some(())
+    });
+    let (mut output, mut end) = (Vec::new(), 0);
+    for message in engine.stored() {
+        let ToKeeper::StoreRecords { task, from, records, .. } = message else { continue };
+        if task != of.task {
+            continue;
+        }
+        for record in Records::new(&records, from).map(Result::unwrap) {
+            if record.cursor >= end {
+                record.push_output(&mut output);
+                end = record.next;
+            }
+        }
+    }
+    String::from_utf8(output).unwrap()
+}
+
+fn running(what: &Observation) -> bool {
+    matches!(what, Observation::Running { .. })
+}
+
+fn stop(engine: &KubeEngine, of: &RunId) {
+    let (term_after, kill_after) = (Duration::ZERO, Duration::from_secs(5));
+    engine.tell(Command::Stop { run: of.clone(), term_after, kill_after });
+}
+
+#[test]
+fn a_pod_waits_for_the_next_launch_of_its_kind_which_is_a_message() {
+    let Some(world) = World::start("pod-places") else { return };
+    let engine = world.engine();
+    engine.until_synced(EngineKind::PodApplication);
+    let (one, two, other) = (run("game-0a1b1"), run("game-0a1b2"), run("game-0a1b3"));
+    let script = "echo one $DISPLAY '$(HOME)' $DESKD_TASK_ID $DESKD_RUN; exit 3";
+    let object = engine.launch_pod(&one, world.sh(script, 600));
+    let pod = world.pod(&object);
+    let container = &pod["spec"]["containers"][0];
+    assert_eq!(container["command"][1], "place");
+    assert_eq!(pod["metadata"]["labels"]["deskd.io/task"], "game-0a1b1");
+    assert!(pod["metadata"]["labels"]["deskd.io/place"].is_string());
+    assert!(pod["spec"]["volumes"].to_string().contains("\"bin\""));
+    let names: Vec<_> =
+        container["env"].as_array().unwrap().iter().map(|var| var["name"].clone()).collect();
+    assert!(!names.contains(&json!("DISPLAY")), "a variable of one program is not the pod's");
+    let _pod = world.start_pod(&object);
+    assert_eq!(end_of(&engine, &one), (Exit::Code(3), None));
+    assert_eq!(output_of(&engine, &one), "one :0 $(HOME) game-0a1b1 1\n");
+    engine.until_facts("a keeper came", |facts| facts.way == Way::Works);
+    // The next one, and one that is to have its own while that runs.
+    engine.launch_pod(&two, world.sh("echo two $DESKD_TASK_ID; exec sleep 1000", 600));
+    engine.until_observed(&two, "it runs", running);
+    let second = engine.launch_pod(&other, world.sh("true", 600));
+    world.pod(&second);
+    stop(&engine, &two);
+    assert!(matches!(end_of(&engine, &two).0, Exit::Signal { number: 15, .. }));
+    assert_eq!(output_of(&engine, &two), "two game-0a1b2\n");
+    assert_eq!(engine.calls().total(Verb::Create, "pods"), 2);
+    let accepted = engine.until("where it is", |event| match event {
+        Event::Accepted { run, object } if *run == two => Some(object.clone()),
+        _ => None,
+    });
+    assert_eq!(accepted, object);
+    assert_eq!(engine.count(|event| event.run().is_some_and(|run| run.run == 0)), 0);
+}
+
+#[test]
+fn a_pod_in_which_nothing_is_launched_for_as_long_as_it_lingers_is_deleted() {
+    let Some(world) = World::start("pod-idle") else { return };
+    let engine = world.engine();
+    engine.until_synced(EngineKind::PodApplication);
+    let one = run("game-0a1b1");
+    let object = engine.launch_pod(&one, world.sh("seq 10000", 0));
+    let _pod = world.start_pod(&object);
+    assert_eq!(end_of(&engine, &one), (Exit::Code(0), None));
+    let all: String = (1..=10_000).map(|line| format!("{line}\n")).collect();
+    assert!(output_of(&engine, &one) == all, "its output is stored before its pod is deleted");
+    wait::until("its pod is deleted", || (world.pods() == 0).then_some(()));
+    assert_eq!(engine.count(|event| matches!(event, Event::Gone { run } if *run == one)), 0);
+}
+
+#[test]
+fn a_pod_whose_keeper_does_not_come_is_its_programs_and_the_next_ones_have_no_keeper() {
+    let Some(world) = World::start("pod-barred") else { return };
+    let engine = world.engine();
+    engine.until_synced(EngineKind::PodApplication);
+    let (one, two) = (run("game-0a1b1"), run("game-0a1b2"));
+    let object = engine.launch_pod(&one, world.sh("exit 5", 600));
+    world.pod(&object);
+    world.set_state(&object, "Running", &json!({ "running": {} }));
+    engine.until_observed(&one, "it runs", running);
+    engine.until_facts("it is told", |facts| facts.way == Way::Barred { port: world.port.port() });
+    let exit = json!({ "terminated": { "exitCode": 5, "reason": "Error" } });
+    world.set_state(&object, "Failed", &exit);
+    assert_eq!(end_of(&engine, &one).0, Exit::Code(5));
+    let next = engine.launch_pod(&two, world.sh("true", 600));
+    assert_eq!(
+        world.pod(&next)["spec"]["containers"][0]["command"],
+        json!(["/bin/sh", "-c", "true"])
+    );
+}
+
+#[test]
+fn what_is_in_a_pod_survives_the_daemon_and_what_happened_meanwhile_is_told() {
+    let Some(world) = World::start("pod-adopt") else { return };
+    let engine = world.engine();
+    engine.until_synced(EngineKind::PodApplication);
+    let (one, later) = (run("game-0a1b1"), run("game-0a1b2"));
+    let go = world.dir.path().join("go");
+    let script = format!(
+        "echo before; until test -e {}; do sleep 0.01; done; echo after; exit 5",
+        go.display()
+    );
+    let object = engine.launch_pod(&one, world.sh(&script, 600));
+    let _pod = world.start_pod(&object);
+    engine.until_observed(&one, "it runs", running);
+    drop(engine);
+    std::fs::write(go, "").unwrap();
+
+    let engine = world.engine();
+    let present = engine.until_synced(EngineKind::PodApplication);
+    assert!(present.contains(&one), "{present:?}");
+    engine.tell(Command::Adopt {
+        run: one.clone(),
+        app: AppId::like("game"),
+        origin: Origin::Deskd,
+        object: object.clone(),
+        engine: EngineKind::PodApplication,
+        log: LogMark::default(),
+        stopping: None,
+    });
+    assert_eq!(end_of(&engine, &one), (Exit::Code(5), None));
+    assert_eq!(output_of(&engine, &one), "before\nafter\n");
+    engine.launch_pod(&later, world.sh("exit 4", 600));
+    assert_eq!(end_of(&engine, &later).0, Exit::Code(4));
+    assert_eq!(engine.calls().total(Verb::Create, "pods"), 0);
+}
+
+#[test]
+fn what_a_pod_takes_with_it_is_told_why() {
+    let Some(world) = World::start("pod-die") else { return };
+    let engine = world.engine();
+    engine.until_synced(EngineKind::PodApplication);
+    let one = run("game-0a1b1");
+    let object = engine.launch_pod(&one, world.sh("exec sleep 1000", 600));
+    let pod = world.start_pod(&object);
+    engine.until_observed(&one, "it runs", running);
+    drop(pod);
+    let oom = json!({ "terminated": { "exitCode": 137, "reason": "OOMKilled" } });
+    world.set_state(&object, "Failed", &oom);
+    assert_eq!(end_of(&engine, &one).1, Some(EndReason::OomKilled));
+    output_of(&engine, &one);
+}
+
+#[test]
+fn what_is_to_stop_while_its_keeper_cannot_be_told_ends_with_its_pod() {
+    let Some(world) = World::start("pod-away") else { return };
+    let engine = world.engine();
+    engine.until_synced(EngineKind::PodApplication);
+    let (waits, one) = (run("game-0a1b1"), run("game-0a1b2"));
+    let object = engine.launch_pod(&waits, world.sh("true", 600));
+    world.pod(&object);
+    stop(&engine, &waits);
+    engine.until_refused(&waits);
+    wait::until("its pod is deleted", || (world.pods() == 0).then_some(()));
+    let object = engine.launch_pod(&one, world.sh("exec sleep 1000", 600));
+    let pod = world.start_pod(&object);
+    engine.until_observed(&one, "it runs", running);
+    // Its end is not told.
+    drop(pod);
+    stop(&engine, &one);
+    wait::until("its pod is deleted", || (world.pods() == 0).then_some(()));
+    assert!(matches!(end_of(&engine, &one).0, Exit::Lost(_)));
+}
