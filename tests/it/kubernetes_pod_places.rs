@@ -3,7 +3,8 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
-use std::net::{SocketAddr, TcpListener};
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -24,7 +25,8 @@ use serde_json::{Value, json};
 use crate::support::control_plane::{ControlPlane, Namespace, available};
 use crate::support::kube_engine::{KubeEngine, make_desktop, run};
 use crate::support::place::Container;
-use crate::support::{binaries, wait};
+use crate::support::wiretap::Wiretap;
+use crate::support::{binaries, needs, wait};
 
 /// A desktop, and what kubelet would do with its pods.
 struct World {
@@ -55,8 +57,12 @@ impl World {
 
     /// Runs a shell script in a pod that is a place.
     fn sh(&self, script: &str, linger_s: u32) -> impl FnOnce(&mut PodPlan) {
+        Self::sh_with(self.port, script, linger_s)
+    }
+
+    /// The same with a keeper that connects to `daemon`.
+    fn sh_with(daemon: SocketAddr, script: &str, linger_s: u32) -> impl FnOnce(&mut PodPlan) {
         let argv = ["/bin/sh", "-c", script].map(str::to_owned).to_vec();
-        let daemon = self.port;
         move |plan| {
             plan.container.argv = argv;
             let mount = VolumeMount { name: "bin".into(), path: "/.deskd".into(), read_only: true };
@@ -284,4 +290,143 @@ fn what_is_to_stop_while_its_keeper_cannot_be_told_ends_with_its_pod() {
     stop(&engine, &one);
     wait::until("its pod is deleted", || (world.pods() == 0).then_some(()));
     assert!(matches!(end_of(&engine, &one).0, Exit::Lost(_)));
+}
+
+#[test]
+fn who_is_on_the_way_reads_nothing_and_what_it_recorded_is_of_no_use() {
+    let Some(world) = World::start("pod-tapped") else { return };
+    let tap = Wiretap::before(world.port);
+    let engine = world.engine();
+    engine.until_synced(EngineKind::PodApplication);
+    let (one, two) = (run("game-0a1b1"), run("game-0a1b2"));
+    let script = "echo sword; echo fish; seq 200000; exit 3";
+    let object = engine.launch_pod(&one, World::sh_with(tap.address, script, 600));
+    let _pod = world.start_pod(&object);
+    // Again and again, at moments that nobody chose.
+    for cut in 1..6 {
+        wait::until("it comes again", || {
+            (tap.connections() > cut).then_some(()).or_else(|| {
+                tap.cut();
+                None
+            })
+        });
+    }
+    assert_eq!(end_of(&engine, &one), (Exit::Code(3), None));
+    let numbers: String = (1..=200_000).map(|line| format!("{line}\n")).collect();
+    assert!(output_of(&engine, &one) == format!("sword\nfish\n{numbers}"));
+    for connection in 0..tap.connections() {
+        for heard in tap.heard(connection) {
+            let text = String::from_utf8_lossy(&heard);
+            for word in ["fish", "game", "/bin/sh", "hello", "spawn", "DISPLAY", "19999"] {
+                assert!(!text.contains(word), "{word}");
+            }
+        }
+    }
+    // What a keeper said, to the daemon.
+    for connection in 0..tap.connections() {
+        let mut stream = TcpStream::connect(world.port).unwrap();
+        stream.set_read_timeout(Some(wait::PATIENCE)).unwrap();
+        // It may be cut before everything was said.
+        let _ = stream.write_all(&tap.heard(connection)[0]);
+        let mut told = Vec::new();
+        let _ = stream.read_to_end(&mut told);
+        assert!(told.len() <= 32, "random bytes alone");
+    }
+    // A bit that is wrong ends a connection, and nothing else.
+    let before = tap.connections();
+    tap.flip_one();
+    engine.launch_pod(&two, World::sh_with(tap.address, "echo two; exit 4", 600));
+    assert_eq!(end_of(&engine, &two).0, Exit::Code(4));
+    assert_eq!(output_of(&engine, &two), "two\n");
+    assert!(tap.has_flipped() && tap.connections() > before);
+    assert_eq!(engine.calls().total(Verb::Create, "pods"), 1);
+}
+
+/// A network namespace, joined to this one; other runs of the tests have others.
+struct Network {
+    name: String,
+    /// The address out here.
+    host: String,
+}
+
+impl Network {
+    fn start() -> Self {
+        let id = std::process::id();
+        let (name, net) = (format!("dpc{id}"), format!("10.{}.{}", id / 200 % 200, id % 200));
+        let network = Self { host: format!("{net}.5"), name };
+        let Self { name, host } = &network;
+        for line in [
+            format!("netns add {name}"),
+            format!("link add {name} type veth peer name inside netns {name}"),
+            format!("address add {host}/30 dev {name}"),
+            format!("link set {name} up"),
+            format!("-n {name} address add {net}.6/30 dev inside"),
+            format!("-n {name} link set inside up"),
+        ] {
+            ip(&line);
+        }
+        network
+    }
+
+    fn set(&self, state: &str) {
+        ip(&format!("link set {} {state}", self.name));
+    }
+}
+
+impl Drop for Network {
+    fn drop(&mut self) {
+        ip(&format!("netns delete {}", self.name));
+    }
+}
+
+fn ip(line: &str) {
+    let done = std::process::Command::new("ip").args(line.split(' ')).status().unwrap();
+    assert!(done.success() || std::thread::panicking(), "ip {line}");
+}
+
+/// Whether a connection to `port` is there on this side.
+fn is_connected(port: u16) -> bool {
+    let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+    let local = format!(":{port:04X}");
+    table.lines().skip(1).any(|line| {
+        let words: Vec<_> = line.split_whitespace().collect();
+        words[1].ends_with(&local) && words[3] == "01"
+    })
+}
+
+#[test]
+fn while_the_network_is_gone_nothing_is_lost_and_nothing_comes_twice() {
+    let Some(mut world) = World::start("pod-cut") else { return };
+    if !needs::met(&["ip"], &[]) {
+        return;
+    }
+    let network = Network::start();
+    world.port.set_ip(network.host.parse().unwrap());
+    let engine = world.engine();
+    engine.until_synced(EngineKind::PodApplication);
+    let (one, two) = (run("game-0a1b1"), run("game-0a1b2"));
+    let (go, done) = (world.dir.path().join("go"), world.dir.path().join("done"));
+    let script = format!(
+        "echo before; until test -e {}; do sleep 0.01; done; seq 30000; touch {}; exit 5",
+        go.display(),
+        done.display()
+    );
+    let object = engine.launch_pod(&one, world.sh(&script, 600));
+    let pod = world.pod(&object);
+    let _pod = Container::in_network(&pod["spec"]["containers"][0], Some(&network.name));
+    world.set_state(&object, "Running", &json!({ "running": {} }));
+    engine.until_observed(&one, "it runs", running);
+    network.set("down");
+    std::fs::write(go, "").unwrap();
+    wait::until("it ends alone", || done.exists().then_some(()));
+    // Longer than both kernels wait for a sign of the other side.
+    wait::until("its end is noticed", || (!is_connected(world.port.port())).then_some(()));
+    assert_eq!(engine.count(|event| matches!(event, Event::Observed { run, what: Observation::Ended { .. }, .. } if *run == one)), 0);
+    network.set("up");
+    assert_eq!(end_of(&engine, &one), (Exit::Code(5), None));
+    let numbers: String = (1..=30_000).map(|line| format!("{line}\n")).collect();
+    assert!(output_of(&engine, &one) == format!("before\n{numbers}"));
+    engine.launch_pod(&two, world.sh("exit 4", 600));
+    assert_eq!(end_of(&engine, &two).0, Exit::Code(4));
+    assert_eq!(engine.calls().total(Verb::Create, "pods"), 1);
 }

@@ -23,4 +23,5 @@ pub(crate) mod rights;
 pub(crate) mod swallow;
 pub(crate) mod task;
 pub(crate) mod wait;
+pub(crate) mod wiretap;
 pub mod xvnc;
