@@ -21,8 +21,9 @@ pub const FIRST_VARIABLE: &str = "DESKD_PLACE_FIRST";
 pub const OWN_VARIABLES: [&str; 3] = [KEY_VARIABLE, FIRST_VARIABLE, "DESKD_LOG"];
 /// How long the first program of a pod waits for a daemon.
 pub const ALONE_AFTER: Duration = Duration::from_secs(5);
-/// How long a place in which nothing runs waits for a daemon before it ends.
-pub const ORPHAN_AFTER: Duration = Duration::from_secs(24 * 3600);
+/// How long a place in which nothing runs waits for a daemon before it ends: its desktop may be gone, and
+/// it has memory, perhaps a GPU.
+pub const ORPHAN_AFTER: Duration = Duration::from_secs(2 * 3600);
 /// Where output may wait that nobody has taken yet, in files without a name; the first that is on a
 /// disk and can be written. A container of an image without either has its output in memory.
 pub const SPOOL_DIRECTORIES: [&str; 3] = ["/var/tmp", "/tmp", "."];

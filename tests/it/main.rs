@@ -32,6 +32,7 @@ mod cluster_doctor;
 mod cluster_failures;
 mod cluster_inject;
 mod cluster_places;
+mod cluster_pod_places;
 mod cluster_remedy;
 mod cluster_story;
 mod cluster_volumes;

@@ -421,7 +421,7 @@ mod tests {
     use super::*;
     use deskd_core::app::container::AppPort;
     use deskd_core::plan::facts::VolumeMount;
-    use deskd_core::plan::remote::Owner;
+    use deskd_core::plan::remote::{KeeperFile, Owner};
     use deskd_core::policy::{RunAs, Toleration};
 
     fn run() -> RunId {
@@ -476,9 +476,8 @@ mod tests {
         insta::assert_json_snapshot!(ephemeral_patch(&[container]));
     }
 
-    #[test]
-    fn a_pod_has_everything_the_plan_says() {
-        let plan = PodPlan {
+    fn full_plan() -> PodPlan {
+        PodPlan {
             namespace: "apps".into(),
             owner: Some(Owner { name: "anna".into(), uid: "u-1".into() }),
             labels: map(&[("deskd.io/desktop", "anna"), ("deskd.io/desktop-uid", "u-1")]),
@@ -507,10 +506,67 @@ mod tests {
             grace_s: 30,
             deadline_s: Some(3600),
             place: None,
-        };
+        }
+    }
+
+    #[test]
+    fn a_pod_has_everything_the_plan_says() {
+        let plan = full_plan();
         let app = "2048-ubuntu".parse().unwrap();
         let object = object("anna-app-2048-ubuntu-0a1b2", "app");
         insta::assert_json_snapshot!(pod(&run(), &app, &object, &plan));
+    }
+
+    #[test]
+    fn a_pod_that_is_a_place_has_what_is_of_the_pod_and_the_first_program_in_one_variable() {
+        let (plan, app) = (full_plan(), "2048-ubuntu".parse().unwrap());
+        let mount =
+            VolumeMount { name: "deskd-bin".into(), path: "/.deskd".into(), read_only: true };
+        let place = PodPlace {
+            keeper: KeeperFile { mount, path: "/.deskd/deskd-keeper".into() },
+            volume: json!({ "name": "deskd-bin", "image": { "reference": "d" } }),
+            daemon: "10.1.2.3:6001".parse().unwrap(),
+            linger_s: 60,
+        };
+        let (object, key) = (object("anna-app-2048-ubuntu-0a1b2", "app"), Key::new([7; 32]));
+        let id = "place-0a1b2".parse().unwrap();
+        let made = pod_place(&run(), &app, &object, &plan, (&id, &key, &place));
+        let plain = pod(&run(), &app, &object, &plan);
+        let container = &made["spec"]["containers"][0];
+        let words = [
+            "/.deskd/deskd-keeper",
+            "place",
+            "--grace-ms",
+            "30000",
+            "--tasks-max",
+            "1000",
+            "--daemon",
+            "10.1.2.3:6001",
+        ];
+        assert_eq!(container["command"], json!(words));
+        assert_eq!(container["workingDir"], Value::Null);
+        let variable = |name: &str| {
+            let mut all = container["env"].as_array().unwrap().iter();
+            all.find(|var| var["name"] == name).cloned().unwrap_or_default()
+        };
+        assert_eq!(variable("POD_IP")["valueFrom"]["fieldRef"]["fieldPath"], "status.podIP");
+        assert_eq!(variable("XAUTH_KEY"), Value::Null);
+        assert_eq!(variable(KEY_VARIABLE)["value"], String::from(key));
+        let first = variable(FIRST_VARIABLE)["value"].as_str().unwrap().to_owned();
+        let first = deskd_core::expansion::expand(&first, |_| None);
+        let request = spawn_request(&run(), &plan.container);
+        assert_eq!(serde_json::from_str::<SpawnRequest>(&first).unwrap(), request);
+        assert!(request.argv.contains(&"--title=$(HOME)".to_owned()), "as it is");
+        // All else is the pod's.
+        assert_eq!(made["spec"]["initContainers"], plain["spec"]["initContainers"]);
+        assert_eq!(container["resources"], plain["spec"]["containers"][0]["resources"]);
+        assert_eq!(made["spec"]["volumes"].as_array().unwrap().len(), plan.volumes.len() + 1);
+        assert_eq!(made["metadata"]["labels"][LABEL_PLACE], "place-0a1b2");
+        assert_eq!(made["metadata"]["labels"][LABEL_TASK], plain["metadata"]["labels"][LABEL_TASK]);
+        assert!(fits_place(&run(), &plan.container));
+        let mut long = plan.container;
+        long.argv.push("x".repeat(FIRST_BYTES_MAX));
+        assert!(!fits_place(&run(), &long));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! idle for long. Their keepers come over the network; where they cannot, a pod is its first program's
 //! alone, as if there were no keeper.
 
-use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -35,14 +35,17 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
     /// Listens for keepers in pods, if that is configured.
     pub(super) fn open_port(&mut self) {
         let Some(port) = self.config.policy.places_port else { return };
-        let own = self.config.pod.ip.as_deref().and_then(|ip| ip.parse().ok());
-        let address = SocketAddr::new(own.unwrap_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED)), port);
-        let opened = TcpListener::bind(address);
+        let own = self.config.pod.ip.as_deref().and_then(|ip| ip.parse::<IpAddr>().ok());
+        // Where the address is not known, or is not this network's, and where there is no IPv6.
+        let any = [IpAddr::V6(Ipv6Addr::UNSPECIFIED), IpAddr::V4(Ipv4Addr::UNSPECIFIED)];
+        let addresses: Vec<_> =
+            own.into_iter().chain(any).map(|ip| SocketAddr::new(ip, port)).collect();
+        let opened = TcpListener::bind(&*addresses);
         match opened.and_then(|listener| Port::open(listener, &mut self.workers)) {
             Ok(port) => self.places.port = Some(port),
             Err(error) => {
                 let why = format!(
-                    "deskd cannot listen on {address} for the keepers of application pods \
+                    "deskd cannot listen on TCP port {port} for the keepers of application pods \
                      (places_port in [kubernetes]): {error}"
                 );
                 tracing::error!("{why}");
@@ -203,10 +206,12 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
         }
     }
 
-    /// Pods that wait for a program, and until when.
+    /// Pods that wait for a program, and until when: not for one of a desktop that ends.
     fn idle_pods(&self) -> impl Iterator<Item = (&TaskId, Instant)> {
-        self.places.life.iter().filter_map(|(id, spec)| {
-            let linger = Duration::from_secs(spec.linger_s()?.into());
+        let ends = self.known.terminating();
+        self.places.life.iter().filter_map(move |(id, spec)| {
+            let linger = spec.linger_s().map(|linger_s| if ends { 0 } else { linger_s })?;
+            let linger = Duration::from_secs(linger.into());
             let ending = self.places.life.life(id) == Some(Life::Ending);
             Some((id, self.places.links.get(id)?.idle_since? + linger)).filter(|_| !ending)
         })

@@ -1,0 +1,97 @@
+//! Pods as places on a real kubelet: their keepers reach deskd over the pod network.
+
+use serde_json::{Value, json};
+
+use crate::cluster_inject::{STATE_DIR, create, injected, let_in};
+use crate::support::cluster::{Cluster, PodDesk, container, eventually};
+use crate::support::proc;
+use crate::support::task::{has_window, is_running, stop};
+
+/// Writes a number every now and then: what is lost or comes twice shows.
+const COUNT: &str = "i=0; while :; do i=$((i+1)); echo tick $i; sleep 0.05; done";
+
+fn document(name: &str, config: &Value) -> Value {
+    let mut labels = config["Labels"].clone();
+    labels["oc.name"] = json!(name);
+    labels["oc.containerengine"] = json!("pod_application");
+    json!([{ "Id": name, "RepoTags": ["localhost/deskd-desktop:latest"],
+        "Config": { "Cmd": config["Cmd"], "Labels": labels } }])
+}
+
+/// Names of the pods that are places.
+fn places(desk: &PodDesk<'_>) -> Vec<String> {
+    let pods = desk.pod.namespace.get("pods");
+    let all = pods["items"].as_array().into_iter().flatten();
+    let places = all.filter(|pod| pod["metadata"]["labels"]["deskd.io/place"].is_string());
+    places.filter_map(|pod| pod["metadata"]["name"].as_str().map(str::to_owned)).collect()
+}
+
+fn ticks(desk: &PodDesk<'_>, task: &str) -> usize {
+    let log = desk.log(task);
+    for (number, line) in log.lines().enumerate() {
+        assert!(line.ends_with(&format!("tick {}", number + 1)), "line {number}: {line}");
+    }
+    log.lines().count()
+}
+
+#[test]
+fn a_pod_takes_the_next_launch_and_survives_the_daemon_and_deskds_container() {
+    let Some(cluster) = Cluster::shared() else { return };
+    let namespace = cluster.namespace("pod-places");
+    let_in(&namespace);
+    let toml = format!(
+        "{}\n[kubernetes]\nplaces_port = 6001\nlinger = \"10m\"\n",
+        include_str!("../../container/sample.toml")
+    );
+    let patch = json!({ "data": { "deskd.toml": toml } }).to_string();
+    namespace.must(&["patch", "configmap", "deskd", "--patch", &patch], "");
+    let desk = PodDesk::with_state(create(&namespace, &injected(|_| {})), STATE_DIR);
+    desk.add(&document("eyes-image", &json!({ "Labels": { "oc.path": "/usr/bin/xeyes" } })));
+    desk.add(&document("count", &json!({ "Cmd": ["/bin/sh", "-c", COUNT], "Labels": {} })));
+    let plan = desk.get("/v1/apps/eyes-image/plan");
+    let waits = "a keeper starts it in its pod, which waits 600 s for the next launch of the same \
+                 image, class and user";
+    assert!(plan["reasons"].as_array().is_some_and(|all| all.contains(&json!(waits))), "{plan:#}");
+
+    let first = desk.launch("eyes-image");
+    let shown = desk.until("it has a window", &first, has_window);
+    assert_eq!(places(&desk).len(), 1, "{shown:#}");
+    let stopped = stop(&desk, &first, &json!({ "force": true }));
+    assert_eq!(stopped["exit"]["signal"]["number"], 9, "{stopped:#}");
+    let eyes = desk.launch("eyes-image");
+    let again = desk.until("it has a window", &eyes, has_window);
+    assert_eq!(again["object"]["pod"], shown["object"]["pod"], "{again:#}");
+    // The same image and class, while that runs.
+    let count = desk.launch("count");
+    desk.until("it runs", &count, is_running);
+    assert_eq!(places(&desk).len(), 2);
+
+    let daemon = eventually("there is a daemon", || desk.pod.daemon());
+    proc::kill(daemon);
+    eventually("another daemon", || desk.pod.daemon().filter(|pid| *pid != daemon));
+    for task in [&eyes, &count] {
+        desk.until("it runs on", task, is_running);
+    }
+    let before = ticks(&desk, &count);
+    eventually("it goes on", || (ticks(&desk, &count) > before + 20).then_some(()));
+
+    // The end of deskd's container, and its return.
+    let own = desk.pod.processes("deskd-keeper");
+    assert_eq!(own.len(), 1, "those of other pods are theirs");
+    proc::kill(own[0]);
+    desk.pod.wait_for("deskd's container is back", |pod| {
+        let deskd = container(pod, "deskd")?;
+        (deskd["restartCount"] == 1 && deskd["ready"] == true).then_some(())
+    });
+    for task in [&eyes, &count] {
+        desk.until("it runs on", task, is_running);
+    }
+    let before = ticks(&desk, &count);
+    eventually("it goes on", || (ticks(&desk, &count) > before + 20).then_some(()));
+    let stopped = stop(&desk, &eyes, &json!({}));
+    assert_eq!(stopped["state"], "ended", "{stopped:#}");
+    let third = desk.launch("eyes-image");
+    let third = desk.until("it has a window", &third, has_window);
+    assert_eq!(third["object"]["pod"], shown["object"]["pod"], "{third:#}");
+    assert_eq!(places(&desk).len(), 2);
+}
