@@ -256,6 +256,40 @@ fn what_is_in_a_pod_survives_the_daemon_and_what_happened_meanwhile_is_told() {
 }
 
 #[test]
+fn a_launch_that_an_earlier_daemon_asked_for_is_carried_out_once() {
+    let Some(world) = World::start("pod-again") else { return };
+    let engine = world.engine();
+    engine.until_synced(EngineKind::PodApplication);
+    let (one, two) = (run("game-0a1b1"), run("game-0a1b2"));
+    let ran = world.dir.path().join("ran");
+    let script = format!("echo $DESKD_TASK_ID >> {}; exec sleep 1000", ran.display());
+    let object = engine.launch_pod(&one, world.sh(&script, 600));
+    world.pod(&object);
+    // Before anything ran there, and while the second may have been asked for.
+    drop(engine);
+    let engine = world.engine();
+    assert!(!engine.until_synced(EngineKind::PodApplication).contains(&one));
+    engine.launch_pod(&one, world.sh(&script, 600));
+    let _pod = world.start_pod(&object);
+    engine.until_observed(&one, "it runs", running);
+    stop(&engine, &one);
+    end_of(&engine, &one);
+    output_of(&engine, &one);
+    engine.launch_pod(&two, world.sh(&script, 600));
+    let both = "game-0a1b1\ngame-0a1b2\n";
+    wait::until("it was asked for", || {
+        (std::fs::read_to_string(&ran).unwrap() == both).then_some(())
+    });
+    drop(engine);
+    let engine = world.engine();
+    engine.launch_pod(&two, world.sh(&script, 600));
+    engine.until_observed(&two, "it runs", running);
+    assert_eq!(std::fs::read_to_string(&ran).unwrap(), both);
+    assert_eq!(engine.calls().total(Verb::Create, "pods"), 0);
+    assert_eq!(world.pods(), 1);
+}
+
+#[test]
 fn what_a_pod_takes_with_it_is_told_why() {
     let Some(world) = World::start("pod-die") else { return };
     let engine = world.engine();

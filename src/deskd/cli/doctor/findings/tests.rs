@@ -6,7 +6,7 @@ use crate::cli::doctor::subject::ToldBy;
 use deskd_core::display::DisplayStatus;
 use deskd_core::display::EndpointState;
 use deskd_core::plan::KubernetesFacts;
-use deskd_core::plan::facts::{ApiState, Headroom, Right};
+use deskd_core::plan::facts::{self, ApiState, Headroom, Right};
 use deskd_core::shm::ShmVerdict;
 use deskd_core::wall::{Exposed, WallFacts};
 use deskd_core::why::evidence::Usage;
@@ -75,6 +75,10 @@ fn each_thing_that_is_wrong_is_told_by_itself_with_what_to_change() {
     let writable = Some("/tmp".to_owned());
     let exposed = vec![Exposed { path: "/tmp/state".into(), writable }];
     check(|f| f.wall = WallFacts { exposed, ..WallFacts::default() }, "wall", State::Remark);
+    for way in [facts::Way::Barred { port: 6001 }, facts::Way::Closed("it is taken".into())] {
+        let barred = |f: &mut Facts| f.cluster.as_mut().unwrap().way = way;
+        check(barred, "pods as places", State::Wrong);
+    }
     check(|f| f.fonts = 0, "fonts", State::Remark);
     check(|f| f.gpus = vec![("/dev/dri/card0".into(), false)], "GPU", State::Wrong);
     check(|f| f.gpus = vec![("/dev/nvidia0".into(), true)], "GPU", State::Wrong);
