@@ -8,9 +8,11 @@ pub(crate) fn deskd() -> &'static Path {
     Path::new(env!("CARGO_BIN_EXE_deskd"))
 }
 
-/// `deskd-keeper`: beside it, if the whole workspace was built.
+/// `deskd-keeper`: beside it, if the whole workspace was built; or another one, as `tests/fuzz/keeper` names it.
+#[expect(clippy::disallowed_methods, reason = "what runs the tests says so in the environment")]
 pub(crate) fn keeper() -> PathBuf {
-    let keeper = deskd().with_file_name("deskd-keeper");
+    let other = std::env::var_os("DESKD_TEST_KEEPER").map(PathBuf::from);
+    let keeper = other.unwrap_or_else(|| deskd().with_file_name("deskd-keeper"));
     assert!(keeper.exists(), "{} is missing: run `cargo build` first", keeper.display());
     keeper
 }
