@@ -32,7 +32,7 @@ CLUSTER := .cache/cluster/run
 help:
 	@echo 'make run          a desktop with deskd beside it, in the browser (installs what is missing)'
 	@echo 'make test         every test (installs what is missing)'
-	@echo 'make check        format, lints, documentation, unit tests: before each commit'
+	@echo 'make check        format, lints, crates, documentation, unit tests: before each commit'
 	@echo 'make sim         the life of tasks in a simulated world: MINUTES=30'
 	@echo 'make torture     a real deskd to which everything happens that can: MINUTES=30'
 	@echo 'make fuzz         what strangers can send, made up with coverage: MINUTES=30 (each), TARGETS="wire log"'
