@@ -253,7 +253,11 @@ fn without_what_follows_a_crash(fired: &mut Vec<Fired<'_>>) {
     let display = |cause| {
         matches!(cause, Cause::DisplayWrong | Cause::DisplayNotListening | Cause::DisplayLost)
     };
-    fired.retain(|it| !(display(it.rule.cause) && line(it) > Some(crash)));
+    // So does what a C++ exception says.
+    let of_it = |it: &Fired<'_>| {
+        it.proof.first().is_some_and(|it| it.text.trim_start().starts_with("what():"))
+    };
+    fired.retain(|it| !(display(it.rule.cause) && line(it) > Some(crash)) || of_it(it));
 }
 
 /// Roots first. What many write and run well, and what is only guessed from how it ended, counts
