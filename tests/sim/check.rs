@@ -8,6 +8,7 @@ use deskd_core::wire::RunId;
 
 use crate::cluster::Phase;
 use crate::oracle::Place;
+use crate::places::is_place;
 use crate::world::World;
 
 /// After every step. What needs nothing but the moment: the oracle looks at starts and answers when
@@ -67,7 +68,20 @@ pub fn settled(world: &mut World) {
     for id in world.keeper.logs.iter().filter(unknown) {
         found.push(format!("{id} is removed, and its output is kept"));
     }
+    for kept in world.cluster.hosts.keepers.values().flat_map(|keeper| keeper.tasks.values()) {
+        let RunId { task: id, run } = &kept.id;
+        let known = table.get(id).is_some_and(|entry| entry.task.runs == *run);
+        if kept.end.is_none() && !known {
+            found.push(format!("{id} run {run} is alive at a place and not in the table"));
+        }
+        if unknown(&id) && !kept.is_forgotten() {
+            found.push(format!("{id} is removed, and the keeper of its place keeps it"));
+        }
+    }
     for (run, it) in &world.cluster.objects {
+        if is_place(run) {
+            continue;
+        }
         let known = table.get(&run.task).is_some_and(|entry| entry.task.runs == run.run);
         // Somebody removed it, and it stays away.
         let known = known || daemon.runs.hidden().contains_key(&run.task);
@@ -92,7 +106,9 @@ fn wrong(world: &World, entry: &deskd_core::run::Entry) -> Option<String> {
     let run = RunId { task: task.id.clone(), run: task.runs };
     let truth = world.oracle.runs.get(&run).cloned().unwrap_or_default();
     let say = |what: &str| Some(format!("{} run {}: {what}", run.task, run.run));
-    let in_cluster = world.cluster.objects.get(&run);
+    // One at a place that is not there yet waits for that.
+    let place = world.daemon.as_ref().and_then(|daemon| daemon.engine.place_of(&run));
+    let in_cluster = world.cluster.objects.get(place.as_ref().unwrap_or(&run));
     match task.state {
         TaskState::Stopping => say("its stop does not end"),
         TaskState::Starting if !task.engine.is_in_cluster() => say("its start does not end"),
@@ -112,17 +128,22 @@ fn wrong(world: &World, entry: &deskd_core::run::Entry) -> Option<String> {
         {
             say("it was lost with deskd's container, which was not restarted")
         }
-        TaskState::Ended if truth.place == Some(Place::Keeper) => match (&truth.exit, &task.exit) {
-            (Some(real), Some(told)) if real != told && !given_up(told) => {
-                say(&format!("it ended with {real:?}, not {told:?}"))
+        TaskState::Ended if matches!(truth.place, Some(Place::Keeper | Place::FarKeeper)) => {
+            match (&truth.exit, &task.exit) {
+                (Some(real), Some(told)) if real != told && !given_up(told) => {
+                    say(&format!("it ended with {real:?}, not {told:?}"))
+                }
+                _ if task.leftovers && truth.place == Some(Place::FarKeeper) => {
+                    say("its output is read to the end, and it is not over")
+                }
+                _ if task.leftovers
+                    && world.keeper.tasks.get(&run.task).is_none_or(|it| it.tree_gone) =>
+                {
+                    say("nothing of it is left, and it has leftovers")
+                }
+                _ => None,
             }
-            _ if task.leftovers
-                && world.keeper.tasks.get(&run.task).is_none_or(|it| it.tree_gone) =>
-            {
-                say("nothing of it is left, and it has leftovers")
-            }
-            _ => None,
-        },
+        }
         TaskState::Ended if task.leftovers => {
             say("its output is read to the end, and it is not over")
         }

@@ -11,6 +11,7 @@ use deskd_core::task::Exit;
 use deskd_core::wire::RunId;
 
 use crate::oracle::{Oracle, Place};
+use crate::places::{Hosts, is_place};
 use crate::rng::Rng;
 
 /// How far a container is.
@@ -51,11 +52,13 @@ pub struct Cluster {
     pub objects: BTreeMap<RunId, Container>,
     /// Objects that others made so far.
     others: u32,
+    pub hosts: Hosts,
 }
 
 impl Cluster {
     pub fn new() -> Self {
-        Self { api: Api::Answers, objects: BTreeMap::new(), others: 0 }
+        let hosts = Hosts::default();
+        Self { api: Api::Answers, objects: BTreeMap::new(), others: 0, hosts }
     }
 
     /// Makes an object; false when it is there already (409, or a patch that changes nothing).
@@ -134,6 +137,22 @@ impl Cluster {
         }
         match &it.phase {
             Phase::Pending if it.stuck => {}
+            Phase::Pending if is_place(&run) => {
+                it.phase = Phase::Running { at: unix };
+                self.hosts.begin(&run.task, unix);
+            }
+            Phase::Running { .. } if is_place(&run) => {
+                // As of a pod: of what is not on record nobody can know that it was lost.
+                let told = |id: &RunId| acknowledged(id) || oracle.removed.contains(&id.task);
+                if rng.once_in(15) && self.hosts.all_at(&run.task, told) {
+                    let (number, name) = (9, "SIGKILL".into());
+                    let exit = Exit::Signal { number, name, core_dumped: false };
+                    it.phase = Phase::Ended { exit, at: unix };
+                    self.hosts.die(&run.task, oracle);
+                } else if let Some(keeper) = self.hosts.keepers.get_mut(&run.task) {
+                    keeper.end_something(unix, rng, oracle);
+                }
+            }
             Phase::Pending => {
                 it.phase = Phase::Running { at: unix };
                 oracle.started(&run, Place::Cluster);
@@ -149,6 +168,7 @@ impl Cluster {
 
     /// Signals that are due; a deleted pod goes when its container has ended.
     pub fn tick(&mut self, unix: i64, clock: u64, oracle: &mut Oracle) {
+        self.hosts.keepers.values_mut().for_each(|keeper| keeper.tick(unix, clock, oracle));
         self.objects.retain(|run, it| {
             let Some((term_at, kill_at)) = it.stop else { return true };
             let dies = clock >= kill_at || (clock >= term_at && it.obeys);

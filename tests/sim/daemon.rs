@@ -244,7 +244,8 @@ impl Daemon {
             around.keeper.inbox.push_back(message);
         }
         if link == Link::Cluster {
-            self.engine.command(command, around.clock, around.cluster);
+            self.engine.command(command, around.clock, around.cluster, around.mutant);
+            self.engine.place_events();
             self.hear(None);
         }
     }

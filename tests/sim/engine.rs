@@ -13,10 +13,12 @@ use deskd_core::why::reason::{LostReason, RefusalReason, WaitReason, Waiting};
 use deskd_core::wire::{RunId, ToKeeper};
 
 use crate::cluster::{Api, Cluster, Container, Phase};
+use crate::mutants::Mutant;
+use crate::places::{Known, Moment, is_place};
 use crate::rng::Rng;
 
 #[derive(Debug, PartialEq, Eq)]
-enum Creation {
+pub enum Creation {
     /// Not answered yet; whether a request may have arrived.
     Pending {
         may_exist: bool,
@@ -25,28 +27,29 @@ enum Creation {
 }
 
 #[derive(Debug)]
-struct Followed {
+pub struct Followed {
     /// Others made it.
     found: Option<Found>,
     /// It was told that others delete it.
     deleting: bool,
     app: AppId,
     engine: EngineKind,
-    object: ObjectRef,
-    creation: Creation,
+    pub object: ObjectRef,
+    pub creation: Creation,
     grace_ms: u64,
-    known: bool,
-    forgotten: bool,
+    pub known: bool,
+    pub forgotten: bool,
     present: bool,
-    told: Option<Observation>,
-    stop: Option<(u64, u64)>,
+    pub told: Option<Observation>,
+    pub stop: Option<(u64, u64)>,
     stop_sent: bool,
     closed: bool,
 }
 
 #[derive(Debug, Default)]
 pub struct Engine {
-    runs: BTreeMap<RunId, Followed>,
+    pub runs: BTreeMap<RunId, Followed>,
+    pub places: Known,
     pub events: VecDeque<Event>,
     /// What everything that exists was told of.
     synced: bool,
@@ -60,7 +63,14 @@ impl Engine {
         self.events.is_empty()
     }
 
-    pub fn command(&mut self, command: Command, clock: u64, cluster: &mut Cluster) {
+    pub fn command(
+        &mut self,
+        command: Command,
+        clock: u64,
+        cluster: &mut Cluster,
+        mutant: Option<Mutant>,
+    ) {
+        self.remember_places(cluster);
         let ms = |time: std::time::Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         match command {
             Command::Start { run, app, object: Some(object), work, .. } => {
@@ -73,6 +83,9 @@ impl Engine {
                     }
                     return;
                 }
+                if self.launch_at_place(&run, &app, &work, cluster, mutant) {
+                    return;
+                }
                 let engine = match work {
                     deskd_core::plan::Work::PodApplication(_) => EngineKind::PodApplication,
                     _ => EngineKind::EphemeralContainer,
@@ -82,6 +95,12 @@ impl Engine {
                 self.follow(run, app, engine, object, creation, grace_ms);
             }
             Command::Adopt { run, app, object, engine, stopping, origin, .. } => {
+                if self.adopt_at_place(&run, &object, &app) {
+                    if let Some(grace) = stopping {
+                        self.stop(&run, clock, clock, clock + ms(grace), cluster);
+                    }
+                    return;
+                }
                 if !self.runs.contains_key(&run) {
                     self.follow(run.clone(), app, engine, object, Creation::Done, 30_000);
                     if let (Origin::Other, Some(known)) = (origin, self.runs.get_mut(&run)) {
@@ -96,35 +115,43 @@ impl Engine {
                 }
                 self.tell_again(&run);
                 if let Some(grace) = stopping {
-                    self.stop(&run, clock, clock + ms(grace), cluster);
+                    self.stop(&run, clock, clock, clock + ms(grace), cluster);
                 }
             }
             Command::Stop { run, term_after, kill_after } => {
-                self.stop(&run, clock + ms(term_after), clock + ms(kill_after), cluster);
+                let (term_at, kill_at) = (clock + ms(term_after), clock + ms(kill_after));
+                self.stop(&run, clock, term_at, kill_at, cluster);
             }
-            Command::Forget { run, .. } => {
-                let Some(known) = self.runs.get_mut(&run) else { return };
-                known.forgotten = true;
-                if known.found.is_some() {
-                    // It is theirs.
-                    return;
-                }
-                match (known.engine, known.present, &known.creation) {
-                    (_, _, Creation::Pending { may_exist }) => {
-                        if *may_exist {
-                            cluster.stop(&run, clock, clock + 1000);
-                        }
-                        self.runs.remove(&run);
-                    }
-                    (EngineKind::PodApplication, ..) => cluster.stop(&run, clock, clock + 1000),
-                    _ => {}
-                }
-            }
+            Command::Forget { run, .. } => self.forget(&run, clock, cluster),
             _ => {}
         }
     }
 
-    fn follow(
+    fn forget(&mut self, run: &RunId, clock: u64, cluster: &mut Cluster) {
+        if self.forget_at_place(run, cluster) {
+            return;
+        }
+        let Some(known) = self.runs.get_mut(run) else { return };
+        known.forgotten = true;
+        if known.found.is_some() {
+            // It is theirs.
+            return;
+        }
+        match (known.engine, known.present, &known.creation) {
+            (_, _, Creation::Pending { may_exist }) => {
+                if *may_exist {
+                    cluster.stop(run, clock, clock + 1000);
+                }
+                self.runs.remove(run);
+            }
+            (EngineKind::PodApplication, ..) => cluster.stop(run, clock, clock + 1000),
+            // Its entry stays, so it stays forgotten. What has none may still turn up at a place.
+            (EngineKind::EphemeralContainer, false, _) => drop(self.runs.remove(run)),
+            _ => {}
+        }
+    }
+
+    pub fn follow(
         &mut self,
         run: RunId,
         app: AppId,
@@ -152,7 +179,10 @@ impl Engine {
         self.runs.insert(run, followed);
     }
 
-    fn stop(&mut self, run: &RunId, term_at: u64, kill_at: u64, cluster: &mut Cluster) {
+    fn stop(&mut self, run: &RunId, clock: u64, term_at: u64, kill_at: u64, cluster: &mut Cluster) {
+        if self.stop_at_place(run, (term_at, kill_at), clock, cluster) {
+            return;
+        }
         let Some(known) = self.runs.get_mut(run) else { return };
         let old = known.stop.unwrap_or((u64::MAX, u64::MAX));
         known.stop = Some((old.0.min(term_at), old.1.min(kill_at)));
@@ -171,12 +201,12 @@ impl Engine {
         }
     }
 
-    fn refuse(&mut self, run: &RunId, reason: RefusalReason) {
+    pub fn refuse(&mut self, run: &RunId, reason: RefusalReason) {
         let refusal = reason.into();
         self.events.push_back(Event::Refused { run: run.clone(), refusal });
     }
 
-    fn tell_again(&mut self, run: &RunId) {
+    pub fn tell_again(&mut self, run: &RunId) {
         let Some(known) = self.runs.get(run) else { return };
         if let Some(what) = known.told.clone() {
             let object = Some(Box::new(described(known)));
@@ -184,7 +214,7 @@ impl Engine {
         }
     }
 
-    fn observe(&mut self, run: &RunId, what: Observation) {
+    pub fn observe(&mut self, run: &RunId, what: Observation) {
         let Some(known) = self.runs.get_mut(run) else { return };
         let back = match (&known.told, &what) {
             (Some(Observation::Ended { .. }), _)
@@ -205,7 +235,7 @@ impl Engine {
         }
     }
 
-    fn gone(&mut self, run: &RunId) {
+    pub fn gone(&mut self, run: &RunId) {
         let Some(known) = self.runs.get_mut(run) else { return };
         known.present = false;
         if !is_over(known) {
@@ -226,13 +256,17 @@ impl Engine {
     }
 
     /// One thing that the engine does by itself; messages to the keeper come back.
-    pub fn turn(
-        &mut self,
-        clock: u64,
-        rng: &mut Rng,
-        cluster: &mut Cluster,
-        to_keeper: &mut VecDeque<ToKeeper>,
-    ) {
+    pub fn turn(&mut self, moment: &mut Moment<'_>, to_keeper: &mut VecDeque<ToKeeper>) {
+        self.remember_places(moment.cluster);
+        self.watch(moment, to_keeper);
+        self.place_events();
+        self.places_turn(moment);
+        self.forget_dead_places(moment.cluster);
+    }
+
+    fn watch(&mut self, moment: &mut Moment<'_>, to_keeper: &mut VecDeque<ToKeeper>) {
+        let Moment { clock, rng, cluster, mutant, .. } = moment;
+        let (clock, mutant) = (*clock, *mutant);
         if self.told_api != Some(cluster.api) {
             self.told_api = Some(cluster.api);
             let facts = crate::setting::cluster_facts(cluster.api);
@@ -243,12 +277,13 @@ impl Engine {
         if cluster.api == Api::Away {
             return;
         }
-        if !self.synced || rng.once_in(50) {
-            return self.list(clock, cluster);
+        let waited = self.places.list_waits && !self.has_untold_places(mutant);
+        if !self.synced || waited || rng.once_in(50) {
+            return self.list(clock, cluster, mutant);
         }
         let ids: Vec<RunId> = self.runs.keys().cloned().collect();
         for run in ids {
-            if rng.once_in(2) {
+            if rng.once_in(2) || self.is_at_place(&run) {
                 continue;
             }
             self.go_on(&run, clock, rng, cluster);
@@ -347,8 +382,12 @@ impl Engine {
         self.observe(run, what);
     }
 
-    fn list(&mut self, clock: u64, cluster: &mut Cluster) {
+    fn list(&mut self, clock: u64, cluster: &mut Cluster, mutant: Option<Mutant>) {
         for (run, container) in cluster.objects.clone() {
+            // One that is over, or that nobody has the key of.
+            if is_place(&run) && !self.runs.contains_key(&run) {
+                continue;
+            }
             if !self.runs.contains_key(&run) {
                 let found = container.found;
                 let (app, engine, object) = (container.app, container.engine, container.object);
@@ -360,8 +399,15 @@ impl Engine {
             }
             self.look(&run, clock, cluster);
         }
+        self.place_events();
+        self.places.list_waits = self.has_untold_places(mutant);
+        if self.places.list_waits {
+            return;
+        }
         let missing = |(run, known): (&RunId, &Followed)| {
-            let missing = known.creation == Creation::Done && !cluster.objects.contains_key(run);
+            let missing = known.creation == Creation::Done
+                && !cluster.objects.contains_key(run)
+                && !self.is_at_place(run);
             (missing && !is_over(known)).then(|| run.clone())
         };
         let missing: Vec<RunId> = self.runs.iter().filter_map(missing).collect();
@@ -373,7 +419,11 @@ impl Engine {
                     it.engine == engine && it.found.is_some() == (origin == Origin::Other)
                 };
                 let present = cluster.objects.iter().filter(|(_, it)| of(it));
-                let present: BTreeSet<RunId> = present.map(|(run, _)| run.clone()).collect();
+                let mut present: BTreeSet<RunId> = present.map(|(run, _)| run.clone()).collect();
+                present.retain(|run| !is_place(run));
+                if (engine, origin) == (EngineKind::EphemeralContainer, Origin::Deskd) {
+                    present.extend(self.runs_at_places().cloned());
+                }
                 self.events.push_back(Event::Synced { engine, origin, present });
             }
         }
@@ -384,6 +434,9 @@ impl Engine {
         for (run, known) in &mut self.runs {
             if known.known && is_over(known) && !known.closed {
                 known.closed = true;
+                if is_place(run) {
+                    continue;
+                }
                 to_keeper.push_back(ToKeeper::CloseLog { task: run.task.clone() });
                 if !known.forgotten {
                     let done = Event::LogDone { run: run.clone(), trouble: None };

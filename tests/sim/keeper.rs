@@ -10,7 +10,7 @@ use deskd_core::wire::{
     VERSION,
 };
 
-use crate::oracle::Oracle;
+use crate::oracle::{Oracle, Place};
 use crate::rng::Rng;
 
 /// Longest time from the first SIGTERM of a shutdown to its end, in milliseconds.
@@ -47,9 +47,15 @@ pub struct Keeper {
     pub drain: Option<(u64, Drain)>,
     pub drained: bool,
     next_pid: u32,
+    /// Of a place, where what a run leaves ends with it.
+    at_place: bool,
 }
 
 impl Keeper {
+    pub fn at_place(started_at: i64) -> Self {
+        Self { at_place: true, ..Self::new(started_at) }
+    }
+
     pub fn new(started_at: i64) -> Self {
         Self {
             started_at,
@@ -61,6 +67,7 @@ impl Keeper {
             drain: None,
             drained: false,
             next_pid: 100,
+            at_place: false,
         }
     }
 
@@ -162,7 +169,8 @@ impl Keeper {
         let children = known.map_or(0, |task| task.children);
         self.next_pid += 1;
         let pid = self.next_pid;
-        oracle.started(&id, crate::oracle::Place::Keeper);
+        let place = if self.at_place { Place::FarKeeper } else { Place::Keeper };
+        oracle.started(&id, place);
         self.tell(FromKeeper::Spawned { id: id.clone(), pid, at: unix, times: None });
         let kept = Kept {
             id: id.clone(),
@@ -205,6 +213,9 @@ impl Keeper {
         let Some(task) = self.tasks.get_mut(id).filter(|task| task.end.is_none()) else { return };
         let end = RunEnd { exit: exit.clone(), rusage: Rusage::default(), at: unix };
         task.end = Some(end.clone());
+        if self.at_place {
+            task.children = 0;
+        }
         let id = task.id.clone();
         oracle.ended(&id, &exit);
         self.tell(FromKeeper::Exited { id, end });

@@ -21,6 +21,7 @@ mod engine;
 mod keeper;
 mod mutants;
 mod oracle;
+mod places;
 mod rng;
 mod setting;
 mod shrink;

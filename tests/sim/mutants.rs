@@ -29,10 +29,14 @@ pub enum Mutant {
     DropDrained,
     StopTheLastOneOnly,
     RecordLate,
+    PlaceNotRecorded,
+    AskOnce,
+    ListBeforePlaces,
+    MissingAtPlace,
 }
 
 impl Mutant {
-    pub const ALL: [(Self, &'static str); 20] = [
+    pub const ALL: [(Self, &'static str); 24] = [
         (Self::DropRecord, "a changed task is not put on record"),
         (Self::DropRemoved, "a removal is not put on record"),
         (Self::DropStart, "a start is not passed on"),
@@ -53,6 +57,10 @@ impl Mutant {
         (Self::DropDrained, "the keeper is not told that nothing is left"),
         (Self::StopTheLastOneOnly, "of several commands the last alone is passed on"),
         (Self::RecordLate, "a task that starts is not put on record with its start"),
+        (Self::PlaceNotRecorded, "the key of a place is not put on record"),
+        (Self::AskOnce, "a keeper that answers again is asked for nothing again"),
+        (Self::ListBeforePlaces, "what exists is told before keepers of places answered"),
+        (Self::MissingAtPlace, "a run that its place has no more is not told"),
     ];
 
     pub fn is(self, mutant: Option<Self>) -> bool {

@@ -7,7 +7,8 @@ use std::time::Duration;
 use deskd_core::app::App;
 use deskd_core::display::{DisplayStatus, EndpointState, ServerInfo};
 use deskd_core::id::AppId;
-use deskd_core::plan::facts::ApiState;
+use deskd_core::plan::facts::{ApiState, VolumeMount};
+use deskd_core::plan::remote::KeeperFile;
 use deskd_core::plan::{EngineKind, KubernetesFacts};
 use deskd_core::policy::Policy;
 use deskd_core::restart::RestartPolicy;
@@ -99,6 +100,8 @@ pub fn cluster_facts(api: Api) -> KubernetesFacts {
     if let Some(pod) = &mut facts.own_pod {
         pod.uid = "1".into();
         pod.node = Some("n".into());
+        let mount = VolumeMount { name: "deskd-bin".into(), path: "/d".into(), read_only: true };
+        pod.keeper = Some(KeeperFile { mount, path: "/d/deskd-keeper".into() });
     }
     facts
 }

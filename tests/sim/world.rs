@@ -19,6 +19,7 @@ use crate::disk::Disk;
 use crate::keeper::Keeper;
 use crate::mutants::Mutant;
 use crate::oracle::Oracle;
+use crate::places::Moment;
 use crate::rng::Rng;
 use crate::setting;
 
@@ -100,7 +101,7 @@ impl World {
                 self.daemon_turn(rng, dies);
             }
             450..=549 => self.keeper_turn(rng),
-            550..=649 => self.engine_turn(rng),
+            550..=649 => self.engine_turn(rng, false),
             650..=719 => self.advance(rng),
             720..=789 => self.request(rng),
             790..=839 => self.keeper.end_something(self.unix(), rng, &mut self.oracle),
@@ -173,6 +174,7 @@ impl World {
         } else {
             self.note(|| "the daemon is killed".into());
             self.keeper.connected = false;
+            self.cluster.hosts.hang_up();
         }
     }
 
@@ -183,10 +185,22 @@ impl World {
         }
     }
 
-    fn engine_turn(&mut self, rng: &mut Rng) {
-        let now = self.clock;
+    fn engine_turn(&mut self, rng: &mut Rng, calm: bool) {
+        let (unix, now) = (self.unix(), self.clock);
+        for keeper in self.cluster.hosts.keepers.values_mut() {
+            (0..=rng.below(2)).for_each(|_| keeper.answer(unix, now, rng, &mut self.oracle));
+        }
         let Some(daemon) = &mut self.daemon else { return };
-        daemon.engine.turn(now, rng, &mut self.cluster, &mut self.keeper.inbox);
+        let mut moment = Moment {
+            unix,
+            clock: now,
+            rng,
+            cluster: &mut self.cluster,
+            oracle: &mut self.oracle,
+            mutant: self.mutant,
+            calm,
+        };
+        daemon.engine.turn(&mut moment, &mut self.keeper.inbox);
         daemon.hear(None);
     }
 
@@ -349,6 +363,7 @@ impl World {
         self.oracle.forgotten.extend(unrecorded);
         let started_at = self.keeper.started_at + 1 + i64::try_from(self.clock).unwrap_or(0);
         self.keeper = Keeper::new(started_at);
+        self.cluster.hosts.hang_up();
         self.daemon = None;
     }
 
@@ -362,7 +377,7 @@ impl World {
             self.tick();
             self.daemon_turn(rng, false);
             self.keeper_turn(rng);
-            self.engine_turn(rng);
+            self.engine_turn(rng, true);
             self.answer_windows(rng);
             if round % 4 == 0 {
                 self.clock += 250;
@@ -407,6 +422,7 @@ impl World {
             && self.keeper.out.is_empty()
             && self.keeper.inbox.is_empty()
             && daemon.engine.is_idle()
+            && self.cluster.hosts.are_quiet()
             && ends
             && !self.cluster.objects.values().any(ending)
             && !daemon.runs.table().iter().any(|entry| stopping(entry.task.state))
