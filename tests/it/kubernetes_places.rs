@@ -19,6 +19,7 @@ use deskd_core::task::Exit;
 use deskd_core::why::reason::{EndReason, LostReason};
 use deskd_core::wire::{RunId, ToKeeper};
 use deskd_keeper::logs::Records;
+use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
 use crate::support::control_plane::{ControlPlane, Namespace, available};
@@ -131,6 +132,11 @@ fn output_of(engine: &KubeEngine, of: &RunId) -> String {
             |message: &ToKeeper| matches!(message, ToKeeper::CloseLog { task } if *task == of.task);
         stored.iter().any(closed).then_some(())
     });
+    written(engine, of)
+}
+
+/// What of a task's output was stored.
+fn written(engine: &KubeEngine, of: &RunId) -> String {
     let (mut output, mut end) = (Vec::new(), 0);
     for message in engine.stored() {
         let ToKeeper::StoreRecords { task, from, records, .. } = message else { continue };
@@ -205,6 +211,35 @@ fn another_user_or_volume_is_another_place() {
     world.entry(1);
 }
 
+#[test]
+fn whose_a_process_is_each_place_says_for_itself() {
+    let Some(world) = World::start("places-whose") else { return };
+    let engine = world.engine();
+    engine.until_synced(EngineKind::EphemeralContainer);
+    let (one, two) = (run("game-0a1b1"), run("other-0a1b2"));
+    engine.launch_ephemeral_with(&one, sh("echo $$; exec sleep 1000"));
+    let _one = world.start_entry(0);
+    engine.launch_ephemeral_with(&two, |plan| {
+        sh("exec sleep 1000")(plan);
+        plan.container.image = "another".into();
+    });
+    let _two = world.start_entry(1);
+    for run in [&one, &two] {
+        engine.until_observed(run, "it runs", running);
+    }
+    // Each is the first program of its place, so both have the same number.
+    let pid: u32 = wait::until("it says its number", || written(&engine, &one).trim().parse().ok());
+    let whose = |pid: u32| {
+        engine.tell(Command::FindProcess { pid });
+        engine.until("the places have answered", |event| match event {
+            Event::ProcessFound { pid: of, tasks } if *of == pid => Some(tasks.clone()),
+            _ => None,
+        })
+    };
+    assert_eq!(whose(pid), [one.task.clone(), two.task.clone()].into());
+    assert_eq!(whose(4_000_000), [].into());
+}
+
 /// A daemon that adopts a run that another one started.
 fn adopt(engine: &KubeEngine, world: &World, of: &RunId) {
     let object = ObjectRef {
@@ -255,6 +290,39 @@ fn what_is_at_a_place_survives_the_daemon_and_what_happened_meanwhile_is_told() 
     engine.launch_ephemeral_with(&later, sh("exit 4"));
     assert_eq!(end_of(&engine, &later).0, Exit::Code(4));
     assert_eq!(engine.calls().total(Verb::Patch, "pods/ephemeralcontainers"), 0);
+}
+
+#[test]
+fn a_stop_finds_a_run_that_was_recorded_before_anybody_knew_that_it_is_at_a_place() {
+    let Some(world) = World::start("places-stop-adopted") else { return };
+    let engine = world.engine();
+    engine.until_synced(EngineKind::EphemeralContainer);
+    let one = run("game-0a1b1");
+    engine.launch_ephemeral_with(&one, sh("exec sleep 1000"));
+    let place = world.start_entry(0);
+    engine.until_observed(&one, "it runs", running);
+    drop(engine);
+    // The next daemon's record has it in a container of its own, and its keeper answers late.
+    place.signal(Signal::SIGSTOP);
+    let engine = world.engine();
+    engine.tell(Command::Adopt {
+        run: one.clone(),
+        app: AppId::like("game"),
+        origin: Origin::Deskd,
+        object: ObjectRef {
+            namespace: world.namespace.name.clone(),
+            pod: DESKTOP.into(),
+            container: "game-0a1b1".into(),
+        },
+        engine: EngineKind::EphemeralContainer,
+        log: LogMark::default(),
+        stopping: Some(Duration::from_secs(9)),
+    });
+    engine.tell(Command::FindProcess { pid: 77 });
+    let answered = |event: &Event| matches!(event, Event::ProcessFound { .. }).then_some(());
+    engine.until("commands are taken, and who is away is not waited for", answered);
+    place.signal(Signal::SIGCONT);
+    assert!(matches!(end_of(&engine, &one).0, Exit::Signal { number: 15, .. }));
 }
 
 #[test]

@@ -212,6 +212,12 @@ impl Container {
             .stdin(Stdio::null());
         Self(unshare.spawn().unwrap())
     }
+
+    /// To its first process.
+    pub(crate) fn signal(&self, signal: Signal) {
+        let first = || Some(proc::children(self.0.id()).first()?.pid);
+        proc::signal(wait::until("its first process", first), signal);
+    }
 }
 
 impl Drop for Container {

@@ -357,7 +357,10 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
             unknown.known = false;
             self.runs.insert(run.clone(), unknown);
         }
-        self.places.runs.entry(run.clone()).or_default();
+        if !self.places.runs.contains_key(&run) {
+            let stop = self.move_to_place(&run, container);
+            self.places.runs.insert(run.clone(), AtPlace { stop, ..AtPlace::default() });
+        }
         self.started_at_place(&run, record.spawned_at);
         if !record.stopping {
             self.stop_there(id, &run);
@@ -369,6 +372,17 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
             self.observe(&run, Observation::Ended { exit: end.exit, reason: None, at: end.at });
         }
         self.go_on_with_output(&run);
+    }
+
+    /// A run whose record was written before anybody knew that it is at a place: it was followed as one
+    /// with a container of its own. Returns the stop that was asked for.
+    fn move_to_place(&mut self, run: &RunId, container: &str) -> Option<(Instant, Instant)> {
+        let known = self.runs.get_mut(run)?;
+        (known.own_pids, known.output) = (true, Output::Done);
+        container.clone_into(&mut known.object.container);
+        let stop = known.stop.take()?;
+        stop.worker.iter().for_each(tokio::task::AbortHandle::abort);
+        Some((stop.term_at, stop.kill_at))
     }
 
     /// Whose output is wanted goes on where it is stored.
