@@ -4,6 +4,9 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::io::{Read as _, Write as _};
+use std::os::linux::net::SocketAddrExt as _;
+use std::os::unix::net::{SocketAddr, UnixListener};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -17,8 +20,10 @@ use deskd_core::plan::facts::VolumeMount;
 use deskd_core::plan::remote::{EphemeralPlan, KeeperFile};
 use deskd_core::task::Exit;
 use deskd_core::why::reason::{EndReason, LostReason};
-use deskd_core::wire::{RunId, ToKeeper};
+use deskd_core::wire::proof::{ANSWER_BYTES, Key};
+use deskd_core::wire::{FromKeeper, RunId, ToKeeper, VERSION_OLDEST, frame};
 use deskd_keeper::logs::Records;
+use deskd_keeper::place::KEY_VARIABLE;
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
@@ -238,6 +243,44 @@ fn whose_a_process_is_each_place_says_for_itself() {
     };
     assert_eq!(whose(pid), [one.task.clone(), two.task.clone()].into());
     assert_eq!(whose(4_000_000), [].into());
+}
+
+/// A keeper of another release, which knows the key and refuses the messages of this one.
+fn keeper_of_another_version(entry: &Value) {
+    let key = entry["env"].as_array().unwrap().iter().find(|var| var["name"] == KEY_VARIABLE);
+    let key: Key = key.unwrap()["value"].as_str().unwrap().parse().unwrap();
+    let name = SocketAddr::from_abstract_name(key.socket_name()).unwrap();
+    let listener = UnixListener::bind_addr(&name).unwrap();
+    std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let (challenge, mut answer) = ([7; 32], [0; ANSWER_BYTES]);
+        stream.write_all(&challenge).unwrap();
+        stream.read_exact(&mut answer).unwrap();
+        stream.write_all(&key.admit(&challenge, &answer).unwrap()).unwrap();
+        let mut refused = Vec::new();
+        let version = VERSION_OLDEST - 1;
+        frame::encode(&FromKeeper::VersionRefused { version }, &mut refused).unwrap();
+        stream.write_all(&refused).unwrap();
+        // Until the daemon hangs up.
+        let _ = stream.read_to_end(&mut Vec::new());
+    });
+}
+
+#[test]
+fn a_keeper_of_another_version_is_given_up_with_a_reason_and_the_next_launch_makes_another() {
+    let Some(world) = World::start("places-version") else { return };
+    let engine = world.engine();
+    engine.until_synced(EngineKind::EphemeralContainer);
+    let (one, two) = (run("game-0a1b1"), run("game-0a1b2"));
+    engine.launch_ephemeral_with(&one, sh("true"));
+    let entry = world.entry(0);
+    keeper_of_another_version(&entry);
+    world.set_state(&entry, &json!({ "running": {} }));
+    let (exit, _) = end_of(&engine, &one);
+    assert_eq!(exit, Exit::Lost(LostReason::PlaceOfAnotherVersion));
+    engine.launch_ephemeral_with(&two, sh("exit 4"));
+    let _another = world.start_entry(1);
+    assert_eq!(end_of(&engine, &two).0, Exit::Code(4));
 }
 
 /// A daemon that adopts a run that another one started.

@@ -142,6 +142,8 @@ pub enum LostReason {
     KeeperKilled,
     /// The container that it shared with other programs of its image ended.
     PlaceEnded,
+    /// The keeper of its place speaks another version of the messages.
+    PlaceOfAnotherVersion,
     /// As somebody said it: an earlier release of deskd, or a person's evidence.
     Told(String),
 }

@@ -130,6 +130,10 @@ impl LostReason {
             Self::PlaceEnded => {
                 "the container that it shared with other programs of its image ended; launch it again"
             }
+            Self::PlaceOfAnotherVersion => {
+                "the keeper of its container is of another release than deskd and cannot be asked; \
+                 close its windows, and launch it again"
+            }
             Self::Told(words) => words,
         };
         constant.to_owned()

@@ -84,6 +84,15 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
         if far && never_answered && !ending {
             return self.leave_alone(id);
         }
+        self.end_runs_of_place(id, &exit, reason, at);
+    }
+
+    /// What is there runs on, and nobody can ask for it: the next launch makes another place.
+    pub(super) fn place_is_of_another_version(&mut self, id: &TaskId) {
+        self.end_runs_of_place(id, &Exit::Lost(LostReason::PlaceOfAnotherVersion), None, now_ms());
+    }
+
+    fn end_runs_of_place(&mut self, id: &TaskId, exit: &Exit, reason: Option<Ended>, at: UnixMs) {
         for (run, _) in self.forget_place(id) {
             let (exit, reason) = (exit.clone(), reason.clone());
             self.observe(&run, Observation::Ended { exit, reason, at });

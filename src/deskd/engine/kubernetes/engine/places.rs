@@ -315,6 +315,7 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
                     at.output_end = Some(end);
                 }
             }
+            News::OtherVersion => self.place_is_of_another_version(id),
             News::Down => {
                 self.places.life.lost(id);
                 if let Some(link) = self.places.links.get_mut(id) {

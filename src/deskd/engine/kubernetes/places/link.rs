@@ -45,6 +45,8 @@ pub enum News {
     Given(TaskId, u64),
     /// The connection ended.
     Down,
+    /// Its keeper is of another release: there will be no connection.
+    OtherVersion,
 }
 
 /// Why there is no connection.
@@ -109,6 +111,12 @@ pub async fn run<T: From<(TaskId, News)>>(
                 let (read, write) = stream.into_split();
                 let error = serve(read, write, None, &id, (&logs, &told)).await;
                 if told.send((id.clone(), News::Down).into()).await.is_err() {
+                    return;
+                }
+                if matches!(error, LinkError::Version(_)) {
+                    tracing::warn!(place = %id, "{error}");
+                    // The engine is gone when nobody listens.
+                    let _ = told.send((id.clone(), News::OtherVersion).into()).await;
                     return;
                 }
                 since = Instant::now();
