@@ -359,7 +359,7 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
             self.runs.insert(run.clone(), unknown);
         }
         if !self.places.runs.contains_key(&run) {
-            let stop = self.move_to_place(&run, container);
+            let stop = self.move_to_place(&run, object);
             self.places.runs.insert(run.clone(), AtPlace { stop, ..AtPlace::default() });
         }
         self.started_at_place(&run, record.spawned_at);
@@ -377,10 +377,10 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
 
     /// A run whose record was written before anybody knew that it is at a place: it was followed as one
     /// with a container of its own. Returns the stop that was asked for.
-    fn move_to_place(&mut self, run: &RunId, container: &str) -> Option<(Instant, Instant)> {
+    fn move_to_place(&mut self, run: &RunId, object: &ObjectRef) -> Option<(Instant, Instant)> {
         let known = self.runs.get_mut(run)?;
         (known.own_pids, known.output) = (true, Output::Done);
-        container.clone_into(&mut known.object.container);
+        known.object.clone_from(object);
         let stop = known.stop.take()?;
         stop.worker.iter().for_each(tokio::task::AbortHandle::abort);
         Some((stop.term_at, stop.kill_at))
