@@ -6,6 +6,7 @@ mod facts;
 mod observe;
 mod others;
 mod place_ends;
+mod place_output;
 mod place_processes;
 mod places;
 mod pod_places;

@@ -162,6 +162,12 @@ pub async fn run_far<T: From<(TaskId, News)>>(
         }
         match error {
             LinkError::Io(error) => tracing::debug!(place = %id, "{error}"),
+            LinkError::Version(_) => {
+                tracing::warn!(place = %id, "{error}");
+                // The engine is gone when nobody listens.
+                let _ = told.send((id.clone(), News::OtherVersion).into()).await;
+                return;
+            }
             error => tracing::warn!(place = %id, "{error}"),
         }
     }
