@@ -7,6 +7,8 @@ use super::plan::display_sentence;
 use super::plan::facts::ApiState;
 use super::task::UnixMs;
 use super::wire::DaemonEnd;
+use crate::text;
+use crate::text::Text;
 
 /// Names of deskd's own checks.
 pub const CHECK_NAMES: [&str; 9] = [
@@ -29,7 +31,7 @@ pub struct Check {
     /// Whether it passes.
     pub ok: bool,
     /// One sentence.
-    pub detail: String,
+    pub detail: Text,
     /// Whether it decides readiness; others are shown only.
     pub required: bool,
 }
@@ -107,7 +109,7 @@ pub struct HealthFacts<'a> {
 #[must_use]
 pub fn checks(facts: &HealthFacts<'_>) -> Vec<Check> {
     let display = facts.display;
-    let check = |name: &str, ok: bool, required: bool, detail: String| Check {
+    let check = |name: &str, ok: bool, required: bool, detail: Text| Check {
         name: name.to_owned(),
         ok,
         detail,
@@ -128,13 +130,13 @@ pub fn checks(facts: &HealthFacts<'_>) -> Vec<Check> {
             "log-store",
             facts.log_trouble.is_none(),
             false,
-            facts.log_trouble.unwrap_or("deskd keeps the output of tasks").to_owned(),
+            facts.log_trouble.map_or_else(|| text!("deskd keeps the output of tasks"), Text::words),
         ),
         check(
             "journal",
             facts.journal_trouble.is_none(),
             false,
-            facts.journal_trouble.unwrap_or("deskd records tasks").to_owned(),
+            facts.journal_trouble.map_or_else(|| text!("deskd records tasks"), Text::words),
         ),
         kubernetes(facts.kubernetes),
         check(
@@ -142,10 +144,10 @@ pub fn checks(facts: &HealthFacts<'_>) -> Vec<Check> {
             facts.configuration_errors.is_none(),
             false,
             facts.configuration_errors.map_or_else(
-                || "the configuration is valid".to_owned(),
+                || text!("the configuration is valid"),
                 |errors| {
                     let lines: Vec<_> = errors.lines().map(str::trim).collect();
-                    format!("the configuration file is not used: {}", lines.join("; "))
+                    text!("the configuration file is not used: {lines}", lines = lines.join("; "))
                 },
             ),
         ),
@@ -153,68 +155,73 @@ pub fn checks(facts: &HealthFacts<'_>) -> Vec<Check> {
             "not-draining",
             !facts.draining,
             true,
-            if facts.draining { "deskd is shutting down" } else { "deskd accepts launches" }.into(),
+            if facts.draining {
+                text!("deskd is shutting down")
+            } else {
+                text!("deskd accepts launches")
+            },
         ),
     ];
     own.into_iter().chain(facts.named.iter().cloned()).collect()
 }
 
-fn keeper_sentence(facts: &HealthFacts<'_>) -> String {
+fn keeper_sentence(facts: &HealthFacts<'_>) -> Text {
     if !facts.keeper_connected {
-        return "the keeper does not answer".to_owned();
+        return text!("the keeper does not answer");
     }
-    let mut sentence = "the keeper answers".to_owned();
-    if let Some(differs) = version_sentence(facts.keeper.version.as_deref(), facts.version) {
-        sentence.push_str("; ");
-        sentence.push_str(&differs);
-    }
+    let mut parts = vec![text!("the keeper answers")];
+    parts.extend(version_sentence(facts.keeper.version.as_deref(), facts.version));
     if let Some(ReloadOutcome::Refused { why, .. }) = &facts.keeper.reload {
         let first = why.lines().next().unwrap_or_default();
-        sentence.push_str("; the last SIGHUP changed nothing: ");
-        sentence.push_str(first);
+        parts.push(text!("the last SIGHUP changed nothing: {why}", why = first));
     }
     if let Some(end) = facts.predecessor {
-        sentence.push_str("; it started this daemon because the one before ");
-        sentence.push_str(&end.sentence());
+        let end = end.sentence();
+        parts.push(text!("it started this daemon because the one before {end}", end));
     }
-    sentence
+    Text::joined(parts, "; ")
 }
 
 /// That keeper and daemon are of different releases, if they are.
 #[must_use]
-pub fn version_sentence(keeper: Option<&str>, daemon: &str) -> Option<String> {
+pub fn version_sentence(keeper: Option<&str>, daemon: &str) -> Option<Text> {
     match keeper {
         Some(keeper) if keeper == daemon => None,
-        Some(keeper) => Some(format!("its version is {keeper}, and the daemon's {daemon}")),
-        None => Some(format!("its version is an earlier one than the daemon's, {daemon}")),
+        Some(keeper) => {
+            Some(text!("its version is {keeper}, and the daemon's {daemon}", keeper, daemon))
+        }
+        None => Some(text!("its version is an earlier one than the daemon's, {daemon}", daemon)),
     }
 }
 
 /// Never decides readiness: everything local works without it.
 fn kubernetes(api: &ApiState) -> Check {
     let (ok, detail) = match api {
-        ApiState::Off(why) => (true, format!("the Kubernetes API is not used: {why}")),
-        ApiState::Unknown => (true, "the Kubernetes API has not answered yet".to_owned()),
-        ApiState::Away(why) => (false, format!("the Kubernetes API does not answer: {why}")),
-        ApiState::Answers => (true, "the Kubernetes API answers".to_owned()),
+        ApiState::Off(why) => (true, text!("the Kubernetes API is not used: {why}", why)),
+        ApiState::Unknown => (true, text!("the Kubernetes API has not answered yet")),
+        ApiState::Away(why) => (false, text!("the Kubernetes API does not answer: {why}", why)),
+        ApiState::Answers => (true, text!("the Kubernetes API answers")),
     };
     Check { name: "kubernetes".to_owned(), ok, detail, required: false }
 }
 
-fn tcp_sentence(display: &DisplayStatus, wanted: bool) -> String {
+fn tcp_sentence(display: &DisplayStatus, wanted: bool) -> Text {
     use super::display::EndpointState as S;
     let port = display.tcp.port;
     match &display.tcp.state {
-        S::Answering => format!("TCP {port} answers"),
+        S::Answering => text!("TCP {port} answers", port),
         S::Unchecked | S::NotListening if !wanted => {
-            format!("TCP {port} is not required (X11LISTEN is not tcp)")
+            text!("TCP {port} is not required (X11LISTEN is not tcp)", port)
         }
-        S::Unchecked => format!("TCP {port} has not been checked yet"),
+        S::Unchecked => text!("TCP {port} has not been checked yet", port),
         S::NotListening => {
-            format!("nothing listens on TCP {port}: start Xvnc with `-listen tcp` (X11LISTEN=tcp)")
+            text!(
+                "nothing listens on TCP {port}: start Xvnc with `-listen tcp` (X11LISTEN=tcp)",
+                port
+            )
         }
-        S::Refused(text) => format!("TCP {port} refused the cookie: {text}"),
-        S::Hanging => format!("TCP {port} accepts connections but does not answer"),
+        S::Refused(text) => text!("TCP {port} refused the cookie: {text}", port, text),
+        S::Hanging => text!("TCP {port} accepts connections but does not answer", port),
     }
 }
 

@@ -31,6 +31,7 @@ pub mod run;
 pub mod samples;
 pub mod shm;
 pub mod task;
+pub mod text;
 pub mod wall;
 pub mod why;
 pub mod window;

@@ -7,6 +7,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::health::Check;
+use crate::text;
+use crate::text::Text;
 
 /// Most of them.
 pub const CHECKS_MAX: usize = 32;
@@ -99,12 +101,12 @@ impl NamedCheck {
     pub fn verdict(&self, found: &Found) -> Check {
         let what = self.what.phrase();
         let detail = match found {
-            Found::Unchecked => format!("{what}: not checked yet"),
-            Found::Present(None) => format!("{what} is there"),
-            Found::Present(Some(said)) => format!("{what} is there: {said}"),
-            Found::Absent => format!("{what} is missing"),
-            Found::Wrong(why) => format!("{what}: {why}"),
-            Found::Silent(ms) => format!("{what}: no answer within {ms} ms"),
+            Found::Unchecked => text!("{what}: not checked yet", what),
+            Found::Present(None) => text!("{what} is there", what),
+            Found::Present(Some(said)) => text!("{what} is there: {said}", what, said),
+            Found::Absent => text!("{what} is missing", what),
+            Found::Wrong(why) => text!("{what}: {why}", what, why),
+            Found::Silent(ms) => text!("{what}: no answer within {ms} ms", what, ms),
         };
         let ok = found.is_present();
         Check { name: self.name.clone(), ok, detail, required: self.required }
@@ -112,14 +114,14 @@ impl NamedCheck {
 }
 
 impl Wanted {
-    fn phrase(&self) -> String {
+    fn phrase(&self) -> Text {
         match self {
-            Self::Process(name) => format!("a process `{name}`"),
-            Self::Port(port) => format!("a listener on TCP port {port}"),
-            Self::File(path) => format!("the file {}", path.display()),
-            Self::WindowManager => "a window manager".to_owned(),
-            Self::RfbPort(port) => format!("an RFB server on TCP port {port}"),
-            Self::RfbSocket(path) => format!("an RFB server on {}", path.display()),
+            Self::Process(name) => text!("a process `{name}`", name),
+            Self::Port(port) => text!("a listener on TCP port {port}", port),
+            Self::File(path) => text!("the file {path}", path = path.display()),
+            Self::WindowManager => text!("a window manager"),
+            Self::RfbPort(port) => text!("an RFB server on TCP port {port}", port),
+            Self::RfbSocket(path) => text!("an RFB server on {display}", display = path.display()),
         }
     }
 }

@@ -10,6 +10,8 @@ use super::id::{AppId, TaskId};
 use super::kubernetes::{ObjectRef, PROGRAM_VARIABLE, fnv1a};
 use super::plan::EngineKind;
 use super::task::{Task, TaskState, UnixMs};
+use crate::text;
+use crate::text::Text;
 
 /// Tasks that others started and that are shown, the newest: entries of ephemeral containers stay in
 /// a pod for ever.
@@ -53,7 +55,7 @@ pub struct NoStop {
     /// Stable, for programs.
     pub code: NoStopCode,
     /// One sentence for people.
-    pub sentence: String,
+    pub sentence: Text,
 }
 
 /// Why a task that others started cannot be stopped here.
@@ -72,19 +74,25 @@ impl From<NoStopCode> for NoStop {
     fn from(code: NoStopCode) -> Self {
         let sentence = match code {
             NoStopCode::ProcessesUnseen => {
-                "it was not started by deskd and runs where deskd cannot see its processes, and \
+                text!(
+                    "it was not started by deskd and runs where deskd cannot see its processes, and \
                  Kubernetes has no way to end an ephemeral container: close its windows"
+                )
             }
             NoStopCode::NotPermitted => {
-                "it was not started by deskd, which may delete only pods of its own: stop it where \
+                text!(
+                    "it was not started by deskd, which may delete only pods of its own: stop it where \
                  it was started, or let deskd do it (stopsOthers in container/base/admission.yaml)"
+                )
             }
             NoStopCode::Asking => {
-                "it was not started by deskd, which does not know yet whether it may delete its pod: \
+                text!(
+                    "it was not started by deskd, which does not know yet whether it may delete its pod: \
                  try again in a moment"
+                )
             }
         };
-        Self { code, sentence: sentence.to_owned() }
+        Self { code, sentence }
     }
 }
 
@@ -160,10 +168,10 @@ impl Found {
     }
 
     /// `abcdesktop started it`, as a reason.
-    fn reason(&self) -> String {
+    fn reason(&self) -> Text {
         match &self.maker {
-            Some(maker) => format!("{maker} started it, not deskd"),
-            None => "it was not started by deskd".to_owned(),
+            Some(maker) => text!("{maker} started it, not deskd", maker),
+            None => text!("it was not started by deskd"),
         }
     }
 }
@@ -182,10 +190,10 @@ impl Task {
         now: UnixMs,
     ) -> Self {
         let mut task = Self::planned(id, app, display_name, engine, now);
-        task.reasons = vec!["it was found in the cluster; its record was lost".to_owned()];
+        task.reasons = vec![text!("it was found in the cluster; its record was lost")];
         task.runs = run;
         task.object = Some(object);
-        task.enter(TaskState::Starting, now, "found in the cluster".to_owned());
+        task.enter(TaskState::Starting, now, text!("found in the cluster"));
         task
     }
 
@@ -195,7 +203,7 @@ impl Task {
         match (self.origin, &self.maker) {
             (Origin::Deskd, _) => None,
             (Origin::Other, Some(maker)) => Some(format!("started by {maker}")),
-            (Origin::Other, None) => Some("not started by deskd".to_owned()),
+            (Origin::Other, None) => Some("not started by deskd".into()),
         }
     }
 

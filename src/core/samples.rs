@@ -146,7 +146,7 @@ pub fn cluster() -> KubernetesFacts {
         resource: "events".into(),
         namespace: "desktops".into(),
         allowed: true,
-        sentence: String::new(),
+        sentence: crate::text::Text::default(),
     };
     KubernetesFacts {
         api: ApiState::Answers,

@@ -3,6 +3,8 @@
 //! QueryVersion succeeds for everyone and a successful attach is not proof (another IPC namespace
 //! can hold a segment with the same id), so only pixels that came back right mean `works`.
 
+use crate::text;
+use crate::text::Text;
 use serde::{Deserialize, Serialize};
 
 /// What the proof of one kind of shared memory (SysV or file descriptor) showed.
@@ -36,30 +38,34 @@ impl ShmVerdict {
 
     /// One sentence for people.
     #[must_use]
-    pub fn sentence(&self) -> String {
+    pub fn sentence(&self) -> Text {
         match self {
-            Self::Works => "shared memory with the X server works (tested with pixels)".into(),
+            Self::Works => text!("shared memory with the X server works (tested with pixels)"),
             Self::Refused => {
-                "the X server refused deskd's shared memory segment (BadAccess): run deskd in \
+                text!(
+                    "the X server refused deskd's shared memory segment (BadAccess): run deskd in \
                  Xvnc's IPC namespace (the same pod) and as the same user"
-                    .into()
+                )
             }
             Self::Remote => {
-                "the X server treats this connection as remote, so shared memory cannot work: set \
+                text!(
+                    "the X server treats this connection as remote, so shared memory cannot work: set \
                  DISPLAY to a unix socket, such as :0"
-                    .into()
+                )
             }
             Self::WrongMemory => {
-                "the X server attached memory of another IPC namespace, so pictures would be \
+                text!(
+                    "the X server attached memory of another IPC namespace, so pictures would be \
                  wrong: run deskd and Xvnc in one pod (one IPC namespace)"
-                    .into()
+                )
             }
             Self::Absent => {
-                "the X server has no MIT-SHM extension: start it without `-extension MIT-SHM`"
-                    .into()
+                text!(
+                    "the X server has no MIT-SHM extension: start it without `-extension MIT-SHM`"
+                )
             }
-            Self::Unreachable => "the X server does not answer".into(),
-            Self::Unproved(why) => format!("shared memory could not be tested: {why}"),
+            Self::Unreachable => text!("the X server does not answer"),
+            Self::Unproved(why) => text!("shared memory could not be tested: {why}", why),
         }
     }
 }

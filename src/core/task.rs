@@ -19,6 +19,8 @@ use super::kubernetes::ObjectRef;
 use super::origin::{NoStop, Origin};
 use super::plan::{EngineKind, Plan, Rejected};
 use super::restart::{Backoff, RestartPolicy};
+use crate::text;
+use crate::text::Text;
 use crate::why::reason::{Ended, Explanation, LostReason, Refused, Waiting, record};
 use crate::why::{Actor, Applied, Diagnosis};
 
@@ -110,14 +112,14 @@ impl Exit {
 
     /// `exit code 3`, also of the entry point, `SIGSEGV (core dumped)`, or the reason.
     #[must_use]
-    pub fn sentence(&self) -> String {
+    pub fn sentence(&self) -> Text {
         match self {
-            Self::Code(code) => format!("exit code {code}"),
+            Self::Code(code) => text!("exit code {code}", code),
             Self::EntryPoint(code) => {
-                format!("exit code {code} of its entry point (the program's own is not known)")
+                text!("exit code {code} of its entry point (the program's own is not known)", code)
             }
-            Self::Signal { name, core_dumped: true, .. } => format!("{name} (core dumped)"),
-            Self::Signal { name, .. } => name.clone(),
+            Self::Signal { name, core_dumped: true, .. } => text!("{name} (core dumped)", name),
+            Self::Signal { name, .. } => Text::words(name.clone()),
             Self::Lost(why) => why.sentence(),
         }
     }
@@ -144,7 +146,7 @@ pub struct StopStep {
     /// `close_windows`, `term`, `kill`.
     pub step: StopStepKind,
     /// One sentence: how many windows were asked, which processes were signalled.
-    pub detail: String,
+    pub detail: Text,
 }
 
 /// The escalation of a stop.
@@ -167,7 +169,7 @@ pub struct HistoryEntry {
     /// The state after it.
     pub state: TaskState,
     /// One sentence.
-    pub what: String,
+    pub what: Text,
 }
 
 /// A task as everybody sees it.
@@ -191,7 +193,7 @@ pub struct Task {
     /// Where it runs.
     pub engine: EngineKind,
     /// Why there, in sentences.
-    pub reasons: Vec<String>,
+    pub reasons: Vec<Text>,
     /// Why not elsewhere.
     #[serde(default)]
     pub rejected: Vec<Rejected>,

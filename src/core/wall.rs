@@ -1,6 +1,8 @@
 //! The wall between a program of deskd's container and deskd itself: what of it the kernel has, what
 //! a program gets, and the sentence that says so.
 
+use crate::text;
+use crate::text::Text;
 use serde::{Deserialize, Serialize};
 
 /// Version of Landlock (its ABI) that keeps programs from signalling what is outside of their domain:
@@ -40,13 +42,13 @@ pub enum Need {
 
 impl Need {
     /// Why there is no wall, as the end of a sentence.
-    fn phrase(self) -> &'static str {
+    fn phrase(self) -> Text {
         match self {
             Self::Privileges => {
-                "its file is set-user-id or set-group-id, which has no effect behind a wall"
+                text!("its file is set-user-id or set-group-id, which has no effect behind a wall")
             }
             Self::Mounts => {
-                "it makes a sandbox of its own, and cannot mount anything behind a wall"
+                text!("it makes a sandbox of its own, and cannot mount anything behind a wall")
             }
         }
     }
@@ -87,15 +89,17 @@ pub struct Wall {
 impl WallFacts {
     /// The wall of a program, and the sentence about it. [`None`]: it gets none.
     #[must_use]
-    pub fn of(&self, sandbox: Sandbox, need: Option<Need>) -> (Option<Wall>, String) {
+    pub fn of(&self, sandbox: Sandbox, need: Option<Need>) -> (Option<Wall>, Text) {
         if sandbox == Sandbox::Off {
-            let why = "no wall keeps it from deskd's files and processes: the configuration says so \
-                       (sandbox = \"off\")";
-            return (None, why.to_owned());
+            let why = text!(
+                "no wall keeps it from deskd's files and processes: the configuration says so \
+                       (sandbox = \"off\")"
+            );
+            return (None, why);
         }
         if let Some(need) = need {
             let why = need.phrase();
-            return (None, format!("no wall keeps it from deskd's files and processes: {why}"));
+            return (None, text!("no wall keeps it from deskd's files and processes: {why}", why));
         }
         let wall = Wall { hidden: self.hidden.clone(), shown: self.shown.clone() };
         (Some(wall), self.sentence())
@@ -103,42 +107,48 @@ impl WallFacts {
 
     /// What stands here.
     #[must_use]
-    pub fn sentence(&self) -> String {
+    pub fn sentence(&self) -> Text {
         // Without deskd's files there is nothing that is not hidden.
         let hides = !self.hidden.is_empty() || self.exposed.is_empty();
         let files = self.abi >= ABI_FILES && hides;
         let what = match (self.abi >= ABI_SIGNALS, files) {
             (true, true) if self.exposed.is_empty() => {
-                return format!(
-                    "a wall keeps it from deskd's files and processes (Landlock ABI {})",
-                    self.abi
+                return text!(
+                    "a wall keeps it from deskd's files and processes (Landlock ABI {abi})",
+                    abi = self.abi
                 );
             }
-            (true, true) => "a wall keeps it from deskd's processes and from some of its files",
-            (true, false) => "a wall keeps it from deskd's processes, not from its files",
-            (false, true) => {
-                "a wall keeps it from deskd's files, not from signalling its processes"
+            (true, true) => {
+                text!("a wall keeps it from deskd's processes and from some of its files")
             }
-            (false, false) => "no wall keeps it from deskd's files and processes",
+            (true, false) => text!("a wall keeps it from deskd's processes, not from its files"),
+            (false, true) => {
+                text!("a wall keeps it from deskd's files, not from signalling its processes")
+            }
+            (false, false) => text!("no wall keeps it from deskd's files and processes"),
         };
-        format!("{what}: {}", self.shortfall().join("; "))
+        text!("{what}: {why}", what, why = Text::joined(self.shortfall(), "; "))
     }
 
     /// What is missing, and what to do about it.
     #[must_use]
-    pub fn shortfall(&self) -> Vec<String> {
+    pub fn shortfall(&self) -> Vec<Text> {
         let mut all = Vec::new();
         match self.abi {
-            0 => return vec!["this kernel has no Landlock, or it is not permitted here".to_owned()],
-            abi if abi < ABI_FILES => all.push(format!(
-                "this kernel has Landlock ABI {abi}, and hiding files needs {ABI_FILES} (Linux 5.19)"
+            0 => return vec![text!("this kernel has no Landlock, or it is not permitted here")],
+            abi if abi < ABI_FILES => all.push(text!(
+                "this kernel has Landlock ABI {abi}, and hiding files needs {wanted} (Linux 5.19)",
+                abi,
+                wanted = ABI_FILES
             )),
             _ => all.extend(self.exposed.iter().map(Exposed::sentence)),
         }
         if self.abi < ABI_SIGNALS {
-            all.push(format!(
-                "this kernel has Landlock ABI {}, and keeping signals out needs {ABI_SIGNALS} (Linux 6.12)",
-                self.abi
+            all.push(text!(
+                "this kernel has Landlock ABI {abi}, and keeping signals out needs {wanted} \
+                 (Linux 6.12)",
+                abi = self.abi,
+                wanted = ABI_SIGNALS
             ));
         }
         all
@@ -146,13 +156,17 @@ impl WallFacts {
 }
 
 impl Exposed {
-    fn sentence(&self) -> String {
+    fn sentence(&self) -> Text {
         let path = &self.path;
         match &self.writable {
             Some(above) => {
-                format!("{path} cannot be hidden, because programs make files in {above}")
+                text!(
+                    "{path} cannot be hidden, because programs make files in {above}",
+                    path,
+                    above
+                )
             }
-            None => format!("{path} cannot be hidden, because its path cannot be followed"),
+            None => text!("{path} cannot be hidden, because its path cannot be followed", path),
         }
     }
 }

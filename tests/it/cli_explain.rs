@@ -53,8 +53,9 @@ fn container() -> ContainerPlan {
 
 fn plan(engine: EngineKind, work: Work) -> Value {
     let rejected = EngineKind::ALL.into_iter().filter(|other| *other != engine);
-    let rejected = rejected.map(|engine| Rejected { engine, why: "no\x1b[31m".into() }).collect();
-    json!(Plan { engine, work, reasons: vec!["it asks for a lot".into()], rejected })
+    let rejected =
+        rejected.map(|engine| Rejected { engine, why: "no\x1b[31m".to_owned().into() }).collect();
+    json!(Plan { engine, work, reasons: vec!["it asks for a lot".to_owned().into()], rejected })
 }
 
 fn map(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {

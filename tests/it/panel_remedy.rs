@@ -86,7 +86,7 @@ fn a_press_of_a_button_mends_a_task_and_its_row_tells_the_story() {
     let focused = browser.run("return document.activeElement.dataset.act");
     assert_eq!(focused, "unfold", "the focus stays in the row");
     let announced = text(&browser, "#announcer");
-    assert_has(&announced, &["Browser is running, with --disable-dev-shm-usage"]);
+    assert_has(&announced, &["Browser (with --disable-dev-shm-usage) is running"]);
     browser.screenshot("remedy-done-light");
     assert_eq!(browser.run(AUDIT), Value::Array(vec![]));
     assert_eq!(browser.nameless("button, a, input"), Vec::<String>::new());
@@ -112,7 +112,13 @@ fn a_remedy_that_did_not_help_is_told_with_both_failures() {
     let story = browser.until("return document.querySelector('.result').textContent");
     assert_has(
         story.as_str().expect("text"),
-        &["Failed with", " too: ", "libfoo.so.1", "Before, without: ", "/dev/shm"],
+        &[
+            "Failed with",
+            " too: ",
+            "libfoo.so.1",
+            "Before, without --disable-dev-shm-usage: ",
+            "/dev/shm",
+        ],
     );
     let details = text(&browser, ".more");
     assert_has(&details, &["What went wrong again", "What went wrong before"]);

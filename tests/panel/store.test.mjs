@@ -105,10 +105,10 @@ test("the row of a mended task tells its story", () => {
   assert.equal(outcome(asked), `Starts as an ephemeral container because it failed as a pod of its own: ${SHM}`);
   const waiting = mended("starting", { waiting: "its image is being pulled" });
   assert.equal(outcome(waiting), `its image is being pulled. Starts as an ephemeral container because it failed as a pod of its own: ${SHM}`);
-  assert.equal(sentence(mended("running")), "A is running, as an ephemeral container");
+  assert.equal(sentence(mended("running")), "A (as an ephemeral container) is running");
   const words = { disable_dev_shm: ["without --x", "with --x"], other_class: ["with the execute class `s`", "with the execute class `l`"] };
   const stories = Object.entries(words).map(([kind, [before, after]]) => outcome(mended("running", { remedied: { ...remedied, kind, before, after } })));
-  assert.deepEqual(stories, [`Runs with --x because it failed without: ${SHM}`, `Runs with the execute class \`l\` because it failed with the execute class \`s\`: ${SHM}`]);
+  assert.deepEqual(stories, [`Runs with --x because it failed without --x: ${SHM}`, `Runs with the execute class \`l\` because it failed with the execute class \`s\`: ${SHM}`]);
 });
 
 test("a mended task that failed again tells both", () => {

@@ -337,9 +337,9 @@ fn diagnosis(question: &Question, rng: &mut Rng) -> Diagnosis {
         cause: known.then_some(Cause::Crashed),
         rule: None,
         confidence: Confidence::Likely,
-        sentence: "it crashed".into(),
+        sentence: deskd_core::text::Text::words("it crashed"),
         proof: Vec::new(),
-        advice: String::new(),
+        advice: deskd_core::text::Text::default(),
         remedy: remedy.map(Remedy::proposal),
         others: Vec::new(),
     }

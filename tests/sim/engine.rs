@@ -327,7 +327,11 @@ impl Engine {
         {
             known.stop_sent = true;
             cluster.stop(run, term_at, kill_at.max(term_at + 1000));
-            let step = StopStep { at: 0, step: StopStepKind::Term, detail: "SIGTERM".into() };
+            let step = StopStep {
+                at: 0,
+                step: StopStepKind::Term,
+                detail: deskd_core::text::Text::words("SIGTERM"),
+            };
             self.events.push_back(Event::StopStep { run: run.clone(), step });
             // An entry that never ran cannot be removed: it is over.
             let waits = !matches!(

@@ -2,6 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::text;
+use crate::text::Text;
+
 /// Who uses this desktop, as far as access lists can ask.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Identity {
@@ -30,24 +33,23 @@ impl AccessList {
     ///
     /// # Errors
     /// Why not, as the end of a sentence that begins with the application.
-    pub fn permits(&self, identity: &Identity) -> Result<(), String> {
+    pub fn permits(&self, identity: &Identity) -> Result<(), Text> {
         let who = identity.user.as_deref().map_or_else(
-            || "the user of this desktop (no name is configured: set `user.name`)".to_owned(),
-            |user| format!("user {user}"),
+            || text!("the user of this desktop (no name is configured: set `user.name`)"),
+            |user| text!("user {user}", user),
         );
         let named = |names: &[String]| names.iter().find(|name| identity.is(name)).cloned();
         if let Some(name) = named(&self.deny) {
-            return Err(format!("has an access list that denies `{name}`, and so {who}"));
+            return Err(text!("has an access list that denies `{name}`, and so {who}", name, who));
         }
         match &self.permit {
             None => Ok(()),
             Some(names) if named(names).is_some() => Ok(()),
-            Some(names) if names.is_empty() => {
-                Err("has an access list that permits nobody".to_owned())
-            }
-            Some(names) => Err(format!(
-                "has an access list that permits only {}, and {who} is not among them",
-                names.join(", ")
+            Some(names) if names.is_empty() => Err(text!("has an access list that permits nobody")),
+            Some(names) => Err(text!(
+                "has an access list that permits only {names}, and {who} is not among them",
+                who,
+                names = names.join(", ")
             )),
         }
     }

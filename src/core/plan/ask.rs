@@ -5,6 +5,8 @@ use super::needs::Needs;
 use super::{EngineKind, UnplannableCode, Work, display_sentence};
 use crate::app::App;
 use crate::app::container::ContainerApp;
+use crate::text;
+use crate::text::Text;
 
 /// Who insists on an engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,17 +28,17 @@ impl Insists {
     }
 
     /// One sentence.
-    pub(super) fn sentence(self) -> String {
+    pub(super) fn sentence(self) -> Text {
         match self {
             Self::Remedy(engine) => {
-                format!("the remedy for its failure asks for {}", engine.as_str())
+                text!("the remedy for its failure asks for {engine}", engine = engine.as_str())
             }
             Self::Launch(engine) => {
-                format!("this launch asks for {} (`--engine`)", engine.as_str())
+                text!("this launch asks for {engine} (`--engine`)", engine = engine.as_str())
             }
-            Self::Document(engine) => format!(
-                "the application's document asks for {} (oc.containerengine)",
-                engine.as_str()
+            Self::Document(engine) => text!(
+                "the application's document asks for {engine} (oc.containerengine)",
+                engine = engine.as_str()
             ),
         }
     }
@@ -93,8 +95,8 @@ impl<'a> Ask<'a> {
         if self.needs.pod_only.is_empty() {
             return Ok(());
         }
-        let what = self.needs.pod_only.join(", ");
-        Err(Blocker::never(format!("it asks for {what}, which only a pod of its own can have")))
+        let what = Text::joined(self.needs.pod_only.iter().cloned(), ", ");
+        Err(Blocker::never(text!("it asks for {what}, which only a pod of its own can have", what)))
     }
 
     /// In this pod: shared memory as it was proved.
@@ -105,9 +107,9 @@ impl<'a> Ask<'a> {
         }
         Err(Blocker::now(
             UnplannableCode::CannotBePlaced,
-            format!(
-                "it needs shared memory with the X server (io.deskd.shm=required), and {}",
-                verdict.sentence()
+            text!(
+                "it needs shared memory with the X server (io.deskd.shm=required), and {verdict}",
+                verdict = verdict.sentence()
             ),
         ))
     }
@@ -119,7 +121,7 @@ pub(super) struct Fit {
     /// What it would carry out.
     pub(super) work: Work,
     /// Why it can, and what follows from it, in sentences.
-    pub(super) reasons: Vec<String>,
+    pub(super) reasons: Vec<Text>,
 }
 
 /// Why an engine cannot run it.
@@ -128,7 +130,7 @@ pub(super) struct Blocker {
     /// For the refusal, if this is what it is about.
     pub(super) code: UnplannableCode,
     /// One sentence.
-    pub(super) why: String,
+    pub(super) why: Text,
     /// The engine is the right one and something can be done about it. Otherwise the app and the
     /// engine do not go together, and a refusal is rather about another engine.
     pub(super) passing: bool,
@@ -136,12 +138,12 @@ pub(super) struct Blocker {
 
 impl Blocker {
     /// The app and the engine do not go together.
-    pub(super) fn never(why: impl Into<String>) -> Self {
-        Self { code: UnplannableCode::CannotBePlaced, why: why.into(), passing: false }
+    pub(super) fn never(why: Text) -> Self {
+        Self { code: UnplannableCode::CannotBePlaced, why, passing: false }
     }
 
     /// As things are now.
-    pub(super) fn now(code: UnplannableCode, why: impl Into<String>) -> Self {
-        Self { code, why: why.into(), passing: true }
+    pub(super) fn now(code: UnplannableCode, why: Text) -> Self {
+        Self { code, why, passing: true }
     }
 }

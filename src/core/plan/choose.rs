@@ -5,6 +5,8 @@ use super::ask::{Ask, Blocker, Fit, Insists};
 use super::facts::{Facts, LaunchSpec};
 use super::{EngineKind, Plan, Rejected, Unplannable, ephemeral, local, pod, refuse};
 use crate::app::App;
+use crate::text;
+use crate::text::Text;
 
 /// What an engine's check said.
 type Verdict = (EngineKind, Result<Fit, Blocker>);
@@ -72,8 +74,7 @@ fn preferred(ask: &Ask<'_>, verdicts: [Verdict; 3]) -> Result<Plan, Unplannable>
     let scarcity = local::scarcity(&ask.facts.headroom);
     let remote = fits.iter().position(|(engine, _)| *engine != EngineKind::Local);
     let (chosen, fit) = fits.remove(remote.filter(|_| scarcity.is_some()).unwrap_or(0));
-    let others =
-        fits.iter().map(|(engine, _)| less_preferred(*engine, chosen, scarcity.as_deref()));
+    let others = fits.iter().map(|(engine, _)| less_preferred(*engine, chosen, scarcity.as_ref()));
     let blocked =
         blocked.into_iter().map(|(engine, blocker)| Rejected { engine, why: blocker.why });
     let mut rejected: Vec<Rejected> = others.chain(blocked).collect();
@@ -81,13 +82,17 @@ fn preferred(ask: &Ask<'_>, verdicts: [Verdict; 3]) -> Result<Plan, Unplannable>
     Ok(made(ask, chosen, fit, rejected))
 }
 
-fn less_preferred(engine: EngineKind, chosen: EngineKind, scarcity: Option<&str>) -> Rejected {
+fn less_preferred(engine: EngineKind, chosen: EngineKind, scarcity: Option<&Text>) -> Rejected {
     let other = chosen.phrase();
     let why = match (engine, scarcity) {
         (EngineKind::Local, Some(scarcity)) => {
-            format!("it could, but {scarcity}, and {other} has memory of its own")
+            text!("it could, but {scarcity}, and {other} has memory of its own", scarcity, other)
         }
-        _ => format!("it could, but {other} is preferred: {}", chosen.advantage()),
+        _ => text!(
+            "it could, but {other} is preferred: {advantage}",
+            other,
+            advantage = chosen.advantage()
+        ),
     };
     Rejected { engine, why }
 }

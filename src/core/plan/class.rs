@@ -5,6 +5,8 @@
 use crate::app::container::ContainerApp;
 use crate::policy::{ExecuteClass, Policy};
 use crate::quantity::Quantity;
+use crate::text;
+use crate::text::Text;
 
 /// Which class, and what is to be said about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,7 +14,7 @@ pub(super) struct Choice<'a> {
     /// The class; it may be missing from the configuration.
     pub(super) name: Option<&'a str>,
     /// One sentence, if `oc.host_config` had to do with it.
-    pub(super) note: Option<String>,
+    pub(super) note: Option<Text>,
 }
 
 /// The name of the class that `container` gets in a pod.
@@ -37,16 +39,19 @@ pub(super) fn of<'a>(container: &'a ContainerApp, policy: &'a Policy) -> Choice<
     match hint.smallest(policy) {
         Some(name) => Choice {
             name: Some(name),
-            note: Some(format!(
+            note: Some(text!(
                 "it gets the execute class `{name}`, the smallest that has what oc.host_config \
-                 asks for ({asked})"
+                 asks for ({asked})",
+                name,
+                asked
             )),
         },
         None => Choice {
             name: default,
-            note: Some(format!(
+            note: Some(text!(
                 "no execute class has what oc.host_config asks for ({asked}): add a section \
-                 [execute_class.NAME] with that limit"
+                 [execute_class.NAME] with that limit",
+                asked
             )),
         },
     }
@@ -99,10 +104,12 @@ impl Hint {
             .map(|(_, name)| name.as_str())
     }
 
-    fn words(self) -> String {
-        let memory = (self.memory_bytes > 0)
-            .then(|| format!("{} of memory", super::shm::size_text(self.memory_bytes)));
-        let cpu = (self.cpu_millis > 0).then(|| format!("{}m of CPU time", self.cpu_millis));
-        memory.into_iter().chain(cpu).collect::<Vec<_>>().join(", ")
+    fn words(self) -> Text {
+        let memory = (self.memory_bytes > 0).then(|| {
+            text!("{amount} of memory", amount = super::shm::size_text(self.memory_bytes))
+        });
+        let cpu =
+            (self.cpu_millis > 0).then(|| text!("{millis}m of CPU time", millis = self.cpu_millis));
+        Text::joined(memory.into_iter().chain(cpu), ", ")
     }
 }

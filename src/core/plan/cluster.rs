@@ -9,16 +9,18 @@ use super::{EngineKind, UnplannableCode};
 use crate::app::container::ContainerApp;
 use crate::env_var::EnvVar;
 use crate::policy::PullPolicy;
+use crate::text;
+use crate::text::Text;
 
 /// An image, and the operator's leave.
 pub(super) fn allowed<'a>(engine: EngineKind, ask: &Ask<'a>) -> Result<&'a ContainerApp, Blocker> {
     let Some(container) = ask.container().filter(|container| !container.image.is_empty()) else {
-        return Err(Blocker::never("the application has no image, only a command"));
+        return Err(Blocker::never(text!("the application has no image, only a command")));
     };
     if !ask.facts.policy.engines.contains(&engine) {
-        return Err(Blocker::never(format!(
-            "this engine is not enabled: add `{}` to `engines` in [kubernetes]",
-            engine.as_str()
+        return Err(Blocker::never(text!(
+            "this engine is not enabled: add `{engine}` to `engines` in [kubernetes]",
+            engine = engine.as_str()
         )));
     }
     Ok(container)
@@ -28,46 +30,46 @@ pub(super) fn allowed<'a>(engine: EngineKind, ask: &Ask<'a>) -> Result<&'a Conta
 /// is room for one more task.
 pub(super) fn usable<'a>(engine: EngineKind, ask: &Ask<'a>) -> Result<&'a OwnPod, Blocker> {
     let facts = ask.facts;
-    let unavailable = |why: String| Blocker::now(UnplannableCode::KubernetesUnavailable, why);
+    let unavailable = |why: Text| Blocker::now(UnplannableCode::KubernetesUnavailable, why);
     match &facts.kubernetes.api {
         ApiState::Answers => {}
         ApiState::Off(why) => {
-            return Err(unavailable(format!("the Kubernetes API is not used: {why}")));
+            return Err(unavailable(text!("the Kubernetes API is not used: {why}", why)));
         }
         ApiState::Unknown => {
-            return Err(unavailable(
-                "the Kubernetes API has not answered yet: try again in a moment".into(),
-            ));
+            return Err(unavailable(text!(
+                "the Kubernetes API has not answered yet: try again in a moment"
+            )));
         }
         ApiState::Away(why) => {
-            return Err(unavailable(format!("the Kubernetes API does not answer: {why}")));
+            return Err(unavailable(text!("the Kubernetes API does not answer: {why}", why)));
         }
     }
     let Some(pod) = &facts.kubernetes.own_pod else {
-        return Err(unavailable(
+        return Err(unavailable(text!(
             "deskd does not know its own pod: set POD_NAME and POD_NAMESPACE in deskd's container \
              (downward API)"
-                .into(),
-        ));
+        )));
     };
-    let missing: Vec<&str> = facts
+    let missing: Vec<Text> = facts
         .kubernetes
         .rights
         .iter()
         .filter(|right| right.engine == Some(engine) && !right.allowed)
-        .map(|right| right.sentence.as_str())
+        .map(|right| right.sentence.clone())
         .collect();
     if !missing.is_empty() {
-        return Err(Blocker::now(UnplannableCode::RightMissing, missing.join("; ")));
+        return Err(Blocker::now(UnplannableCode::RightMissing, Text::joined(missing, "; ")));
     }
     let most = facts.policy.remote_tasks_max;
     if facts.remote_tasks >= most {
         return Err(Blocker::now(
             UnplannableCode::TooManyRemoteTasks,
-            format!(
-                "{} tasks already run in containers, and at most {most} may (remote_tasks_max in \
+            text!(
+                "{remote_tasks} tasks already run in containers, and at most {most} may (remote_tasks_max in \
                  [kubernetes]): stop one",
-                facts.remote_tasks
+                most,
+                remote_tasks = facts.remote_tasks
             ),
         ));
     }
@@ -97,20 +99,20 @@ pub(super) fn container(
 }
 
 /// Whether somebody will wait for the image.
-pub(super) fn image_note(container: &ContainerApp, ask: &Ask<'_>) -> String {
+pub(super) fn image_note(container: &ContainerApp, ask: &Ask<'_>) -> Text {
     let known = |image: &str| ask.facts.kubernetes.images.iter().any(|known| known == image);
     let here = known(&container.image) || container.image_id.as_deref().is_some_and(known);
     let policy = ask.facts.policy.pull_policy;
     match (here, policy) {
-        (_, PullPolicy::Always) => "its image is pulled at every start".to_owned(),
-        (true, _) => "its image is on this node".to_owned(),
+        (_, PullPolicy::Always) => text!("its image is pulled at every start"),
+        (true, _) => text!("its image is on this node"),
         (false, PullPolicy::IfNotPresent) => {
             let size = container.size_bytes.map(|bytes| format!(" ({} MiB)", bytes >> 20));
             let size = size.unwrap_or_default();
-            format!("its image{size} may not be on this node, so it may have to be pulled")
+            text!("its image{size} may not be on this node, so it may have to be pulled", size)
         }
         (false, PullPolicy::Never) => {
-            "its image may not be on this node, and pulling is turned off (pull_policy)".to_owned()
+            text!("its image may not be on this node, and pulling is turned off (pull_policy)")
         }
     }
 }

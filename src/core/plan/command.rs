@@ -18,6 +18,8 @@ use super::ask::{Ask, Blocker};
 use crate::app::container::{ContainerApp, EntryPoint};
 use crate::env_var::{EnvSource, EnvVar};
 use crate::kubernetes::PROGRAM_VARIABLE;
+use crate::text;
+use crate::text::Text;
 
 /// `oc.args`, for the image's own command.
 const ARGS: &str = "ARGS";
@@ -38,7 +40,7 @@ pub(super) struct Command {
     /// Variables by which the image's own command learns all that.
     pub(super) variables: Vec<EnvVar>,
     /// Which command it is and who chose it, in a sentence.
-    pub(super) reason: String,
+    pub(super) reason: Text,
 }
 
 /// The command of `container`; the remedy for a failure is asked first, then the operator, then
@@ -67,8 +69,10 @@ pub(super) fn of(ask: &Ask<'_>, container: &ContainerApp) -> Result<Command, Blo
             if command.argv.is_empty() && ask.args().next().is_some() {
                 return Err(Blocker::now(
                     UnplannableCode::CannotBePlaced,
-                    "its document does not say which command the image runs, so no arguments can \
-                     be added: launch it without arguments, or add oc.path to the document",
+                    text!(
+                        "its document does not say which command the image runs, so no arguments can \
+                     be added: launch it without arguments, or add oc.path to the document"
+                    ),
                 ));
             }
             command.argv.extend(ask.args().cloned());
@@ -118,24 +122,25 @@ fn chosen(ask: &Ask<'_>, container: &ContainerApp) -> (EntryPoint, Chooser) {
     }
 }
 
-fn reason(container: &ContainerApp, entry_point: EntryPoint, chooser: Chooser) -> String {
+fn reason(container: &ContainerApp, entry_point: EntryPoint, chooser: Chooser) -> Text {
     let asked = match chooser {
-        Chooser::Remedy => " (the remedy for its failure)",
-        Chooser::Operator => " (entrypoint in [kubernetes])",
-        Chooser::Document => " (label io.deskd.entrypoint)",
-        Chooser::Nobody => "",
+        Chooser::Remedy => text!(" (the remedy for its failure)"),
+        Chooser::Operator => text!(" (entrypoint in [kubernetes])"),
+        Chooser::Document => text!(" (label io.deskd.entrypoint)"),
+        Chooser::Nobody => Text::default(),
     };
     match entry_point {
         EntryPoint::Program if chooser == Chooser::Nobody => {
-            "its program runs directly: its document does not say which command the image runs"
-                .into()
+            text!(
+                "its program runs directly: its document does not say which command the image runs"
+            )
         }
-        EntryPoint::Program => format!("its program runs directly{asked}"),
+        EntryPoint::Program => text!("its program runs directly{asked}", asked),
         EntryPoint::Image if container.program.is_empty() => {
-            "its image's own command runs: its document names no program (oc.path)".into()
+            text!("its image's own command runs: its document names no program (oc.path)")
         }
         EntryPoint::Image => {
-            format!("its image's own command runs and starts its program{asked}")
+            text!("its image's own command runs and starts its program{asked}", asked)
         }
     }
 }
@@ -170,11 +175,11 @@ fn survives_splitting(word: &str) -> bool {
 }
 
 fn unsafe_argument(word: &str) -> Blocker {
-    let why = format!(
+    let why = text!(
         "its image's own command splits its arguments at spaces (ARGS) and keeps only the last one \
-         whole (APPARGS), so it cannot receive `{}`: launch it with one argument, or let its \
+         whole (APPARGS), so it cannot receive `{word}`: launch it with one argument, or let its \
          program run directly (label io.deskd.entrypoint = \"program\")",
-        word.escape_debug()
+        word = word.escape_debug().to_string()
     );
     Blocker::now(UnplannableCode::CannotBePlaced, why)
 }

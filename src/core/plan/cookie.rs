@@ -13,6 +13,7 @@ use crate::app::container::ContainerApp;
 use crate::display::X11_TCP_PORT_BASE;
 use crate::env_var::EnvSource;
 use crate::policy::DeskdImage;
+use crate::text;
 
 /// The variable that names the file.
 const XAUTHORITY: &str = "XAUTHORITY";
@@ -96,20 +97,23 @@ impl Surroundings {
 
     fn no_cookie_file(&mut self, ask: &Ask<'_>, file: Option<&str>) {
         let lacks = match file {
-            Some(file) => format!("none of its volumes contains the cookie file {file}, and"),
-            None => "no file gives it the display's cookie:".to_owned(),
+            Some(file) => text!("none of its volumes contains the cookie file {file}, and", file),
+            None => text!("no file gives it the display's cookie:"),
         };
-        let lacks = format!(
-            "{lacks} deskd cannot keep a copy, since its container shares no writable emptyDir with it"
+        let lacks = text!(
+            "{lacks} deskd cannot keep a copy, since its container shares no writable emptyDir with it",
+            lacks
         );
         self.note(match ask.facts.machine.cookie {
-            Some(_) => format!(
+            Some(_) => text!(
                 "{lacks}: let its image write a cookie file from the variable XAUTH_KEY, or mount \
-                 such a volume (named in `volumes`) in both"
+                 such a volume (named in `volumes`) in both",
+                lacks
             ),
-            None => format!(
+            None => text!(
                 "{lacks}, so the display may refuse it: mount such a volume (named in `volumes`) \
-                 in both"
+                 in both",
+                lacks
             ),
         });
     }
@@ -124,11 +128,11 @@ impl Surroundings {
         if ask.facts.machine.cookie.is_none() {
             let given = abcdesktop::cookie(pod, "XAUTH_KEY", "xauthkey").is_some();
             if ask.facts.display.cookie_file.is_some() && !given {
-                self.note(
+                self.note(text!(
                     "it does not get the display's cookie, which is in a file of the desktop, so \
                      the display may refuse it: keep the cookie in a secret (`xauthority_secret`), \
-                     or set XAUTH_KEY for deskd",
-                );
+                     or set XAUTH_KEY for deskd"
+                ));
             }
             return;
         }
@@ -140,11 +144,11 @@ impl Surroundings {
             _ => pod.deskd.as_ref().map(|deskd| (deskd.image.clone(), deskd.path.clone())),
         };
         let Some((image, program)) = found else {
-            self.note(
+            self.note(text!(
                 "it gets no file with the display's cookie, because deskd does not know which \
                  image contains deskd: let its image write one from the variable XAUTH_KEY, or set \
-                 `image` in [kubernetes]",
-            );
+                 `image` in [kubernetes]"
+            ));
             return;
         };
         let number = ask.facts.display.tcp.port.saturating_sub(X11_TCP_PORT_BASE);

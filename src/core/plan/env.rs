@@ -16,6 +16,8 @@ use super::volumes::holds;
 use crate::app::container::ContainerApp;
 use crate::display::X11_TCP_PORT_BASE;
 use crate::env_var::{EnvSource, EnvVar, is_name};
+use crate::text;
+use crate::text::Text;
 
 /// What turns MIT-SHM off, per toolkit, for displays over the network. Measured: Qt 5 and 6 read
 /// the first (set to anything), Qt 4 and Chromium the second, Java the other two. GTK, SDL and
@@ -29,16 +31,13 @@ pub const SHM_OFF: [(&str, &str); 4] = [
 /// Variables of the graphical container that `home` decides about.
 const DECIDED_ELSEWHERE: [&str; 2] = ["HOME", "XDG_RUNTIME_DIR"];
 
-/// Why a variable is not handed on whose value is in a Secret or a ConfigMap.
-const UNTOLD: &str = "its value is in a Secret or a ConfigMap, which deskd does not read: set it in [kubernetes.env]";
-
 /// Variables, and what is to be said about them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Environment {
     /// Sorted by name.
     pub(super) vars: Vec<EnvVar>,
     /// What is missing and why, in sentences.
-    pub(super) notes: Vec<String>,
+    pub(super) notes: Vec<Text>,
 }
 
 /// Inherited, then the display, then the app's own: later ones win.
@@ -82,11 +81,15 @@ pub(super) fn of_container(
     ]);
     let (messages, language) = language::of_messages(&env, &container.env);
     env.extend(messages.map(|var| (var.name.clone(), var)));
-    let mut notes: Vec<String> = unreachable
+    let mut notes: Vec<Text> = unreachable
         .into_iter()
         .filter(|(name, _)| !env.contains_key(name))
         .map(|(name, why)| {
-            format!("it does not get the variable {name} of the graphical container: {why}")
+            text!(
+                "it does not get the variable {name} of the graphical container: {why}",
+                name,
+                why
+            )
         })
         .chain(all_untold(pod))
         .chain(language)
@@ -95,9 +98,11 @@ pub(super) fn of_container(
         let holds = is_name(name) && !var.value.contains('\0');
         if !holds {
             let from = &var.from;
-            let name = name.escape_debug();
-            notes.push(format!(
-                "it does not get `{name}` ({from}): Kubernetes does not accept this variable"
+            let name = name.escape_debug().to_string();
+            notes.push(text!(
+                "it does not get `{name}` ({from}): Kubernetes does not accept this variable",
+                name,
+                from
             ));
         }
         holds
@@ -106,13 +111,13 @@ pub(super) fn of_container(
 }
 
 /// What the graphical container has all of, and the pod does not tell.
-fn all_untold(pod: &OwnPod) -> Option<String> {
+fn all_untold(pod: &OwnPod) -> Option<Text> {
     let from = &pod.graphical.as_ref()?.env_from;
     (!from.is_empty()).then(|| {
-        format!(
-            "it gets no variable that the graphical container has from {} (envFrom), which deskd does not \
-             read: set those that it needs in [kubernetes.env]",
-            from.join(" and ")
+        text!(
+            "it gets no variable that the graphical container has from {sources} (envFrom), which \
+             deskd does not read: set those that it needs in [kubernetes.env]",
+            sources = from.join(", ")
         )
     })
 }
@@ -133,7 +138,7 @@ fn inherited(
     ask: &Ask<'_>,
     pod: &OwnPod,
     around: &Surroundings,
-) -> (Vec<EnvVar>, Vec<(String, String)>) {
+) -> (Vec<EnvVar>, Vec<(String, Text)>) {
     let (mut env, mut unreachable) = (Vec::new(), Vec::new());
     let named = |name: &String| ask.facts.policy.inherit_env.contains(name);
     let zone = "TZ".to_owned();
@@ -159,12 +164,19 @@ fn inherited(
         .untold_env
         .iter()
         .filter(|name| named(name) || abcdesktop && abcdesktop::hands_on(name));
-    unreachable.extend(untold.map(|name| (name.clone(), UNTOLD.to_owned())));
+    unreachable.extend(untold.map(|name| (name.clone(), untold_note())));
     (env, unreachable)
 }
 
+/// Why a variable is not handed on whose value is in a Secret or a ConfigMap.
+fn untold_note() -> Text {
+    text!(
+        "its value is in a Secret or a ConfigMap, which deskd does not read: set it in [kubernetes.env]"
+    )
+}
+
 /// Why the address of a service that works in the graphical container does not in the application's.
-fn leads_nowhere(name: &str, value: &str, around: &Surroundings) -> Option<String> {
+fn leads_nowhere(name: &str, value: &str, around: &Surroundings) -> Option<Text> {
     let service = matches!(name, "PULSE_SERVER" | "CUPS_SERVER");
     let unix = value
         .strip_prefix("unix:")
@@ -175,9 +187,9 @@ fn leads_nowhere(name: &str, value: &str, around: &Surroundings) -> Option<Strin
         let path = address.strip_prefix("path=").unwrap_or(address);
         let path = path.split([',', ';']).next().unwrap_or(path);
         return match path.starts_with('/') {
-            _ if in_other_pod => Some("this is a socket in the desktop's pod".to_owned()),
+            _ if in_other_pod => Some(text!("this is a socket in the desktop's pod")),
             true if !holds(&around.mounts, path) => {
-                Some(format!("none of its volumes contains the socket {path}"))
+                Some(text!("none of its volumes contains the socket {path}", path))
             }
             // An abstract socket belongs to the pod's network.
             _ => None,
@@ -186,7 +198,7 @@ fn leads_nowhere(name: &str, value: &str, around: &Surroundings) -> Option<Strin
     let address = value.strip_prefix("tcp:").unwrap_or(value);
     let loopback = ["localhost", "127.", "[::1]"].iter().any(|own| address.starts_with(own));
     (in_other_pod && service && loopback)
-        .then(|| "this is a port on localhost in the desktop's pod".to_owned())
+        .then(|| text!("this is a port on localhost in the desktop's pod"))
 }
 
 /// What the app's description adds to its image.
@@ -259,14 +271,14 @@ pub(super) fn host(ip: &str) -> String {
 }
 
 /// The image's variables that turn shared memory off where it would work.
-pub(super) fn shm_off_note(ask: &Ask<'_>) -> Option<String> {
+pub(super) fn shm_off_note(ask: &Ask<'_>) -> Option<Text> {
     let env = &ask.container()?.env;
     let turns_off = |name: &&str| env.get(*name).is_some_and(|value| value != "true");
     let off: Vec<_> = SHM_OFF.iter().map(|(name, _)| *name).filter(turns_off).collect();
     (ask.app.needs_display && !off.is_empty()).then(|| {
-        format!(
-            "its image sets {}, which turns shared memory off, so it draws more slowly",
-            off.join(", ")
+        text!(
+            "its image sets {off}, which turns shared memory off, so it draws more slowly",
+            off = off.join(", ")
         )
     })
 }

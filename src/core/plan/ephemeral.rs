@@ -10,6 +10,7 @@ use super::{EngineKind, UnplannableCode, Work, cluster, command, env, place, shm
 use crate::app::container::ContainerApp;
 use crate::env_var::{EnvSource, EnvVar};
 use crate::room::Room;
+use crate::text;
 
 const ENGINE: EngineKind = EngineKind::EphemeralContainer;
 /// Where X servers listen.
@@ -38,7 +39,7 @@ pub(super) fn check(ask: &Ask<'_>) -> Result<Fit, Blocker> {
         socket(ask, &around)?;
     }
     volumes::secrets_are_here(ask)?;
-    let mut reasons = vec!["it runs in a container of this pod".to_owned()];
+    let mut reasons = vec![text!("it runs in a container of this pod")];
     if ask.app.needs_display {
         reasons.push(ask.facts.display.shm.sysv.sentence());
     }
@@ -51,8 +52,9 @@ pub(super) fn check(ask: &Ask<'_>) -> Result<Fit, Blocker> {
     let at_place = work.place.is_some();
     reasons.extend(place);
     if !pod.shares_processes && !at_place {
-        reasons.push(format!(
-            "it ends when the container `{target}` restarts (the pod has no shareProcessNamespace)"
+        reasons.push(text!(
+            "it ends when the container `{target}` restarts (the pod has no shareProcessNamespace)",
+            target
         ));
     }
     Ok(Fit { work: Work::EphemeralContainer(Box::new(work)), reasons })
@@ -63,13 +65,15 @@ fn target<'a>(ask: &Ask<'a>, pod: &'a OwnPod) -> Result<&'a str, Blocker> {
     let configured = ask.facts.policy.target_container.as_deref();
     let why = match configured.or(pod.target_container.as_deref()) {
         Some(name) if pod.containers.iter().any(|known| known == name) => return Ok(name),
-        Some(name) => format!(
-            "the desktop's pod has no container `{name}` (target_container): set it to one of {}",
-            pod.containers.join(", ")
+        Some(name) => text!(
+            "the desktop's pod has no container `{name}` (target_container): set it to one of {containers}",
+            name,
+            containers = pod.containers.join(", ")
         ),
-        None => "deskd does not know which container of the pod is its own: set POD_CONTAINER, or \
+        None => text!(
+            "deskd does not know which container of the pod is its own: set POD_CONTAINER, or \
          target_container in [kubernetes]"
-            .to_owned(),
+        ),
     };
     Err(Blocker::now(UnplannableCode::CannotBePlaced, why))
 }
@@ -77,9 +81,10 @@ fn target<'a>(ask: &Ask<'a>, pod: &'a OwnPod) -> Result<&'a str, Blocker> {
 fn room(work: &EphemeralPlan, pod: &OwnPod) -> Result<(), Blocker> {
     let room = Room { entries: pod.ephemeral_used, bytes: pod.object_bytes };
     room.with(words(&work.container)).map(drop).map_err(|full| {
-        let why = format!(
+        let why = text!(
             "the desktop's pod {full}, and ephemeral containers are never removed from a pod: \
-             start a new desktop pod"
+             start a new desktop pod",
+            full = full.sentence()
         );
         Blocker::now(UnplannableCode::CannotBePlaced, why)
     })
@@ -103,9 +108,10 @@ fn words(plan: &ContainerPlan) -> u64 {
 
 fn architecture(ask: &Ask<'_>, container: &ContainerApp) -> Result<(), Blocker> {
     match container.architecture.as_deref() {
-        Some(image) if image != ask.facts.machine.architecture => Err(Blocker::never(format!(
-            "its image is for {image} and this node is {}: use an image for this node",
-            ask.facts.machine.architecture
+        Some(image) if image != ask.facts.machine.architecture => Err(Blocker::never(text!(
+            "its image is for {image} and this node is {architecture}: use an image for this node",
+            image,
+            architecture = ask.facts.machine.architecture
         ))),
         _ => Ok(()),
     }
@@ -118,10 +124,12 @@ fn user(ask: &Ask<'_>) -> Result<(), Blocker> {
     if wanted == own {
         return Ok(());
     }
-    let why = format!(
+    let why = text!(
         "containers run as user {wanted} (run_as in [kubernetes]), and deskd and the X server run \
          as user {own}: processes of another user cannot share memory with the X server, and deskd \
-         cannot stop them; make the two users equal"
+         cannot stop them; make the two users equal",
+        wanted,
+        own
     );
     Err(Blocker::now(UnplannableCode::CannotBePlaced, why))
 }
@@ -132,10 +140,11 @@ fn socket(ask: &Ask<'_>, around: &Surroundings) -> Result<(), Blocker> {
     if ask.facts.display.unix.abstract_socket || mounted {
         return Ok(());
     }
-    let why = format!(
-        "the X server listens only in {X11_SOCKETS}, which none of the container's volumes \
+    let why = text!(
+        "the X server listens only in {sockets}, which none of the container's volumes \
          contains: mount a volume there in the desktop's containers, and name it in `volumes` in \
-         [kubernetes]"
+         [kubernetes]",
+        sockets = X11_SOCKETS
     );
     Err(Blocker::now(UnplannableCode::CannotBePlaced, why))
 }

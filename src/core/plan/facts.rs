@@ -10,6 +10,7 @@ use super::remote::KeeperFile;
 use crate::app::container::EntryPoint;
 use crate::display::DisplayStatus;
 use crate::policy::Policy;
+use crate::text::Text;
 use crate::wall::{Need, WallFacts};
 
 /// A launch as far as the plan is concerned.
@@ -247,7 +248,7 @@ pub struct Right {
     /// What the API server said.
     pub allowed: bool,
     /// What does not work without it, and where to grant it; empty when allowed.
-    pub sentence: String,
+    pub sentence: Text,
 }
 
 /// One resource of one quota.

@@ -12,6 +12,8 @@ use super::remote::PrivateDirectory;
 use super::volumes::{Shared, holds};
 use crate::app::container::{ContainerApp, HomeNeed};
 use crate::env_var::{EnvSource, EnvVar};
+use crate::text;
+use crate::text::Text;
 
 /// The directory that every image has and everybody may write to.
 const TMP: &str = "/tmp";
@@ -35,7 +37,7 @@ pub(super) struct Surroundings {
     /// Directories that are made before it starts.
     pub(super) prepare: Vec<PrivateDirectory>,
     /// What is missing and why, in sentences.
-    pub(super) notes: Vec<String>,
+    pub(super) notes: Vec<Text>,
     /// How it finds the display's cookie.
     pub(super) cookie: CookieFile,
     /// `HOME` and where it is said; absent: the image's.
@@ -92,16 +94,16 @@ impl Surroundings {
             Some((home, from)) if in_pod && !shares_home(container) => {
                 self.home = Some((home.to_owned(), from));
                 self.own_home(home);
-                self.note(
+                self.note(text!(
                     "its document asks for no home directory of the user (oc.rules): it has an \
-                     empty one of its own",
-                );
+                     empty one of its own"
+                ));
             }
             _ if !shares_home(container) => {
                 self.home = fallback;
-                self.note(
-                    "its document asks for no home directory of the user (oc.rules): HOME is /tmp",
-                );
+                self.note(text!(
+                    "its document asks for no home directory of the user (oc.rules): HOME is /tmp"
+                ));
                 return;
             }
             Some((home, from)) if holds(&self.mounts, home) => {
@@ -111,16 +113,18 @@ impl Surroundings {
             Some((home, from)) if in_pod => {
                 self.home = Some((home.to_owned(), from));
                 self.own_home(home);
-                self.note(format!(
+                self.note(text!(
                     "it has a home directory of its own in {home}, which is deleted with its pod: \
-                     to share the desktop's, name that volume in `pod_volumes`"
+                     to share the desktop's, name that volume in `pod_volumes`",
+                    home
                 ));
             }
             Some((home, _)) => {
                 self.home = fallback;
-                self.note(format!(
+                self.note(text!(
                     "it has no home directory: none of its volumes contains {home}, so HOME is \
-                     /tmp; add that volume to `volumes` in [kubernetes]"
+                     /tmp; add that volume to `volumes` in [kubernetes]",
+                    home
                 ));
                 return;
             }
@@ -129,10 +133,10 @@ impl Surroundings {
                     container.env.contains_key("HOME") || ask.facts.policy.env.contains_key("HOME");
                 if !told {
                     self.home = fallback;
-                    self.note(
+                    self.note(text!(
                         "HOME is not set, so it is /tmp: set HOME in [kubernetes.env] or in the \
-                         graphical container",
-                    );
+                         graphical container"
+                    ));
                 }
                 return;
             }
@@ -159,17 +163,19 @@ impl Surroundings {
         let facts = ask.facts;
         let here = facts.machine.home.as_deref() == Some(home);
         if innermost(&self.mounts, home).is_some_and(|mount| mount.read_only) {
-            self.note(format!(
-                "its home directory {home} is read-only, so it cannot save settings there"
+            self.note(text!(
+                "its home directory {home} is read-only, so it cannot save settings there",
+                home
             ));
         } else if here
             && !facts.machine.home_is_writable
             && facts.machine.uid == facts.policy.run_as.uid
         {
-            self.note(format!(
-                "user {} may not write to the home directory {home}, so it cannot save settings \
+            self.note(text!(
+                "user {uid} may not write to the home directory {home}, so it cannot save settings \
                  there: make that user the owner of the directory",
-                facts.machine.uid
+                home,
+                uid = facts.machine.uid
             ));
         }
     }
@@ -204,10 +210,10 @@ impl Surroundings {
 
     fn runtime_dir_note(&mut self) {
         if self.runtime_dir.is_none() {
-            self.note(
+            self.note(text!(
                 "it gets no XDG_RUNTIME_DIR, because deskd cannot create a private directory \
-                 before it starts: toolkits create one themselves",
-            );
+                 before it starts: toolkits create one themselves"
+            ));
         }
     }
 
@@ -243,14 +249,15 @@ impl Surroundings {
             return;
         }
         let uid = ask.facts.policy.run_as.uid;
-        self.note(format!(
+        self.note(text!(
             "it runs as user {uid}, which may be missing from the /etc/passwd of its image: USER \
-             and HOME name the user, but /etc/passwd is the image's own"
+             and HOME name the user, but /etc/passwd is the image's own",
+            uid
         ));
     }
 
-    pub(super) fn note(&mut self, note: impl Into<String>) {
-        self.notes.push(note.into());
+    pub(super) fn note(&mut self, note: Text) {
+        self.notes.push(note);
     }
 }
 
@@ -271,14 +278,15 @@ fn desktop_variable<'a>(pod: &'a OwnPod, name: &str) -> Option<(&'a str, EnvSour
 }
 
 /// The configured graphical container is not there.
-fn missing_container(ask: &Ask<'_>, pod: &OwnPod) -> Option<String> {
+fn missing_container(ask: &Ask<'_>, pod: &OwnPod) -> Option<Text> {
     let name = ask.facts.policy.graphical_container.as_ref()?;
     let found = pod.graphical.as_ref().is_some_and(|graphical| graphical.name == *name);
     (!found).then(|| {
-        format!(
+        text!(
             "the desktop's pod has no container `{name}` (graphical_container), so it gets none of \
-             its variables: set it to one of {}",
-            pod.containers.join(", ")
+             its variables: set it to one of {containers}",
+            name,
+            containers = pod.containers.join(", ")
         )
     })
 }

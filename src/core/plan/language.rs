@@ -6,6 +6,8 @@
 use std::collections::BTreeMap;
 
 use crate::env_var::{EnvSource, EnvVar};
+use crate::text;
+use crate::text::Text;
 
 /// The category of messages: locale(7).
 const MESSAGES: &str = "LC_MESSAGES";
@@ -19,7 +21,7 @@ const ASKED: [&str; 3] = ["LC_ALL", MESSAGES, "LANGUAGE"];
 pub(super) fn of_messages(
     env: &BTreeMap<String, EnvVar>,
     image: &BTreeMap<String, String>,
-) -> (Option<EnvVar>, Option<String>) {
+) -> (Option<EnvVar>, Option<Text>) {
     let value = |name: &str| {
         let given = env.get(name).map(|var| var.value.as_str());
         given.or_else(|| image.get(name).map(String::as_str)).filter(|value| !value.is_empty())
@@ -31,9 +33,10 @@ pub(super) fn of_messages(
     match ASKED.iter().find(|name| value(name).is_some()) {
         None => (Some(EnvVar::new(MESSAGES, ENGLISH, EnvSource::Plan)), None),
         Some(&"LC_ALL") => {
-            let note = format!(
+            let note = text!(
                 "its messages are in the language of LC_ALL={language}, which deskd leaves as it is: \
-                 it explains failures best in English"
+                 it explains failures best in English",
+                language
             );
             (None, Some(note))
         }

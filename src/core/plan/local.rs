@@ -3,6 +3,8 @@
 use super::ask::{Ask, Blocker, Fit};
 use super::facts::{Headroom, ProgramPresence};
 use super::{LocalPlan, UnplannableCode, Work, env};
+use crate::text;
+use crate::text::Text;
 use crate::wall::Wall;
 
 /// Less memory than this, in bytes, until the limit of deskd's container makes other engines
@@ -20,7 +22,7 @@ pub(super) fn check(ask: &Ask<'_>) -> Result<Fit, Blocker> {
     ask.display_answers()?;
     ask.shared_memory()?;
     super::volumes::secrets_are_here(ask)?;
-    let mut reasons = vec!["it runs as a process in this container".to_owned()];
+    let mut reasons = vec![text!("it runs as a process in this container")];
     reasons.extend(permitted);
     if ask.app.needs_display {
         reasons.push(ask.facts.display.shm.sysv.sentence());
@@ -36,9 +38,14 @@ pub(super) fn check(ask: &Ask<'_>) -> Result<Fit, Blocker> {
 fn program(ask: &Ask<'_>) -> Result<(), Blocker> {
     let Some(program) = ask.app.local.command.first() else {
         return Err(if ask.container().is_some() {
-            Blocker::never("the application comes in an image and names no program to run here")
+            Blocker::never(text!(
+                "the application comes in an image and names no program to run here"
+            ))
         } else {
-            Blocker { code: UnplannableCode::NoCommand, ..Blocker::never("it has no command") }
+            Blocker {
+                code: UnplannableCode::NoCommand,
+                ..Blocker::never(text!("it has no command"))
+            }
         });
     };
     let here = match ask.facts.program {
@@ -49,47 +56,48 @@ fn program(ask: &Ask<'_>) -> Result<(), Blocker> {
     if here {
         return Ok(());
     }
-    Err(Blocker::never(format!("`{program}` is not installed in deskd's container")))
+    Err(Blocker::never(text!("`{program}` is not installed in deskd's container", program)))
 }
 
 /// A document's isolation is its image: whoever may write a document must not reach what deskd's
 /// container has (its token, its files), so only the operator permits it. With the sentence that
 /// says so.
-fn permitted(ask: &Ask<'_>) -> Result<Option<String>, Blocker> {
+fn permitted(ask: &Ask<'_>) -> Result<Option<Text>, Blocker> {
     let id = &ask.app.id;
     if ask.container().is_none() {
         return Ok(None);
     }
     if ask.facts.policy.local.permit(id) {
-        return Ok(Some(
+        return Ok(Some(text!(
             "the configuration permits it to run outside its image (`local` in [kubernetes])"
-                .into(),
-        ));
+        )));
     }
-    Err(Blocker::never(format!(
+    Err(Blocker::never(text!(
         "it comes in an image, and the configuration does not permit it to run outside that, where \
-         it could read deskd's files: to permit it, add `{id}` to `local` in [kubernetes]"
+         it could read deskd's files: to permit it, add `{id}` to `local` in [kubernetes]",
+        id
     )))
 }
 
 /// What is scarce, in a sentence, when local programs should rather run elsewhere.
-pub(super) fn scarcity(headroom: &Headroom) -> Option<String> {
+pub(super) fn scarcity(headroom: &Headroom) -> Option<Text> {
     if let Some(left) = headroom.memory_bytes.filter(|left| *left < MEMORY_LEFT_BYTES_MIN) {
         let mib = left >> 20;
-        return Some(format!("memory is scarce in deskd's container: {mib} MiB are left"));
+        return Some(text!("memory is scarce in deskd's container: {mib} MiB are left", mib));
     }
     let pressure = headroom.memory_pressure_centipercent?;
     (pressure > MEMORY_PRESSURE_CENTIPERCENT_MAX).then(|| {
         let percent = pressure / 100;
-        format!(
+        text!(
             "memory is scarce in deskd's container: its processes waited for memory during \
-             {percent} % of the last 10 s"
+             {percent} % of the last 10 s",
+            percent
         )
     })
 }
 
 /// What to do, and what is to be said of it.
-fn work(ask: &Ask<'_>, wall: Option<Wall>) -> (LocalPlan, Vec<String>) {
+fn work(ask: &Ask<'_>, wall: Option<Wall>) -> (LocalPlan, Vec<Text>) {
     let argv = ask.app.local.command.iter().chain(ask.args()).cloned().collect();
     let mut program = ask.app.local.clone();
     program.cwd = program.cwd.or_else(|| ask.facts.machine.home.clone());

@@ -45,6 +45,8 @@ use super::display::{DisplayStatus, EndpointState};
 use super::env_var::EnvVar;
 use super::port::Link;
 use super::wall::Wall;
+use crate::text;
+use crate::text::Text;
 
 /// Where a task runs.
 #[derive(
@@ -111,20 +113,22 @@ impl EngineKind {
 
     /// The same in words, for sentences.
     #[must_use]
-    pub fn phrase(self) -> &'static str {
+    pub fn phrase(self) -> Text {
         match self {
-            Self::Local => "a process in deskd's container",
-            Self::EphemeralContainer => "an ephemeral container",
-            Self::PodApplication => "a pod of its own",
+            Self::Local => text!("a process in deskd's container"),
+            Self::EphemeralContainer => text!("an ephemeral container"),
+            Self::PodApplication => text!("a pod of its own"),
         }
     }
 
     /// Why it is preferred to those that come after it.
-    fn advantage(self) -> &'static str {
+    fn advantage(self) -> Text {
         match self {
-            Self::Local => "it starts soonest and shares memory with the X server",
-            Self::EphemeralContainer => "it starts sooner and shares memory with the X server",
-            Self::PodApplication => "it has memory of its own",
+            Self::Local => text!("it starts soonest and shares memory with the X server"),
+            Self::EphemeralContainer => {
+                text!("it starts sooner and shares memory with the X server")
+            }
+            Self::PodApplication => text!("it has memory of its own"),
         }
     }
 }
@@ -212,7 +216,7 @@ pub struct Rejected {
     /// The engine.
     pub engine: EngineKind,
     /// One sentence.
-    pub why: String,
+    pub why: Text,
 }
 
 /// A complete decision.
@@ -224,7 +228,7 @@ pub struct Plan {
     #[serde(flatten)]
     pub work: Work,
     /// Why this engine, in sentences.
-    pub reasons: Vec<String>,
+    pub reasons: Vec<Text>,
     /// Why not the others.
     pub rejected: Vec<Rejected>,
 }
@@ -236,7 +240,7 @@ pub struct Unplannable {
     /// Stable code, such as `display_unavailable`.
     pub code: UnplannableCode,
     /// One sentence for the user.
-    pub sentence: String,
+    pub sentence: Text,
     /// Why not, per engine.
     pub rejected: Vec<Rejected>,
 }
@@ -280,18 +284,25 @@ pub fn plan(app: &App, launch: &LaunchSpec, facts: &Facts) -> Result<Plan, Unpla
 
 /// Why the display cannot be drawn on, as the end of a sentence.
 #[must_use]
-pub fn display_sentence(display: &DisplayStatus) -> String {
+pub fn display_sentence(display: &DisplayStatus) -> Text {
     let name = &display.display;
     match &display.unix.state {
-        EndpointState::Unchecked => format!("display {name} has not been checked yet"),
-        EndpointState::NotListening => format!("nothing listens on display {name}"),
+        EndpointState::Unchecked => text!("display {name} has not been checked yet", name),
+        EndpointState::NotListening => text!("nothing listens on display {name}", name),
         EndpointState::Refused(text) => {
-            format!("display {name} refused the connection ({text}): check XAUTHORITY or XAUTH_KEY")
+            text!(
+                "display {name} refused the connection ({text}): check XAUTHORITY or XAUTH_KEY",
+                name,
+                text
+            )
         }
         EndpointState::Hanging => {
-            format!("display {name} accepts connections but does not answer: the X server hangs")
+            text!(
+                "display {name} accepts connections but does not answer: the X server hangs",
+                name
+            )
         }
-        EndpointState::Answering => format!("display {name} answers"),
+        EndpointState::Answering => text!("display {name} answers", name),
     }
 }
 

@@ -7,12 +7,14 @@ use super::{EngineKind, class};
 use crate::app::App;
 use crate::app::container::{AppProbe, ContainerApp, ShmNeed};
 use crate::policy::{ExecuteClass, Policy, Toleration};
+use crate::text;
+use crate::text::Text;
 
 /// Needs beyond an image and a display.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Needs {
     /// What only a pod of its own can have, in words that follow `it asks for`.
-    pub(super) pod_only: Vec<String>,
+    pub(super) pod_only: Vec<Text>,
     /// It dies without shared memory with the X server.
     pub(super) shm: bool,
     /// Resource requests, GPUs included.
@@ -28,11 +30,11 @@ pub(super) struct Needs {
     /// Pod annotations of its network rules.
     pub(super) annotations: BTreeMap<String, String>,
     /// What the configuration does not know, or what contradicts itself: no pod can be made.
-    pub(super) problems: Vec<String>,
+    pub(super) problems: Vec<Text>,
     /// What is to be said of a pod.
-    pub(super) pod_notes: Vec<String>,
+    pub(super) pod_notes: Vec<Text>,
     /// What somebody should know who wonders about the result.
-    pub(super) notes: Vec<String>,
+    pub(super) notes: Vec<Text>,
 }
 
 impl Needs {
@@ -48,13 +50,19 @@ impl Needs {
         needs.shm = app.needs_display && container.shm == ShmNeed::Required;
         needs.class_of(container, engine, change, policy);
         for port in &container.ports {
-            needs.pod_only.push(format!("port {}/{}", port.port, port.protocol));
+            needs.pod_only.push(text!(
+                "port {port}/{protocol}",
+                port = port.port,
+                protocol = port.protocol
+            ));
         }
         match &container.probe {
             Some(AppProbe::HttpGet { path, port }) => {
-                needs.pod_only.push(format!("an HTTP probe of port {port}{path}"));
+                needs.pod_only.push(text!("an HTTP probe of port {port}{path}", port, path));
             }
-            Some(AppProbe::Tcp { port }) => needs.pod_only.push(format!("a probe of port {port}")),
+            Some(AppProbe::Tcp { port }) => {
+                needs.pod_only.push(text!("a probe of port {port}", port))
+            }
             None => {}
         }
         needs.networks_of(container, policy);
@@ -75,8 +83,10 @@ impl Needs {
         if by_default && let Some(engine) = elsewhere {
             let engine = engine.as_str();
             self.notes.extend(policy.default_class.as_ref().map(|name| {
-                format!(
-                    "the default execute class `{name}` is for pods and does not apply to {engine}"
+                text!(
+                    "the default execute class `{name}` is for pods and does not apply to {engine}",
+                    name,
+                    engine
                 )
             }));
             return;
@@ -89,29 +99,34 @@ impl Needs {
         let name = match change.map(|change| (change, policy.class_beside(name, change))) {
             None => name,
             Some((change, Some(other))) => {
-                self.notes.push(format!(
+                self.notes.push(text!(
                     "the remedy for its failure: the execute class `{other}` instead of `{name}`, \
-                     which has {} {}",
-                    if change.more { "more" } else { "less" },
-                    change.resource
+                     which has {amount} {resource}",
+                    other,
+                    name,
+                    amount = if change.more { text!("more") } else { text!("less") },
+                    resource = change.resource
                 ));
                 other
             }
             Some((change, None)) => {
-                let amount = if change.more { "more" } else { "less" };
-                self.problems.push(format!(
-                    "no execute class has {amount} {} than `{name}`: add a section \
+                let amount = if change.more { text!("more") } else { text!("less") };
+                self.problems.push(text!(
+                    "no execute class has {amount} {resource} than `{name}`: add a section \
                      [execute_class.NAME] to the configuration, or change that one",
-                    change.resource
+                    amount,
+                    name,
+                    resource = change.resource
                 ));
                 name
             }
         };
         let Some(class) = policy.classes.get(name) else {
-            self.pod_only.push(format!("the execute class `{name}`"));
-            self.problems.push(format!(
+            self.pod_only.push(text!("the execute class `{name}`", name));
+            self.problems.push(text!(
                 "the configuration has no section [execute_class.{name}]: add it, or change \
-                 oc.executeclassname"
+                 oc.executeclassname",
+                name
             ));
             return;
         };
@@ -123,7 +138,11 @@ impl Needs {
         self.gpus(class, name, &policy.gpu_resource);
         let words = words(class, &policy.gpu_resource);
         if demanded && !words.is_empty() {
-            self.pod_only.push(format!("{} (execute class `{name}`)", words.join(", ")));
+            self.pod_only.push(text!(
+                "{words} (execute class `{name}`)",
+                name,
+                words = Text::joined(words, ", ")
+            ));
         }
     }
 
@@ -135,9 +154,13 @@ impl Needs {
         for amounts in [&mut self.requests, &mut self.limits] {
             let old = amounts.insert(resource.to_owned(), count.to_string());
             if let Some(other) = old.filter(|old| *old != count.to_string()) {
-                self.problems.push(format!(
+                self.problems.push(text!(
                     "[execute_class.{name}] sets both gpu = {count} and {resource} = {other}: \
-                     remove one"
+                     remove one",
+                    name,
+                    count,
+                    resource,
+                    other
                 ));
             }
         }
@@ -146,11 +169,12 @@ impl Needs {
     fn networks_of(&mut self, container: &ContainerApp, policy: &Policy) {
         let mut from: BTreeMap<&str, &str> = BTreeMap::new();
         for rule in &container.network_rules {
-            self.pod_only.push(format!("the network `{rule}`"));
+            self.pod_only.push(text!("the network `{rule}`", rule));
             let Some(annotations) = policy.network_rules.get(rule) else {
-                self.problems.push(format!(
+                self.problems.push(text!(
                     "the configuration has no section [network_rule.{rule}]: add it, or change \
-                     oc.rules"
+                     oc.rules",
+                    rule
                 ));
                 continue;
             };
@@ -158,9 +182,12 @@ impl Needs {
                 let other = from.insert(key, rule);
                 let old = self.annotations.insert(key.clone(), value.clone());
                 if let Some(other) = other.filter(|_| old.as_ref() != Some(value)) {
-                    self.problems.push(format!(
+                    self.problems.push(text!(
                         "the network rules `{other}` and `{rule}` give the annotation {key} \
-                         different values: remove one of the two rules"
+                         different values: remove one of the two rules",
+                        other,
+                        rule,
+                        key
                     ));
                 }
             }
@@ -169,28 +196,31 @@ impl Needs {
 }
 
 /// What a class asks for, in words.
-fn words(class: &ExecuteClass, gpu_resource: &str) -> Vec<String> {
+fn words(class: &ExecuteClass, gpu_resource: &str) -> Vec<Text> {
     let pairs = |amounts: &BTreeMap<String, String>| {
         amounts.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(" ")
     };
     let mut words = Vec::new();
     if !class.requests.is_empty() {
-        words.push(format!("requests {}", pairs(&class.requests)));
+        words.push(text!("requests {amounts}", amounts = pairs(&class.requests)));
     }
     if !class.limits.is_empty() {
-        words.push(format!("limits {}", pairs(&class.limits)));
+        words.push(text!("limits {amounts}", amounts = pairs(&class.limits)));
     }
     if let Some(count) = class.gpu.filter(|count| *count > 0) {
-        words.push(format!("{count} GPU ({gpu_resource})"));
+        words.push(text!("{count} GPU ({gpu_resource})", count, gpu_resource));
     }
     if !class.node_selector.is_empty() {
-        words.push(format!("a node with {}", pairs(&class.node_selector)));
+        words.push(text!(
+            "a node with {node_selector}",
+            node_selector = pairs(&class.node_selector)
+        ));
     }
     if let Some(name) = &class.runtime_class {
-        words.push(format!("the runtime class `{name}`"));
+        words.push(text!("the runtime class `{name}`", name));
     }
     if !class.tolerations.is_empty() {
-        words.push("nodes with a taint".to_owned());
+        words.push(text!("nodes with a taint"));
     }
     words
 }

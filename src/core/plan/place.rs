@@ -9,33 +9,42 @@ use super::remote::{ContainerPlan, KeeperFile, PodPlace, PodPlan};
 use super::{class, pod};
 use crate::app::container::ContainerApp;
 use crate::kubernetes::LABEL_NETWORK;
+use crate::text;
+use crate::text::Text;
 
 /// The keeper that is to be there, and the sentence about it. Neither: places are switched off.
 pub(super) fn of(
     ask: &Ask<'_>,
     container: &ContainerPlan,
     pod: &OwnPod,
-) -> (Option<KeeperFile>, Option<String>) {
+) -> (Option<KeeperFile>, Option<Text>) {
     if !ask.facts.policy.places {
         return (None, None);
     }
     let why = match &pod.keeper {
         _ if container.argv.is_empty() => {
-            "its document does not say which command its image runs, so only the runtime can start it"
+            text!(
+                "its document does not say which command its image runs, so only the runtime can start it"
+            )
         }
         _ if pod.shares_processes => {
-            "the pod's containers share their processes, so a keeper could not protect itself"
+            text!(
+                "the pod's containers share their processes, so a keeper could not protect itself"
+            )
         }
         None => {
-            "no volume of the pod brings deskd's keeper: add deskd to the pod as \
+            text!(
+                "no volume of the pod brings deskd's keeper: add deskd to the pod as \
              container/inject/policy.yaml does"
+            )
         }
         Some(keeper) => {
-            let said = "a keeper starts it in a container that all programs of its image share";
-            return (Some(keeper.clone()), Some(said.to_owned()));
+            let said =
+                text!("a keeper starts it in a container that all programs of its image share");
+            return (Some(keeper.clone()), Some(said));
         }
     };
-    (None, Some(format!("it gets a container of its own: {why}")))
+    (None, Some(text!("it gets a container of its own: {why}", why)))
 }
 
 /// The same of an application pod. Nothing is said where no port is configured.
@@ -44,7 +53,7 @@ pub(super) fn of_pod(
     container: &ContainerApp,
     plan: &PodPlan,
     own: &OwnPod,
-) -> (Option<PodPlace>, Option<String>) {
+) -> (Option<PodPlace>, Option<Text>) {
     let policy = &ask.facts.policy;
     let Some(port) = policy.places_port else { return (None, None) };
     let address = own.ip.as_deref().and_then(|ip| ip.parse::<IpAddr>().ok());
@@ -54,23 +63,22 @@ pub(super) fn of_pod(
     });
     let why = match (brought, address) {
         _ if plan.container.argv.is_empty() => {
-            "its document does not say which command its image runs, so only the runtime can start it"
+            text!("its document does not say which command its image runs, so only the runtime can start it")
                 .to_owned()
         }
         _ if !plan.ports.is_empty() || plan.probe.is_some() => {
-            "its ports and its probe are of one program".to_owned()
+            text!("its ports and its probe are of one program")
         }
-        _ if plan.deadline_s.is_some() => "its deadline is of one program".to_owned(),
+        _ if plan.deadline_s.is_some() => text!("its deadline is of one program"),
         _ if pod::elsewhere(ask, container) => {
-            "its image is for another architecture than deskd's".to_owned()
+            text!("its image is for another architecture than deskd's")
         }
-        (None, _) => "no volume of the desktop's pod brings deskd's keeper: add deskd to the pod as \
-             container/inject/policy.yaml does"
-            .to_owned(),
-        (_, None) => "the desktop's pod has no address yet".to_owned(),
+        (None, _) => text!("no volume of the desktop's pod brings deskd's keeper: add deskd to the pod as \
+             container/inject/policy.yaml does"),
+        (_, None) => text!("the desktop's pod has no address yet"),
         (Some((keeper, volume)), Some(address)) => match &ask.facts.kubernetes.way {
-            Way::Barred { port } => format!("{}: {}", barred(*port), admit(*port)),
-            Way::Closed(why) => why.clone(),
+            Way::Barred { port } => text!("{what}: {remedy}", what = barred(*port), remedy = admit(*port)),
+            Way::Closed(why) => Text::words(why),
             Way::Untried | Way::Works => {
                 let linger_s = class::name_of(container, policy)
                     .and_then(|name| policy.classes.get(name)?.linger_s)
@@ -81,30 +89,33 @@ pub(super) fn of_pod(
             }
         },
     };
-    (None, Some(format!("its pod has no keeper and ends with it: {why}")))
+    (None, Some(text!("its pod has no keeper and ends with it: {why}", why)))
 }
 
-fn lingers(linger_s: u32) -> String {
+fn lingers(linger_s: u32) -> Text {
     match linger_s {
-        0 => "a keeper starts it in its pod, which ends with it".to_owned(),
-        _ => format!(
+        0 => text!("a keeper starts it in its pod, which ends with it"),
+        _ => text!(
             "a keeper starts it in its pod, which waits {linger_s} s for the next launch of the \
-             same image, class and user"
+             same image, class and user",
+            linger_s
         ),
     }
 }
 
 /// That no keeper comes through.
 #[must_use]
-pub fn barred(port: u16) -> String {
-    format!("keepers in application pods cannot reach deskd on TCP port {port}")
+pub fn barred(port: u16) -> Text {
+    text!("keepers in application pods cannot reach deskd on TCP port {port}", port)
 }
 
 /// What lets them through.
 #[must_use]
-pub fn admit(port: u16) -> String {
-    format!(
-        "allow TCP port {port} in the network policies, as ingress of the desktop's pods from pods with \
-         the label {LABEL_NETWORK}: \"true\", and as egress of those"
+pub fn admit(port: u16) -> Text {
+    text!(
+        "allow TCP port {port} in the network policies, as ingress of the desktop's pods from \
+         pods with the label {label}: \"true\", and as egress of those",
+        port,
+        label = LABEL_NETWORK
     )
 }

@@ -16,6 +16,8 @@ use crate::kubernetes::{
     ACCESS_LABELS, LABEL_APP, LABEL_DESKTOP, LABEL_DESKTOP_NAMESPACE, LABEL_DESKTOP_UID,
     LABEL_MANAGED_BY, LABEL_NETWORK, LABEL_TYPE, MANAGED_BY, TYPE_APPLICATION, label_value,
 };
+use crate::text;
+use crate::text::Text;
 
 const ENGINE: EngineKind = EngineKind::PodApplication;
 /// A node's architecture; see "Well-Known Labels" of the Kubernetes documentation.
@@ -26,13 +28,13 @@ pub(super) fn check(ask: &Ask<'_>) -> Result<Fit, Blocker> {
     let container = cluster::allowed(ENGINE, ask)?;
     let command = command::of(ask, container)?;
     if ask.needs.shm {
-        return Err(Blocker::never(
+        return Err(Blocker::never(text!(
             "it needs shared memory with the X server (io.deskd.shm=required), which a pod of its \
-             own cannot have",
-        ));
+             own cannot have"
+        )));
     }
     if !ask.needs.problems.is_empty() {
-        let why = ask.needs.problems.join("; ");
+        let why = Text::joined(ask.needs.problems.iter().cloned(), "; ");
         return Err(Blocker::now(UnplannableCode::CannotBePlaced, why));
     }
     ask.display_answers()?;
@@ -41,7 +43,7 @@ pub(super) fn check(ask: &Ask<'_>) -> Result<Fit, Blocker> {
     if ask.app.needs_display && pod.ip.is_none() {
         return Err(Blocker::now(
             UnplannableCode::DisplayNotOnNetwork,
-            "the desktop's pod has no address yet: try again in a moment",
+            text!("the desktop's pod has no address yet: try again in a moment"),
         ));
     }
     let namespace = namespace(ask, pod);
@@ -62,25 +64,30 @@ pub(super) fn check(ask: &Ask<'_>) -> Result<Fit, Blocker> {
     Ok(Fit { work, reasons })
 }
 
-fn reasons(ask: &Ask<'_>, container: &ContainerApp, command: &Command) -> Vec<String> {
+fn reasons(ask: &Ask<'_>, container: &ContainerApp, command: &Command) -> Vec<Text> {
     let mut reasons = Vec::new();
     if ask.needs.pod_only.is_empty() {
-        let limits = if ask.needs.limits.is_empty() { ", without resource limits" } else { "" };
-        reasons.push(format!("it gets a pod of its own{limits}"));
+        reasons.push(match ask.needs.limits.is_empty() {
+            true => text!("it gets a pod of its own, without resource limits"),
+            false => text!("it gets a pod of its own"),
+        });
     } else {
-        let what = ask.needs.pod_only.join(", ");
-        reasons.push(format!("it asks for {what}, which only a pod of its own can have"));
+        let what = Text::joined(ask.needs.pod_only.iter().cloned(), ", ");
+        reasons.push(text!("it asks for {what}, which only a pod of its own can have", what));
     }
     if ask.app.needs_display {
         reasons
-            .push("shared memory does not work over the network, so it draws more slowly".into());
+            .push(text!("shared memory does not work over the network, so it draws more slowly"));
     }
     reasons.extend(ask.needs.pod_notes.iter().cloned());
     reasons.push(command.reason.clone());
     reasons.push(cluster::image_note(container, ask));
     if elsewhere(ask, container) {
         let architecture = container.architecture.as_deref().unwrap_or_default();
-        reasons.push(format!("its image is for {architecture}, so it runs on another node"));
+        reasons.push(text!(
+            "its image is for {architecture}, so it runs on another node",
+            architecture
+        ));
     }
     reasons
 }
@@ -89,21 +96,26 @@ fn reasons(ask: &Ask<'_>, container: &ContainerApp, command: &Command) -> Vec<St
 fn display_on_network(ask: &Ask<'_>) -> Result<(), Blocker> {
     let tcp = &ask.facts.display.tcp;
     let port = tcp.port;
-    let fix = "start it with `-listen tcp` (Xvnc), or set X11LISTEN=tcp for the desktop";
+    let fix = text!("start it with `-listen tcp` (Xvnc), or set X11LISTEN=tcp for the desktop");
     let why = match &tcp.state {
         _ if !ask.app.needs_display => return Ok(()),
         EndpointState::Answering => return Ok(()),
-        EndpointState::Unchecked | EndpointState::NotListening => format!(
+        EndpointState::Unchecked | EndpointState::NotListening => text!(
             "a pod of its own cannot reach the display: the X server does not listen on TCP port \
-             {port}; {fix}"
+             {port}; {fix}",
+            port,
+            fix
         ),
-        EndpointState::Refused(text) => format!(
+        EndpointState::Refused(text) => text!(
             "a pod of its own cannot use the display: the X server refuses connections on TCP port \
-             {port} ({text}); check XAUTHORITY or XAUTH_KEY"
+             {port} ({text}); check XAUTHORITY or XAUTH_KEY",
+            port,
+            text
         ),
-        EndpointState::Hanging => format!(
+        EndpointState::Hanging => text!(
             "a pod of its own cannot reach the display: the X server accepts connections on TCP \
-             port {port} and does not answer"
+             port {port} and does not answer",
+            port
         ),
     };
     Err(Blocker::now(UnplannableCode::DisplayNotOnNetwork, why))

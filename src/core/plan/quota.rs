@@ -8,31 +8,30 @@ use super::ask::{Ask, Blocker};
 use super::facts::Quota;
 use super::needs::Needs;
 use crate::quantity::Quantity;
+use crate::text;
+use crate::text::Text;
 
 /// Refuses what does not fit; otherwise what the API server may refuse for another reason.
-pub(super) fn check(ask: &Ask<'_>, namespace: &str) -> Result<Vec<String>, Blocker> {
+pub(super) fn check(ask: &Ask<'_>, namespace: &str) -> Result<Vec<Text>, Blocker> {
     let quotas = ask.facts.kubernetes.quotas.iter().filter(|quota| quota.namespace == namespace);
     let (mut exceeded, mut notes) = (Vec::new(), Vec::new());
     for quota in quotas {
         match asked(&quota.resource, &ask.needs) {
             Asked::Nothing => {}
-            Asked::Unsaid => notes.push(format!(
-                "the quota `{}` limits {}, which its execute class does not set: the API server \
-                 refuses the pod unless the namespace {namespace} has a default (LimitRange)",
-                quota.name, quota.resource
-            )),
-            Asked::Amount(amount) if exceeds(quota, &amount) => exceeded.push(format!(
-                "the quota `{}` of namespace {namespace} is too small: {} {amount} requested, {} \
-                 of {} used",
-                quota.name, quota.resource, quota.used, quota.hard
-            )),
+            Asked::Unsaid => notes.push(text!("the quota `{name}` limits {resource}, which its execute class does not set: the API server \
+                 refuses the pod unless the namespace {namespace} has a default (LimitRange)", namespace, name = quota.name, resource = quota.resource)),
+            Asked::Amount(amount) if exceeds(quota, &amount) => exceeded.push(text!("the quota `{name}` of namespace {namespace} is too small: {resource} {amount} requested, {used} \
+                 of {hard} used", namespace, amount, name = quota.name, resource = quota.resource, used = quota.used, hard = quota.hard)),
             Asked::Amount(_) => {}
         }
     }
     if exceeded.is_empty() {
         return Ok(notes);
     }
-    let why = format!("{}; stop something there or raise the quota", exceeded.join("; "));
+    let why = text!(
+        "{exceeded}; stop something there or raise the quota",
+        exceeded = Text::joined(exceeded, "; ")
+    );
     Err(Blocker::now(UnplannableCode::CannotBePlaced, why))
 }
 

@@ -6,6 +6,8 @@ use serde_json::json;
 use super::facts::{OwnPod, VolumeMount};
 use super::volumes::Shared;
 use crate::app::container::ContainerApp;
+use crate::text;
+use crate::text::Text;
 
 /// Where it is.
 const DEV_SHM: &str = "/dev/shm";
@@ -24,7 +26,7 @@ impl Shared {
         }
         let asked = container.host_config.shm_bytes.map(size_text);
         if let Some(size) = &asked {
-            self.notes.push(format!("its /dev/shm has {size} (oc.host_config shm_size)"));
+            self.notes.push(text!("its /dev/shm has {size} (oc.host_config shm_size)", size));
         }
         let Some(size) = asked.or_else(|| desktop_s(pod)) else { return };
         let source = json!({ "medium": "Memory", "sizeLimit": size });
@@ -43,12 +45,14 @@ fn desktop_s(pod: &OwnPod) -> Option<String> {
 }
 
 /// An ephemeral container has the pod's `/dev/shm`, whatever its document asks for.
-pub(super) fn ephemeral_note(container: &ContainerApp, pod: &OwnPod) -> Option<String> {
+pub(super) fn ephemeral_note(container: &ContainerApp, pod: &OwnPod) -> Option<Text> {
     let asked = size_text(container.host_config.shm_bytes?);
     let has = desktop_s(pod).unwrap_or_else(|| RUNTIME_DEFAULT.to_owned());
-    Some(format!(
+    Some(text!(
         "oc.host_config asks for a /dev/shm of {asked} (shm_size), but an ephemeral container uses \
-         the desktop pod's /dev/shm, which has {has}"
+         the desktop pod's /dev/shm, which has {has}",
+        asked,
+        has
     ))
 }
 

@@ -9,6 +9,8 @@ use super::cookie;
 use super::facts::{OwnPod, VolumeMount};
 use super::home::{below, desktop_home, shares_home};
 use crate::app::container::ContainerApp;
+use crate::text;
+use crate::text::Text;
 
 /// The cookie file's mode: a projected file belongs to root, and only the application is in the pod.
 const XAUTHORITY_MODE: u32 = 0o444;
@@ -32,7 +34,7 @@ pub(super) struct Shared {
     /// Where they are mounted.
     pub(super) mounts: Vec<VolumeMount>,
     /// What is configured and cannot be, in sentences.
-    pub(super) notes: Vec<String>,
+    pub(super) notes: Vec<Text>,
 }
 
 /// Whether `path` is in one of these mounts.
@@ -85,11 +87,13 @@ fn parts(pod: &OwnPod) -> impl Iterator<Item = &VolumeMount> {
     pod.graphical.iter().flat_map(|graphical| &graphical.parts)
 }
 
-fn part_note(part: &VolumeMount) -> String {
+fn part_note(part: &VolumeMount) -> Text {
     let VolumeMount { name, path, .. } = part;
-    format!(
+    text!(
         "it does not get {path} of the graphical container: that is a part of the volume `{name}` \
-         (subPath), which an ephemeral container cannot mount; mount a separate volume there"
+         (subPath), which an ephemeral container cannot mount; mount a separate volume there",
+        path,
+        name
     )
 }
 
@@ -112,11 +116,13 @@ fn matches(pattern: &str, name: &str) -> bool {
     }
 }
 
-fn withheld_note(name: &str, key: &str) -> String {
-    format!(
+fn withheld_note(name: &str, key: &str) -> Text {
+    text!(
         "it does not get the volume `{name}`, which contains files that no application may read \
          (deskd's own, a token for the Kubernetes API, the password of the desktop's VNC server): \
-         move those files to a volume of their own, or remove `{name}` from `{key}`"
+         move those files to a volume of their own, or remove `{name}` from `{key}`",
+        name,
+        key
     )
 }
 
@@ -143,20 +149,22 @@ fn is_optional(pod: &OwnPod, secret: &str) -> bool {
 }
 
 /// The secrets it asks for and does without, in sentences.
-fn absent_secrets(ask: &Ask<'_>, pod: &OwnPod) -> Vec<String> {
+fn absent_secrets(ask: &Ask<'_>, pod: &OwnPod) -> Vec<Text> {
     let absent = |name: &&String| *name != ALL_SECRETS && mounted_secrets(pod, name).is_empty();
     let sentence = |name: &String| {
-        format!(
-            "it asks for the secret `{name}` (oc.secrets_requirement), which this desktop does not have"
+        text!(
+            "it asks for the secret `{name}` (oc.secrets_requirement), which this desktop does not have",
+            name
         )
     };
     wanted_secrets(ask).iter().filter(absent).map(sentence).collect()
 }
 
 fn no_secret(name: &str) -> Blocker {
-    let why = format!(
+    let why = text!(
         "it needs the secret `{name}` (oc.secrets_requirement), which deskd's container does not \
-         mount: add it to the desktop pod as a volume"
+         mount: add it to the desktop pod as a volume",
+        name
     );
     Blocker::now(UnplannableCode::CannotBePlaced, why)
 }
@@ -185,7 +193,7 @@ fn mounted_secrets<'a>(pod: &'a OwnPod, secret: &str) -> Vec<(&'a Value, &'a Vol
 }
 
 /// Why a volume cannot be in another pod, in `namespace`; nothing when it can.
-fn unshareable(volume: &Value, same_namespace: bool) -> Option<&'static str> {
+fn unshareable(volume: &Value, same_namespace: bool) -> Option<Text> {
     let has = |kind: &str| volume.get(kind).is_some();
     let token = volume
         .pointer("/projected/sources")
@@ -193,22 +201,22 @@ fn unshareable(volume: &Value, same_namespace: bool) -> Option<&'static str> {
         .is_some_and(|all| all.iter().any(|source| source.get("serviceAccountToken").is_some()));
     let namespaced = ["persistentVolumeClaim", "configMap", "secret", "projected", "csi"];
     if has("emptyDir") {
-        Some("an emptyDir belongs to one pod: use a persistent volume claim")
+        Some(text!("an emptyDir belongs to one pod: use a persistent volume claim"))
     } else if has("ephemeral") {
-        Some("an ephemeral volume belongs to one pod: use a persistent volume claim")
+        Some(text!("an ephemeral volume belongs to one pod: use a persistent volume claim"))
     } else if has("hostPath") {
-        Some(
-            "application pods may not mount directories of the node: use a persistent volume claim",
-        )
+        Some(text!(
+            "application pods may not mount directories of the node: use a persistent volume claim"
+        ))
     } else if has("downwardAPI") {
-        Some("it describes the desktop's pod")
+        Some(text!("it describes the desktop's pod"))
     } else if token {
-        Some("it holds a token of the desktop's service account")
+        Some(text!("it holds a token of the desktop's service account"))
     } else if !same_namespace && namespaced.into_iter().any(has) {
-        Some(
+        Some(text!(
             "it refers to an object in the desktop's namespace, and application pods are in \
-         another namespace",
-        )
+         another namespace"
+        ))
     } else {
         None
     }
@@ -226,7 +234,11 @@ pub(super) fn of_pod(ask: &Ask<'_>, pod: &OwnPod, namespace: &str) -> Result<Sha
         }
         for (volume, mount) in found {
             if let Some(why) = unshareable(volume, same_namespace) {
-                let why = format!("it needs the secret `{secret}` (oc.secrets_requirement): {why}");
+                let why = text!(
+                    "it needs the secret `{secret}` (oc.secrets_requirement): {why}",
+                    secret,
+                    why
+                );
                 return Err(Blocker::now(UnplannableCode::CannotBePlaced, why));
             }
             shared.add(volume, mount);
@@ -252,12 +264,20 @@ pub(super) fn of_pod(ask: &Ask<'_>, pod: &OwnPod, namespace: &str) -> Result<Sha
                 Some(why) => why,
             },
             (Some(_), None) if parts(pod).any(|part| part.name == *name) => {
-                "the desktop mounts only a part of it (subPath): mount a separate volume there"
+                text!(
+                    "the desktop mounts only a part of it (subPath): mount a separate volume there"
+                )
             }
-            (Some(_), None) => "deskd's container does not mount it, so its mount path is unknown",
-            (None, _) => "the desktop's pod has no such volume",
+            (Some(_), None) => {
+                text!("deskd's container does not mount it, so its mount path is unknown")
+            }
+            (None, _) => text!("the desktop's pod has no such volume"),
         };
-        shared.notes.push(format!("it does not get the volume `{name}` (pod_volumes): {why}"));
+        shared.notes.push(text!(
+            "it does not get the volume `{name}` (pod_volumes): {why}",
+            name,
+            why
+        ));
     }
     if same_namespace {
         shared.account(pod);

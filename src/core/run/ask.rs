@@ -6,6 +6,8 @@ use std::time::Duration;
 use crate::id::{AppId, TaskId};
 use crate::plan::{LaunchSpec, Unplannable};
 use crate::task::Task;
+use crate::text;
+use crate::text::Text;
 use crate::why::reason::Refused;
 use crate::wire::SpawnError;
 
@@ -31,16 +33,13 @@ pub enum LaunchAdmission {
 }
 
 /// Why nothing was launched.
-#[derive(Debug, Clone, thiserror::Error)]
+#[derive(Debug, Clone)]
 pub enum LaunchError {
     /// No such app.
-    #[error("there is no application `{0}`")]
     UnknownApp(AppId),
     /// No engine can run it now.
-    #[error(transparent)]
-    Unplannable(#[from] Unplannable),
+    Unplannable(Unplannable),
     /// The process could not be started.
-    #[error("{app} cannot be started: {error}")]
     Spawn {
         /// Which app.
         app: AppId,
@@ -48,7 +47,6 @@ pub enum LaunchError {
         error: SpawnError,
     },
     /// The Kubernetes API refused its object.
-    #[error("{app} cannot be started: {refusal}")]
     Refused {
         /// Which app.
         app: AppId,
@@ -56,20 +54,49 @@ pub enum LaunchError {
         refusal: Box<Refused>,
     },
     /// deskd is shutting down.
-    #[error("deskd is shutting down and starts nothing new")]
     Draining,
     /// The limit on tasks.
-    #[error("there are already {limit} tasks, the limit: remove ended ones")]
     TooManyTasks {
         /// The limit.
         limit: usize,
     },
     /// The keeper is away; nothing is known about the launch.
-    #[error("the keeper does not answer; ask again with the same idempotency key")]
     KeeperAway,
     /// The same key was used for another app or other arguments.
-    #[error("the idempotency key was used for another launch ({0})")]
     KeyReused(TaskId),
+}
+
+impl LaunchError {
+    /// One sentence: what is wrong, and what to do.
+    #[must_use]
+    pub fn sentence(&self) -> Text {
+        match self {
+            Self::UnknownApp(app) => text!("there is no application `{app}`", app),
+            Self::Unplannable(why) => why.sentence.clone(),
+            Self::Spawn { app, error } => {
+                text!("{app} cannot be started: {why}", app, why = error.sentence())
+            }
+            Self::Refused { app, refusal } => {
+                text!("{app} cannot be started: {why}", app, why = refusal.sentence())
+            }
+            Self::Draining => text!("deskd is shutting down and starts nothing new"),
+            Self::TooManyTasks { limit } => {
+                text!("there are already {limit} tasks, the limit: remove ended ones", limit)
+            }
+            Self::KeeperAway => {
+                text!("the keeper does not answer; ask again with the same idempotency key")
+            }
+            Self::KeyReused(task) => {
+                text!("the idempotency key was used for another launch ({task})", task)
+            }
+        }
+    }
+}
+
+impl From<Unplannable> for LaunchError {
+    fn from(why: Unplannable) -> Self {
+        Self::Unplannable(why)
+    }
 }
 
 /// A stop as asked for.
@@ -91,53 +118,109 @@ pub enum StopAdmission {
 }
 
 /// Why nothing was stopped.
-#[derive(Debug, Clone, thiserror::Error)]
+#[derive(Debug, Clone)]
 pub enum StopError {
     /// Others started it, and deskd has no way to stop it.
-    #[error("task `{task}` cannot be stopped here: {why}")]
     NotPossible {
         /// Which.
         task: TaskId,
         /// One sentence.
-        why: String,
+        why: Text,
     },
     /// No such task.
-    #[error("there is no task `{0}`")]
     UnknownTask(TaskId),
     /// The keeper is away.
-    #[error("the keeper does not answer")]
     KeeperAway,
 }
 
 /// Why a remedy was not applied.
-#[derive(Debug, Clone, thiserror::Error)]
+#[derive(Debug, Clone)]
 pub enum RemedyError {
     /// No such task.
-    #[error("there is no task `{0}`")]
     UnknownTask(TaskId),
     /// Nothing to apply, or not any more.
-    #[error("task `{task}` has no remedy that can be applied: {why}")]
     None {
         /// Which task.
         task: TaskId,
         /// Why not.
-        why: &'static str,
+        why: Text,
     },
     /// The run with the remedy cannot be planned.
-    #[error(transparent)]
-    Launch(#[from] LaunchError),
+    Launch(LaunchError),
     /// The driver is gone.
-    #[error("deskd is shutting down and starts nothing new")]
     Ending,
 }
 
 /// Why nothing was removed.
-#[derive(Debug, Clone, thiserror::Error)]
+#[derive(Debug, Clone)]
 pub enum RemoveError {
     /// No such task.
-    #[error("there is no task `{0}`")]
     UnknownTask(TaskId),
     /// It still runs.
-    #[error("task `{0}` has not ended: stop it first")]
     NotEnded(TaskId),
 }
+
+impl StopError {
+    /// One sentence.
+    #[must_use]
+    pub fn sentence(&self) -> Text {
+        match self {
+            Self::NotPossible { task, why } => {
+                text!("task `{task}` cannot be stopped here: {why}", task, why)
+            }
+            Self::UnknownTask(task) => no_task(task),
+            Self::KeeperAway => text!("the keeper does not answer"),
+        }
+    }
+}
+
+impl RemedyError {
+    /// One sentence.
+    #[must_use]
+    pub fn sentence(&self) -> Text {
+        match self {
+            Self::UnknownTask(task) => no_task(task),
+            Self::None { task, why } => {
+                text!("task `{task}` has no remedy that can be applied: {why}", task, why)
+            }
+            Self::Launch(error) => error.sentence(),
+            Self::Ending => text!("deskd is shutting down and starts nothing new"),
+        }
+    }
+}
+
+impl From<LaunchError> for RemedyError {
+    fn from(error: LaunchError) -> Self {
+        Self::Launch(error)
+    }
+}
+
+impl RemoveError {
+    /// One sentence.
+    #[must_use]
+    pub fn sentence(&self) -> Text {
+        match self {
+            Self::UnknownTask(task) => no_task(task),
+            Self::NotEnded(task) => text!("task `{task}` has not ended: stop it first", task),
+        }
+    }
+}
+
+fn no_task(task: &TaskId) -> Text {
+    text!("there is no task `{task}`", task)
+}
+
+/// Errors that say their sentence.
+macro_rules! errors {
+    ($($error:ty),*) => {$(
+        impl std::fmt::Display for $error {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(&self.sentence())
+            }
+        }
+
+        impl std::error::Error for $error {}
+    )*};
+}
+
+errors!(LaunchError, StopError, RemedyError, RemoveError);

@@ -12,6 +12,8 @@ use crate::restart::{Backoff, RestartPolicy};
 use crate::task::{
     Exit, HISTORY_ENTRIES_MAX, HistoryEntry, Rusage, StopStep, Task, TaskEvent, TaskState, UnixMs,
 };
+use crate::text;
+use crate::text::Text;
 use crate::why::reason::{Ended, Explanation, LostReason, Refused, Waiting};
 use crate::why::{Actor, Applied};
 
@@ -160,11 +162,11 @@ impl Task {
         self.asked_at = Some(now);
         let with_remedy = self.remedied.as_ref().is_some_and(|applied| applied.run == run);
         let what = match run {
-            1 => "launch",
-            _ if with_remedy => "launch with the remedy",
-            _ => "restart",
+            1 => text!("launch"),
+            _ if with_remedy => text!("launch with the remedy"),
+            _ => text!("restart"),
         };
-        self.enter(TaskState::Starting, now, what.into());
+        self.enter(TaskState::Starting, now, what);
         true
     }
 
@@ -229,7 +231,7 @@ impl Task {
         self.diagnosis = None;
         self.leftovers = true;
         let state = if self.state == TaskState::Starting { TaskState::Running } else { self.state };
-        let what = pid.map_or_else(|| "it runs".to_owned(), |pid| format!("process {pid} started"));
+        let what = pid.map_or_else(|| text!("it runs"), |pid| text!("process {pid} started", pid));
         self.enter(state, at, what);
         true
     }
@@ -273,7 +275,7 @@ impl Task {
         {
             let ms = u64::try_from(now - start).unwrap_or(0);
             self.first_window_ms = Some(ms);
-            self.note(now, format!("first window after {ms} ms"));
+            self.note(now, text!("first window after {ms} ms", ms));
         }
         true
     }
@@ -293,7 +295,7 @@ impl Task {
             TaskState::Starting | TaskState::Running => {
                 self.stop_asked = true;
                 self.stop_steps.clear();
-                self.enter(TaskState::Stopping, now, format!("stop asked by {who}"));
+                self.enter(TaskState::Stopping, now, text!("stop asked by {who}", who));
                 true
             }
             TaskState::Stopping | TaskState::Ended => false,
@@ -330,7 +332,7 @@ impl Task {
         }
         self.exit = Some(exit);
         if self.state == TaskState::Stopping {
-            self.note(at, format!("main process ended: {sentence}"));
+            self.note(at, text!("main process ended: {sentence}", sentence));
         } else {
             self.enter(TaskState::Ended, at, sentence);
         }
@@ -343,7 +345,7 @@ impl Task {
         }
         self.leftovers = false;
         if self.state == TaskState::Stopping {
-            self.enter(TaskState::Ended, now, "stopped; no process of it is left".into());
+            self.enter(TaskState::Ended, now, text!("stopped; no process of it is left"));
         }
         true
     }
@@ -354,7 +356,7 @@ impl Task {
             return false;
         }
         self.next_run_at = Some(at);
-        self.enter(TaskState::Planned, now, format!("restart in {} ms", (at - now).max(0)));
+        self.enter(TaskState::Planned, now, text!("restart in {max} ms", max = (at - now).max(0)));
         true
     }
 
@@ -369,18 +371,19 @@ impl Task {
         }
         self.follow(plan);
         self.next_run_at = Some(applied.at);
-        let what = format!("remedy by {}: {}", applied.by, applied.sentence());
+        let what =
+            text!("remedy by {by}: {applied}", by = applied.by, applied = applied.sentence());
         self.enter(TaskState::Planned, applied.at, what);
         self.remedied = Some(applied);
         true
     }
 
-    pub(crate) fn enter(&mut self, state: TaskState, at: UnixMs, what: String) {
+    pub(crate) fn enter(&mut self, state: TaskState, at: UnixMs, what: Text) {
         self.state = state;
         self.note(at, what);
     }
 
-    fn note(&mut self, at: UnixMs, what: String) {
+    fn note(&mut self, at: UnixMs, what: Text) {
         if self.history.len() >= HISTORY_ENTRIES_MAX {
             self.history.remove(1);
         }
@@ -434,7 +437,7 @@ mod tests {
             Just(TaskEvent::StopStep(StopStep {
                 at: 5,
                 step: StopStepKind::Term,
-                detail: String::new()
+                detail: Text::default()
             })),
             (run.clone(), exit, 50..99i64).prop_map(|(run, exit, at)| TaskEvent::Exited {
                 run,
@@ -457,8 +460,8 @@ mod tests {
             by: Actor::Deskd,
             run,
             proposal: Remedy::DisableDevShm.proposal(),
-            before: "without".into(),
-            after: "with".into(),
+            before: Text::words("without"),
+            after: Text::words("with"),
             diagnosis: Box::new(diagnosis),
         };
         let plan = crate::samples::plan_of(&crate::samples::app("x"));

@@ -13,6 +13,7 @@ use crate::plan::EngineKind;
 use crate::port::{Command, Link, Object, Stranger};
 use crate::redact::redacted;
 use crate::task::{StopStep, StopStepKind, Task, TaskEvent};
+use crate::text;
 use crate::why::Actor;
 use crate::wire::RunId;
 
@@ -101,7 +102,7 @@ impl Step<'_> {
         }
         if self.apply(&run.task, TaskEvent::StopAsked(Actor::PodDeleter)).is_some() {
             self.runs.table.note(&run.task, |notes| notes.stopped_by = Some(Actor::PodDeleter));
-            let detail = "its pod was deleted by abcdesktop or somebody else".to_owned();
+            let detail = text!("its pod was deleted by abcdesktop or somebody else");
             let step = StopStep { at: self.now.unix_ms, step: StopStepKind::Term, detail };
             self.apply(&run.task, TaskEvent::StopStep(step));
         }

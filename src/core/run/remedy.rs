@@ -14,6 +14,8 @@ use crate::id::TaskId;
 use crate::origin::Origin;
 use crate::plan::{EngineKind, Plan, UnplannableCode, class_of};
 use crate::task::{Task, TaskEvent, TaskState};
+use crate::text;
+use crate::text::Text;
 use crate::why::reason::RefusalReason;
 use crate::why::rule::Confidence;
 use crate::why::{Actor, Applied, Proposal, Remedy, RemedyMode};
@@ -84,23 +86,23 @@ impl Step<'_> {
             return Err(LaunchError::KeeperAway.into());
         }
         if self.runs.config.remedy == RemedyMode::Off {
-            return none("remedies are turned off (`remedy` in the configuration)");
+            return none(text!("remedies are turned off (`remedy` in the configuration)"));
         }
         if task.origin == Origin::Other {
-            return none("deskd did not start it, and cannot start it again");
+            return none(text!("deskd did not start it, and cannot start it again"));
         }
         if task.remedied.is_some() {
-            return none("one was applied already, and there is no second one");
+            return none(text!("one was applied already, and there is no second one"));
         }
         let waits = task.state == TaskState::Starting && task.engine.is_in_cluster();
         if !waits && task.state != TaskState::Ended {
-            return none("it runs, or is about to run again");
+            return none(text!("it runs, or is about to run again"));
         }
         let Some(diagnosis) = task.diagnosis.clone() else {
-            return none("it has no diagnosis");
+            return none(text!("it has no diagnosis"));
         };
         let Some(proposal) = diagnosis.remedy.clone() else {
-            return none("its diagnosis proposes none");
+            return none(text!("its diagnosis proposes none"));
         };
         let change = proposal.remedy.change();
         let plan = self.runs.plan_changed(&task.app, &spec, Some(id), change, self.now)?;
@@ -112,7 +114,7 @@ impl Step<'_> {
         let applied = Box::new(Applied { at, by, run, proposal, before, after, diagnosis });
         let event = TaskEvent::Remedied { applied, plan: Box::new(plan) };
         let Some(task) = self.apply(id, event) else {
-            return none("it changed meanwhile");
+            return none(text!("it changed meanwhile"));
         };
         self.run_in(id, Duration::ZERO);
         Ok(task)
@@ -131,27 +133,29 @@ impl Step<'_> {
     }
 
     /// How the run before went and the next one goes, as after `it failed` and `it runs`.
-    fn before_and_after(&self, task: &Task, remedy: &Remedy, plan: &Plan) -> (String, String) {
+    fn before_and_after(&self, task: &Task, remedy: &Remedy, plan: &Plan) -> (Text, Text) {
         match remedy {
             Remedy::OtherEngine { .. } => {
-                let manner = |engine: EngineKind| format!("as {}", engine.phrase());
+                let manner = |engine: EngineKind| text!("as {engine}", engine = engine.phrase());
                 (manner(task.engine), manner(plan.engine))
             }
             Remedy::ShmSwitches => {
                 let env = remedy.change().env;
                 let set: Vec<String> =
                     env.iter().map(|(n, value)| format!("{n}={value}")).collect();
-                ("with shared memory (MIT-SHM)".to_owned(), format!("with {}", set.join(" ")))
+                (
+                    text!("with shared memory (MIT-SHM)"),
+                    text!("with {words}", words = set.join(" ")),
+                )
             }
-            Remedy::ExtractAppImage => {
-                ("mounted by FUSE".to_owned(), "unpacked, without FUSE".to_owned())
-            }
+            Remedy::ExtractAppImage => (text!("mounted by FUSE"), text!("unpacked, without FUSE")),
             Remedy::DisableDevShm | Remedy::DisableGpu => {
                 let args = remedy.change().args.join(" ");
-                (format!("without {args}"), format!("with {args}"))
+                (text!("without {words}", words = args), text!("with {words}", words = args))
             }
             Remedy::RunProgram => {
-                let words = |command: &[String]| format!("with {}", shell_words::join(command));
+                let words =
+                    |command: &[String]| text!("with {words}", words = shell_words::join(command));
                 (words(&task.command), words(plan.work.argv()))
             }
             Remedy::OtherClass { .. } => {
@@ -161,7 +165,7 @@ impl Step<'_> {
                 let class = class.unwrap_or_default();
                 let change = remedy.change().class;
                 let other = change.and_then(|change| policy.class_beside(class, &change));
-                let name = |class: &str| format!("with the execute class `{class}`");
+                let name = |class: &str| text!("with the execute class `{class}`", class);
                 (name(class), name(other.unwrap_or_default()))
             }
         }

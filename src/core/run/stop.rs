@@ -9,6 +9,7 @@ use crate::id::TaskId;
 use crate::origin::Origin;
 use crate::port::{Command, Link};
 use crate::task::{StopStep, StopStepKind, Task, TaskEvent, TaskState};
+use crate::text;
 use crate::why::Actor;
 use crate::wire::{Drain, RunId};
 
@@ -135,7 +136,7 @@ impl Step<'_> {
     }
 
     pub(super) fn windows_asked(&mut self, id: &TaskId, asked: usize, of: usize) {
-        let detail = format!("asked {asked} of {of} windows to close");
+        let detail = text!("asked {asked} of {of} windows to close", asked, of);
         let step = StopStep { at: self.now.unix_ms, step: StopStepKind::CloseWindows, detail };
         self.apply(id, TaskEvent::StopStep(step));
         if asked == 0 {

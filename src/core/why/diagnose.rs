@@ -39,11 +39,11 @@ pub struct Diagnosis {
     /// How sure.
     pub confidence: Confidence,
     /// What happened, for the user.
-    pub sentence: String,
+    pub sentence: crate::text::Text,
     /// The lines and facts that show it; without a cause, the last lines that look like errors.
     pub proof: Vec<Proof>,
     /// What to change where, for the integrator; may be empty.
-    pub advice: String,
+    pub advice: crate::text::Text,
     /// What deskd can do itself.
     pub remedy: Option<Proposal>,
     /// Other causes that fired, the likelier first.
@@ -60,7 +60,7 @@ pub struct Other {
     /// How sure by itself.
     pub confidence: Confidence,
     /// What it would mean.
-    pub sentence: String,
+    pub sentence: crate::text::Text,
 }
 
 /// A line or fact that shows it.
@@ -430,12 +430,10 @@ impl Fired<'_> {
 }
 
 /// The sentence with what the stars stood for.
-fn filled(sentence: &str, captures: &[String]) -> String {
-    let mut text = sentence.to_owned();
-    for (number, capture) in captures.iter().enumerate() {
-        // A captured `{2}` must not be filled in its turn: braces of programs are shown as round.
-        let capture = capture.replace('{', "(").replace('}', ")");
-        text = text.replace(&format!("{{{}}}", number + 1), &capture);
-    }
-    text
+fn filled(sentence: &str, captures: &[String]) -> crate::text::Text {
+    let values = captures
+        .iter()
+        .enumerate()
+        .map(|(at, it)| ((at + 1).to_string().into(), crate::text::Text::words(it)));
+    crate::text::Text::filled(sentence.to_owned(), values.collect())
 }

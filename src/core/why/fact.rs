@@ -184,7 +184,7 @@ impl Fact {
     /// no proof by itself.
     #[must_use]
     pub fn shown(self, e: &Evidence) -> Option<(&'static str, String)> {
-        let exit = || e.exit.as_ref().map(|exit| ("exit", exit.sentence()));
+        let exit = || e.exit.as_ref().map(|exit| ("exit", exit.sentence().into()));
         match self {
             Self::ExitZero | Self::ExitCode(_) | Self::Signal(_) | Self::Hangup => exit(),
             Self::NoWindow => Some(("had_window", "it never showed a window".into())),

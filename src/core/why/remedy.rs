@@ -10,6 +10,8 @@ use super::rule::Offer;
 use crate::app::container::EntryPoint;
 use crate::plan::facts::{Change, ClassChange};
 use crate::plan::{EngineKind, SHM_OFF};
+use crate::text;
+use crate::text::Text;
 
 /// The switch of Chromium, Electron and QtWebEngine that puts shared memory into files of `/tmp`
 /// (`base/base_switches.cc`).
@@ -56,7 +58,7 @@ pub struct Proposal {
     #[serde(flatten)]
     pub remedy: Remedy,
     /// What it does, as a button or a line says it: `start it again as an ephemeral container`.
-    pub sentence: String,
+    pub sentence: Text,
 }
 
 /// What deskd does with remedies (`remedy` of the configuration).
@@ -75,9 +77,14 @@ pub enum RemedyMode {
 impl Applied {
     /// What it did, in one line.
     #[must_use]
-    pub fn sentence(&self) -> String {
+    pub fn sentence(&self) -> Text {
         let Self { proposal, before, after, .. } = self;
-        format!("{}; before: {before}, after: {after}", proposal.sentence)
+        text!(
+            "{proposal}; before: {before}, after: {after}",
+            before,
+            after,
+            proposal = proposal.sentence
+        )
     }
 }
 
@@ -110,9 +117,9 @@ pub struct Applied {
     #[serde(flatten)]
     pub proposal: Proposal,
     /// How it ran before, as after `it failed`: `as a pod of its own`, `without shared memory`.
-    pub before: String,
+    pub before: Text,
     /// How it runs since, as after `it runs`.
-    pub after: String,
+    pub after: Text,
     /// Why the run before it failed.
     pub diagnosis: Box<Diagnosis>,
 }
@@ -150,20 +157,22 @@ impl Remedy {
 
     /// What it does, as a button says it.
     #[must_use]
-    pub fn sentence(&self) -> String {
+    pub fn sentence(&self) -> Text {
         match self {
-            Self::OtherEngine { engine } => format!("start it again as {}", engine.phrase()),
-            Self::ShmSwitches => "start it again without shared memory (MIT-SHM)".into(),
-            Self::DisableDevShm => format!("start it again with {DISABLE_DEV_SHM}"),
-            Self::DisableGpu => format!("start it again with {DISABLE_GPU}"),
-            Self::ExtractAppImage => "start it again without FUSE (it unpacks itself)".into(),
+            Self::OtherEngine { engine } => {
+                text!("start it again as {engine}", engine = engine.phrase())
+            }
+            Self::ShmSwitches => text!("start it again without shared memory (MIT-SHM)"),
+            Self::DisableDevShm => text!("start it again with {switch}", switch = DISABLE_DEV_SHM),
+            Self::DisableGpu => text!("start it again with {switch}", switch = DISABLE_GPU),
+            Self::ExtractAppImage => text!("start it again without FUSE (it unpacks itself)"),
             Self::OtherClass { resource, more: true } => {
-                format!("start it again with a class that has more {resource}")
+                text!("start it again with a class that has more {resource}", resource)
             }
             Self::OtherClass { resource, more: false } => {
-                format!("start it again with a class that asks for less {resource}")
+                text!("start it again with a class that asks for less {resource}", resource)
             }
-            Self::RunProgram => "start it again with its program run directly".into(),
+            Self::RunProgram => text!("start it again with its program run directly"),
         }
     }
 }

@@ -6,6 +6,8 @@ use super::fact::Fact;
 use super::log::{self, Log};
 use super::pattern::find;
 use super::rule::Confidence;
+use crate::text;
+use crate::text::Text;
 
 /// Bytes of the log's end in which lines that look like errors are looked for.
 const LOOK_BYTES_MAX: usize = 64 << 10;
@@ -82,29 +84,30 @@ pub(super) fn diagnosis(log: &Log<'_>, e: &Evidence) -> Diagnosis {
     }
 }
 
-fn sentence(e: &Evidence, well: bool, has_lines: bool) -> String {
+fn sentence(e: &Evidence, well: bool, has_lines: bool) -> Text {
     if well {
-        return "The program ran well: there is nothing to explain.".into();
+        return text!("The program ran well: there is nothing to explain.");
     }
     let ended = match &e.exit {
-        Some(exit) => format!("The program ended by {}, and", exit.sentence()),
-        None => "Nothing is known about how the program ended, and".into(),
+        Some(exit) => text!("The program ended by {exit}, and", exit = exit.sentence()),
+        None => text!("Nothing is known about how the program ended, and"),
     };
     let lines = if has_lines {
-        "The last lines that look like errors, or else the last of all, are shown."
+        text!("The last lines that look like errors, or else the last of all, are shown.")
     } else {
-        "It wrote nothing."
+        text!("It wrote nothing.")
     };
-    format!("{ended} no known cause fits. {lines}")
+    text!("{ended} no known cause fits. {lines}", ended, lines)
 }
 
-fn advice(well: bool) -> String {
+fn advice(well: bool) -> Text {
     if well {
-        return String::new();
+        return Text::default();
     }
-    "Read the whole log, and start the program by hand in a terminal of the desktop. When you know the \
+    text!(
+        "Read the whole log, and start the program by hand in a terminal of the desktop. When you know the \
      cause, you can add a rule for it (`rules_directory`, docs/diagnosis.md)."
-        .into()
+    )
 }
 
 fn last_errors(log: &Log<'_>) -> Vec<Proof> {

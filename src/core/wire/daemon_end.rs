@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::task::Exit;
+use crate::text;
+use crate::text::Text;
 
 /// How a daemon ended whose successor is told.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,14 +26,14 @@ pub enum DaemonEnd {
 impl DaemonEnd {
     /// What happened to it, as the rest of a sentence about the daemon.
     #[must_use]
-    pub fn sentence(&self) -> String {
+    pub fn sentence(&self) -> Text {
         match self {
-            Self::Ended(exit) => format!("ended ({})", exit.sentence()),
-            Self::Silent { stopped: true } => "was stopped by a signal (SIGSTOP)".to_owned(),
-            Self::Silent { stopped: false } => "did not answer".to_owned(),
-            Self::Replaced => "was replaced (SIGHUP)".to_owned(),
+            Self::Ended(exit) => text!("ended ({exit})", exit = exit.sentence()),
+            Self::Silent { stopped: true } => text!("was stopped by a signal (SIGSTOP)"),
+            Self::Silent { stopped: false } => text!("did not answer"),
+            Self::Replaced => text!("was replaced (SIGHUP)"),
             Self::NotStarted => {
-                "(SIGHUP) did not start: its program and configuration are not used".to_owned()
+                text!("(SIGHUP) did not start: its program and configuration are not used")
             }
         }
     }

@@ -15,6 +15,7 @@ mod daemon_end;
 pub mod frame;
 mod latin1;
 pub mod proof;
+mod spawn;
 mod version;
 
 use serde::{Deserialize, Serialize};
@@ -22,6 +23,8 @@ use serde::{Deserialize, Serialize};
 use crate::app::Rlimits;
 use crate::id::TaskId;
 use crate::task::{Exit, Rusage, StopStep, StopStepKind, UnixMs};
+use crate::text;
+use crate::text::Text;
 use crate::wall::Wall;
 
 /// Largest message, in bytes (an argv and environment of Linux's ARG_MAX fit).
@@ -31,6 +34,7 @@ pub const META_BYTES_MAX: usize = 256 << 10;
 
 pub use crate::kubernetes::TASK_VARIABLE;
 pub use daemon_end::DaemonEnd;
+pub use spawn::SpawnError;
 pub use version::{PLACES_SINCE, REFUSAL_SINCE, VERSION, VERSION_OLDEST, agreed};
 
 /// Pids named in one [`StopRound`].
@@ -419,26 +423,39 @@ impl StopRound {
             return StopStep { at: self.at, step: self.step, detail: doubt(&self.unclear) };
         }
         let mut detail = match self.pids.as_slice() {
-            [one] => format!("{signal} to process {one}"),
-            pids => format!("{signal} to {} processes: {}", self.count, list(pids)),
+            [one] => text!("{signal} to process {pid}", signal, pid = one),
+            pids => {
+                let count = self.count;
+                text!("{signal} to {count} processes: {pids}", signal, count, pids = list(pids))
+            }
         };
         if !self.refused.is_empty() {
-            let refused = list(&self.refused);
-            detail.push_str(&format!("; not permitted (they run as another user): {refused}"));
+            detail = text!(
+                "{detail}; not permitted (they run as another user): {pids}",
+                detail,
+                pids = list(&self.refused)
+            );
         }
         StopStep { at: self.at, step: self.step, detail }
     }
 }
 
 /// That processes may be left, and how to end them.
-fn doubt(pids: &[u32]) -> String {
+fn doubt(pids: &[u32]) -> Text {
     let list: Vec<String> = pids.iter().map(u32::to_string).collect();
-    let (who, what) = match pids {
-        [_] => ("process", "it hides which task it belongs to"),
-        _ => ("processes", "they hide which task they belong to"),
-    };
     let list = list.join(", ");
-    format!("{who} {list} may be left: {what}; to end what is left, stop the other tasks too")
+    match pids {
+        [_] => text!(
+            "process {list} may be left: it hides which task it belongs to; to end what is left, \
+             stop the other tasks too",
+            list
+        ),
+        _ => text!(
+            "processes {list} may be left: they hide which task they belong to; to end what is \
+             left, stop the other tasks too",
+            list
+        ),
+    }
 }
 
 /// How a run ended.
@@ -450,50 +467,4 @@ pub struct RunEnd {
     pub rusage: Rusage,
     /// When the keeper reaped it.
     pub at: UnixMs,
-}
-
-/// Why a process was not started.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
-#[serde(rename_all = "snake_case")]
-pub enum SpawnError {
-    /// The name is in no directory of PATH.
-    #[error("`{program}` was not found in PATH ({path})")]
-    NotInPath {
-        /// As in `argv[0]`.
-        program: String,
-        /// The PATH searched.
-        path: String,
-    },
-    /// The file cannot be executed.
-    #[error("`{file}` cannot be executed: {reason} (errno {errno})")]
-    Exec {
-        /// The file tried.
-        file: String,
-        /// errno of execve(2).
-        errno: i32,
-        /// What it means for this file, in words.
-        reason: String,
-    },
-    /// A step between fork and exec failed.
-    #[error("cannot {step}: {reason} (errno {errno})")]
-    Setup {
-        /// What was being done, with its value: `change to directory /nope`.
-        step: String,
-        /// errno.
-        errno: i32,
-        /// In words.
-        reason: String,
-    },
-    /// The request cannot be carried out by anyone.
-    #[error("{0}")]
-    Invalid(String),
-    /// deskd is shutting down.
-    #[error("deskd is shutting down and starts nothing new")]
-    Draining,
-    /// A limit of the keeper.
-    #[error("deskd already keeps {limit} tasks, its limit: remove ended ones")]
-    TooManyTasks {
-        /// The limit.
-        limit: usize,
-    },
 }

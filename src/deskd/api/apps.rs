@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::app_input::AppInput;
 use super::error::{ApiError, ErrorBody};
-use super::extract::{JsonText, Query, app_id};
+use super::extract::{JsonText, Query, Wanted, app_id};
 use super::icons;
 use super::limits::{ARG_BYTES_MAX, ARGS_MAX};
 use super::state::ApiState;
@@ -195,13 +195,14 @@ pub async fn delete_app(
               (status = 503, description = "`kubernetes_unavailable`", body = ErrorBody)))]
 pub async fn plan(
     State(state): State<ApiState>,
+    wanted: Wanted,
     Path(id): Path<String>,
     uri: Uri,
-) -> Result<axum::Json<Plan>, ApiError> {
+) -> Result<Response, ApiError> {
     let Query(pairs) = query_pairs(&uri)?;
     let spec = launch_spec(pairs)?;
     let plan = state.handle.explain(app_id(&id)?, spec).await?;
-    Ok(axum::Json(shown_plan(plan)))
+    Ok(wanted.json(&shown_plan(plan)))
 }
 
 /// The plan as it may be shown: secrets in its environment are redacted.

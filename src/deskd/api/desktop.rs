@@ -1,12 +1,12 @@
 //! The desktop as a whole, and the panel's one-time login.
 
-use std::sync::Arc;
-
 use axum::Json;
 use axum::extract::{Extension, State};
+use axum::response::Response;
 use serde::{Deserialize, Serialize};
 
 use super::error::{ApiError, ErrorBody};
+use super::extract::Wanted;
 use super::guard::Peer;
 use super::limits::LOGIN_CODE_S;
 use super::state::ApiState;
@@ -15,15 +15,15 @@ use crate::supervisor::Desktop;
 /// Display, shared memory, checks.
 #[utoipa::path(get, path = "/v1/desktop", tag = "desktop",
     responses((status = 200, description = "The desktop", body = Desktop)))]
-pub async fn desktop(State(state): State<ApiState>) -> Json<Arc<Desktop>> {
-    Json(state.handle.snapshot().desktop.clone())
+pub async fn desktop(State(state): State<ApiState>, wanted: Wanted) -> Response {
+    wanted.json(&*state.handle.snapshot().desktop)
 }
 
 /// Look at the display again now; answers when that is done.
 #[utoipa::path(post, path = "/v1/desktop/probe", tag = "desktop",
     responses((status = 200, description = "The desktop after the look", body = Desktop)))]
-pub async fn probe(State(state): State<ApiState>) -> Json<Arc<Desktop>> {
-    Json(state.handle.probe().await.desktop.clone())
+pub async fn probe(State(state): State<ApiState>, wanted: Wanted) -> Response {
+    wanted.json(&*state.handle.probe().await.desktop)
 }
 
 /// A one-time login of the panel.

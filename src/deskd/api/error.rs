@@ -10,6 +10,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 
+use super::extract::Wanted;
 use super::limits::{IDEMPOTENCY_KEY_BYTES_MAX, LAUNCHES_MAX, WAIT_MS_MAX};
 use crate::supervisor::{
     AppError, LaunchError, LogOpenError, PullError, RefusalCode, RemedyError, RemoveError,
@@ -18,6 +19,8 @@ use crate::supervisor::{
 use deskd_core::app::document::DocumentError;
 use deskd_core::plan::{Rejected, UnplannableCode};
 use deskd_core::task::TaskState;
+use deskd_core::text;
+use deskd_core::text::Text;
 use deskd_keeper::logs::ReadError;
 
 /// The body of every answer that is not a success.
@@ -274,6 +277,18 @@ impl ApiError {
         }
     }
 
+    /// One sentence. Those that only whoever writes a program meets are in English alone.
+    fn sentence(&self) -> Text {
+        match self {
+            Self::Launch(error) => error.sentence(),
+            Self::Stop(error) => error.sentence(),
+            Self::Remedy(error) => error.sentence(),
+            Self::Remove(error) => error.sentence(),
+            Self::ShuttingDown => text!("deskd is shutting down"),
+            other => Text::words(other.to_string()),
+        }
+    }
+
     fn rejected(&self) -> Vec<Rejected> {
         match self {
             Self::Launch(LaunchError::Unplannable(why))
@@ -286,13 +301,17 @@ impl ApiError {
 
     /// The whole answer, once the request's id is known.
     #[must_use]
-    pub fn into_body(self, request_id: &str) -> Response {
+    pub fn into_body(self, request_id: &str, Wanted(language): Wanted) -> Response {
         let (status, code) = self.status_and_code();
+        let mut rejected = self.rejected();
+        for it in &mut rejected {
+            it.why.translate(language);
+        }
         let body = ErrorBody {
             code: code.to_owned(),
-            message: self.to_string(),
+            message: self.sentence().in_language(language).into_owned(),
             request_id: request_id.to_owned(),
-            rejected: self.rejected(),
+            rejected,
         };
         (status, Json(body)).into_response()
     }

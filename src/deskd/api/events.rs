@@ -3,6 +3,7 @@
 //! Levels, not edges: each wakeup sends the newest state of whatever changed since the last one, so
 //! a slow reader skips intermediate states and never sees an old one.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ use tokio::time::timeout;
 
 use super::apps::visible;
 use super::error::{ApiError, ErrorBody};
-use super::extract::Query;
+use super::extract::{Query, Wanted};
 use super::guard::Peer;
 use super::limits::KEEP_ALIVE_S;
 use super::sse;
@@ -27,6 +28,7 @@ use crate::supervisor::{Changes, Desktop, Snapshot};
 use deskd_core::app::App;
 use deskd_core::app::access::Identity;
 use deskd_core::task::Task;
+use deskd_core::text::{Language, Localized, Text};
 
 /// What to be told.
 #[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
@@ -48,6 +50,25 @@ pub struct Everything {
     pub apps: Vec<App>,
 }
 
+impl Localized for Everything {
+    fn texts(&mut self, each: &mut dyn FnMut(&mut Text)) {
+        Arc::make_mut(&mut self.desktop).texts(each);
+        self.tasks.iter_mut().for_each(|task| Arc::make_mut(task).texts(each));
+    }
+
+    fn in_language(&self, language: Language) -> Cow<'_, Self> {
+        if language == Language::English {
+            return Cow::Borrowed(self);
+        }
+        let tasks = self.tasks.iter().map(|task| Arc::new(task.in_language(language).into_owned()));
+        Cow::Owned(Self {
+            desktop: Arc::new(self.desktop.in_language(language).into_owned()),
+            tasks: tasks.collect(),
+            apps: self.apps.clone(),
+        })
+    }
+}
+
 /// Follow what happens: events `snapshot`, `task`, `removed`, `desktop`, `apps`, `usage`.
 #[utoipa::path(get, path = "/v1/events", tag = "desktop",
     params(EventsQuery,
@@ -57,6 +78,7 @@ pub struct Everything {
 pub async fn events(
     State(state): State<ApiState>,
     Extension(peer): Extension<Peer>,
+    Wanted(language): Wanted,
     Query(query): Query<EventsQuery>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
@@ -66,6 +88,7 @@ pub async fn events(
         snapshots: state.handle.watch(),
         usage: (query.usage == Some(true)).then(|| state.usage.subscribe(&state.handle)),
         hello: true,
+        language,
         _open: state.counters.stream("events"),
         state,
         _permit: permit,
@@ -88,6 +111,8 @@ struct Watcher {
     /// Epoch and generation the client has.
     seen: Option<(u64, u64)>,
     hello: bool,
+    /// Of sentences.
+    language: Language,
     _open: super::metrics::OpenStream,
     _permit: StreamPermit,
 }
@@ -102,7 +127,7 @@ impl Watcher {
                 return None;
             }
             let snapshot = self.snapshots.borrow_and_update().clone();
-            let bytes = news(&snapshot, self.seen, &self.state.identity);
+            let bytes = news(&snapshot, self.seen, &self.state.identity, self.language);
             self.seen = Some((snapshot.epoch, snapshot.generation));
             if !bytes.is_empty() {
                 return Some(bytes.into());
@@ -133,19 +158,24 @@ impl Watcher {
 }
 
 /// The events that bring a client from `seen` to `snapshot`.
-fn news(snapshot: &Snapshot, seen: Option<(u64, u64)>, identity: &Identity) -> Vec<u8> {
+fn news(
+    snapshot: &Snapshot,
+    seen: Option<(u64, u64)>,
+    identity: &Identity,
+    language: Language,
+) -> Vec<u8> {
     let mut out = Vec::new();
     let id = format!("{}-{}", snapshot.epoch, snapshot.generation);
     let known = seen.filter(|(epoch, _)| *epoch == snapshot.epoch);
     match known.and_then(|(_, generation)| snapshot.since(generation)) {
-        Some(changes) => write_changes(&changes, &id, identity, &mut out),
+        Some(changes) => write_changes(&changes, &id, identity, language, &mut out),
         None => {
             let everything = Everything {
                 desktop: snapshot.desktop.clone(),
                 tasks: snapshot.tasks.to_vec(),
                 apps: visible(&snapshot.apps, identity),
             };
-            sse::event(&mut out, "snapshot", Some(&id), &everything);
+            sse::event(&mut out, "snapshot", Some(&id), &*everything.in_language(language));
         }
     }
     out
@@ -153,7 +183,13 @@ fn news(snapshot: &Snapshot, seen: Option<(u64, u64)>, identity: &Identity) -> V
 
 /// The id belongs to the last event alone: a client that lost the connection before it asks for
 /// the whole batch again, which does no harm because states are levels.
-fn write_changes(changes: &Changes, id: &str, identity: &Identity, out: &mut Vec<u8>) {
+fn write_changes(
+    changes: &Changes,
+    id: &str,
+    identity: &Identity,
+    language: Language,
+    out: &mut Vec<u8>,
+) {
     #[derive(Serialize)]
     struct Removed<'a> {
         id: &'a str,
@@ -170,10 +206,10 @@ fn write_changes(changes: &Changes, id: &str, identity: &Identity, out: &mut Vec
         sse::event(out, "removed", id(), &Removed { id: task.as_str() });
     }
     for task in &changes.tasks {
-        sse::event(out, "task", id(), &**task);
+        sse::event(out, "task", id(), &*task.in_language(language));
     }
     if let Some(desktop) = &changes.desktop {
-        sse::event(out, "desktop", id(), &**desktop);
+        sse::event(out, "desktop", id(), &*desktop.in_language(language));
     }
     if let Some(apps) = &changes.apps {
         sse::event(out, "apps", id(), &visible(apps, identity));

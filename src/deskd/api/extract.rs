@@ -1,14 +1,19 @@
 //! Extractors whose refusals are [`ApiError`]s, and ids in paths.
 
+use std::convert::Infallible;
+
 use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::HeaderMap;
-use axum::http::header::CONTENT_TYPE;
+use axum::http::header::{ACCEPT_LANGUAGE, CONTENT_TYPE};
 use axum::http::request::Parts;
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::error::ApiError;
 use deskd_core::id::{AppId, TaskId};
+use deskd_core::text::{Language, Localized};
 
 /// A JSON body that may be left out, or be `null`.
 #[derive(Debug)]
@@ -60,6 +65,30 @@ impl JsonText {
 fn is_json(headers: &HeaderMap) -> bool {
     let value = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
     value.is_some_and(|value| value.starts_with("application/json"))
+}
+
+/// The language that whoever asks wants sentences in (`Accept-Language`).
+#[derive(Debug, Clone, Copy)]
+pub struct Wanted(pub Language);
+
+impl Wanted {
+    /// Of a request's headers.
+    pub fn of(headers: &HeaderMap) -> Self {
+        let header = headers.get(ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok());
+        Self(header.map(Language::accepted).unwrap_or_default())
+    }
+
+    /// The answer with its sentences in that language.
+    pub fn json<T: Localized + Serialize>(self, value: &T) -> Response {
+        axum::Json(value.in_language(self.0)).into_response()
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Wanted {
+    type Rejection = Infallible;
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(Self::of(&parts.headers))
+    }
 }
 
 /// Query parameters.

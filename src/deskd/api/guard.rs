@@ -17,6 +17,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 
 use super::error::ApiError;
+use super::extract::Wanted;
 use super::peers::PeerKey;
 use super::state::{ApiState, Shared};
 use crate::config::Panel;
@@ -194,7 +195,8 @@ fn is_well_formed(request: &Request) -> Result<(), &'static str> {
 /// The outermost layer of `/v1`: admission, time limit, request id, error bodies.
 pub async fn guard(State(state): State<ApiState>, request: Request, next: Next) -> Response {
     let admitted = admit(&state, &request);
-    guarded(&state, request, next, admitted, |error, id| error.into_body(id)).await
+    let wanted = Wanted::of(request.headers());
+    guarded(&state, request, next, admitted, |error, id| error.into_body(id, wanted)).await
 }
 
 /// The same with another admission and other error bodies.

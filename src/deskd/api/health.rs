@@ -18,6 +18,7 @@ use super::limits::STALL_MS_MAX;
 use super::state::ApiState;
 use crate::supervisor::Snapshot;
 use deskd_core::health::Check;
+use deskd_core::text;
 
 /// The checks that the display thread renews.
 const DISPLAY_CHECKS: [&str; 3] = ["display", "x11-tcp", "shm"];
@@ -68,7 +69,7 @@ pub async fn livez(State(state): State<ApiState>, RawQuery(query): RawQuery) -> 
     let check = Check {
         name: "driver".into(),
         ok: waited_ms < u128::from(STALL_MS_MAX),
-        detail: format!("its oldest input has waited {waited_ms} ms"),
+        detail: text!("its oldest input has waited {waited_ms} ms", waited_ms),
         required: true,
     };
     match Ask::parse(query.as_deref()) {
@@ -96,12 +97,11 @@ pub async fn startupz(State(state): State<ApiState>, RawQuery(query): RawQuery) 
         return ok();
     }
     let detail = if started {
-        "the first look at the display and at running tasks is over"
+        text!("the first look at the display and at running tasks is over")
     } else {
-        "deskd is still looking at the display and at running tasks"
+        text!("deskd is still looking at the display and at running tasks")
     };
-    let check =
-        Check { name: "first-look".into(), ok: started, detail: detail.into(), required: true };
+    let check = Check { name: "first-look".into(), ok: started, detail, required: true };
     answer("startupz", std::slice::from_ref(&check), &ask)
 }
 
@@ -128,7 +128,8 @@ pub async fn readyz(State(state): State<ApiState>, RawQuery(query): RawQuery) ->
     for (name, silent) in state.handle.stale_checks() {
         for check in checks.to_mut().iter_mut().filter(|check| check.name == name) {
             check.ok = false;
-            check.detail = format!("this has not been checked for {} s", silent.as_secs());
+            check.detail =
+                text!("this has not been checked for {seconds} s", seconds = silent.as_secs());
         }
     }
     answer("readyz", &checks, &ask)
@@ -139,9 +140,9 @@ fn not_renewed(checks: &[Check], silent: Duration) -> Vec<Check> {
     let mut checks = checks.to_vec();
     for check in checks.iter_mut().filter(|it| DISPLAY_CHECKS.contains(&it.name.as_str())) {
         check.ok = false;
-        check.detail = format!(
-            "the display has not been looked at for {} s: deskd's display thread is stuck",
-            silent.as_secs()
+        check.detail = text!(
+            "the display has not been looked at for {seconds} s: deskd's display thread is stuck",
+            seconds = silent.as_secs()
         );
     }
     checks
@@ -209,7 +210,7 @@ mod tests {
     use super::*;
 
     fn check(name: &str, ok: bool, required: bool) -> Check {
-        Check { name: name.into(), ok, detail: format!("about {name}"), required }
+        Check { name: name.into(), ok, detail: format!("about {name}").into(), required }
     }
 
     fn text(checks: &[Check], query: &str) -> (bool, String) {

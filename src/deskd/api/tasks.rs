@@ -10,13 +10,14 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
 use super::error::{ApiError, ErrorBody, wait_limit};
-use super::extract::{OptionalJson, Query, task_id};
+use super::extract::{OptionalJson, Query, Wanted, task_id};
 use super::guard::Peer;
 use super::limits::{GRACE_MS_MAX, WAIT_MS_MAX};
 use super::state::ApiState;
 use crate::supervisor::{StopAdmission, StopRequest};
 use deskd_core::redact::EnvVar;
 use deskd_core::task::{Task, TaskState};
+use deskd_core::text::Localized as _;
 use deskd_core::why::Diagnosis;
 use deskd_keeper::logs::LogReader;
 
@@ -27,12 +28,13 @@ use deskd_keeper::logs::LogReader;
               (status = 404, description = "Unknown, or `no_diagnosis`: there is nothing to explain", body = ErrorBody)))]
 pub async fn diagnosis(
     State(state): State<ApiState>,
+    wanted: Wanted,
     Path(id): Path<String>,
-) -> Result<axum::Json<Diagnosis>, ApiError> {
+) -> Result<Response, ApiError> {
     let snapshot = state.handle.snapshot();
     let task = snapshot.task(&task_id(&id)?).ok_or_else(|| ApiError::UnknownTask(id.clone()))?;
-    let found = task.diagnosis.as_deref().cloned();
-    found.map(axum::Json).ok_or(ApiError::NoDiagnosis(id))
+    let found = task.diagnosis.as_deref().ok_or(ApiError::NoDiagnosis(id))?;
+    Ok(wanted.json(found))
 }
 
 /// Apply the remedy that a task's diagnosis proposes: it runs again otherwise, once.
@@ -45,18 +47,20 @@ pub async fn diagnosis(
               (status = 503, description = "`shutting_down`, `keeper_away`, `kubernetes_unavailable`", body = ErrorBody)))]
 pub async fn remedy(
     State(state): State<ApiState>,
+    wanted: Wanted,
     Path(id): Path<String>,
 ) -> Result<Response, ApiError> {
     let task = state.handle.remedy(task_id(&id)?).await?;
-    Ok((StatusCode::ACCEPTED, axum::Json(task)).into_response())
+    Ok((StatusCode::ACCEPTED, wanted.json(&*task)).into_response())
 }
 
 /// All tasks, oldest first.
 #[utoipa::path(get, path = "/v1/tasks", tag = "tasks",
     responses((status = 200, description = "Tasks", body = Vec<Task>)))]
-pub async fn list_tasks(State(state): State<ApiState>) -> Response {
+pub async fn list_tasks(State(state): State<ApiState>, Wanted(language): Wanted) -> Response {
     let snapshot = state.handle.snapshot();
     let tasks: Vec<_> = snapshot.tasks.iter().map(|task| as_of_now(&state, task)).collect();
+    let tasks: Vec<_> = tasks.iter().map(|task| task.in_language(language)).collect();
     axum::Json(tasks).into_response()
 }
 
@@ -80,11 +84,12 @@ fn as_of_now<'a>(state: &ApiState, task: &'a Arc<Task>) -> Cow<'a, Task> {
               (status = 404, description = "Unknown", body = ErrorBody)))]
 pub async fn get_task(
     State(state): State<ApiState>,
+    wanted: Wanted,
     Path(id): Path<String>,
 ) -> Result<Response, ApiError> {
     let snapshot = state.handle.snapshot();
     let task = snapshot.task(&task_id(&id)?).ok_or(ApiError::UnknownTask(id))?;
-    Ok(axum::Json(as_of_now(&state, task)).into_response())
+    Ok(wanted.json(&*as_of_now(&state, task)))
 }
 
 /// How to stop.
@@ -108,6 +113,7 @@ pub struct Stop {
               (status = 503, description = "`keeper_away`", body = ErrorBody)))]
 pub async fn stop(
     State(state): State<ApiState>,
+    wanted: Wanted,
     Path(id): Path<String>,
     OptionalJson(stop): OptionalJson<Stop>,
 ) -> Result<Response, ApiError> {
@@ -117,8 +123,10 @@ pub async fn stop(
     let request =
         StopRequest { grace: stop.grace_ms.map(Duration::from_millis), force: stop.force };
     Ok(match state.handle.stop(task_id(&id)?, request).await? {
-        StopAdmission::Stopping(task) => (StatusCode::ACCEPTED, axum::Json(task)).into_response(),
-        StopAdmission::AlreadyEnded(task) => axum::Json(task).into_response(),
+        StopAdmission::Stopping(task) => {
+            (StatusCode::ACCEPTED, wanted.json(&*task)).into_response()
+        }
+        StopAdmission::AlreadyEnded(task) => wanted.json(&*task),
     })
 }
 
@@ -144,9 +152,10 @@ pub struct WaitQuery {
 pub async fn wait(
     State(state): State<ApiState>,
     Extension(peer): Extension<Peer>,
+    language: Wanted,
     Path(id): Path<String>,
     Query(query): Query<WaitQuery>,
-) -> Result<axum::Json<Arc<Task>>, ApiError> {
+) -> Result<Response, ApiError> {
     let task = task_id(&id)?;
     let waited_ms = query.timeout_ms.unwrap_or(WAIT_MS_MAX);
     if waited_ms > WAIT_MS_MAX {
@@ -164,7 +173,7 @@ pub async fn wait(
         seen.task(&task).cloned().ok_or_else(|| ApiError::UnknownTask(id.clone()))
     };
     tokio::select! {
-        found = found => found.map(axum::Json),
+        found = found => found.map(|task| language.json(&*task)),
         () = tokio::time::sleep(Duration::from_millis(waited_ms)) => {
             Err(ApiError::WaitedInVain { state: wanted, waited_ms })
         }

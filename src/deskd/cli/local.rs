@@ -90,8 +90,8 @@ fn show(status: &DisplayStatus, out: &mut Out) -> Result<(), Failure> {
         ("  unix socket", state(&status.unix.state)),
         ("  TCP", format!("port {}: {}", status.tcp.port, state(&status.tcp.state))),
         ("  server", server.unwrap_or_default()),
-        ("  SysV shared memory", status.shm.sysv.sentence()),
-        ("  memfd shared memory", status.shm.fd.sentence()),
+        ("  SysV shared memory", status.shm.sysv.sentence().into()),
+        ("  memfd shared memory", status.shm.fd.sentence().into()),
         ("  notes", status.notes.join("\n")),
     ])
 }

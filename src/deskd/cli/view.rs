@@ -10,7 +10,8 @@ use deskd_core::app::container::{ContainerApp, HomeNeed};
 use deskd_core::app::{App, AppSource};
 use deskd_core::kubernetes::ObjectRef;
 use deskd_core::task::{Exit, Task, TaskState};
-use deskd_core::why::reason::{Explanation, Waiting};
+use deskd_core::text::Text;
+use deskd_core::why::reason::Explanation;
 use deskd_core::why::{Applied, Diagnosis};
 
 /// One word about a state, and its colour.
@@ -56,7 +57,7 @@ fn ending(task: &Task, now_ms: i64) -> String {
             let how = task.cause.as_ref().map_or_else(|| exit.sentence(), Explanation::sentence);
             // In a cluster only the end of its output is not read yet.
             let lingers = task.leftovers && !task.engine.is_in_cluster();
-            if lingers { format!("{how}; processes that it started run on") } else { how }
+            if lingers { format!("{how}; processes that it started run on") } else { how.into() }
         }
         (TaskState::Starting | TaskState::Stopping, _) if task.waiting.is_some() => waits_for(task),
         _ if task.stale => STALE.to_owned(),
@@ -65,11 +66,11 @@ fn ending(task: &Task, now_ms: i64) -> String {
 }
 
 fn cause(task: &Task) -> String {
-    task.cause.as_ref().map(Explanation::sentence).unwrap_or_default()
+    task.cause.as_ref().map(|why| why.sentence().into()).unwrap_or_default()
 }
 
 fn waits_for(task: &Task) -> String {
-    task.waiting.as_ref().map(Waiting::sentence).unwrap_or_default()
+    task.waiting.as_ref().map(|why| why.sentence().into()).unwrap_or_default()
 }
 
 /// The table of `task list`.
@@ -107,20 +108,20 @@ pub fn task(task: &Task, now_ms: i64, out: &mut Out) -> Result<(), Failure> {
         ("task", task.id.to_string()),
         ("application", format!("{} ({})", task.display_name, task.app)),
         ("origin", task.mark().unwrap_or_default()),
-        ("no stop", task.no_stop.as_ref().map(|why| why.sentence.clone()).unwrap_or_default()),
+        ("no stop", task.no_stop.as_ref().map(|why| why.sentence.to_string()).unwrap_or_default()),
         ("state", task.state.as_str().to_owned()),
-        ("ended by", task.exit.as_ref().map(Exit::sentence).unwrap_or_default()),
+        ("ended by", task.exit.as_ref().map(|exit| exit.sentence().into()).unwrap_or_default()),
         ("cause", cause(task)),
         (
             "diagnosis",
             task.diagnosis.as_deref().map(|found| sentence(task, found)).unwrap_or_default(),
         ),
         ("proof", task.diagnosis.as_deref().map(proof).unwrap_or_default()),
-        ("advice", task.diagnosis.as_deref().map(|d| d.advice.clone()).unwrap_or_default()),
+        ("advice", task.diagnosis.as_deref().map(|d| d.advice.to_string()).unwrap_or_default()),
         ("deskd can", task.diagnosis.as_deref().and_then(|d| offer(task, d)).unwrap_or_default()),
         ("remedy", remedied.map(done).unwrap_or_default()),
         ("because", remedied.map(|it| whole(&it.diagnosis)).unwrap_or_default()),
-        ("engine", format!("{}: {}", task.engine.as_str(), task.reasons.join("; "))),
+        ("engine", format!("{}: {}", task.engine.as_str(), joined(&task.reasons))),
         ("command", shell_words::join(&task.command)),
         ("program", shell_words::join(&task.program)),
         ("waiting for", waits_for(task)),
@@ -140,10 +141,14 @@ pub fn task(task: &Task, now_ms: i64, out: &mut Out) -> Result<(), Failure> {
     ])
 }
 
+fn joined(texts: &[Text]) -> String {
+    Text::joined(texts.iter().cloned(), "; ").into()
+}
+
 /// Unless it is the cause already.
 fn sentence(task: &Task, found: &Diagnosis) -> String {
-    let told = found.cause.is_none() || cause(task) == found.sentence;
-    if told { String::new() } else { found.sentence.clone() }
+    let told = found.cause.is_none() || found.sentence == cause(task);
+    if told { String::new() } else { found.sentence.to_string() }
 }
 
 /// What deskd would do, and how to ask for it.
@@ -158,7 +163,7 @@ fn done(it: &Applied) -> String {
 
 /// The failure that a remedy was applied for.
 fn whole(found: &Diagnosis) -> String {
-    let parts = [found.sentence.clone(), proof(found), found.advice.clone()];
+    let parts = [found.sentence.to_string(), proof(found), found.advice.to_string()];
     parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n")
 }
 
@@ -290,11 +295,10 @@ pub fn task_line(task: &Task) -> String {
     let mut words: Vec<&str> = vec![task.state.as_str()];
     let pid = task.pid.map(|pid| format!("pid {pid}"));
     let windows = task.first_window_ms.map(|ms| format!("first window after {ms} ms"));
-    let exit = task.exit.as_ref().filter(|_| task.state == TaskState::Ended).map(Exit::sentence);
-    let extra: BTreeSet<_> = [pid, windows, exit, task.cause.as_ref().map(Explanation::sentence)]
-        .into_iter()
-        .flatten()
-        .collect();
+    let exit = task.exit.as_ref().filter(|_| task.state == TaskState::Ended);
+    let exit = exit.map(|exit| exit.sentence().to_string());
+    let cause = task.cause.as_ref().map(|why| why.sentence().to_string());
+    let extra: BTreeSet<_> = [pid, windows, exit, cause].into_iter().flatten().collect();
     words.extend(extra.iter().map(String::as_str));
     super::output::printable(&format!("task {} {}", task.id, words.join(", ")))
 }

@@ -44,7 +44,7 @@ impl Driver {
             }
             FromKeeper::SpawnRefused { id, .. } => self.replies.timings.answered(&id.task, None),
             FromKeeper::Exited { id, end } => {
-                tracing::info!(task = %id.task, end = end.exit.sentence(), "task's process ended");
+                tracing::info!(task = %id.task, end = %end.exit.sentence(), "task's process ended");
             }
             _ => {}
         }

@@ -7,6 +7,8 @@ use super::snapshot::Desktop;
 use deskd_core::display::DisplayStatus;
 use deskd_core::health::{Check, HealthFacts, KeeperStatus, checks};
 use deskd_core::plan::KubernetesFacts;
+use deskd_core::text;
+use deskd_core::text::Text;
 use deskd_core::wire::DaemonEnd;
 
 /// The daemon's release.
@@ -73,16 +75,13 @@ impl Health {
     }
 }
 
-fn sentence(checks: &[Check], display: &DisplayStatus) -> String {
+fn sentence(checks: &[Check], display: &DisplayStatus) -> Text {
     let failing =
         |required: bool| checks.iter().find(move |check| !check.ok && check.required == required);
     match failing(true).or_else(|| failing(false)) {
-        Some(check) => capitalized(&check.detail),
-        None => format!("Display {} works, shared memory proved", display.display),
+        Some(check) => check.detail.clone().capitalized(),
+        None => {
+            text!("Display {display} works, shared memory proved", display = display.display)
+        }
     }
-}
-
-fn capitalized(text: &str) -> String {
-    let mut chars = text.chars();
-    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
 }

@@ -38,7 +38,7 @@ impl Driver {
             tracing::info!(ready = desktop.ready, "{}", desktop.sentence);
         }
         if desktop.started != self.desktop.started || desktop.sentence != self.desktop.sentence {
-            let status = desktop.sentence.clone();
+            let status = desktop.sentence.to_string();
             self.to_keeper.push(ToKeeper::Status { ready: desktop.started, status });
         }
         self.desktop = Arc::new(desktop);

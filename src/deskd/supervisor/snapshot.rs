@@ -12,6 +12,7 @@ use deskd_core::id::TaskId;
 use deskd_core::plan::KubernetesFacts;
 use deskd_core::pull::PullStatus;
 use deskd_core::task::Task;
+use deskd_core::text::{Localized, Text};
 
 /// The desktop as a whole.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -37,9 +38,21 @@ pub struct Desktop {
     /// deskd is shutting down.
     pub draining: bool,
     /// One line for people: `Display :0 works, shared memory proved` or what is wrong.
-    pub sentence: String,
+    pub sentence: Text,
     /// Number of the change that made this view.
     pub generation: u64,
+}
+
+impl Localized for Desktop {
+    fn texts(&mut self, each: &mut dyn FnMut(&mut Text)) {
+        each(&mut self.sentence);
+        self.checks.iter_mut().for_each(|check| check.texts(each));
+        let missing = self.kubernetes.rights.iter().any(|right| !right.allowed);
+        if missing {
+            let facts = Arc::make_mut(&mut self.kubernetes);
+            facts.rights.iter_mut().for_each(|right| each(&mut right.sentence));
+        }
+    }
 }
 
 /// Everything at one moment.

@@ -21,6 +21,25 @@ pub fn available() -> bool {
     super::needs::met(&["chromium", "chromedriver"], &[])
 }
 
+/// What a person's browser is like.
+#[derive(Debug, Clone, Copy)]
+pub struct Look {
+    /// Prefers dark colours.
+    pub dark: bool,
+    /// The language it asks for.
+    pub language: &'static str,
+    /// It is a phone, so many CSS pixels wide.
+    pub phone_px: Option<u32>,
+    /// Prefers that nothing moves.
+    pub still: bool,
+}
+
+impl Default for Look {
+    fn default() -> Self {
+        Self { dark: false, language: "en-US", phone_px: None, still: false }
+    }
+}
+
 /// One browser with one window.
 #[derive(Debug)]
 pub struct Browser {
@@ -33,6 +52,11 @@ pub struct Browser {
 impl Browser {
     /// A fresh profile; `dark` is the colour scheme it prefers.
     pub fn start(dark: bool) -> Self {
+        Self::with(Look { dark, ..Look::default() })
+    }
+
+    /// A fresh profile.
+    pub fn with(look: Look) -> Self {
         let probe = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address: SocketAddr = probe.local_addr().expect("an address");
         drop(probe);
@@ -44,8 +68,8 @@ impl Browser {
         let door = Door::Tcp(address);
         eventually("chromedriver's start", || Ask::new(&door, "GET", "/status").try_send().ok());
         let profile = tempfile::tempdir().expect("a directory");
-        let scheme = u8::from(!dark);
-        let arguments = [
+        let scheme = u8::from(!look.dark);
+        let mut arguments = vec![
             "--headless=new".to_owned(),
             "--no-sandbox".into(),
             "--disable-gpu".into(),
@@ -56,10 +80,22 @@ impl Browser {
             "--disable-sync".into(),
             "--window-size=1440,900".into(),
             format!("--blink-settings=preferredColorScheme={scheme}"),
+            format!("--lang={}", look.language),
+            format!("--accept-lang={}", look.language),
             format!("--user-data-dir={}", profile.path().display()),
         ];
+        if look.still {
+            arguments.push("--force-prefers-reduced-motion".into());
+        }
+        let mut options = json!({
+            "args": arguments, "prefs": { "intl.accept_languages": look.language },
+        });
+        if let Some(width) = look.phone_px {
+            let metrics = json!({ "width": width, "height": 740, "pixelRatio": 2.0 });
+            options["mobileEmulation"] = json!({ "deviceMetrics": metrics });
+        }
         let wanted = json!({ "capabilities": { "alwaysMatch": {
-            "goog:chromeOptions": { "args": arguments },
+            "goog:chromeOptions": options,
             "goog:loggingPrefs": { "browser": "ALL" },
         } } });
         let answer = Ask::new(&door, "POST", "/session").json(&wanted).send().json();

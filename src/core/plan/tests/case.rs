@@ -76,7 +76,9 @@ impl Case {
             resource: "pods".into(),
             namespace: "desktops".into(),
             allowed: false,
-            sentence: "deskd may not patch pods: grant it with container/base/rbac.yaml".into(),
+            sentence: "deskd may not patch pods: grant it with container/base/rbac.yaml"
+                .to_owned()
+                .into(),
         });
     }
 
@@ -196,8 +198,9 @@ pub(super) fn said(result: &Result<Plan, Unplannable>) -> String {
         Ok(plan) => (plan.reasons.clone(), &plan.rejected),
         Err(refusal) => (vec![refusal.sentence.clone()], &refusal.rejected),
     };
+    let sentences = sentences.into_iter().map(String::from);
     let rejected = rejected.iter().map(|no| format!("not {}: {}", no.engine.as_str(), no.why));
-    sentences.into_iter().chain(rejected).collect::<Vec<_>>().join("\n")
+    sentences.chain(rejected).collect::<Vec<_>>().join("\n")
 }
 
 #[track_caller]

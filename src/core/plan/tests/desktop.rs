@@ -135,7 +135,7 @@ fn what_is_in_a_secret_or_is_a_part_of_a_volume_is_told_and_not_given() {
     let part =
         "it does not get /var/mail of the graphical container: that is a part of the volume `mail`";
     let case = with(EphemeralContainer);
-    let all = "it gets no variable that the graphical container has from the ConfigMap `more` and the Secret `keys`";
+    let all = "it gets no variable that the graphical container has from the ConfigMap `more`, the Secret `keys`";
     says(&case, &[why, part, all]);
     assert!(!said(&case.plan()).contains("SOMETHING"), "nobody wants it");
     let mounts = container(&case).mounts;

@@ -28,7 +28,7 @@ fn pods() -> Case {
 fn planned_pod(case: &Case) -> (Option<PodPlace>, String) {
     let plan = case.plan().unwrap();
     let Work::PodApplication(work) = &plan.work else { panic!("{plan:#?}") };
-    (work.place.clone(), plan.reasons.join("\n"))
+    (work.place.clone(), crate::text::Text::joined(plan.reasons.iter().cloned(), "\n").to_string())
 }
 
 #[test]
@@ -97,7 +97,7 @@ fn case() -> Case {
 fn planned(case: &Case) -> (Option<PlaceSpec>, String) {
     let plan = case.plan().unwrap();
     let Work::EphemeralContainer(work) = &plan.work else { panic!("{plan:#?}") };
-    (PlaceSpec::of(work), plan.reasons.join("\n"))
+    (PlaceSpec::of(work), crate::text::Text::joined(plan.reasons, "\n").to_string())
 }
 
 #[test]

@@ -164,9 +164,9 @@ impl Desk {
             cause: remedy.as_ref().map(|_| Cause::Crashed),
             rule: None,
             confidence: confidence.unwrap_or(Confidence::Possible),
-            sentence: "it crashed".into(),
+            sentence: crate::text::Text::words("it crashed"),
             proof: Vec::new(),
-            advice: String::new(),
+            advice: crate::text::Text::default(),
             remedy: remedy.map(Remedy::proposal),
             others: Vec::new(),
         }

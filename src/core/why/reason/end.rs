@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Actor, Refused};
 use crate::task::Exit;
+use crate::text::Text;
 use crate::why::Cause;
 
 /// What the cluster reports about an end.
@@ -180,7 +181,7 @@ pub enum Explanation {
         /// Its cause.
         cause: Cause,
         /// Its sentence.
-        sentence: String,
+        sentence: Text,
     },
     /// As an earlier release of deskd said it.
     Told(String),

@@ -7,6 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::{Explanation, LostReason, Waiting};
 use crate::task::{Exit, Task};
+use crate::text::{Localized, Recorded, Text};
 
 /// The values of the sentences in a task's JSON.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,6 +18,9 @@ struct Values {
     cause: Option<Explanation>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     lost: Option<LostReason>,
+    /// Of sentences that are made when something happens: what they are made from.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    texts: Vec<Recorded>,
 }
 
 impl Values {
@@ -25,12 +29,16 @@ impl Values {
             Some(Exit::Lost(reason)) => Some(reason.clone()),
             _ => None,
         };
-        Self { waiting: task.waiting.clone(), cause: task.cause.clone(), lost }
+        let mut texts: Vec<Recorded> = Vec::new();
+        task.clone().texts(&mut |text| {
+            texts.extend(text.recorded().filter(|it| !texts.contains(it)));
+        });
+        Self { waiting: task.waiting.clone(), cause: task.cause.clone(), lost, texts }
     }
 
     /// Gives a task that was read its values back.
     fn restore(self, task: &mut Task) {
-        let Self { waiting, cause, lost } = self;
+        let Self { waiting, cause, lost, texts } = self;
         if waiting.is_some() && task.waiting.is_some() {
             task.waiting = waiting;
         }
@@ -40,6 +48,12 @@ impl Values {
         if let (Some(reason), Some(Exit::Lost(_))) = (lost, &task.exit) {
             task.exit = Some(Exit::Lost(reason));
         }
+        let texts: Vec<Text> = texts.into_iter().map(Text::from).collect();
+        task.texts(&mut |text| {
+            if let Some(made) = texts.iter().find(|made| *made == text) {
+                text.clone_from(made);
+            }
+        });
     }
 }
 
@@ -178,9 +192,9 @@ mod tests {
         let shown = serde_json::to_value(&task).unwrap();
         let Some(Exit::Lost(lost)) = &task.exit else { panic!("it is lost") };
         let values = (task.waiting.as_ref().unwrap(), task.cause.as_ref().unwrap());
-        assert_eq!(shown["waiting"], values.0.sentence());
-        assert_eq!(shown["cause"], values.1.sentence());
-        assert_eq!(shown["exit"]["reason"], lost.sentence());
+        assert_eq!(shown["waiting"], *values.0.sentence());
+        assert_eq!(shown["cause"], *values.1.sentence());
+        assert_eq!(shown["exit"]["reason"], *lost.sentence());
         assert!(shown.get("values").is_none(), "{shown}");
         let line = serde_json::to_string(&Entry { task: Arc::new(task.clone()) }).unwrap();
         let read: Entry = serde_json::from_str(&line).unwrap();

@@ -1,131 +1,165 @@
 //! Why a run does not run yet.
 
-use std::borrow::Cow;
-
-use super::{behind, hint, the_node};
+use super::{behind, hint, or_no_reason, the_node};
+use crate::text;
+use crate::text::Text;
 use crate::why::reason::{Delay, Image, WaitReason, Waiting};
-
-/// Where the cluster gives no reason.
-const NO_REASON: &str = "no reason was given";
 
 impl Waiting {
     /// One sentence that names the thing and the remedy.
     #[must_use]
-    pub fn sentence(&self) -> String {
+    pub fn sentence(&self) -> Text {
         self.reason.sentence(self.words.as_deref())
     }
 }
 
 impl WaitReason {
-    fn sentence(&self, words: Option<&str>) -> String {
-        let said = words.unwrap_or(NO_REASON);
+    fn sentence(&self, words: Option<&str>) -> Text {
+        let said = or_no_reason(words);
         match self {
             Self::Request { request, delay } => {
-                format!("cannot {request} yet: {}", delay.sentence(said))
+                text!(
+                    "cannot {request} yet: {said}",
+                    request = request.sentence(),
+                    said = delay.sentence(said)
+                )
             }
-            Self::Scheduler => "waiting for the scheduler to choose a node".to_owned(),
+            Self::Scheduler => text!("waiting for the scheduler to choose a node"),
             Self::Gated => {
-                format!("something else in the cluster holds it back (scheduling gate): {said}")
+                text!("something else in the cluster holds it back (scheduling gate): {said}", said)
             }
-            Self::Unschedulable => unschedulable(said),
-            Self::Node { node } => format!("waiting for {} to start it", the_node(node.as_deref())),
+            Self::Unschedulable => unschedulable(&said),
+            Self::Node { node } => {
+                text!("waiting for {node} to start it", node = the_node(node.as_deref()))
+            }
             Self::Prepared { node, image } => {
                 let node = the_node(node.as_deref());
-                format!("{node} prepares it: {image} is pulled if need be")
+                text!(
+                    "{node} prepares it: {image} is pulled if need be",
+                    node,
+                    image = image.sentence()
+                )
             }
             Self::Pulling { of_volume: false } => {
-                format!("the node is pulling its image{}", behind(words))
+                text!("the node is pulling its image{words}", words = behind(words))
             }
             Self::Pulling { of_volume: true } => {
-                format!("the node is pulling the image of one of its volumes{}", behind(words))
+                text!(
+                    "the node is pulling the image of one of its volumes{words}",
+                    words = behind(words)
+                )
             }
             Self::Sandbox => {
-                format!("the node cannot make its network and sandbox{}", behind(words))
+                text!("the node cannot make its network and sandbox{words}", words = behind(words))
             }
-            Self::Volume => format!("the node cannot mount one of its volumes{}", behind(words)),
-            Self::Network => format!("the node's network is not ready{}", behind(words)),
+            Self::Volume => {
+                text!("the node cannot mount one of its volumes{words}", words = behind(words))
+            }
+            Self::Network => text!("the node's network is not ready{words}", words = behind(words)),
             Self::Device => {
-                format!("the node cannot prepare a device that it claims{}", behind(words))
+                text!(
+                    "the node cannot prepare a device that it claims{words}",
+                    words = behind(words)
+                )
             }
-            Self::Init { cookie, reason } => format!("{}{}", reason.sentence(words), hint(*cookie)),
-            Self::Told => said.to_owned(),
+            Self::Init { cookie, reason } => {
+                text!("{reason}{hint}", reason = reason.sentence(words), hint = hint(*cookie))
+            }
+            Self::Told => said,
             Self::Other { node, word } => {
                 let node = the_node(node.as_deref());
-                format!("{node} does not start it yet ({word}): {said}")
+                text!("{node} does not start it yet ({word}): {said}", node, word, said)
             }
             of_container => of_container.of_container(said),
         }
     }
 
-    fn of_container(&self, said: &str) -> String {
+    fn of_container(&self, said: Text) -> Text {
         match self {
-            Self::PullFailed { image } => format!("{image} could not be pulled: {said}"),
-            Self::PullBackOff { node, image } => format!(
-                "{image} cannot be pulled, {} tries again ever more rarely: check its name, that it \
+            Self::PullFailed { image } => {
+                text!("{image} could not be pulled: {said}", image = image.sentence(), said)
+            }
+            Self::PullBackOff { node, image } => text!(
+                "{image} cannot be pulled, {node} tries again ever more rarely: check its name, that it \
                  exists, and the pull secrets ({said})",
-                the_node(node.as_deref())
+                image = image.sentence(),
+                said,
+                node = the_node(node.as_deref())
             ),
-            Self::ImageName { image: Image { name, volume } } => format!(
-                "`{name}`{} is not the name of an image: correct the application",
-                of_volume(volume.as_deref())
+            Self::ImageName { image: Image { name, volume } } => text!(
+                "`{name}`{volume} is not the name of an image: correct the application",
+                name,
+                volume = of_volume(volume.as_deref())
             ),
-            Self::ImageNeverPulled { node, image } => format!(
-                "{} lacks {image}, and the pull policy is Never: load the image there, or change the \
+            Self::ImageNeverPulled { node, image } => text!(
+                "{node} lacks {image}, and the pull policy is Never: load the image there, or change the \
                  policy",
-                the_node(node.as_deref())
+                image = image.sentence(),
+                node = the_node(node.as_deref())
             ),
             Self::RegistryAway { image } => {
-                format!("the registry of {image} does not answer: {said}")
+                text!(
+                    "the registry of {image} does not answer: {said}",
+                    image = image.sentence(),
+                    said
+                )
             }
-            Self::ContainerConfig { node } => format!(
-                "{} cannot make the container as it is described: {said} (a secret or a key that is \
+            Self::ContainerConfig { node } => text!(
+                "{node} cannot make the container as it is described: {said} (a secret or a key that is \
                  missing, or an image that wants to run as root)",
-                the_node(node.as_deref())
+                said,
+                node = the_node(node.as_deref())
             ),
             Self::ImageVolume { node } => {
                 let node = the_node(node.as_deref());
-                format!("{node} cannot mount an image as one of its volumes: {said}")
+                text!("{node} cannot mount an image as one of its volumes: {said}", node, said)
             }
             Self::ContainerStart { node } => {
-                format!("{} cannot start the container: {said}", the_node(node.as_deref()))
+                text!(
+                    "{node} cannot start the container: {said}",
+                    said,
+                    node = the_node(node.as_deref())
+                )
             }
-            _ => said.to_owned(),
+            _ => said,
         }
     }
 }
 
 impl Delay {
-    fn sentence(self, said: &str) -> Cow<'_, str> {
+    fn sentence(self, said: Text) -> Text {
         match self {
-            Self::Conflict => format!("somebody else changed the object meanwhile: {said}").into(),
+            Self::Conflict => {
+                text!("somebody else changed the object meanwhile: {said}", said)
+            }
             Self::Token => {
-                "the API server does not accept deskd's token: check whether it has expired".into()
+                text!("the API server does not accept deskd's token: check whether it has expired")
             }
-            Self::NamespaceNotReady => format!("the namespace is not ready: {said}").into(),
-            Self::Busy => "the API server is busy and asks to wait".into(),
+            Self::NamespaceNotReady => text!("the namespace is not ready: {said}", said),
+            Self::Busy => text!("the API server is busy and asks to wait"),
             Self::Error { code } => {
-                format!("the API server answered with error {code}: {said}").into()
+                text!("the API server answered with error {code}: {said}", code, said)
             }
-            Self::NoAnswer => said.into(),
+            Self::NoAnswer => said,
         }
     }
 }
 
-impl std::fmt::Display for Image {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl Image {
+    fn sentence(&self) -> Text {
         if self.name.is_empty() {
-            return f.write_str("its image");
+            return text!("its image");
         }
-        write!(f, "the image {}{}", self.name, of_volume(self.volume.as_deref()))
+        text!("the image {name}{of}", name = self.name, of = of_volume(self.volume.as_deref()))
     }
 }
 
-fn of_volume(volume: Option<&str>) -> String {
-    volume.map(|volume| format!(" of its volume {volume}")).unwrap_or_default()
+fn of_volume(volume: Option<&str>) -> Text {
+    volume.map(|volume| text!(" of its volume {volume}", volume)).unwrap_or_default()
 }
 
 /// `0/3 nodes are available: 1 Insufficient nvidia.com/gpu, 2 node(s) didn't match ... . preemption: ...`
-fn unschedulable(said: &str) -> String {
+fn unschedulable(said: &str) -> Text {
     let reasons = said.split_once("nodes are available: ").map_or(said, |(_, rest)| rest);
     // The rest is about preemption and says nothing new.
     let reasons = reasons.split(". ").next().unwrap_or(reasons).trim_end_matches('.');
@@ -141,21 +175,31 @@ fn unschedulable(said: &str) -> String {
     }
     let mut parts = Vec::new();
     if !missing.is_empty() {
-        parts.push(format!("not enough {} is free", missing.join(" and ")));
+        parts.push(text!("not enough {missing} is free", missing = all_of(missing)));
     }
     others.dedup();
     parts.extend(others);
-    format!("no node can take it: {}. The scheduler said: {said}", parts.join("; "))
+    text!(
+        "no node can take it: {parts}. The scheduler said: {said}",
+        said,
+        parts = Text::joined(parts, "; ")
+    )
 }
 
-fn in_words(reason: &str) -> String {
+/// `cpu and memory`
+fn all_of(resources: Vec<&str>) -> Text {
+    let all = resources.into_iter().map(Text::words);
+    all.reduce(|some, last| text!("{some} and {last}", some, last)).unwrap_or_default()
+}
+
+fn in_words(reason: &str) -> Text {
     if reason.contains("didn't match Pod's node affinity/selector") {
-        "no other node has the labels its node selector wants".to_owned()
+        text!("no other node has the labels its node selector wants")
     } else if reason.contains("untolerated taint") {
-        format!("a taint keeps it away ({reason})")
+        text!("a taint keeps it away ({reason})", reason)
     } else if reason.contains("were unschedulable") {
-        "a node is closed for new pods (cordoned)".to_owned()
+        text!("a node is closed for new pods (cordoned)")
     } else {
-        reason.to_owned()
+        Text::words(reason)
     }
 }

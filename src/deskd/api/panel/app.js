@@ -8,11 +8,14 @@ import { LogView } from "./log-view.js";
 import { apply, barred, emptyState, lingers } from "./store.js";
 import { ApiError, call, launch, Stream } from "./stream.js";
 import { Table } from "./table.js";
+import { counted, load, number, t } from "./text.js";
 
 /** A tab out of sight lets go of its connections after this long; browsers have six per host. */
 const HIDDEN_MS = 20_000;
 /** Requests at once when many tasks are removed. */
 const REMOVALS_AT_ONCE = 4;
+
+await load();
 
 const byId = (id) => document.getElementById(id);
 const state = emptyState();
@@ -45,20 +48,20 @@ function onStatus(status) {
   const banner = byId("lost");
   banner.hidden = connected;
   document.body.classList.toggle("disconnected", !connected);
-  if (status === "lost") setText(banner, "The connection to deskd is lost. Trying again…");
-  else if (status === "login") setText(banner, "This session has ended. Run “deskd panel” and open the link it prints.");
-  else if (!connected) setText(banner, "deskd refused the connection. Reload the page to try again.");
+  if (status === "lost") setText(banner, t("The connection to deskd is lost. Trying again…"));
+  else if (status === "login") setText(banner, t("This session has ended. Run “deskd panel” and open the link it prints."));
+  else if (!connected) setText(banner, t("deskd refused the connection. Reload the page to try again."));
 }
 
 function counts() {
   const tasks = [...state.tasks.values()];
   const ended = tasks.filter((task) => task.state === "ended").length;
   const numbers = { all: tasks.length, live: tasks.length - ended, ended };
-  for (const button of byId("filter").children) setText(button.querySelector(".count"), numbers[button.dataset.filter].toLocaleString());
+  for (const button of byId("filter").children) setText(button.querySelector(".count"), number(numbers[button.dataset.filter]));
   byId("remove-ended").disabled = ended === 0;
   const shown = numbers[byId("table").dataset.filter];
   byId("empty").hidden = shown > 0;
-  const hint = tasks.length === 0 ? "No application has been started yet. To start one, type its name above." : "No task is in this state.";
+  const hint = tasks.length === 0 ? t("No application has been started yet. To start one, type its name above.") : t("No task is in this state.");
   setText(byId("empty"), hint);
 }
 
@@ -92,13 +95,17 @@ async function start(app) {
 
 function sentence(error) {
   if (error instanceof ApiError) return error.message;
-  return "deskd does not answer. Try again in a moment.";
+  return t("deskd does not answer. Try again in a moment.");
 }
 
 async function removeEnded() {
   const ended = [...state.tasks.values()].filter((task) => task.state === "ended" && task.next_run_at === null && !lingers(task));
-  const what = ended.length === 1 ? "1 ended task and its log" : `${ended.length} ended tasks and their logs`;
-  if (!(await confirm("Remove all ended", `This removes ${what}. It cannot be undone.`, "Remove"))) return;
+  const what = counted(
+    ended.length,
+    "This removes 1 ended task and its log. It cannot be undone.",
+    "This removes {count} ended tasks and their logs. It cannot be undone.",
+  );
+  if (!(await confirm(t("Remove all ended"), what, t("Remove")))) return;
   const left = ended.map((task) => task.id);
   const failures = [];
   const one = async () => {

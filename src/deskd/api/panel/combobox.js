@@ -2,6 +2,7 @@
 
 import { appIcon, h } from "./dom.js";
 import { searchApps } from "./store.js";
+import { t } from "./text.js";
 
 /** Most options shown; more than fit on a screen help nobody. */
 const OPTIONS_MAX = 40;
@@ -36,7 +37,7 @@ export class AppSearch {
   show() {
     this.options = searchApps(this.apps(), this.input.value).slice(0, OPTIONS_MAX);
     const rows = this.options.map((app, at) => this.option(app, at));
-    const none = h("li", { class: "none", role: "presentation" }, this.input.value === "" ? "No applications are configured." : "No application matches these words.");
+    const none = h("li", { class: "none", role: "presentation" }, this.input.value === "" ? t("No applications are configured.") : t("No application matches these words."));
     this.list.replaceChildren(...(rows.length > 0 ? rows : [none]));
     this.list.hidden = false;
     this.input.setAttribute("aria-expanded", "true");

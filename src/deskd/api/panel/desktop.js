@@ -1,6 +1,7 @@
 // The desktop's health in one line, its checks unfolded on demand.
 
 import { h, setAttribute, setText } from "./dom.js";
+import { t } from "./text.js";
 
 export class Health {
   constructor(button, text, checks, name) {
@@ -26,15 +27,15 @@ export class Health {
   show(desktop, open) {
     const state = !open || desktop === null ? "unknown" : desktop.ready ? "well" : "ill";
     setAttribute(this.button, "data-state", state);
-    setText(this.text, desktop === null ? "Connecting…" : desktop.sentence);
+    setText(this.text, desktop === null ? t("Connecting…") : desktop.sentence);
     if (desktop === null) return;
     setText(this.name, desktop.name);
-    document.title = desktop.ready ? `Tasks · ${desktop.name}` : `⚠ Tasks · ${desktop.name}`;
+    document.title = `${desktop.ready ? "" : "⚠ "}${t("Tasks")} · ${desktop.name}`;
     const server = desktop.display.server;
     const facts = [
-      ["Display", desktop.display.display],
-      ["Screen", server ? `${server.width_px} × ${server.height_px}` : "unknown"],
-      ["Server", server ? server.vendor : "does not answer"],
+      [t("Display"), desktop.display.display],
+      [t("Screen"), server ? `${server.width_px} × ${server.height_px}` : t("unknown")],
+      [t("Server"), server ? server.vendor : t("does not answer")],
       ["deskd", desktop.version],
     ];
     this.checks.replaceChildren(
@@ -48,12 +49,12 @@ export class Health {
 
 function check({ name, ok, detail, required }) {
   const state = ok ? "well" : required ? "ill" : "warn";
-  const word = ok ? "passes" : "fails";
+  const word = ok ? t("passes") : t("fails");
   return h(
     "li",
     { "data-state": state },
     h("span", { class: "dot", "aria-hidden": "true" }),
     h("b", {}, name, h("span", { class: "offscreen" }, ` ${word}: `)),
-    h("span", { class: "detail" }, detail, required ? null : h("small", { class: "muted" }, " (not required)")),
+    h("span", { class: "detail" }, detail, required ? null : h("small", { class: "muted" }, ` (${t("not required")})`)),
   );
 }

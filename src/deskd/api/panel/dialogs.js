@@ -1,6 +1,7 @@
 // Modal dialogs (environment, confirmation) and the messages that come and go.
 
 import { copyText, h } from "./dom.js";
+import { t } from "./text.js";
 
 /** How long a message stays. */
 const TOAST_MS = 8000;
@@ -9,7 +10,7 @@ const TOAST_MS = 8000;
 export function toast(text, kind = "error") {
   const box = document.getElementById("toasts");
   const item = h("div", { class: `toast ${kind}` }, h("span", {}, text));
-  item.append(h("button", { type: "button", class: "quiet", "aria-label": "Close this message", onclick: () => item.remove() }, "×"));
+  item.append(h("button", { type: "button", class: "quiet", "aria-label": t("Close this message"), onclick: () => item.remove() }, "×"));
   box.append(item);
   while (box.children.length > 4) box.firstElementChild.remove();
   setTimeout(() => item.remove(), TOAST_MS);
@@ -39,7 +40,7 @@ export function confirm(title, text, yes) {
       h(
         "div",
         { class: "dialog-buttons" },
-        h("button", { type: "button", onclick: say(false) }, "Cancel"),
+        h("button", { type: "button", onclick: say(false) }, t("Cancel")),
         h("button", { type: "button", class: "danger", autofocus: true, onclick: say(true) }, yes),
       ),
     );
@@ -53,21 +54,21 @@ export function showEnvironment(task, variables) {
     h("tr", {}, h("th", { scope: "row" }, name), h("td", { class: value.includes("[redacted]") ? "muted" : "" }, value)),
   );
   const body = h("tbody", {}, ...rows);
-  const filter = h("input", { type: "search", placeholder: "Filter…", "aria-label": "Filter variables", autofocus: true });
+  const filter = h("input", { type: "search", placeholder: t("Filter…"), "aria-label": t("Filter variables"), autofocus: true });
   filter.addEventListener("input", () => {
     const wanted = filter.value.toLowerCase();
     for (const row of rows) row.hidden = !row.textContent.toLowerCase().includes(wanted);
   });
-  const copy = h("button", { type: "button" }, "Copy all");
+  const copy = h("button", { type: "button" }, t("Copy all"));
   copy.addEventListener("click", async () => {
     const text = variables.map(({ name, value }) => `${name}=${value}`).join("\n");
-    copy.textContent = (await copyText(text)) ? "Copied" : "Could not copy";
+    copy.textContent = (await copyText(text)) ? t("Copied") : t("Could not copy");
   });
   const box = dialog(
-    `Environment of ${task.display_name}`,
-    h("p", { class: "muted" }, "Variables as the application got them at its start. Secret values are hidden."),
+    t("Environment of {name}", { name: task.display_name }),
+    h("p", { class: "muted" }, t("Variables as the application got them at its start. Secret values are hidden.")),
     h("div", { class: "dialog-bar" }, filter, copy),
-    h("div", { class: "env" }, h("table", {}, h("caption", { class: "offscreen" }, "Variables"), body)),
-    h("div", { class: "dialog-buttons" }, h("button", { type: "button", onclick: () => box.close() }, "Close")),
+    h("div", { class: "env" }, h("table", {}, h("caption", { class: "offscreen" }, t("Variables")), body)),
+    h("div", { class: "dialog-buttons" }, h("button", { type: "button", onclick: () => box.close() }, t("Close"))),
   );
 }

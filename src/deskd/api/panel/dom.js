@@ -73,22 +73,3 @@ export async function copyText(text) {
   box.remove();
   return copied;
 }
-
-/** `1.2 MB`. */
-export function bytes(count) {
-  const units = ["B", "kB", "MB", "GB"];
-  let at = 0;
-  while (count >= 1000 && at < units.length - 1) {
-    count /= 1000;
-    at += 1;
-  }
-  return `${at === 0 || count >= 100 ? Math.round(count) : count.toFixed(1)} ${units[at]}`;
-}
-
-/** `161 ms`, `2.4 s`, `3 min`. */
-export function duration(ms) {
-  if (ms < 1000) return `${ms} ms`;
-  if (ms < 60_000) return `${(ms / 1000).toFixed(1)} s`;
-  if (ms < 3_600_000) return `${Math.floor(ms / 60_000)} min`;
-  return `${Math.floor(ms / 3_600_000)} h ${Math.floor((ms % 3_600_000) / 60_000)} min`;
-}

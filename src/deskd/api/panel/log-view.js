@@ -8,6 +8,7 @@ import { parse, stripped } from "./ansi.js";
 import { copyText, h, setText } from "./dom.js";
 import { CONTINUED, GAP, LogModel, ranges, STDERR } from "./log-model.js";
 import { Stream, address } from "./stream.js";
+import { counted, number, t } from "./text.js";
 
 /** Rows drawn beyond each end of what is in sight. */
 const MARGIN_ROWS = 24;
@@ -16,13 +17,17 @@ const SEARCH_SLICE_ROWS = 20_000;
 /** Longest element browsers lay out well, in pixels. */
 const HEIGHT_PX_MAX = 15_000_000;
 
-const REASONS = {
-  task_limit: "the limit of this task's log",
-  total_limit: "the limit of all logs together",
-  write_failed: "the log could not be written",
-  torn: "a crash tore the log",
-  damaged: "the log's file was damaged",
-};
+/** Why a piece of a log is missing. */
+function gapReason(reason) {
+  const words = {
+    task_limit: t("the limit of this task's log"),
+    total_limit: t("the limit of all logs together"),
+    write_failed: t("the log could not be written"),
+    torn: t("a crash tore the log"),
+    damaged: t("the log's file was damaged"),
+  };
+  return words[reason] ?? reason;
+}
 
 export class LogView {
   constructor(drawer) {
@@ -37,29 +42,29 @@ export class LogView {
   build() {
     const button = (text, label, act, more = {}) => h("button", { type: "button", class: "quiet", "aria-label": label, title: label, onclick: act, ...more }, text);
     this.title = h("h2");
-    this.search = h("input", { type: "search", placeholder: "Search the log…", "aria-label": "Search the log", spellcheck: "false" });
+    this.search = h("input", { type: "search", placeholder: t("Search the log…"), "aria-label": t("Search the log"), spellcheck: "false" });
     this.count = h("span", { class: "count", role: "status" });
-    this.wrap = button("Wrap", "Wrap long lines", () => this.toggle(this.wrap), { "aria-pressed": "true" });
-    this.times = button("Times", "Show timestamps", () => this.toggle(this.times), { "aria-pressed": "false" });
-    this.copy = button("Copy", "Copy the log", () => this.copyAll());
-    this.download = h("a", { class: "button quiet", "aria-label": "Download the log", title: "Download the log" }, "Download");
-    this.scroller = h("div", { class: "lines", tabindex: "0", role: "log", "aria-live": "off", "aria-label": "Output" });
+    this.wrap = button(t("Wrap"), t("Wrap long lines"), () => this.toggle(this.wrap), { "aria-pressed": "true" });
+    this.times = button(t("Times"), t("Show timestamps"), () => this.toggle(this.times), { "aria-pressed": "false" });
+    this.copy = button(t("Copy"), t("Copy the log"), () => this.copyAll());
+    this.download = h("a", { class: "button quiet", "aria-label": t("Download the log"), title: t("Download the log") }, t("Download"));
+    this.scroller = h("div", { class: "lines", tabindex: "0", role: "log", "aria-live": "off", "aria-label": t("Output") });
     this.sizer = h("div", { class: "sizer" });
     this.block = h("div", { class: "block" });
     this.probe = h("span", { class: "probe", "aria-hidden": "true" }, "0".repeat(100));
     this.status = h("span", { role: "status" });
-    this.end = button("Jump to end ↓", "Jump to the end of the log", () => this.toEnd(), { hidden: true });
+    this.end = button(t("Jump to end ↓"), t("Jump to the end of the log"), () => this.toEnd(), { hidden: true });
     this.end.className = "to-end";
     this.sizer.append(this.block);
     this.scroller.append(this.probe, this.sizer);
     this.drawer.append(
-      h("div", { class: "grip", role: "separator", "aria-orientation": "horizontal", "aria-label": "Height of the log", tabindex: "0" }),
+      h("div", { class: "grip", role: "separator", "aria-orientation": "horizontal", "aria-label": t("Height of the log"), tabindex: "0" }),
       h(
         "div",
         { class: "log-bar" },
         this.title,
-        h("div", { class: "find" }, this.search, this.count, button("↑", "Previous match", () => this.step(-1)), button("↓", "Next match", () => this.step(1))),
-        h("div", { class: "tools" }, this.wrap, this.times, this.copy, this.download, button("×", "Close the log", () => this.close(), { class: "quiet close" })),
+        h("div", { class: "find" }, this.search, this.count, button("↑", t("Previous match"), () => this.step(-1)), button("↓", t("Next match"), () => this.step(1))),
+        h("div", { class: "tools" }, this.wrap, this.times, this.copy, this.download, button("×", t("Close the log"), () => this.close(), { class: "quiet close" })),
       ),
       this.scroller,
       this.end,
@@ -121,7 +126,7 @@ export class LogView {
       });
     }
     setText(this.title, task.display_name);
-    this.drawer.setAttribute("aria-label", `Log of ${task.display_name}`);
+    this.drawer.setAttribute("aria-label", t("Log of {name}", { name: task.display_name }));
     this.drawer.hidden = false;
     document.body.classList.add("with-log");
     this.scroller.focus({ preventScroll: true });
@@ -161,8 +166,8 @@ export class LogView {
   event(name, data) {
     if (name === "lines") this.model.append(data);
     else if (name === "gap") {
-      const count = data.dropped_bytes.toLocaleString();
-      this.model.appendGap(`${count} bytes are missing here: ${REASONS[data.reason] ?? data.reason}`);
+      const missing = counted(data.dropped_bytes, "1 byte is missing here", "{count} bytes are missing here");
+      this.model.appendGap(`${missing}: ${gapReason(data.reason)}`);
     } else if (name === "end") {
       this.over = true;
       this.stream.close();
@@ -260,7 +265,7 @@ export class LogView {
     line.stamp = stamp;
     const shown = row.flags & CONTINUED || row.time === "" ? "" : localTime(row.time);
     line.append(h("time", { "data-time": shown }));
-    if (row.flags & STDERR) line.append(h("span", { class: "offscreen" }, "error output: "));
+    if (row.flags & STDERR) line.append(h("span", { class: "offscreen" }, `${t("error output")}: `));
     const { pieces } = parse(row.text, row.style);
     const found = ranges(stripped(row.text), this.model.query);
     let at = 0;
@@ -300,23 +305,23 @@ export class LogView {
   foot() {
     const { model, link } = this;
     const lines = model.end - model.first;
-    let text = `${lines.toLocaleString()} ${lines === 1 ? "line" : "lines"}`;
-    if (model.dropped > 0) text += ` · the first ${model.dropped.toLocaleString()} are not shown here; Download has all of them`;
+    let text = counted(lines, "1 line", "{count} lines");
+    if (model.dropped > 0) text += ` · ${t("the first {count} are not shown here; Download has all of them", { count: number(model.dropped) })}`;
     const states = {
-      connecting: "connecting…",
-      open: this.over ? "complete: the task has ended" : "following",
-      lost: "connection lost, trying again…",
-      login: "the session has ended: run “deskd panel” and open the link it prints",
+      connecting: t("connecting…"),
+      open: this.over ? t("complete: the task has ended") : t("following"),
+      lost: t("connection lost, trying again…"),
+      login: t("the session has ended: run “deskd panel” and open the link it prints"),
       refused: this.refusal,
     };
     setText(this.status, `${text} · ${this.over ? states.open : states[link]}`);
     this.status.className = !this.over && (link === "lost" || link === "login" || link === "refused") ? "bad" : "";
     if (model.query === "") return setText(this.count, "");
     const position = model.matches.indexOf(this.current);
-    const before = position < 0 ? "" : `${(position + 1).toLocaleString()} / `;
+    const before = position < 0 ? "" : `${number(position + 1)} / `;
     const more = model.searchedTo < model.end ? "…" : "";
-    setText(this.count, `${before}${model.matches.length.toLocaleString()}${more}`);
-    this.count.title = `${model.matchCount.toLocaleString()} matches in ${model.matches.length.toLocaleString()} lines`;
+    setText(this.count, `${before}${number(model.matches.length)}${more}`);
+    this.count.title = t("{matches} matches in {lines} lines", { matches: number(model.matchCount), lines: number(model.matches.length) });
   }
 
   scrolled() {
@@ -382,8 +387,8 @@ export class LogView {
 
   async copyAll() {
     const done = await copyText(this.model.text());
-    setText(this.copy, done ? "Copied" : "Could not copy");
-    setTimeout(() => setText(this.copy, "Copy"), 1500);
+    setText(this.copy, done ? t("Copied") : t("Could not copy"));
+    setTimeout(() => setText(this.copy, t("Copy")), 1500);
   }
 
   /** A selection is copied as the text of its lines, without helper texts and line breaks of wrapping. */

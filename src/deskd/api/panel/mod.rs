@@ -3,8 +3,8 @@
 
 use axum::extract::{Extension, Path, RawQuery, Request, State};
 use axum::http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_NONE_MATCH, LOCATION,
-    REFERRER_POLICY, SET_COOKIE, X_CONTENT_TYPE_OPTIONS,
+    CACHE_CONTROL, CONTENT_LANGUAGE, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_NONE_MATCH,
+    LOCATION, REFERRER_POLICY, SET_COOKIE, X_CONTENT_TYPE_OPTIONS,
 };
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -14,8 +14,12 @@ use super::error::ApiError;
 use super::guard::{Peer, admit, check_host};
 use super::state::ApiState;
 use super::token::hex;
+use deskd_core::text::Language;
+
+mod texts;
 
 const HTML: &str = "text/html; charset=utf-8";
+const JSON: &str = "application/json";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 /// Nothing but this origin's own modules, styles and icons.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
@@ -47,15 +51,17 @@ const ASSETS: &[Asset] = scripts![
     "store.js",
     "stream.js",
     "table.js",
+    "text.js",
 ];
 const INDEX: &str = include_str!("index.html");
 const MESSAGE: &str = include_str!("message.html");
 
 /// `GET /`: the panel, or the page that says how to log in.
 pub async fn index(State(state): State<ApiState>, request: Request) -> Response {
+    let language = texts::language(request.uri().query(), request.headers());
     match admit(&state, &request) {
-        Ok(()) => page(&state, StatusCode::OK, INDEX.to_owned()),
-        Err(error) => refused(&state, &error),
+        Ok(()) => page(&state, StatusCode::OK, language, INDEX),
+        Err(error) => refused(&state, &error, language),
     }
 }
 
@@ -68,10 +74,11 @@ pub async fn login(
     method: Method,
     RawQuery(query): RawQuery,
 ) -> Response {
+    let language = texts::language(query.as_deref(), &headers);
     if let Peer::Tcp { local, .. } = peer
         && let Err(error) = check_host(&state, &headers, local)
     {
-        return refused(&state, &error);
+        return refused(&state, &error, language);
     }
     // A browser that only guesses that somebody will go here, or a chat that looks what a link is,
     // must not use the code up.
@@ -82,7 +89,7 @@ pub async fn login(
         })
     };
     if method == Method::HEAD {
-        return page(&state, StatusCode::OK, String::new());
+        return page(&state, StatusCode::OK, language, "");
     }
     if ["sec-purpose", "purpose", "x-purpose", "x-moz"].into_iter().any(guess) {
         return StatusCode::SERVICE_UNAVAILABLE.into_response();
@@ -90,9 +97,10 @@ pub async fn login(
     let query = query.unwrap_or_default();
     let code = query.split('&').find_map(|pair| pair.strip_prefix("code="));
     if code.is_some_and(|code| state.sessions.use_code(code)) {
-        let text = "<p>You are logged in. <a href=\"./\">Open the panel</a></p>";
+        let text = "<p>{{You are logged in.}} <a href=\"./\">{{Open the panel}}</a></p>";
         let head = "<meta http-equiv=\"refresh\" content=\"0; url=./\">";
-        let mut response = message(&state, StatusCode::OK, head, "Logged in", text);
+        let said = Message { head, title: "{{Logged in}}", text };
+        let mut response = message(&state, StatusCode::OK, language, &said);
         if let Ok(cookie) = HeaderValue::from_str(&state.sessions.set_cookie()) {
             response.headers_mut().insert(SET_COOKIE, cookie);
         }
@@ -101,14 +109,17 @@ pub async fn login(
     if state.sessions.is_open(&headers) {
         return (StatusCode::SEE_OTHER, [(LOCATION, "./")]).into_response();
     }
-    let text = "<p>This login link was used already or is too old: it works once, for five \
-        minutes.</p><p>Make a new one with</p><pre>deskd panel</pre>";
-    message(&state, StatusCode::UNAUTHORIZED, "", "This link has been used, or is too old", text)
+    let text = "<p>{{This login link was used already or is too old: it works once, for five \
+        minutes.}}</p><p>{{Make a new one with}}</p><pre>deskd panel</pre>";
+    let said = Message { head: "", title: "{{This link has been used, or is too old}}", text };
+    message(&state, StatusCode::UNAUTHORIZED, language, &said)
 }
 
 /// `GET /assets/{name}`.
 pub async fn asset(Path(name): Path<String>, headers: HeaderMap) -> Response {
-    let Some((_, kind, content)) = ASSETS.iter().find(|(known, _, _)| *known == name) else {
+    let own = ASSETS.iter().find(|(known, _, _)| *known == name);
+    let found = own.map(|(_, kind, content)| (*kind, *content));
+    let Some((kind, content)) = found.or_else(|| Some((JSON, texts::table(&name)?))) else {
         return StatusCode::NOT_FOUND.into_response();
     };
     let tag = format!("\"{}\"", hex(&Sha256::digest(content)[..12]));
@@ -116,7 +127,7 @@ pub async fn asset(Path(name): Path<String>, headers: HeaderMap) -> Response {
     let mut response = if fresh {
         StatusCode::NOT_MODIFIED.into_response()
     } else {
-        ([(CONTENT_TYPE, *kind)], *content).into_response()
+        ([(CONTENT_TYPE, kind)], content).into_response()
     };
     let headers = response.headers_mut();
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
@@ -127,38 +138,47 @@ pub async fn asset(Path(name): Path<String>, headers: HeaderMap) -> Response {
     response
 }
 
-fn refused(state: &ApiState, error: &ApiError) -> Response {
+/// A page that says one thing.
+struct Message<'a> {
+    head: &'a str,
+    title: &'a str,
+    text: &'a str,
+}
+
+fn refused(state: &ApiState, error: &ApiError, language: Language) -> Response {
     let (status, _) = error.status_and_code();
-    match error {
-        ApiError::Unauthorized(_) => {
-            let text = "<p>This is the panel of a desktop. To open it, run this command where \
-                deskd runs and follow the link it prints:</p><pre>deskd panel</pre>";
-            message(state, status, "", "Log in to the Tasks panel", text)
-        }
-        ApiError::Host(_) => {
-            let text = "<p>deskd does not answer to the host name in the address bar. If it is a \
-                good one, add it to <code>panel_hosts</code> in deskd's configuration.</p>";
-            message(state, status, "", "Not under this name", text)
-        }
-        _ => message(
-            state,
-            status,
-            "",
-            "Not admitted",
-            "<p>deskd does not admit this connection.</p>",
+    let (title, text) = match error {
+        ApiError::Unauthorized(_) => (
+            "{{Log in to the Tasks panel}}",
+            "<p>{{This is the panel of a desktop. To open it, run this command where deskd runs \
+             and follow the link it prints:}}</p><pre>deskd panel</pre>",
         ),
-    }
+        ApiError::Host(_) => (
+            "{{Not under this name}}",
+            "<p>{{deskd does not answer to the host name in the address bar. If it is a good one, \
+             add it to panel_hosts in deskd's configuration.}}</p>",
+        ),
+        _ => ("{{Not admitted}}", "<p>{{deskd does not admit this connection.}}</p>"),
+    };
+    message(state, status, language, &Message { head: "", title, text })
 }
 
-fn message(state: &ApiState, status: StatusCode, head: &str, title: &str, text: &str) -> Response {
+fn message(
+    state: &ApiState,
+    status: StatusCode,
+    language: Language,
+    Message { head, title, text }: &Message<'_>,
+) -> Response {
     let html = MESSAGE.replace("{head}", head).replace("{title}", title).replace("{text}", text);
-    page(state, status, html)
+    page(state, status, language, &html)
 }
 
-fn page(state: &ApiState, status: StatusCode, html: String) -> Response {
+fn page(state: &ApiState, status: StatusCode, language: Language, html: &str) -> Response {
     let ancestors = &state.panel.frame_ancestors;
-    let headers: [(HeaderName, &str); 5] = [
+    let html = texts::translated(html, language);
+    let headers: [(HeaderName, &str); 6] = [
         (CONTENT_TYPE, HTML),
+        (CONTENT_LANGUAGE, language.tag()),
         (X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (REFERRER_POLICY, "no-referrer"),
         (CACHE_CONTROL, "no-store"),

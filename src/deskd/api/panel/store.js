@@ -1,5 +1,7 @@
 // What the panel knows, as a pure reducer over the daemon's events.
 
+import { capitalized, compare, t } from "./text.js";
+
 /** Nothing known yet. */
 export function emptyState() {
   return { desktop: null, tasks: new Map(), apps: new Map(), usage: new Map(), unconfirmed: new Set() };
@@ -67,24 +69,19 @@ function setApps(state, apps, change) {
 export function sentence(task) {
   // What runs on is not announced: of most tasks nothing does a moment later.
   const how = result(task);
-  const otherwise = task.remedied ? `, ${task.remedied.after}` : "";
+  const name = task.remedied && (task.state === "running" || task.state === "starting") ? `${task.display_name} (${task.remedied.after})` : task.display_name;
   switch (task.state) {
     case "ended":
-      return how ? `${task.display_name} ended: ${how}` : `${task.display_name} ended`;
+      return how ? t("{name} ended: {how}", { name, how }) : t("{name} ended", { name });
     case "running":
-      return `${task.display_name} is running${otherwise}`;
+      return t("{name} is running", { name });
     case "stopping":
-      return `${task.display_name} is being stopped`;
+      return t("{name} is being stopped", { name });
     case "starting":
-      return `${task.display_name} is starting${otherwise}`;
+      return t("{name} is starting", { name });
     default:
-      return `${task.display_name} is waiting to start`;
+      return t("{name} is waiting to start", { name });
   }
-}
-
-/** With its first letter as at the start of a sentence. */
-function capitalized(text) {
-  return text.charAt(0).toUpperCase() + text.slice(1);
 }
 
 /** What deskd would do about a task's failure, as a button says it; null when there is nothing. */
@@ -96,28 +93,24 @@ export function offer(task) {
 /** The story of a task that a remedy was applied to: how it goes on, and why. */
 function story(task) {
   const applied = task.remedied;
-  const { after } = applied;
-  // "With X since it failed without": of what is said a moment before.
-  const before = applied.before.replace(/^without .*/, "without");
-  const first = applied.diagnosis.sentence;
-  const why = `because it failed ${before}: ${first}`;
+  const values = { before: applied.before, after: applied.after, why: applied.diagnosis.sentence };
   const again = task.runs >= applied.run && (failed(task) || task.state === "planned");
-  if (again) return `Failed ${after} too: ${closed(ending(task))} Before, ${before}: ${first}`;
-  if (task.state === "running") return `Runs ${after} ${why}`;
-  if (task.state === "ended" || task.state === "stopping") return `Ran ${after} ${why}`;
-  const starts = `Starts ${after} ${why}`;
+  if (again) return t("Failed {after} too: {how} Before, {before}: {why}", { ...values, how: closed(ending(task)) });
+  if (task.state === "running") return t("Runs {after} because it failed {before}: {why}", values);
+  if (task.state === "ended" || task.state === "stopping") return t("Ran {after} because it failed {before}: {why}", values);
+  const starts = t("Starts {after} because it failed {before}: {why}", values);
   return waits(task) ? `${closed(ending(task))} ${starts}` : starts;
 }
 
 /** With a full stop. */
 function closed(text) {
-  return /[.!?]$/.test(text) ? text : `${text}.`;
+  return /[.!?。！？]$/.test(text) ? text : `${text}.`;
 }
 
 /** Who started it, if it was not deskd; null for deskd's own. */
 export function origin(task) {
   if (task.origin !== "other") return null;
-  return task.maker ? `started by ${task.maker}` : "not started by deskd";
+  return task.maker ? t("started by {maker}", { maker: task.maker }) : t("not started by deskd");
 }
 
 /** Why its button to stop it does nothing; null when it works. */
@@ -138,12 +131,12 @@ export function lingers(task) {
 /** How a task goes or went, in a few words; empty when there is nothing to say. */
 export function outcome(task) {
   const how = result(task);
-  return lingers(task) ? `${capitalized(closed(how))} Processes that it started run on.` : how;
+  return lingers(task) ? `${capitalized(closed(how))} ${t("Processes that it started run on.")}` : how;
 }
 
 /** The same of its runs alone, whatever runs on. */
 function result(task) {
-  if (task.stale && !task.waiting) return "The Kubernetes API does not answer: this may be out of date";
+  if (task.stale && !task.waiting) return t("The Kubernetes API does not answer: this may be out of date");
   return task.remedied ? story(task) : ending(task);
 }
 
@@ -154,10 +147,10 @@ function ending(task) {
   if (task.cause) return task.cause;
   const exit = task.exit;
   if (!exit) return "";
-  if (exit.code !== undefined) return `exit code ${exit.code}`;
+  if (exit.code !== undefined) return t("exit code {code}", { code: exit.code });
   if (exit.entry_point !== undefined)
-    return `exit code ${exit.entry_point} of its entry point (the program's own is not known)`;
-  if (exit.signal) return exit.signal.core_dumped ? `${exit.signal.name} (core dumped)` : exit.signal.name;
+    return t("exit code {code} of its entry point (the program's own is not known)", { code: exit.entry_point });
+  if (exit.signal) return exit.signal.core_dumped ? t("{name} (core dumped)", exit.signal) : exit.signal.name;
   return exit.reason ?? "";
 }
 
@@ -180,6 +173,6 @@ export function searchApps(apps, query) {
     const named = words.length > 0 && words.every((word) => name.includes(word) || app.id.includes(word));
     rated.push({ app, rank: begins ? 0 : named ? 1 : 2 });
   }
-  rated.sort((a, b) => a.rank - b.rank || a.app.display_name.localeCompare(b.app.display_name));
+  rated.sort((a, b) => a.rank - b.rank || compare(a.app.display_name, b.app.display_name));
   return rated.map(({ app }) => app);
 }

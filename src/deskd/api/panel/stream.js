@@ -1,6 +1,8 @@
 // Server-sent events over fetch: unlike EventSource it tells why a stream ended, so that "log in
 // again" and "try again" are different things. Also the other requests of the panel.
 
+import { language } from "./text.js";
+
 const WAITS_MS = [250, 500, 1000, 2000];
 /** Working on events longer than this lets the page draw first. */
 const SLICE_MS = 10;
@@ -76,7 +78,8 @@ export class Stream {
   }
 
   async once(opened) {
-    const headers = this.lastId === null ? {} : { "Last-Event-ID": this.lastId };
+    const headers = { "Accept-Language": language };
+    if (this.lastId !== null) headers["Last-Event-ID"] = this.lastId;
     const response = await fetch(address(this.url), { headers, signal: this.abort.signal, cache: "no-store" });
     if (response.status === 401 || response.status === 403) {
       this.on.status("login", "");
@@ -125,7 +128,7 @@ export class ApiError extends Error {
 
 /** A request; answers the JSON body, or nothing for 204. */
 export async function call(method, path, body, headers = {}) {
-  const options = { method, headers: { ...headers }, cache: "no-store" };
+  const options = { method, headers: { "Accept-Language": language, ...headers }, cache: "no-store" };
   if (body !== undefined) {
     options.body = JSON.stringify(body);
     options.headers["Content-Type"] = "application/json";

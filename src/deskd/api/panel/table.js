@@ -1,11 +1,11 @@
 // The table of tasks. All rows are elements of the page; the browser skips laying out and painting
 // those out of sight (content-visibility), so a thousand cost little and find-in-page still works.
 
-import { ENGINES, details } from "./details.js";
-import { appIcon, bytes, duration, glyph, h, setAttribute, setText } from "./dom.js";
+import { details, engine } from "./details.js";
+import { appIcon, glyph, h, setAttribute, setText } from "./dom.js";
 import { barred, failed, lingers, offer, origin, outcome } from "./store.js";
+import { bytes, duration, number, t } from "./text.js";
 
-const WORDS = { planned: "Waiting", starting: "Starting", running: "Running", stopping: "Stopping", ended: "Ended" };
 const CHEVRON = "M6 4l4 4-4 4";
 
 export class Table {
@@ -56,9 +56,9 @@ export class Table {
       cpu: cell("number cpu"),
       memory: cell("number memory"),
       result: cell("result"),
-      logs: button("logs", "Logs"),
-      env: button("env", "Environment"),
-      end: button("stop", "Stop"),
+      logs: button("logs", t("Logs")),
+      env: button("env", t("Environment")),
+      end: button("stop", t("Stop")),
       remedy: h("button", { type: "button", "data-act": "remedy" }),
       more: null,
       shown: "",
@@ -94,7 +94,7 @@ export class Table {
     setText(row.origin, mark ?? "");
     row.origin.hidden = mark === null;
     setAttribute(row.box, "data-origin", mark === null ? null : task.origin);
-    setText(row.engine, ENGINES[task.engine] ?? task.engine);
+    setText(row.engine, engine(task.engine));
     setAttribute(row.engine, "title", task.reasons.join("\n"));
     setText(row.state, stateWord(task));
     setText(row.window, task.first_window_ms === null ? "–" : duration(task.first_window_ms));
@@ -110,17 +110,20 @@ export class Table {
   buttons(row, task) {
     const name = task.display_name;
     const live = task.state !== "ended" || task.next_run_at !== null || lingers(task);
-    const [act, word] = !live ? ["remove", "Remove"] : task.state === "stopping" ? ["kill", "Kill now"] : ["stop", "Stop"];
+    const act = !live ? "remove" : task.state === "stopping" ? "kill" : "stop";
+    const word = { remove: t("Remove"), kill: t("Kill now"), stop: t("Stop") }[act];
+    const of = { name, id: task.id };
+    const label = { remove: t("Remove {name} ({id})", of), kill: t("Kill {name} ({id}) now", of), stop: t("Stop {name} ({id})", of) }[act];
     setAttribute(row.end, "data-act", act);
     setText(row.end, word);
     // It can still be focused and pressed: then it says why it does nothing.
     const why = barred(task);
     setAttribute(row.end, "aria-disabled", why === null ? null : "true");
     setAttribute(row.end, "title", why);
-    setAttribute(row.end, "aria-label", `${word} ${name} (${task.id})`);
-    setAttribute(row.logs, "aria-label", `Logs of ${name} (${task.id})`);
-    setAttribute(row.env, "aria-label", `Environment of ${name} (${task.id})`);
-    setAttribute(row.unfold, "aria-label", `Details of ${name} (${task.id})`);
+    setAttribute(row.end, "aria-label", label);
+    setAttribute(row.logs, "aria-label", t("Logs of {name} ({id})", of));
+    setAttribute(row.env, "aria-label", t("Environment of {name} ({id})", of));
+    setAttribute(row.unfold, "aria-label", t("Details of {name} ({id})", of));
     const remedy = offer(task);
     setText(row.remedy, remedy ?? "");
     setAttribute(row.remedy, "aria-label", `${remedy}: ${name} (${task.id})`);
@@ -136,7 +139,7 @@ export class Table {
 
   usage(row, task) {
     const use = task.pid === null || task.state === "ended" ? undefined : this.state.usage.get(task.id);
-    setText(row.cpu, use ? `${use.cpu_percent < 10 ? use.cpu_percent.toFixed(1) : Math.round(use.cpu_percent)} %` : "–");
+    setText(row.cpu, use ? percent(use.cpu_percent) : "–");
     setText(row.memory, use ? bytes(use.rss_bytes) : "–");
   }
 
@@ -195,6 +198,12 @@ export class Table {
 }
 
 function stateWord(task) {
-  if (task.next_run_at !== null && task.state !== "running") return "Restarting";
-  return failed(task) ? "Failed" : WORDS[task.state];
+  if (task.next_run_at !== null && task.state !== "running") return t("Restarting");
+  if (failed(task)) return t("Failed");
+  return { planned: t("Waiting"), starting: t("Starting"), running: t("Running"), stopping: t("Stopping"), ended: t("Ended") }[task.state];
+}
+
+function percent(value) {
+  const digits = value < 10 ? 1 : 0;
+  return number(value / 100, { style: "percent", minimumFractionDigits: digits, maximumFractionDigits: digits });
 }

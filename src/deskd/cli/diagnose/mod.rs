@@ -133,8 +133,11 @@ fn show(one: &Diagnosed, named: bool, out: &mut Out) -> Result<(), Failure> {
         diagnosis.others.iter().map(|o| format!("{}: {}", o.cause.as_str(), o.sentence)).collect();
     out.fields(&[
         ("cause", cause.unwrap_or_default()),
-        ("what to do", diagnosis.advice.clone()),
-        ("deskd can", diagnosis.remedy.as_ref().map(|r| r.sentence.clone()).unwrap_or_default()),
+        ("what to do", diagnosis.advice.to_string()),
+        (
+            "deskd can",
+            diagnosis.remedy.as_ref().map(|r| r.sentence.to_string()).unwrap_or_default(),
+        ),
         ("also seen", others.join("\n")),
     ])
 }

@@ -189,7 +189,7 @@ impl Pull {
         let made = self.create(&plan).await;
         let end = match made {
             Ok(()) => self.follow(&plan, seen, began).await,
-            Err(refusal) => (node, PullState::Failed { why: refusal.sentence() }),
+            Err(refusal) => (node, PullState::Failed { why: refusal.sentence().into() }),
         };
         self.tell(end.0, end.1).await;
         remove(&self.api, &plan.object).await;
@@ -199,7 +199,7 @@ impl Pull {
     async fn create(&self, plan: &PullPlan) -> Result<(), super::Refused> {
         let labels = [(LABEL_TYPE, TYPE_PULL.to_owned())];
         let waits = |why: Waiting| {
-            let state = PullState::Scheduling { why: Some(why.sentence()) };
+            let state = PullState::Scheduling { why: Some(why.sentence().into()) };
             // News that do not fit now are told with the next attempt.
             let _ = self.told.try_send(Input::Pull(self.status(plan.node.clone(), state)));
         };
@@ -299,13 +299,13 @@ fn state_of(pod: &Pod, took: Duration) -> PullState {
     match status::look(pod, APP_CONTAINER, false, 0).what {
         Some(Observation::Ended { exit, reason, .. }) => {
             let why = reason.map_or_else(|| exit.sentence(), |reason| reason.sentence());
-            PullState::Failed { why }
+            PullState::Failed { why: why.into() }
         }
         Some(Observation::Waiting(why)) if pod.spec.node_name.is_none() => {
-            PullState::Scheduling { why: Some(why.sentence()) }
+            PullState::Scheduling { why: Some(why.sentence().into()) }
         }
         Some(Observation::Waiting(why)) if why.reason.is_stuck() => {
-            PullState::Failed { why: why.sentence() }
+            PullState::Failed { why: why.sentence().into() }
         }
         _ => PullState::Pulling,
     }

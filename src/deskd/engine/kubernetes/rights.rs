@@ -10,6 +10,8 @@ use super::calls::Verb;
 use super::identity::Own;
 use deskd_core::plan::EngineKind;
 use deskd_core::plan::facts::{Quota, Right};
+use deskd_core::text;
+use deskd_core::text::Text;
 
 /// One call that deskd may want to make.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,14 +25,14 @@ struct Need {
     /// One object alone.
     name: Option<String>,
     /// What does not work without it.
-    loss: &'static str,
+    loss: Text,
 }
 
 /// Everything that the engines need, each with what is lost without it.
 fn needs(own: &Own, engines: &[EngineKind]) -> Vec<Need> {
     let ephemeral = EngineKind::EphemeralContainer;
     let pod = EngineKind::PodApplication;
-    let lost_states = "deskd would not see what becomes of applications";
+    let lost_states = || text!("deskd would not see what becomes of applications");
     let in_own = |verb, resource, loss| Need {
         engine: Some(ephemeral),
         verb,
@@ -48,30 +50,44 @@ fn needs(own: &Own, engines: &[EngineKind]) -> Vec<Need> {
         loss,
     };
     let all = [
-        in_own("list", "pods", lost_states),
-        in_own("watch", "pods", lost_states),
-        in_own("patch", "pods/ephemeralcontainers", "applications cannot be started in this pod"),
-        in_own("get", "pods/log", "the output of applications in this pod cannot be kept"),
-        in_apps(Some(pod), "list", "pods", lost_states),
-        in_apps(Some(pod), "watch", "pods", lost_states),
+        in_own("list", "pods", lost_states()),
+        in_own("watch", "pods", lost_states()),
+        in_own(
+            "patch",
+            "pods/ephemeralcontainers",
+            text!("applications cannot be started in this pod"),
+        ),
+        in_own("get", "pods/log", text!("the output of applications in this pod cannot be kept")),
+        in_apps(Some(pod), "list", "pods", lost_states()),
+        in_apps(Some(pod), "watch", "pods", lost_states()),
         in_apps(
             Some(pod),
             "get",
             "pods",
-            "a pod whose creation was not answered is not recognised",
+            text!("a pod whose creation was not answered is not recognised"),
         ),
-        in_apps(Some(pod), "create", "pods", "applications cannot get pods of their own"),
-        in_apps(Some(pod), "delete", "pods", "applications in pods could not be stopped"),
-        in_apps(Some(pod), "get", "pods/log", "the output of applications in pods cannot be kept"),
-        in_apps(None, "list", "resourcequotas", "a launch is not refused before a quota does it"),
-        in_apps(None, "list", "events", "why a pod is not ready is explained less exactly"),
+        in_apps(Some(pod), "create", "pods", text!("applications cannot get pods of their own")),
+        in_apps(Some(pod), "delete", "pods", text!("applications in pods could not be stopped")),
+        in_apps(
+            Some(pod),
+            "get",
+            "pods/log",
+            text!("the output of applications in pods cannot be kept"),
+        ),
+        in_apps(
+            None,
+            "list",
+            "resourcequotas",
+            text!("a launch is not refused before a quota does it"),
+        ),
+        in_apps(None, "list", "events", text!("why a pod is not ready is explained less exactly")),
         Need {
             engine: None,
             verb: "list",
             resource: "nodes",
             namespace: String::new(),
             name: None,
-            loss: "images are pulled on one node instead of all",
+            loss: text!("images are pulled on one node instead of all"),
         },
     ];
     let used = |need: &Need| need.engine.is_none_or(|engine| engines.contains(&engine));
@@ -128,13 +144,18 @@ fn right(need: Need, allowed: bool) -> Right {
     let Need { engine, verb, resource, namespace, loss, .. } = need;
     let file = if namespace.is_empty() { "rbac-nodes.yaml" } else { "rbac.yaml" };
     let place = match namespace.as_str() {
-        "" => "of the cluster".to_owned(),
-        name => format!("in the namespace {name}"),
+        "" => text!("of the cluster"),
+        name => text!("in the namespace {name}", name),
     };
     let sentence = match allowed {
-        true => String::new(),
-        false => format!(
-            "{loss}: deskd may not {verb} {resource} {place}; grant it as container/{file} does"
+        true => Text::default(),
+        false => text!(
+            "{loss}: deskd may not {verb} {resource} {place}; grant it as container/{file} does",
+            loss,
+            verb,
+            resource,
+            place,
+            file
         ),
     };
     Right {

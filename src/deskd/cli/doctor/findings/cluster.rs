@@ -62,7 +62,7 @@ fn known(cluster: &KubernetesFacts) -> Vec<Finding> {
 fn way(way: &Way) -> Option<Finding> {
     let (sentence, change) = match way {
         Way::Untried | Way::Works => return None,
-        Way::Barred { port } => (place::barred(*port), place::admit(*port)),
+        Way::Barred { port } => (place::barred(*port).into(), place::admit(*port).into()),
         Way::Closed(why) => {
             let change = "choose another places_port in [kubernetes], and restart deskd";
             (why.clone(), change.to_owned())

@@ -104,7 +104,7 @@ fn a_right_that_an_engine_needs_is_wrong_and_any_other_a_remark() {
         resource: "pods".into(),
         namespace: "d".into(),
         allowed: false,
-        sentence: "no pods".into(),
+        sentence: deskd_core::text::Text::words("no pods"),
     };
     use deskd_core::plan::EngineKind::PodApplication;
     let with = |engine| {

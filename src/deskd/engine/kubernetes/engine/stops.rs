@@ -12,6 +12,8 @@ use crate::engine::kubernetes::runs::{Creation, Stopping};
 use crate::engine::kubernetes::{Event, Observation, Waiting, pods};
 use deskd_core::plan::EngineKind;
 use deskd_core::task::{Exit, StopStep, StopStepKind};
+use deskd_core::text;
+use deskd_core::text::Text;
 use deskd_core::why::reason::{EndReason, LostReason};
 use deskd_core::wire::RunId;
 
@@ -67,7 +69,7 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
                 tell(kind, detail);
                 if kind == StopStepKind::Term {
                     tokio::time::sleep_until(kill_at).await;
-                    tell(StopStepKind::Kill, "its grace is over: the node sends SIGKILL".into());
+                    tell(StopStepKind::Kill, text!("its grace is over: the node sends SIGKILL"));
                 }
             })
         } else {
@@ -135,7 +137,10 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
     }
 }
 
-fn deleted(pod: &str, grace: Duration) -> String {
-    let seconds = pods::grace_s(grace);
-    format!("asked the API server to delete the pod {pod}: SIGTERM now, SIGKILL after {seconds} s")
+fn deleted(pod: &str, grace: Duration) -> Text {
+    text!(
+        "asked the API server to delete the pod {pod}: SIGTERM now, SIGKILL after {seconds} s",
+        pod,
+        seconds = pods::grace_s(grace)
+    )
 }

@@ -15,6 +15,9 @@ use super::members::{Process, of_container};
 use crate::clock::now_ms;
 use crate::engine::kubernetes::engine::Input;
 use deskd_core::task::{StopStep, StopStepKind};
+use deskd_core::text;
+use deskd_core::text::Text;
+use deskd_core::wire::StopRound;
 use deskd_core::wire::{RunId, STOP_PIDS_MAX, STOP_ROUNDS_MAX};
 use deskd_keeper::procfs;
 
@@ -72,7 +75,7 @@ impl StopWork {
             let new: Vec<_> = members.into_iter().filter(|p| signalled.insert(*p)).collect();
             if new.is_empty() && signalled.is_empty() && !said_nothing_found {
                 said_nothing_found = true;
-                self.step(StopStepKind::Term, self.nothing_found().to_owned()).await;
+                self.step(StopStepKind::Term, self.nothing_found()).await;
             }
             if !new.is_empty() {
                 self.round(StopStepKind::Term, send(&new, Signal::TERM), &mut rounds).await;
@@ -105,13 +108,15 @@ impl StopWork {
         let _ = self.told.send(Input::NoProcess(self.run.clone())).await;
     }
 
-    fn nothing_found(&self) -> &'static str {
+    fn nothing_found(&self) -> Text {
         if self.sees {
-            "no process of it is there yet: whatever is started still is ended at once"
+            text!("no process of it is there yet: whatever is started still is ended at once")
         } else {
-            "deskd cannot see its processes, since it does not join deskd's container \
+            text!(
+                "deskd cannot see its processes, since it does not join deskd's container \
              (`kubernetes.target_container`), and Kubernetes cannot end an ephemeral container: \
              close its windows"
+            )
         }
     }
 
@@ -122,7 +127,7 @@ impl StopWork {
         }
     }
 
-    async fn step(&self, step: StopStepKind, detail: String) {
+    async fn step(&self, step: StopStepKind, detail: Text) {
         let step = StopStep { at: now_ms(), step, detail };
         // The engine is gone when nobody listens.
         let _ = self.told.send(Input::Step(self.run.clone(), step)).await;
@@ -130,23 +135,11 @@ impl StopWork {
 }
 
 /// In the words of the local engine.
-fn detail(step: StopStepKind, round: &Round) -> String {
-    let signal = if step == StopStepKind::Kill { "SIGKILL" } else { "SIGTERM" };
-    let list = |pids: &[u32]| {
-        let shown: Vec<_> = pids.iter().take(STOP_PIDS_MAX).map(u32::to_string).collect();
-        shown.join(", ")
-    };
-    let mut detail = match round.pids.as_slice() {
-        [one] => format!("{signal} to process {one}"),
-        pids => format!("{signal} to {} processes: {}", pids.len(), list(pids)),
-    };
-    if !round.refused.is_empty() {
-        detail.push_str(&format!(
-            "; not permitted (they run as another user): {}",
-            list(&round.refused)
-        ));
-    }
-    detail
+fn detail(step: StopStepKind, round: &Round) -> Text {
+    let first = |pids: &[u32]| pids.iter().take(STOP_PIDS_MAX).copied().collect();
+    let (pids, refused) = (first(&round.pids), first(&round.refused));
+    let count = u32::try_from(round.pids.len()).unwrap_or(u32::MAX);
+    StopRound { at: now_ms(), step, count, pids, refused, unclear: Vec::new() }.step().detail
 }
 
 fn send(processes: &[Process], signal: Signal) -> Round {

@@ -91,7 +91,7 @@ fn variables(container: &Value) -> BTreeMap<String, Value> {
 }
 
 fn said(plan: &Plan) -> String {
-    plan.reasons.join("\n")
+    deskd_core::text::Text::joined(plan.reasons.iter().cloned(), "\n").to_string()
 }
 
 #[test]
