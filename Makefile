@@ -57,6 +57,7 @@ run:
 test:
 	@tests/setup/packages build desktop test deb images cluster
 	@tests/setup/rust
+	@tests/setup/npm
 	@tests/setup/go
 	@tests/setup/schemathesis
 	@$(MAKE) --no-print-directory build

@@ -85,6 +85,7 @@ mod named_checks;
 mod own_words;
 mod packaging;
 mod panel;
+mod panel_access;
 mod panel_language;
 mod panel_modules;
 mod panel_proxy;

@@ -59,7 +59,7 @@ fn whole_log(browser: &Browser) -> String {
     browser.run(
         "window.copied = ''; Object.defineProperty(navigator, 'clipboard', { configurable: true, \
          value: { writeText: async (text) => { window.copied = text; } } }); \
-         document.querySelector('[aria-label=\"Copy the log\"]').click();",
+         document.querySelector('[title=\"Copy the log\"]').click();",
     );
     browser.until("return window.copied").as_str().expect("text").to_owned()
 }
@@ -255,7 +255,7 @@ fn names_and_output_are_text_and_failures_say_why() {
     );
     assert_eq!(browser.run("return document.querySelectorAll('.line.stderr').length"), 1);
     assert_eq!(browser.run("return document.querySelector('.lines b, img[src=x]')"), Value::Null);
-    browser.click("[aria-label='Show timestamps']");
+    browser.click("[title='Show timestamps']");
     let time = browser.run("return document.querySelector('.line time').dataset.time");
     assert_eq!(time.as_str().unwrap().len(), 12, "{time}");
     browser.keys("#search", "clock");

@@ -15,6 +15,17 @@ const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 pub const ENTER: &str = "\u{e007}";
 /// WebDriver's code of the Escape key.
 pub const ESCAPE: &str = "\u{e00c}";
+/// WebDriver's code of the Tab key.
+pub const TAB: &str = "\u{e004}";
+
+/// Where `tests/setup/npm` puts axe-core.
+const AXE: &str = concat!(env!("DESKD_ROOT"), "/tests/panel/node_modules/axe-core/axe.min.js");
+
+/// Whether axe-core is here too.
+pub fn has_axe() -> bool {
+    let more: &[&str] = if Path::new(AXE).exists() { &[] } else { &["axe-core (tests/setup/npm)"] };
+    super::needs::met(&[], more)
+}
 
 /// Whether browser tests can run; under CI what is missing is a failure.
 pub fn available() -> bool {
@@ -168,6 +179,21 @@ impl Browser {
     pub fn click(&self, selector: &str) {
         let element = self.element(selector);
         self.must(&format!("/element/{element}/click"), json!({}));
+    }
+
+    /// What axe-core finds wrong with the page as it is: rule, help and element of each.
+    pub fn axe(&self) -> Vec<String> {
+        if self.run("return typeof window.axe") == "undefined" {
+            let source = std::fs::read_to_string(AXE).expect("tests/setup/npm fetches axe-core");
+            self.run(&format!("{source}; window.axe = axe; return true"));
+        }
+        let script = "const done = arguments[0]; axe.run().then(({ violations }) => done( \
+             violations.flatMap(({ id, help, nodes }) => nodes.map((node) => \
+             `${id}: ${help}: ${node.html} (${node.failureSummary})`))), (error) => done([String(error)]))";
+        let body = json!({ "script": script, "args": [] });
+        let found = self.must("/execute/async", body);
+        let found = found.as_array().expect("a list").iter();
+        found.map(|text| text.as_str().unwrap_or_default().to_owned()).collect()
     }
 
     /// The elements of a selector that assistive technology would read without a name.

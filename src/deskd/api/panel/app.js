@@ -71,7 +71,7 @@ async function act(name, task, button) {
   const focused = document.activeElement === button;
   button.disabled = true;
   try {
-    if (name === "env") showEnvironment(task, await call("GET", `/v1/tasks/${task.id}/env`));
+    if (name === "env") showEnvironment(task, await call("GET", `/v1/tasks/${task.id}/env`), button);
     else if (name === "stop") await call("POST", `/v1/tasks/${task.id}/stop`, {});
     else if (name === "kill") await call("POST", `/v1/tasks/${task.id}/stop`, { force: true });
     else if (name === "remove") await call("DELETE", `/v1/tasks/${task.id}`);
@@ -117,6 +117,8 @@ async function removeEnded() {
   // One that somebody else removed meanwhile is what was wanted.
   const real = failures.filter((error) => error.code !== "unknown_task");
   if (real.length > 0) toast(sentence(real[0]));
+  // The button cannot be pressed any more when nothing is left.
+  if (document.activeElement === document.body) byId("search").focus();
 }
 
 function filter(button) {

@@ -13,7 +13,7 @@ export function engine(kind) {
 function diagnosis(found, title) {
   const proof = found.proof.map(({ text }) => text).join("\n");
   return [
-    h("h3", {}, found.cause ? title : t("Its last output")),
+    h("h2", {}, found.cause ? title : t("Its last output")),
     found.cause ? h("p", {}, found.sentence) : null,
     proof === "" ? null : h("pre", {}, h("code", {}, proof)),
     found.advice === "" ? null : h("p", { class: "advice" }, found.advice),
@@ -38,7 +38,7 @@ function remedied({ at, by, sentence, before, after, diagnosis: failure }) {
   return h(
     "div",
     { class: "diagnosis mended" },
-    h("h3", {}, t("What deskd changed")),
+    h("h2", {}, t("What deskd changed")),
     h("p", {}, h("time", {}, time(at)), ` ${t("by {who}: {what}", { who: by, what: sentence })}`),
     h("p", {}, h("span", { class: "before" }, before), h("span", { class: "offscreen" }, `, ${t("now")} `), h("span", { "aria-hidden": "true" }, " → "), h("span", {}, after)),
     ...diagnosis(failure, t("What went wrong before")),
@@ -56,7 +56,7 @@ function place(task) {
 
 /** The cell of all details; `button` is the one that applies a remedy. */
 export function details(task, button) {
-  const list = (title, items) => (items.length === 0 ? null : h("div", {}, h("h3", {}, title), h("ul", {}, ...items.map((item) => h("li", {}, item)))));
+  const list = (title, items) => (items.length === 0 ? null : h("div", {}, h("h2", {}, title), h("ul", {}, ...items.map((item) => h("li", {}, item)))));
   const facts = [
     [t("Command"), h("code", {}, task.command.join(" "))],
     ...(task.program ? [[t("Program"), h("code", {}, task.program.join(" "))]] : []),

@@ -48,8 +48,8 @@ export function confirm(title, text, yes) {
   });
 }
 
-/** The environment of a task, with a filter. */
-export function showEnvironment(task, variables) {
+/** The environment of a task, with a filter; `opener` gets the focus back, which had it before the question. */
+export function showEnvironment(task, variables, opener) {
   const rows = variables.map(({ name, value }) =>
     h("tr", {}, h("th", { scope: "row" }, name), h("td", { class: value.includes("[redacted]") ? "muted" : "" }, value)),
   );
@@ -71,4 +71,5 @@ export function showEnvironment(task, variables) {
     h("div", { class: "env" }, h("table", {}, h("caption", { class: "offscreen" }, t("Variables")), body)),
     h("div", { class: "dialog-buttons" }, h("button", { type: "button", onclick: () => box.close() }, t("Close"))),
   );
+  box.addEventListener("close", () => opener.focus());
 }

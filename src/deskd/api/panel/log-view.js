@@ -16,6 +16,9 @@ const MARGIN_ROWS = 24;
 const SEARCH_SLICE_ROWS = 20_000;
 /** Longest element browsers lay out well, in pixels. */
 const HEIGHT_PX_MAX = 15_000_000;
+/** Least height of the drawer, and of what stays free above it, in pixels. */
+const DRAWER_PX_MIN = 160;
+const ABOVE_PX_MIN = 120;
 
 /** Why a piece of a log is missing. */
 function gapReason(reason) {
@@ -40,14 +43,15 @@ export class LogView {
   }
 
   build() {
-    const button = (text, label, act, more = {}) => h("button", { type: "button", class: "quiet", "aria-label": label, title: label, onclick: act, ...more }, text);
+    // A symbol has its title for a name; words are their own.
+    const button = (text, title, act, more = {}) => h("button", { type: "button", class: "quiet", "aria-label": text.length === 1 ? title : null, title, onclick: act, ...more }, text);
     this.title = h("h2");
     this.search = h("input", { type: "search", placeholder: t("Search the log…"), "aria-label": t("Search the log"), spellcheck: "false" });
     this.count = h("span", { class: "count", role: "status" });
     this.wrap = button(t("Wrap"), t("Wrap long lines"), () => this.toggle(this.wrap), { "aria-pressed": "true" });
     this.times = button(t("Times"), t("Show timestamps"), () => this.toggle(this.times), { "aria-pressed": "false" });
     this.copy = button(t("Copy"), t("Copy the log"), () => this.copyAll());
-    this.download = h("a", { class: "button quiet", "aria-label": t("Download the log"), title: t("Download the log") }, t("Download"));
+    this.download = h("a", { class: "button quiet", title: t("Download the log") }, t("Download"));
     this.scroller = h("div", { class: "lines", tabindex: "0", role: "log", "aria-live": "off", "aria-label": t("Output") });
     this.sizer = h("div", { class: "sizer" });
     this.block = h("div", { class: "block" });
@@ -97,7 +101,20 @@ export class LogView {
   }
 
   resizing(grip) {
-    const set = (px) => this.drawer.style.setProperty("--height", `${Math.max(160, Math.min(px, innerHeight - 120))}px`);
+    const limits = () => [DRAWER_PX_MIN, Math.max(DRAWER_PX_MIN, innerHeight - ABOVE_PX_MIN)];
+    const tell = (px) => {
+      const [least, most] = limits();
+      const values = { now: Math.round(px), min: least, max: most };
+      for (const [name, value] of Object.entries(values)) grip.setAttribute(`aria-value${name}`, String(value));
+    };
+    const set = (px) => {
+      const [least, most] = limits();
+      const height = Math.max(least, Math.min(px, most));
+      // The page below keeps as much room free as the drawer takes.
+      document.body.style.setProperty("--height", `${height}px`);
+      tell(height);
+    };
+    tell(innerHeight / 2);
     grip.addEventListener("pointerdown", (event) => {
       grip.setPointerCapture(event.pointerId);
       const move = (moved) => set(innerHeight - moved.clientY);
@@ -106,7 +123,9 @@ export class LogView {
     });
     grip.addEventListener("keydown", (event) => {
       const step = { ArrowUp: 40, ArrowDown: -40 }[event.key];
-      if (step !== undefined) set(this.drawer.offsetHeight + step);
+      if (step === undefined) return;
+      event.preventDefault();
+      set(this.drawer.offsetHeight + step);
     });
   }
 

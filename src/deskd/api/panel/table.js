@@ -112,21 +112,21 @@ export class Table {
     const live = task.state !== "ended" || task.next_run_at !== null || lingers(task);
     const act = !live ? "remove" : task.state === "stopping" ? "kill" : "stop";
     const word = { remove: t("Remove"), kill: t("Kill now"), stop: t("Stop") }[act];
-    const of = { name, id: task.id };
-    const label = { remove: t("Remove {name} ({id})", of), kill: t("Kill {name} ({id}) now", of), stop: t("Stop {name} ({id})", of) }[act];
+    // What is seen, so that it can be said too; and of which task it is.
+    const label = (element, text) => setAttribute(element, "aria-label", `${text}: ${name} (${task.id})`);
     setAttribute(row.end, "data-act", act);
     setText(row.end, word);
     // It can still be focused and pressed: then it says why it does nothing.
     const why = barred(task);
     setAttribute(row.end, "aria-disabled", why === null ? null : "true");
     setAttribute(row.end, "title", why);
-    setAttribute(row.end, "aria-label", label);
-    setAttribute(row.logs, "aria-label", t("Logs of {name} ({id})", of));
-    setAttribute(row.env, "aria-label", t("Environment of {name} ({id})", of));
-    setAttribute(row.unfold, "aria-label", t("Details of {name} ({id})", of));
+    label(row.end, word);
+    label(row.logs, t("Logs"));
+    label(row.env, t("Environment"));
+    label(row.unfold, t("Details"));
     const remedy = offer(task);
     setText(row.remedy, remedy ?? "");
-    setAttribute(row.remedy, "aria-label", `${remedy}: ${name} (${task.id})`);
+    label(row.remedy, remedy);
   }
 
   icon(row, task) {
