@@ -30,6 +30,7 @@ pub mod run;
 #[cfg(any(test, feature = "samples"))]
 pub mod samples;
 pub mod shm;
+pub mod stage;
 pub mod task;
 pub mod text;
 pub mod wall;

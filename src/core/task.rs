@@ -19,6 +19,7 @@ use super::kubernetes::ObjectRef;
 use super::origin::{NoStop, Origin};
 use super::plan::{EngineKind, Plan, Rejected};
 use super::restart::{Backoff, RestartPolicy};
+use super::stage::StageTime;
 use crate::text;
 use crate::text::Text;
 use crate::why::reason::{Ended, Explanation, LostReason, Refused, Waiting, record};
@@ -239,6 +240,9 @@ pub struct Task {
     pub ended_at: Option<UnixMs>,
     /// From `asked_at` to its first mapped window, milliseconds.
     pub first_window_ms: Option<u64>,
+    /// The stages of the current or last run's launch, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stages: Vec<StageTime>,
     /// Windows mapped now.
     pub windows: u32,
     /// Bytes it wrote so far, dropped ones included. In a snapshot: as of its last end; `GET` of a

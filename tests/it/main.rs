@@ -97,6 +97,7 @@ mod reload;
 mod remedies;
 mod secrecy;
 mod security_page;
+mod stages;
 mod state_dir;
 mod state_samples;
 mod support;

@@ -9,6 +9,7 @@ use crate::kubernetes::ObjectRef;
 use crate::origin::Origin;
 use crate::plan::{ContainerPlan, EngineKind, Plan};
 use crate::restart::{Backoff, RestartPolicy};
+use crate::stage::{self, Stage};
 use crate::task::{
     Exit, HISTORY_ENTRIES_MAX, HistoryEntry, Rusage, StopStep, Task, TaskEvent, TaskState, UnixMs,
 };
@@ -84,6 +85,7 @@ impl Task {
             started_at: None,
             ended_at: None,
             first_window_ms: None,
+            stages: Vec::new(),
             windows: 0,
             log_bytes: 0,
             cause: None,
@@ -158,7 +160,12 @@ impl Task {
         if self.state != TaskState::Planned || run != self.runs + 1 {
             return false;
         }
+        // Of a restart: since it was due.
+        let queued = self.next_run_at.unwrap_or(self.created_at).min(now);
         self.begin(run);
+        stage::enter(&mut self.stages, Stage::Queue, queued);
+        let first = if self.engine.is_in_cluster() { Stage::Api } else { Stage::Start };
+        stage::enter(&mut self.stages, first, now);
         self.asked_at = Some(now);
         let with_remedy = self.remedied.as_ref().is_some_and(|applied| applied.run == run);
         let what = match run {
@@ -174,6 +181,7 @@ impl Task {
     fn begin(&mut self, run: u32) {
         self.runs = run;
         self.next_run_at = None;
+        self.stages.clear();
         self.started_at = None;
         self.pid = None;
         self.object = None;
@@ -212,6 +220,9 @@ impl Task {
             return false;
         }
         self.note(now, why.sentence());
+        if let Some(stage) = why.stage() {
+            stage::enter(&mut self.stages, stage, now);
+        }
         self.waiting = Some(why);
         true
     }
@@ -223,6 +234,7 @@ impl Task {
         }
         self.pid = pid;
         self.waiting = None;
+        stage::enter(&mut self.stages, Stage::FirstWindow, at);
         self.started_at = Some(at);
         self.exit = None;
         self.ended_at = None;
@@ -258,6 +270,7 @@ impl Task {
         }
         self.ended_at = Some(now);
         self.waiting = None;
+        stage::finish(&mut self.stages, now);
         // Of one that somebody stopped, nobody knows whether it could have been started.
         let app = (!self.stop_asked).then(|| self.display_name.clone());
         let cause = Explanation::NotStarted { app, why: Box::new(why.clone()) };
@@ -275,6 +288,7 @@ impl Task {
         {
             let ms = u64::try_from(now - start).unwrap_or(0);
             self.first_window_ms = Some(ms);
+            stage::finish(&mut self.stages, now);
             self.note(now, text!("first window after {ms} ms", ms));
         }
         true
@@ -323,6 +337,7 @@ impl Task {
             return false;
         }
         self.pid = None;
+        stage::finish(&mut self.stages, at);
         self.ended_at = Some(at);
         self.rusage = Some(rusage);
         let sentence = exit.sentence();

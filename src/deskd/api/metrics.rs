@@ -25,10 +25,13 @@ use crate::clock::now_ms;
 use crate::supervisor::Snapshot;
 use deskd_core::id::TaskId;
 use deskd_core::shm::ShmVerdict;
+use deskd_core::stage::Stage;
 use deskd_core::task::{Exit, Task, TaskState};
 
 /// Upper bounds of the first-window histogram, seconds.
 const FIRST_WINDOW_S: [f64; 9] = [0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0];
+/// Upper bounds of the histograms of stages, seconds: from a process to an image of gigabytes.
+const STAGE_S: [f64; 10] = [0.001, 0.005, 0.02, 0.1, 0.5, 2.0, 10.0, 30.0, 120.0, 600.0];
 const STATES: [TaskState; 5] = [
     TaskState::Planned,
     TaskState::Starting,
@@ -71,6 +74,11 @@ struct ShmLabels {
     verdict: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StageLabel {
+    stage: &'static str,
+}
+
 /// Counters that live as long as the daemon.
 #[derive(Debug, Clone)]
 pub struct Counters {
@@ -80,6 +88,7 @@ pub struct Counters {
     causes: Family<CauseLabel, Counter>,
     runs: Counter,
     first_window: Histogram,
+    stages: Family<StageLabel, Histogram, fn() -> Histogram>,
     log_bytes: Counter,
     streams: Arc<[AtomicI64; 2]>,
 }
@@ -93,6 +102,7 @@ impl Default for Counters {
             causes: Family::default(),
             runs: Counter::default(),
             first_window: Histogram::new(FIRST_WINDOW_S),
+            stages: Family::new_with_constructor(|| Histogram::new(STAGE_S)),
             log_bytes: Counter::default(),
             streams: Arc::default(),
         }
@@ -174,6 +184,7 @@ impl Counters {
             "From the asking for a run to its first mapped window",
             self.first_window.clone(),
         );
+        r.register("launch_stage_seconds", "Stages of launches that are over", self.stages.clone());
         r.register("log_streamed_bytes", "Log bytes sent to followers", self.log_bytes.clone());
         let streams = Family::<Word, Gauge>::default();
         for (kind, open) in ["log", "events"].into_iter().zip(self.streams.iter()) {
@@ -252,6 +263,8 @@ struct Counted {
     windowed: u32,
     /// The last run whose cause was counted.
     explained: u32,
+    /// Of which run how many stages were counted.
+    staged: (u32, usize),
 }
 
 impl Counted {
@@ -266,6 +279,23 @@ impl Counted {
                 counters.causes.get_or_create(&CauseLabel { cause: cause.as_str() }).inc();
             }
         }
+    }
+}
+
+impl Counted {
+    /// Each stage once it is over; not the time without a window of a run that shows none.
+    fn count_stages(&mut self, task: &Task, since_ms: i64, counters: &Counters) {
+        let (run, before) = self.staged;
+        let done = if run == task.runs { before } else { 0 };
+        let over = task.stages.iter().take_while(|it| it.to.is_some());
+        let windowless = |stage| stage == Stage::FirstWindow && task.first_window_ms.is_none();
+        let fresh = over.clone().skip(done).filter(|it| it.to.is_some_and(|to| to >= since_ms));
+        for it in fresh.filter(|it| !windowless(it.stage)) {
+            let label = StageLabel { stage: it.stage.as_str() };
+            let seconds = it.took_ms().unwrap_or(0) as f64 / 1000.0;
+            counters.stages.get_or_create(&label).observe(seconds);
+        }
+        self.staged = (task.runs, over.count());
     }
 }
 
@@ -293,6 +323,7 @@ impl History {
                 ended: if fresh(task.ended_at) { ended.saturating_sub(1) } else { ended },
                 windowed: 0,
                 explained: if fresh(task.ended_at) { 0 } else { ended },
+                staged: (0, 0),
             },
         };
         let counted = self.tasks.entry(task.id.clone()).or_insert(before);
@@ -305,6 +336,7 @@ impl History {
             counters.exits.get_or_create(&Word { kind }).inc();
         }
         counted.count_causes(task, counters);
+        counted.count_stages(task, since_ms, counters);
         if new_ends > 1 {
             let unseen = counters.exits.get_or_create_owned(&Word { kind: "unseen" });
             unseen.inc_by(u64::from(new_ends - 1));

@@ -54,6 +54,28 @@ function place(task) {
   return task.node ? `${where}, ${t("node {node}", { node: task.node })}` : where;
 }
 
+/** A stage of a launch in words. */
+function stageWord(stage) {
+  return {
+    queue: t("Queue"),
+    api: t("API server"),
+    schedule: t("Scheduler"),
+    pull: t("Image pull"),
+    start: t("Process start"),
+    first_window: t("First window"),
+  }[stage];
+}
+
+/** How long each stage of the launch took: what a slow one was slow in. */
+function stages(task) {
+  const shown = (task.stages ?? []).filter(({ stage, to }) => stageWord(stage) && (to !== null || task.state === "starting"));
+  // A program that ended, or never shows a window, was not slow in showing one.
+  const timed = shown.filter(({ stage }) => stage !== "first_window" || task.first_window_ms !== null);
+  const whole = timed.reduce((sum, { from, to }) => sum + (to ?? from) - from, 0);
+  const bar = ({ from, to }) => h("meter", { min: 0, max: Math.max(whole, 1), value: (to ?? from) - from, "aria-hidden": "true" });
+  return timed.map((it) => h("span", { class: "stage" }, h("span", {}, stageWord(it.stage)), h("span", { class: "number" }, it.to === null ? t("goes on") : duration(it.to - it.from)), bar(it)));
+}
+
 /** The cell of all details; `button` is the one that applies a remedy. */
 export function details(task, button) {
   const list = (title, items) => (items.length === 0 ? null : h("div", {}, h("h2", {}, title), h("ul", {}, ...items.map((item) => h("li", {}, item)))));
@@ -80,6 +102,7 @@ export function details(task, button) {
     h("dl", { class: "facts" }, ...facts.flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, value)])),
     trouble(task, button),
     task.remedied ? remedied(task.remedied) : null,
+    list(t("Stages of the launch"), stages(task)),
     list(t("Why this engine"), task.reasons),
     list(t("Why not another"), (task.rejected ?? []).map((no) => `${engine(no.engine)}: ${no.why}`)),
     list(t("Steps of the stop"), task.stop_steps.map(moment)),
