@@ -134,7 +134,7 @@ impl Engine {
         }
         for (id, spec) in &cluster.hosts.record {
             self.follow_place(id, Creation::Done);
-            self.places.life.remember(id.clone(), spec.clone());
+            self.places.life.remember(id.clone(), spec.clone(), None);
         }
     }
 
