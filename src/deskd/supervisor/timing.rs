@@ -8,7 +8,7 @@ use deskd_core::wire::StartTimes;
 use deskd_keeper::clock::monotonic_ns;
 
 /// When a launch that became a local process was how far, in nanoseconds of
-/// [`monotonic_ns`](deskd_keeper::clock::monotonic_ns).
+/// [`monotonic_ns`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LaunchTimes {
     /// It was decided what follows.
