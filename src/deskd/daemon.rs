@@ -67,7 +67,7 @@ async fn run(
     let settings = settings(&config, env);
     let xauthority = settings.xauthority.as_ref().map(PathBuf::from);
     let running = RunningConfiguration::new(&config, xauthority);
-    let supervisor = supervisor::daemon::start(settings, keeper::inherited().await?)?;
+    let supervisor = supervisor::start::start(settings, keeper::inherited().await?)?;
     if let Some(dir) = &config.apps_directory {
         watch_apps(dir.clone(), supervisor.handle.clone()).await;
     }

@@ -19,12 +19,12 @@ mod cluster;
 mod effect;
 mod evidence;
 mod explain;
-mod facts;
 pub mod journal;
 mod launch;
 pub mod life;
 mod notes;
 mod others;
+mod planning;
 mod remedy;
 mod restart;
 mod stop;
@@ -38,8 +38,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use self::effect::{Answer, Effect, Question, ReplyId, Subject};
-pub use self::facts::LookedUp;
 pub use self::notes::RunNotes;
+pub use self::planning::LookedUp;
 pub use self::table::{Entry, TOMBSTONES_MAX, Table};
 pub use self::windows::Ancestry;
 

@@ -10,11 +10,11 @@ use tokio::time::Instant;
 
 use super::apps::Apps;
 use super::busy::Busy;
-use super::facts::look_up;
 use super::follow::Follows;
 use super::health::Health;
 use super::input::{Input, Reply};
 use super::journal::Journal;
+use super::lookup::look_up;
 use super::pulls::Pulls;
 use super::replies::{Replies, Waiting};
 use super::settings::Settings;

@@ -6,31 +6,31 @@
 
 mod apps;
 mod busy;
-pub mod daemon;
+mod diagnosis;
 mod driver;
 mod engines;
-mod evidence;
-mod facts;
 mod follow;
 mod handle;
 mod health;
 mod input;
 pub mod journal;
+mod lookup;
 mod publish;
 mod pulls;
 mod replies;
 mod settings;
 mod snapshot;
+pub mod start;
 mod timing;
 mod windows;
 
 pub use deskd_core::why::reason::{RefusalCode, Refused};
-pub use facts::architecture;
 pub use follow::Follows;
 pub use handle::{
     AppChange, AppError, Handle, LaunchAdmission, LaunchError, LaunchRequest, LogFollow,
     LogOpenError, PullError, RemedyError, RemoveError, StopAdmission, StopError, StopRequest,
 };
+pub use lookup::architecture;
 pub use settings::Settings;
 pub use snapshot::{Changes, Desktop, Snapshot};
 pub use timing::{LaunchTimes, Launched};

@@ -98,7 +98,7 @@ fn build(dir: &Path) -> api::Api {
     std::thread::spawn(move || keeper(keepers));
     ours.set_nonblocking(true).expect("non-blocking");
     let link = tokio::net::UnixStream::from_std(ours).expect("a socket");
-    let supervisor = supervisor::daemon::start(daemon::settings(&config, &env), link);
+    let supervisor = supervisor::start::start(daemon::settings(&config, &env), link);
     let supervisor = supervisor.expect("a driver");
     supervisor.display.start().expect("a thread");
     std::fs::write(&config.token_file, TOKEN).expect("a file");
