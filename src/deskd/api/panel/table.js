@@ -157,10 +157,10 @@ export class Table {
     }
   }
 
-  /** Back to a button of a task, or to the first of its row when that button is gone. */
+  /** Back to a button of a task, to the first of its row when that button is gone, or without the row elsewhere. */
   focus(id, button) {
     if (button.isConnected) button.focus();
-    else this.rows.get(id)?.unfold.focus();
+    else (this.rows.get(id)?.unfold ?? elsewhere()).focus();
   }
 
   /** The unfolded part; who was on its button stays there, or goes to the row's when it is gone. */
@@ -177,7 +177,7 @@ export class Table {
     const focused = row.box.contains(document.activeElement);
     row.box.remove();
     this.rows.delete(id);
-    if (focused) (next?.querySelector("[data-act=logs]") ?? document.getElementById("search")).focus();
+    if (focused) (next?.querySelector("[data-act=logs]") ?? elsewhere()).focus();
   }
 
   /** Arrow keys go from row to row, staying in the same column of buttons. */
@@ -195,6 +195,11 @@ export class Table {
     const buttons = to.querySelectorAll("button");
     buttons[Math.min(at, buttons.length - 1)].focus();
   }
+}
+
+/** Where the focus goes from a row that is gone: to the first of those that are left. */
+function elsewhere() {
+  return document.querySelector("[data-task] [data-act=logs]") ?? document.getElementById("search");
 }
 
 function stateWord(task) {
