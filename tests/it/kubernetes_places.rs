@@ -21,14 +21,13 @@ use deskd_core::plan::remote::{EphemeralPlan, KeeperFile};
 use deskd_core::task::Exit;
 use deskd_core::why::reason::{EndReason, LostReason};
 use deskd_core::wire::proof::{ANSWER_BYTES, Key};
-use deskd_core::wire::{FromKeeper, RunId, ToKeeper, VERSION_OLDEST, frame};
-use deskd_keeper::logs::Records;
+use deskd_core::wire::{FromKeeper, RunId, VERSION_OLDEST, frame};
 use deskd_keeper::place::KEY_VARIABLE;
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
 use crate::support::control_plane::{ControlPlane, Namespace, available};
-use crate::support::kube_engine::{DESKTOP, KubeEngine, make_desktop, run};
+use crate::support::kube_engine::{DESKTOP, KubeEngine, make_desktop, run, running};
 use crate::support::place::Container;
 use crate::support::{binaries, wait};
 
@@ -121,47 +120,6 @@ fn sh(script: &str) -> impl FnOnce(&mut EphemeralPlan) {
     }
 }
 
-fn end_of(engine: &KubeEngine, of: &RunId) -> (Exit, Option<EndReason>) {
-    let ended = |what: &Observation| matches!(what, Observation::Ended { .. });
-    match engine.until_observed(of, "it ended", ended) {
-        Observation::Ended { exit, reason, .. } => (exit, reason.map(|it| it.reason)),
-        _ => unreachable!("it ended"),
-    }
-}
-
-/// What of a task's output was stored, once all was.
-fn output_of(engine: &KubeEngine, of: &RunId) -> String {
-    wait::until("its output is complete", || {
-        let stored = engine.stored();
-        let closed =
-            |message: &ToKeeper| matches!(message, ToKeeper::CloseLog { task } if *task == of.task);
-        stored.iter().any(closed).then_some(())
-    });
-    written(engine, of)
-}
-
-/// What of a task's output was stored.
-fn written(engine: &KubeEngine, of: &RunId) -> String {
-    let (mut output, mut end) = (Vec::new(), 0);
-    for message in engine.stored() {
-        let ToKeeper::StoreRecords { task, from, records, .. } = message else { continue };
-        if task != of.task {
-            continue;
-        }
-        for record in Records::new(&records, from).map(Result::unwrap) {
-            if record.cursor >= end {
-                record.push_output(&mut output);
-                end = record.next;
-            }
-        }
-    }
-    String::from_utf8(output).unwrap()
-}
-
-fn running(what: &Observation) -> bool {
-    matches!(what, Observation::Running { .. })
-}
-
 #[test]
 fn the_first_launch_of_an_image_is_one_write_and_later_ones_are_none() {
     let Some(world) = World::start("places") else { return };
@@ -178,19 +136,19 @@ fn the_first_launch_of_an_image_is_one_write_and_later_ones_are_none() {
     assert_eq!(entry["command"][1], "place");
     let _place = world.start_entry(0);
     engine.until_accepted(&one);
-    assert_eq!(end_of(&engine, &one), (Exit::Code(3), None));
-    assert_eq!(output_of(&engine, &one), "one :0 game-0a1b1 1\n");
+    assert_eq!(engine.end_of(&one), (Exit::Code(3), None));
+    assert_eq!(engine.output_of(&one), "one :0 game-0a1b1 1\n");
     engine.until_observed(&two, "it runs", running);
     engine.launch_ephemeral_with(&three, sh("echo three"));
-    assert_eq!(end_of(&engine, &three), (Exit::Code(0), None));
-    assert_eq!(output_of(&engine, &three), "three\n");
+    assert_eq!(engine.end_of(&three), (Exit::Code(0), None));
+    assert_eq!(engine.output_of(&three), "three\n");
     engine.tell(Command::Stop {
         run: two.clone(),
         term_after: Duration::ZERO,
         kill_after: Duration::from_secs(9),
     });
-    assert!(matches!(end_of(&engine, &two).0, Exit::Signal { number: 15, .. }));
-    assert_eq!(output_of(&engine, &two), "two\n");
+    assert!(matches!(engine.end_of(&two).0, Exit::Signal { number: 15, .. }));
+    assert_eq!(engine.output_of(&two), "two\n");
     assert_eq!(engine.calls().total(Verb::Patch, "pods/ephemeralcontainers"), 1);
     assert_eq!(world.entries().len(), 1);
     let object = engine.until("where it is", |event| match event {
@@ -233,7 +191,7 @@ fn whose_a_process_is_each_place_says_for_itself() {
         engine.until_observed(run, "it runs", running);
     }
     // Each is the first program of its place, so both have the same number.
-    let pid: u32 = wait::until("it says its number", || written(&engine, &one).trim().parse().ok());
+    let pid: u32 = wait::until("it says its number", || engine.written(&one).trim().parse().ok());
     let whose = |pid: u32| {
         engine.tell(Command::FindProcess { pid });
         engine.until("the places have answered", |event| match event {
@@ -276,11 +234,11 @@ fn a_keeper_of_another_version_is_given_up_with_a_reason_and_the_next_launch_mak
     let entry = world.entry(0);
     keeper_of_another_version(&entry);
     world.set_state(&entry, &json!({ "running": {} }));
-    let (exit, _) = end_of(&engine, &one);
+    let (exit, _) = engine.end_of(&one);
     assert_eq!(exit, Exit::Lost(LostReason::PlaceOfAnotherVersion));
     engine.launch_ephemeral_with(&two, sh("exit 4"));
     let _another = world.start_entry(1);
-    assert_eq!(end_of(&engine, &two).0, Exit::Code(4));
+    assert_eq!(engine.end_of(&two).0, Exit::Code(4));
 }
 
 /// A daemon that adopts a run that another one started.
@@ -325,13 +283,13 @@ fn what_is_at_a_place_survives_the_daemon_and_what_happened_meanwhile_is_told() 
     adopt(&engine, &world, &goes_on);
     let present = engine.until_synced(EngineKind::EphemeralContainer);
     assert!(present.contains(&ends) && present.contains(&goes_on), "{present:?}");
-    assert_eq!(end_of(&engine, &ends), (Exit::Code(5), None));
-    assert_eq!(output_of(&engine, &ends), "before\nafter\n");
+    assert_eq!(engine.end_of(&ends), (Exit::Code(5), None));
+    assert_eq!(engine.output_of(&ends), "before\nafter\n");
     engine.until_observed(&goes_on, "it runs on", running);
     // A later launch still needs no write.
     let later = run("game-0a1b3");
     engine.launch_ephemeral_with(&later, sh("exit 4"));
-    assert_eq!(end_of(&engine, &later).0, Exit::Code(4));
+    assert_eq!(engine.end_of(&later).0, Exit::Code(4));
     assert_eq!(engine.calls().total(Verb::Patch, "pods/ephemeralcontainers"), 0);
 }
 
@@ -365,7 +323,7 @@ fn a_stop_finds_a_run_that_was_recorded_before_anybody_knew_that_it_is_at_a_plac
     let answered = |event: &Event| matches!(event, Event::ProcessFound { .. }).then_some(());
     engine.until("commands are taken, and who is away is not waited for", answered);
     place.signal(Signal::SIGCONT);
-    assert!(matches!(end_of(&engine, &one).0, Exit::Signal { number: 15, .. }));
+    assert!(matches!(engine.end_of(&one).0, Exit::Signal { number: 15, .. }));
 }
 
 #[test]
@@ -383,14 +341,14 @@ fn what_a_place_takes_with_it_is_told_why_and_the_next_launch_makes_another() {
     let oom = json!({ "terminated": { "exitCode": 137, "reason": "OOMKilled" } });
     world.set_state(&world.entry(0), &oom);
     for of in [&one, &two] {
-        let (exit, reason) = end_of(&engine, of);
+        let (exit, reason) = engine.end_of(of);
         assert!(matches!(exit, Exit::Lost(LostReason::Ended(_))), "{exit:?}");
         assert_eq!(reason, Some(EndReason::OomKilled));
-        output_of(&engine, of);
+        engine.output_of(of);
     }
     engine.launch_ephemeral_with(&next, sh("exit 7"));
     let _another = world.start_entry(1);
-    assert_eq!(end_of(&engine, &next).0, Exit::Code(7));
+    assert_eq!(engine.end_of(&next).0, Exit::Code(7));
 }
 
 #[test]
@@ -403,7 +361,7 @@ fn where_a_keeper_cannot_run_the_next_launch_gets_a_container_of_its_own() {
     let error = json!({ "terminated": { "exitCode": 128, "reason": "StartError",
         "message": "exec: \"/.deskd/deskd-keeper\": permission denied: unknown" } });
     world.set_state(&world.entry(0), &error);
-    assert_eq!(end_of(&engine, &one).1, Some(EndReason::StartError));
+    assert_eq!(engine.end_of(&one).1, Some(EndReason::StartError));
     engine.launch_ephemeral_with(&two, sh("true"));
     let own = world.entry(1);
     assert_eq!(own["command"], json!(["/bin/sh", "-c", "true"]));
@@ -431,6 +389,6 @@ fn a_launch_that_waits_for_its_place_can_be_stopped_and_a_program_that_is_not_th
     let _place = world.start_entry(0);
     let refusal = engine.until_refused(&missing).sentence();
     assert!(refusal.contains("`/nope`"), "{refusal}");
-    assert_eq!(end_of(&engine, &ran).0, Exit::Code(6));
+    assert_eq!(engine.end_of(&ran).0, Exit::Code(6));
     assert_eq!(world.entries().len(), 1);
 }

@@ -18,12 +18,11 @@ use deskd_core::plan::facts::{VolumeMount, Way};
 use deskd_core::plan::remote::{KeeperFile, PodPlace, PodPlan};
 use deskd_core::task::Exit;
 use deskd_core::why::reason::EndReason;
-use deskd_core::wire::{RunId, ToKeeper};
-use deskd_keeper::logs::Records;
+use deskd_core::wire::RunId;
 use serde_json::{Value, json};
 
 use crate::support::control_plane::{ControlPlane, Namespace, available};
-use crate::support::kube_engine::{KubeEngine, make_desktop, run};
+use crate::support::kube_engine::{KubeEngine, make_desktop, run, running};
 use crate::support::place::Container;
 use crate::support::wiretap::Wiretap;
 use crate::support::{binaries, needs, wait};
@@ -105,41 +104,6 @@ impl World {
     }
 }
 
-fn end_of(engine: &KubeEngine, of: &RunId) -> (Exit, Option<EndReason>) {
-    let ended = |what: &Observation| matches!(what, Observation::Ended { .. });
-    match engine.until_observed(of, "it ended", ended) {
-        Observation::Ended { exit, reason, .. } => (exit, reason.map(|it| it.reason)),
-        _ => unreachable!("it ended"),
-    }
-}
-
-/// What of a task's output was stored, once all was.
-fn output_of(engine: &KubeEngine, of: &RunId) -> String {
-    wait::until("its output is complete", || {
-        let closed =
-            |message: &ToKeeper| matches!(message, ToKeeper::CloseLog { task } if *task == of.task);
-        engine.stored().iter().any(closed).then_some(())
-    });
-    let (mut output, mut end) = (Vec::new(), 0);
-    for message in engine.stored() {
-        let ToKeeper::StoreRecords { task, from, records, .. } = message else { continue };
-        if task != of.task {
-            continue;
-        }
-        for record in Records::new(&records, from).map(Result::unwrap) {
-            if record.cursor >= end {
-                record.push_output(&mut output);
-                end = record.next;
-            }
-        }
-    }
-    String::from_utf8(output).unwrap()
-}
-
-fn running(what: &Observation) -> bool {
-    matches!(what, Observation::Running { .. })
-}
-
 fn stop(engine: &KubeEngine, of: &RunId) {
     let (term_after, kill_after) = (Duration::ZERO, Duration::from_secs(5));
     engine.tell(Command::Stop { run: of.clone(), term_after, kill_after });
@@ -163,8 +127,8 @@ fn a_pod_waits_for_the_next_launch_of_its_kind_which_is_a_message() {
         container["env"].as_array().unwrap().iter().map(|var| var["name"].clone()).collect();
     assert!(!names.contains(&json!("DISPLAY")), "a variable of one program is not the pod's");
     let _pod = world.start_pod(&object);
-    assert_eq!(end_of(&engine, &one), (Exit::Code(3), None));
-    assert_eq!(output_of(&engine, &one), "one :0 $(HOME) game-0a1b1 1\n");
+    assert_eq!(engine.end_of(&one), (Exit::Code(3), None));
+    assert_eq!(engine.output_of(&one), "one :0 $(HOME) game-0a1b1 1\n");
     engine.until_facts("a keeper came", |facts| facts.way == Way::Works);
     // The next one, and one that is to have its own while that runs.
     engine.launch_pod(&two, world.sh("echo two $DESKD_TASK_ID; exec sleep 1000", 600));
@@ -172,8 +136,8 @@ fn a_pod_waits_for_the_next_launch_of_its_kind_which_is_a_message() {
     let second = engine.launch_pod(&other, world.sh("true", 600));
     world.pod(&second);
     stop(&engine, &two);
-    assert!(matches!(end_of(&engine, &two).0, Exit::Signal { number: 15, .. }));
-    assert_eq!(output_of(&engine, &two), "two game-0a1b2\n");
+    assert!(matches!(engine.end_of(&two).0, Exit::Signal { number: 15, .. }));
+    assert_eq!(engine.output_of(&two), "two game-0a1b2\n");
     assert_eq!(engine.calls().total(Verb::Create, "pods"), 2);
     let accepted = engine.until("where it is", |event| match event {
         Event::Accepted { run, object } if *run == two => Some(object.clone()),
@@ -191,9 +155,9 @@ fn a_pod_in_which_nothing_is_launched_for_as_long_as_it_lingers_is_deleted() {
     let one = run("game-0a1b1");
     let object = engine.launch_pod(&one, world.sh("seq 10000", 0));
     let _pod = world.start_pod(&object);
-    assert_eq!(end_of(&engine, &one), (Exit::Code(0), None));
+    assert_eq!(engine.end_of(&one), (Exit::Code(0), None));
     let all: String = (1..=10_000).map(|line| format!("{line}\n")).collect();
-    assert!(output_of(&engine, &one) == all, "its output is stored before its pod is deleted");
+    assert!(engine.output_of(&one) == all, "its output is stored before its pod is deleted");
     wait::until("its pod is deleted", || (world.pods() == 0).then_some(()));
     assert_eq!(engine.count(|event| matches!(event, Event::Gone { run } if *run == one)), 0);
 }
@@ -211,7 +175,7 @@ fn a_pod_whose_keeper_does_not_come_is_its_programs_and_the_next_ones_have_no_ke
     engine.until_facts("it is told", |facts| facts.way == Way::Barred { port: world.port.port() });
     let exit = json!({ "terminated": { "exitCode": 5, "reason": "Error" } });
     world.set_state(&object, "Failed", &exit);
-    assert_eq!(end_of(&engine, &one).0, Exit::Code(5));
+    assert_eq!(engine.end_of(&one).0, Exit::Code(5));
     let next = engine.launch_pod(&two, world.sh("true", 600));
     assert_eq!(
         world.pod(&next)["spec"]["containers"][0]["command"],
@@ -248,10 +212,10 @@ fn what_is_in_a_pod_survives_the_daemon_and_what_happened_meanwhile_is_told() {
         log: LogMark::default(),
         stopping: None,
     });
-    assert_eq!(end_of(&engine, &one), (Exit::Code(5), None));
-    assert_eq!(output_of(&engine, &one), "before\nafter\n");
+    assert_eq!(engine.end_of(&one), (Exit::Code(5), None));
+    assert_eq!(engine.output_of(&one), "before\nafter\n");
     engine.launch_pod(&later, world.sh("exit 4", 600));
-    assert_eq!(end_of(&engine, &later).0, Exit::Code(4));
+    assert_eq!(engine.end_of(&later).0, Exit::Code(4));
     assert_eq!(engine.calls().total(Verb::Create, "pods"), 0);
 }
 
@@ -273,8 +237,8 @@ fn a_launch_that_an_earlier_daemon_asked_for_is_carried_out_once() {
     let _pod = world.start_pod(&object);
     engine.until_observed(&one, "it runs", running);
     stop(&engine, &one);
-    end_of(&engine, &one);
-    output_of(&engine, &one);
+    engine.end_of(&one);
+    engine.output_of(&one);
     engine.launch_pod(&two, world.sh(&script, 600));
     let both = "game-0a1b1\ngame-0a1b2\n";
     wait::until("it was asked for", || {
@@ -301,8 +265,8 @@ fn what_a_pod_takes_with_it_is_told_why() {
     drop(pod);
     let oom = json!({ "terminated": { "exitCode": 137, "reason": "OOMKilled" } });
     world.set_state(&object, "Failed", &oom);
-    assert_eq!(end_of(&engine, &one).1, Some(EndReason::OomKilled));
-    output_of(&engine, &one);
+    assert_eq!(engine.end_of(&one).1, Some(EndReason::OomKilled));
+    engine.output_of(&one);
 }
 
 #[test]
@@ -323,7 +287,7 @@ fn what_is_to_stop_while_its_keeper_cannot_be_told_ends_with_its_pod() {
     drop(pod);
     stop(&engine, &one);
     wait::until("its pod is deleted", || (world.pods() == 0).then_some(()));
-    assert!(matches!(end_of(&engine, &one).0, Exit::Lost(_)));
+    assert!(matches!(engine.end_of(&one).0, Exit::Lost(_)));
 }
 
 #[test]
@@ -345,9 +309,9 @@ fn who_is_on_the_way_reads_nothing_and_what_it_recorded_is_of_no_use() {
             })
         });
     }
-    assert_eq!(end_of(&engine, &one), (Exit::Code(3), None));
+    assert_eq!(engine.end_of(&one), (Exit::Code(3), None));
     let numbers: String = (1..=200_000).map(|line| format!("{line}\n")).collect();
-    assert!(output_of(&engine, &one) == format!("sword\nfish\n{numbers}"));
+    assert!(engine.output_of(&one) == format!("sword\nfish\n{numbers}"));
     for connection in 0..tap.connections() {
         for heard in tap.heard(connection) {
             let text = String::from_utf8_lossy(&heard);
@@ -370,8 +334,8 @@ fn who_is_on_the_way_reads_nothing_and_what_it_recorded_is_of_no_use() {
     let before = tap.connections();
     tap.flip_one();
     engine.launch_pod(&two, World::sh_with(tap.address, "echo two; exit 4", 600));
-    assert_eq!(end_of(&engine, &two).0, Exit::Code(4));
-    assert_eq!(output_of(&engine, &two), "two\n");
+    assert_eq!(engine.end_of(&two).0, Exit::Code(4));
+    assert_eq!(engine.output_of(&two), "two\n");
     assert!(tap.has_flipped() && tap.connections() > before);
     assert_eq!(engine.calls().total(Verb::Create, "pods"), 1);
 }
@@ -457,10 +421,10 @@ fn while_the_network_is_gone_nothing_is_lost_and_nothing_comes_twice() {
     wait::until("its end is noticed", || (!is_connected(world.port.port())).then_some(()));
     assert_eq!(engine.count(|event| matches!(event, Event::Observed { run, what: Observation::Ended { .. }, .. } if *run == one)), 0);
     network.set("up");
-    assert_eq!(end_of(&engine, &one), (Exit::Code(5), None));
+    assert_eq!(engine.end_of(&one), (Exit::Code(5), None));
     let numbers: String = (1..=30_000).map(|line| format!("{line}\n")).collect();
-    assert!(output_of(&engine, &one) == format!("before\n{numbers}"));
+    assert!(engine.output_of(&one) == format!("before\n{numbers}"));
     engine.launch_pod(&two, world.sh("exit 4", 600));
-    assert_eq!(end_of(&engine, &two).0, Exit::Code(4));
+    assert_eq!(engine.end_of(&two).0, Exit::Code(4));
     assert_eq!(engine.calls().total(Verb::Create, "pods"), 1);
 }

@@ -19,9 +19,11 @@ use deskd_core::plan::facts::KubernetesFacts;
 use deskd_core::plan::remote::{ContainerPlan, EphemeralPlan, PodPlan};
 use deskd_core::plan::{EngineKind, Work};
 use deskd_core::policy::{Policy, PullPolicy, RunAs};
-use deskd_core::why::reason::Ended;
+use deskd_core::task::Exit;
+use deskd_core::why::reason::{EndReason, Ended};
 use deskd_core::wire::frame::Decoder;
 use deskd_core::wire::{FromKeeper, RunId, ToKeeper};
+use deskd_keeper::logs::Records;
 use serde_json::{Value, json};
 use tokio::io::AsyncReadExt;
 
@@ -59,7 +61,48 @@ pub struct KubeEngine {
     uid: String,
 }
 
+/// Whether a run was seen to run.
+pub fn running(what: &Observation) -> bool {
+    matches!(what, Observation::Running { .. })
+}
+
 impl KubeEngine {
+    /// How a run ended, and why, as far as that is known.
+    pub fn end_of(&self, of: &RunId) -> (Exit, Option<EndReason>) {
+        let ended = |what: &Observation| matches!(what, Observation::Ended { .. });
+        match self.until_observed(of, "it ended", ended) {
+            Observation::Ended { exit, reason, .. } => (exit, reason.map(|it| it.reason)),
+            _ => unreachable!("it ended"),
+        }
+    }
+
+    /// What of the output of a run at a place was stored, once all was.
+    pub fn output_of(&self, of: &RunId) -> String {
+        wait::until("its output is complete", || {
+            let closed = |message: &ToKeeper| matches!(message, ToKeeper::CloseLog { task } if *task == of.task);
+            self.stored().iter().any(closed).then_some(())
+        });
+        self.written(of)
+    }
+
+    /// What of it was stored so far.
+    pub fn written(&self, of: &RunId) -> String {
+        let (mut output, mut end) = (Vec::new(), 0);
+        for message in self.stored() {
+            let ToKeeper::StoreRecords { task, from, records, .. } = message else { continue };
+            if task != of.task {
+                continue;
+            }
+            for record in Records::new(&records, from).map(Result::unwrap) {
+                if record.cursor >= end {
+                    record.push_output(&mut output);
+                    end = record.next;
+                }
+            }
+        }
+        String::from_utf8(output).unwrap()
+    }
+
     /// With both engines, for the desktop pod of that namespace.
     pub fn start(kubeconfig: &Path, namespace: &Namespace<'_>, desktop: &Value) -> Self {
         let uid = desktop["metadata"]["uid"].as_str().unwrap().to_owned();
