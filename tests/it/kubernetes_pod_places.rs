@@ -4,7 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ use deskd_core::why::reason::EndReason;
 use deskd_core::wire::RunId;
 use serde_json::{Value, json};
 
-use crate::support::control_plane::{ControlPlane, Namespace, available};
+use crate::support::control_plane::{ControlPlane, Namespace, available, free_port};
 use crate::support::kube_engine::{KubeEngine, make_desktop, run, running};
 use crate::support::place::Container;
 use crate::support::wiretap::Wiretap;
@@ -44,7 +44,8 @@ impl World {
         let plane = ControlPlane::shared();
         let namespace = plane.namespace(name);
         let desktop = make_desktop(&namespace);
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        // Of those that no connection gets: it is bound only by the engine.
+        let port = SocketAddr::from(([127, 0, 0, 1], free_port()));
         Some(Self { plane, namespace, desktop, dir: tempfile::tempdir().unwrap(), port })
     }
 

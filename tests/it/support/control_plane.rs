@@ -14,7 +14,8 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use serde_json::{Value, json};
 
-use self::host::{Host, free_port};
+use self::host::Host;
+pub use self::host::free_port;
 use super::wait;
 
 /// Control planes that are tried before a test gives up: another program can take a port first.

@@ -114,7 +114,7 @@ impl Drop for Host {
 }
 
 /// A TCP port of the loopback address that nobody listens on.
-pub(super) fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let base = std::process::id() * PORTS_PER_PROCESS % u32::from(PORT_COUNT);
     let base = u16::try_from(base).unwrap();
