@@ -175,16 +175,24 @@ struct Will {
     held: Vec<(Held, Vec<RawFd>)>,
 }
 
+/// The socket that the keeper handed down. To be called before anything else is opened, which would get its number.
+///
+/// # Errors
+/// There is none: the keeper is of an earlier release.
+pub fn inherited_socket() -> io::Result<OwnedFd> {
+    inherited::owned(CUSTODY_FD)
+}
+
 impl Estate {
-    /// Takes what a keeper sends until it is dead. For a thread of its own.
+    /// Takes what a keeper sends until it is dead, over the socket that it [handed down](inherited_socket). For a
+    /// thread of its own.
     ///
     /// # Errors
-    /// There is no such socket: the keeper is of an earlier release.
-    pub fn collect() -> io::Result<Self> {
-        let socket = inherited::owned(CUSTODY_FD)?;
+    /// The socket's.
+    pub fn collect(socket: &OwnedFd) -> io::Result<Self> {
         let mut estate = Self::default();
         let mut bytes = vec![0; MESSAGE_BYTES_MAX];
-        while let Some((note, fds)) = receive(&socket, &mut bytes)? {
+        while let Some((note, fds)) = receive(socket, &mut bytes)? {
             match note {
                 Note::Keeper => {
                     let mut fds = fds.into_iter();

@@ -8,6 +8,8 @@ use std::os::unix::net::UnixStream;
 
 use nix::libc;
 
+use crate::link::INHERITED_FD_MIN;
+
 /// The stream socket that this process inherited as `fd`. Nobody else must own it: to be called once, at the start.
 pub fn socket(fd: RawFd) -> io::Result<UnixStream> {
     let owned = owned(fd)?;
@@ -17,11 +19,12 @@ pub fn socket(fd: RawFd) -> io::Result<UnixStream> {
     Ok(stream)
 }
 
-/// A duplicate that no program inherits; `fd` itself is closed.
+/// A duplicate that no program inherits, and whose number is none of those that are inherited: one that is not there
+/// is not taken for one that was taken before. `fd` itself is closed.
 pub(crate) fn owned(fd: RawFd) -> io::Result<OwnedFd> {
     // SAFETY: duplicates whatever has that number, if anything has; the new number is owned by nobody yet.
     let copy = unsafe {
-        match libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, 0) {
+        match libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, INHERITED_FD_MIN) {
             -1 => return Err(io::Error::last_os_error()),
             copy => OwnedFd::from_raw_fd(copy),
         }

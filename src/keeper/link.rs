@@ -19,7 +19,7 @@ const QUEUE_BYTES_MAX: usize = 4 * MESSAGE_BYTES_MAX;
 const READ_BYTES: usize = 16 << 10;
 /// The lowest number of a descriptor that a daemon is to inherit: none that its own descriptors are made from one
 /// after the other (standard input, output, error, and what follows) is overwritten before its turn.
-const INHERITED_FD_MIN: i32 = 10;
+pub(crate) const INHERITED_FD_MIN: i32 = 10;
 /// An empty queue larger than this gives its memory back.
 const IDLE_QUEUE_BYTES_MAX: usize = 16 << 10;
 

@@ -76,12 +76,12 @@ fn keeper_config(config: &Config, program: PathBuf) -> KeeperConfig {
 
 /// `deskd daemon`: becomes the daemon and returns when it is over.
 pub fn daemon(config: Config, env: &Env) -> Result<Exit, Failure> {
-    // First: what is opened meanwhile would get its number.
+    // First: what is opened meanwhile would get their numbers.
     let feed = feed::inherited();
+    let custody = Custodian::begin();
     let listener = config.listen.map(|_| listener_on_stdin()).transpose();
     let listener = listener
         .map_err(|error| Failure::io("take the listening socket from standard input", &error))?;
-    let custody = Custodian::begin();
     let program = std::env::args_os().next().map(PathBuf::from).unwrap_or_default();
     let next = keeper_config(&config, program);
     let exit = daemon::main(config, env, listener, feed);
