@@ -172,7 +172,8 @@ impl Keeper {
 
     /// Opens the log of a task that is new while its program starts, so that nobody waits for it afterwards.
     fn prepare_log(&mut self, task: &TaskId, from: u64) {
-        if self.table.key(task).is_none() {
+        // A place's is in memory, and has no file to be made.
+        if self.place.is_none() && self.table.key(task).is_none() {
             let _ = self.store.open_task(task, from);
         }
     }
