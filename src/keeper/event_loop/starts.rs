@@ -172,8 +172,7 @@ impl Keeper {
 
     /// Opens the log of a task that is new while its program starts, so that nobody waits for it afterwards.
     fn prepare_log(&mut self, task: &TaskId, from: u64) {
-        // A place's is in memory, and has no file to be made.
-        if self.place.is_none() && self.table.key(task).is_none() {
+        if self.table.key(task).is_none() {
             let _ = self.store.open_task(task, from);
         }
     }
@@ -193,10 +192,7 @@ impl Keeper {
     fn all_finished(&mut self, finished: Vec<Finished>) {
         let begun: Vec<_> = finished.into_iter().filter_map(|it| self.finished(it)).collect();
         self.keep_custody(Instant::now());
-        // A place's daemon may ask meanwhile for what is not there yet: it hears of it with the rest.
-        if self.place.is_none() {
-            self.flush();
-        }
+        self.flush();
         begun.into_iter().for_each(|begun| self.follow_up(begun));
     }
 
