@@ -1,12 +1,20 @@
 #!/usr/bin/env python3
 """Prints the symbols of the sections that traces ran, trace by trace: link-order.py MAP TRACE...
 
+After them come the small generic functions that no trace ran: `grow_one` of another type, the drop of what
+was not dropped. Any path may run one of them, and each brings 64 KiB of what lies around it. With them comes
+what valgrind cannot run, since it knows neither Landlock nor the SHA instructions.
+
 MAP is what ld.lld wrote with `-Map` and `--no-demangle`, a TRACE what callgrind wrote with
 `--dump-instr=yes`: its addresses are those of the file.
 """
 import bisect
 import re
 import sys
+
+SMALL_BYTES = 128
+SMALL = re.compile(r"(?<![a-z_])(alloc|core|hashbrown)(\.\.|[0-9])|drop_in_place")
+NOT_TRACED = re.compile(r"deskd_core4(wall|text)|x86_sha")
 
 
 def sections(path):
@@ -43,6 +51,19 @@ def addresses(path):
     return ran
 
 
+def symbol(part):
+    """Of a part; a function's own section bears its name, those of the C library do not."""
+    _, _, name, symbols = part
+    own = re.search(r":\(\.text\.(?:unlikely\.|hot\.|startup\.)?([^)]+)\)$", name)
+    return own[1] if own else symbols[0] if symbols else ""
+
+
+def is_called_anywhere(part):
+    """Whether a part that was not run lies with those that were."""
+    name = symbol(part)
+    return NOT_TRACED.search(name) or part[1] <= SMALL_BYTES and SMALL.search(name)
+
+
 def main():
     parts = sections(sys.argv[1])
     starts = [part[0] for part in parts]
@@ -54,11 +75,11 @@ def main():
             if at >= 0 and address < parts[at][0] + parts[at][1]:
                 ran.add(at)
         for at in sorted(ran - known):
-            _, _, name, symbols = parts[at]
-            # A function's own section bears its name; those of the C library do not.
-            own = re.search(r":\(\.text\.(?:unlikely\.|hot\.|startup\.)?([^)]+)\)$", name)
-            print(own[1] if own else symbols[0])
+            print(symbol(parts[at]))
         known |= ran
+    for at, part in enumerate(parts):
+        if at not in known and is_called_anywhere(part):
+            print(symbol(part))
 
 
 main()
