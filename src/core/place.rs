@@ -26,7 +26,7 @@ use crate::env_var::{EnvSource, EnvVar};
 use crate::id::TaskId;
 use crate::kubernetes::LABEL_APP;
 use crate::plan::facts::VolumeMount;
-use crate::plan::remote::{CookieMaker, EphemeralPlan, KeeperFile, PodPlan};
+use crate::plan::remote::{ContainerPlan, CookieMaker, EphemeralPlan, KeeperFile, PodPlan};
 use crate::policy::{PullPolicy, RunAs};
 use crate::wire::RunId;
 
@@ -68,15 +68,8 @@ impl PlaceSpec {
         container.env.retain(kept);
         (container.argv, container.arguments, container.program) = Default::default();
         (container.entry_point, container.cwd) = Default::default();
-        Some(Self {
-            image: container.image.clone(),
-            pull_policy: container.pull_policy,
-            run_as: container.run_as.clone(),
-            mounts: container.mounts.clone(),
-            fields: container.env.iter().filter_map(field).collect(),
-            keeper,
-            pod: Some(Box::new(pod)),
-        })
+        let spec = Self::of_container(container, keeper);
+        Some(Self { pod: Some(Box::new(pod)), ..spec })
     }
 
     /// Seconds for which it waits for the next program; absent: for as long as the desktop's pod.
@@ -88,16 +81,19 @@ impl PlaceSpec {
     /// The place in which `plan` is to be carried out; absent: it is to have a container of its own.
     #[must_use]
     pub fn of(plan: &EphemeralPlan) -> Option<Self> {
-        let container = &plan.container;
-        Some(Self {
+        Some(Self::of_container(&plan.container, plan.place.clone()?))
+    }
+
+    fn of_container(container: &ContainerPlan, keeper: KeeperFile) -> Self {
+        Self {
             image: container.image.clone(),
             pull_policy: container.pull_policy,
             run_as: container.run_as.clone(),
             mounts: container.mounts.clone(),
             fields: container.env.iter().filter_map(field).collect(),
-            keeper: plan.place.clone()?,
+            keeper,
             pod: None,
-        })
+        }
     }
 }
 
