@@ -3,7 +3,6 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use deskd_core::app::Rlimits;
 use deskd_core::id::{AppId, TaskId};
 use deskd_core::kubernetes::ObjectRef;
 use deskd_core::place::{Launch, Life, PlaceSpec, Places, Stage};
@@ -64,20 +63,7 @@ fn object_of(id: &TaskId) -> ObjectRef {
 }
 
 fn request(run: &RunId) -> ToKeeper {
-    ToKeeper::Spawn(Box::new(SpawnRequest {
-        id: run.clone(),
-        argv: vec!["app".into()],
-        env: Vec::new(),
-        cwd: None,
-        umask: None,
-        rlimits: Rlimits::default(),
-        nice: None,
-        oom_score_adj: None,
-        wall: None,
-        log_from: 0,
-        program: None,
-        meta: String::new(),
-    }))
+    ToKeeper::Spawn(Box::new(SpawnRequest::new(run.clone(), vec!["app".into()])))
 }
 
 impl Hosts {

@@ -196,6 +196,27 @@ pub struct SpawnRequest {
     pub meta: String,
 }
 
+impl SpawnRequest {
+    /// That of a command with nothing else said.
+    #[must_use]
+    pub fn new(id: RunId, argv: Vec<String>) -> Self {
+        Self {
+            id,
+            argv,
+            env: Vec::new(),
+            cwd: None,
+            umask: None,
+            rlimits: Rlimits::default(),
+            nice: None,
+            oom_score_adj: None,
+            wall: None,
+            log_from: 0,
+            program: None,
+            meta: String::new(),
+        }
+    }
+}
+
 /// When a start was how far, in nanoseconds of `CLOCK_MONOTONIC`, which all processes of a machine share.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StartTimes {

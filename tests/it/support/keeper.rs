@@ -12,7 +12,6 @@ use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use deskd_core::app::Rlimits;
 use deskd_core::task::UnixMs;
 use deskd_core::wire::frame::{self, Decoder};
 use deskd_core::wire::{
@@ -420,18 +419,9 @@ pub(crate) fn run(task: &str, run: u32) -> RunId {
 /// A first run with an ordinary environment.
 pub(crate) fn request(task: &str, argv: &[&str]) -> SpawnRequest {
     SpawnRequest {
-        id: run(task, 1),
-        argv: argv.iter().map(|word| (*word).to_owned()).collect(),
         env: vec![("PATH".into(), "/usr/bin:/bin".into()), ("LANG".into(), "C.UTF-8".into())],
-        cwd: None,
-        umask: None,
-        rlimits: Rlimits::default(),
-        nice: None,
-        oom_score_adj: None,
-        wall: None,
-        log_from: 0,
-        program: None,
         meta: format!("meta of {task}"),
+        ..SpawnRequest::new(run(task, 1), argv.iter().map(|word| (*word).to_owned()).collect())
     }
 }
 

@@ -3,7 +3,6 @@
 
 use serde_json::{Map, Value, json};
 
-use deskd_core::app::Rlimits;
 use deskd_core::app::container::AppProbe;
 use deskd_core::env_var::{EnvSource, EnvVar};
 use deskd_core::expansion::quoted;
@@ -83,19 +82,11 @@ pub fn spawn_request(run: &RunId, container: &ContainerPlan) -> SpawnRequest {
     let told = told.map(|var| (var.name.clone(), var.value.clone()));
     let own = (RUN_VARIABLE.to_owned(), run.run.to_string());
     SpawnRequest {
-        id: run.clone(),
-        argv: argv.clone(),
         env: told.chain([own]).collect(),
         cwd: cwd.clone(),
-        umask: None,
-        rlimits: Rlimits::default(),
-        nice: None,
-        oom_score_adj: None,
-        wall: None,
-        log_from: 0,
         program: program.clone().filter(|_| *entry_point),
-        // The daemon's journal has it.
-        meta: String::new(),
+        // Without meta, which the daemon's journal has.
+        ..SpawnRequest::new(run.clone(), argv.clone())
     }
 }
 
