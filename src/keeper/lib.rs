@@ -47,6 +47,7 @@ pub mod clock;
 pub mod custody;
 mod daemon;
 mod door;
+pub mod elf;
 mod entrance;
 mod entry_points;
 mod event_loop;

@@ -15,7 +15,6 @@
 mod board;
 mod child;
 mod command;
-mod elf;
 mod oom_score;
 mod order;
 mod path;

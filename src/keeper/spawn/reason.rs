@@ -11,7 +11,7 @@ use nix::errno::Errno;
 use nix::sys::statvfs::{FsFlags, statvfs};
 
 use super::command::Command;
-use super::elf;
+use crate::elf;
 use deskd_core::wire::SpawnError;
 
 /// Bytes of a file that are looked at; the kernel itself looks at 256, a loader's name comes soon

@@ -20,6 +20,7 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use super::DOING;
 use crate::cli::failure::Failure;
 use deskd_core::exit::Exit;
+use deskd_keeper::elf;
 
 /// The two programs: what `--version` of each begins with is its name.
 const DAEMON: &str = "deskd";
@@ -33,10 +34,8 @@ const VERSION_BYTES_MAX: u64 = 4 << 10;
 /// Mode of a program that replaces none: executable, not readable.
 const MODE: u32 = 0o111;
 
-/// Magic number of an ELF file, and where its class and machine are (elf(5)).
-const ELF_MAGIC: [u8; 4] = *b"\x7fELF";
-const ELF_MACHINE_AT: usize = 18;
-const ELF_BYTES: usize = ELF_MACHINE_AT + 2;
+/// Bytes of a file that have all that is asked of an ELF header (elf(5)).
+const ELF_BYTES: usize = 64;
 /// `e_machine` of the machines that deskd is built for.
 const MACHINES: [(u16, &str); 2] = [(62, "x86_64"), (183, "aarch64")];
 
@@ -171,22 +170,18 @@ fn not_installed(path: &Path, error: &io::Error) -> Failure {
 fn check_kind(file: &Path) -> Result<(), Failure> {
     let wrong =
         |why: String| Failure::new(Exit::Refused, DOING, format!("{}: {why}", file.display()));
-    let mut head = [0; ELF_BYTES];
+    let mut head = Vec::with_capacity(ELF_BYTES);
     // A pipe would never say anything.
     let open = |file: &Path| match fs::metadata(file)?.is_file() {
         true => File::open(file),
         false => Err(io::Error::other("is no file")),
     };
-    match open(file).and_then(|mut file| file.read_exact(&mut head)) {
-        Err(error) if error.kind() == ErrorKind::UnexpectedEof => {}
-        Err(error) => return Err(wrong(error.to_string())),
-        Ok(()) => {}
-    }
-    if head[..ELF_MAGIC.len()] != ELF_MAGIC {
+    open(file)
+        .and_then(|file| file.take(ELF_BYTES as u64).read_to_end(&mut head))
+        .map_err(|error| wrong(error.to_string()))?;
+    let Some(elf::Elf { machine, .. }) = elf::parse(&head) else {
         return Err(wrong("is not a program (no ELF file)".to_owned()));
-    }
-    // Both are little-endian.
-    let machine = u16::from_le_bytes([head[ELF_MACHINE_AT], head[ELF_MACHINE_AT + 1]]);
+    };
     let name = MACHINES.iter().find(|(number, _)| *number == machine).map(|(_, name)| *name);
     let own = std::env::consts::ARCH;
     if name != Some(own) {

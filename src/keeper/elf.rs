@@ -32,17 +32,18 @@ const PT_INTERP: u64 = 3;
 
 /// What an ELF header says.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Elf<'a> {
+pub struct Elf<'a> {
     /// `EM_*`.
-    pub(super) machine: u16,
+    pub machine: u16,
     /// Bits of an address: 32 or 64.
-    pub(super) bits: u8,
+    pub bits: u8,
     /// The loader (`PT_INTERP`), when the head reaches that far.
-    pub(super) loader: Option<&'a [u8]>,
+    pub loader: Option<&'a [u8]>,
 }
 
 /// Reads the head of a file; nothing when it is no ELF file.
-pub(super) fn parse(head: &[u8]) -> Option<Elf<'_>> {
+#[must_use]
+pub fn parse(head: &[u8]) -> Option<Elf<'_>> {
     if !head.starts_with(b"\x7fELF") {
         return None;
     }
@@ -75,7 +76,7 @@ pub(super) fn parse(head: &[u8]) -> Option<Elf<'_>> {
 }
 
 /// The name of an `EM_*` number, as `uname -m` would say it.
-pub(super) fn machine_name(machine: u16, bits: u8) -> String {
+pub(crate) fn machine_name(machine: u16, bits: u8) -> String {
     match (machine, bits) {
         (3, _) => "i686".to_owned(),
         (62, 32) => "x86_64 (x32)".to_owned(),
