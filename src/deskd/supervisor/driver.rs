@@ -254,12 +254,17 @@ impl Driver {
         for effect in effects {
             match effect {
                 Effect::Command(link, command) => {
-                    if let Command::Start { run, work: Work::Local(_), .. } = &command {
-                        spawned.push(run.task.clone());
-                        self.replies.timings.asked(run.task.clone());
-                    }
+                    let local = match &command {
+                        Command::Start { run, work: Work::Local(_), .. } => Some(run.task.clone()),
+                        _ => None,
+                    };
+                    spawned.extend(local.clone());
                     match self.port.send(link, command) {
-                        Ok(event) => refused.extend(event),
+                        // What cannot be asked for is never answered either.
+                        Ok(Some(event)) => refused.push(event),
+                        Ok(None) => {
+                            local.into_iter().for_each(|task| self.replies.timings.asked(task));
+                        }
                         Err(error) => self.lost(&error),
                     }
                 }
