@@ -371,7 +371,7 @@ impl Task {
             return false;
         }
         self.next_run_at = Some(at);
-        self.enter(TaskState::Planned, now, text!("restart in {max} ms", max = (at - now).max(0)));
+        self.enter(TaskState::Planned, now, text!("restart in {ms} ms", ms = (at - now).max(0)));
         true
     }
 
