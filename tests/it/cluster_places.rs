@@ -1,23 +1,13 @@
 //! Places on a real kubelet: a desktop pod of abcdesktop's shape, deskd brought by an image volume, and
 //! with it the keeper of its ephemeral containers.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::cluster_inject::{STATE_DIR, create, injected, let_in};
 use crate::support::cluster::{Cluster, PodDesk, container, eventually};
+use crate::support::counting::{COUNT, document, ticks};
 use crate::support::proc;
 use crate::support::task::{has_ended, has_window, is_running, stop};
-
-/// Writes a number every now and then: what is lost or comes twice shows.
-const COUNT: &str = "i=0; while :; do i=$((i+1)); echo tick $i; sleep 0.05; done";
-
-fn document(name: &str, config: &Value) -> Value {
-    let mut labels = config["Labels"].clone();
-    labels["oc.name"] = json!(name);
-    labels["oc.containerengine"] = json!("ephemeral_container");
-    json!([{ "Id": name, "RepoTags": ["localhost/deskd-desktop:latest"],
-        "Config": { "Cmd": config["Cmd"], "Labels": labels } }])
-}
 
 fn entries(desk: &PodDesk<'_>) -> usize {
     let pod = desk.pod.wait_for("it exists", |pod| Some(pod.clone()));
@@ -30,22 +20,22 @@ fn keepers(desk: &PodDesk<'_>) -> (Vec<u32>, Vec<u32>) {
     all.partition(|pid| proc::command_line(*pid).get(1).is_none_or(|word| word != "place"))
 }
 
-fn ticks(desk: &PodDesk<'_>, task: &str) -> usize {
-    let log = desk.log(task);
-    for (number, line) in log.lines().enumerate() {
-        assert!(line.ends_with(&format!("tick {}", number + 1)), "line {number}: {line}");
-    }
-    log.lines().count()
-}
-
 #[test]
 fn programs_of_an_image_share_a_place_which_survives_the_daemon_and_deskds_container() {
     let Some(cluster) = Cluster::shared() else { return };
     let namespace = cluster.namespace("places");
     let_in(&namespace);
     let desk = PodDesk::with_state(create(&namespace, &injected(|_| {})), STATE_DIR);
-    desk.add(&document("eyes-image", &json!({ "Labels": { "oc.path": "/usr/bin/xeyes" } })));
-    desk.add(&document("count", &json!({ "Cmd": ["/bin/sh", "-c", COUNT], "Labels": {} })));
+    desk.add(&document(
+        "eyes-image",
+        "ephemeral_container",
+        &json!({ "Labels": { "oc.path": "/usr/bin/xeyes" } }),
+    ));
+    desk.add(&document(
+        "count",
+        "ephemeral_container",
+        &json!({ "Cmd": ["/bin/sh", "-c", COUNT], "Labels": {} }),
+    ));
     let plan = desk.get("/v1/apps/eyes-image/plan");
     let shares = "a keeper starts it in a container that all programs of its image share";
     assert!(plan["reasons"].as_array().unwrap().contains(&json!(shares)), "{plan:#}");

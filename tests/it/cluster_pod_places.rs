@@ -1,22 +1,12 @@
 //! Pods as places on a real kubelet: their keepers reach deskd over the pod network.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::cluster_inject::{STATE_DIR, create, injected, let_in};
 use crate::support::cluster::{Cluster, PodDesk, container, eventually};
+use crate::support::counting::{COUNT, document, ticks};
 use crate::support::proc;
 use crate::support::task::{has_window, is_running, stop};
-
-/// Writes a number every now and then: what is lost or comes twice shows.
-const COUNT: &str = "i=0; while :; do i=$((i+1)); echo tick $i; sleep 0.05; done";
-
-fn document(name: &str, config: &Value) -> Value {
-    let mut labels = config["Labels"].clone();
-    labels["oc.name"] = json!(name);
-    labels["oc.containerengine"] = json!("pod_application");
-    json!([{ "Id": name, "RepoTags": ["localhost/deskd-desktop:latest"],
-        "Config": { "Cmd": config["Cmd"], "Labels": labels } }])
-}
 
 /// Names of the pods that are places.
 fn places(desk: &PodDesk<'_>) -> Vec<String> {
@@ -24,14 +14,6 @@ fn places(desk: &PodDesk<'_>) -> Vec<String> {
     let all = pods["items"].as_array().into_iter().flatten();
     let places = all.filter(|pod| pod["metadata"]["labels"]["deskd.io/place"].is_string());
     places.filter_map(|pod| pod["metadata"]["name"].as_str().map(str::to_owned)).collect()
-}
-
-fn ticks(desk: &PodDesk<'_>, task: &str) -> usize {
-    let log = desk.log(task);
-    for (number, line) in log.lines().enumerate() {
-        assert!(line.ends_with(&format!("tick {}", number + 1)), "line {number}: {line}");
-    }
-    log.lines().count()
 }
 
 #[test]
@@ -46,8 +28,16 @@ fn a_pod_takes_the_next_launch_and_survives_the_daemon_and_deskds_container() {
     let patch = json!({ "data": { "deskd.toml": toml } }).to_string();
     namespace.must(&["patch", "configmap", "deskd", "--patch", &patch], "");
     let desk = PodDesk::with_state(create(&namespace, &injected(|_| {})), STATE_DIR);
-    desk.add(&document("eyes-image", &json!({ "Labels": { "oc.path": "/usr/bin/xeyes" } })));
-    desk.add(&document("count", &json!({ "Cmd": ["/bin/sh", "-c", COUNT], "Labels": {} })));
+    desk.add(&document(
+        "eyes-image",
+        "pod_application",
+        &json!({ "Labels": { "oc.path": "/usr/bin/xeyes" } }),
+    ));
+    desk.add(&document(
+        "count",
+        "pod_application",
+        &json!({ "Cmd": ["/bin/sh", "-c", COUNT], "Labels": {} }),
+    ));
     let plan = desk.get("/v1/apps/eyes-image/plan");
     let waits = "a keeper starts it in its pod, which waits 600 s for the next launch of the same \
                  image, class and user";

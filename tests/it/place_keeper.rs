@@ -109,7 +109,9 @@ fn output_and_end_wait_for_the_next_daemon_and_nothing_comes_twice() {
 fn a_line_is_given_as_soon_as_it_is_written_and_a_question_is_answered_once() {
     let place = Place::start();
     let (mut client, _) = place.connect();
-    client.spawn(sh("mkfifo go on; read line < go; echo got $line; read line < on")).expect("a start");
+    client
+        .spawn(sh("mkfifo go on; read line < go; echo got $line; read line < on"))
+        .expect("a start");
     client.send(&ToKeeper::ReadLog { task: id(), from: 0 });
     assert_eq!(client.unclaimed().len(), 0, "nothing was written");
     let fifo = place.dir().join("go");

@@ -7,6 +7,7 @@ pub(crate) mod charts;
 pub(crate) mod cluster;
 pub(crate) mod control_plane;
 pub(crate) mod corpus;
+pub(crate) mod counting;
 pub mod desk;
 pub(crate) mod far;
 pub mod forward;
