@@ -55,6 +55,8 @@ pub struct Limits {
     pub request_time: Duration,
     /// How long a peer may take nothing of an answer before it is cut.
     pub write_time: Duration,
+    /// From the daemon's stop to the first request of a connection that had none; within [`DRAIN_MS_MAX`].
+    pub first_request_time: Duration,
     /// Open event and log streams, and log downloads, together.
     pub streams: usize,
     /// Those of one peer (an address, or a user of the unix socket).
@@ -71,6 +73,7 @@ impl Default for Limits {
             head_time: Duration::from_secs(10),
             request_time: Duration::from_secs(20),
             write_time: Duration::from_secs(30),
+            first_request_time: Duration::from_millis(200),
             streams: 240,
             peer_streams: 200,
             connections: 256,

@@ -1,17 +1,20 @@
 //! The two doors: binding, accepting, serving connections, and closing.
 
 use std::convert::Infallible;
+use std::future::{Future as _, poll_fn};
 use std::io;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
 use hyper::body::Incoming;
+use hyper::header::{CONNECTION, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -201,6 +204,7 @@ impl Server {
         let Some(place) = place else { return };
         let (router, path) = (self.router.clone(), self.path.clone());
         let (stop, limits) = (self.stop.clone(), self.limits);
+        let stopped = stop.clone().cancelled_owned();
         self.open.spawn(async move {
             let (activity, reserve) = (place.activity.clone(), place.reserve);
             let service = service_fn(move |request: hyper::Request<Incoming>| {
@@ -213,15 +217,19 @@ impl Server {
                 let stripped = prefix::strip(&mut request, path.as_ref());
                 let mut router = router.clone();
                 let has_its_turn = activity.was_waited_for();
+                let stop = stop.clone();
                 async move {
                     if !has_its_turn {
                         // Who sends many requests at once has one answered per turn.
                         tokio::task::yield_now().await;
                     }
-                    let answer = match stripped {
+                    let mut answer = match stripped {
                         Ok(()) => router.call(request).await?,
                         Err(answer) => *answer,
                     };
+                    if stop.is_cancelled() {
+                        answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                    }
                     Ok::<_, Infallible>(answer.map(|body| Tracked::new(body, answering)))
                 }
             });
@@ -234,9 +242,19 @@ impl Server {
             let ended = tokio::select! {
                 ended = connection.as_mut() => ended,
                 () = place.activity.cut() => Ok(()),
-                () = stop.cancelled() => {
-                    connection.as_mut().graceful_shutdown();
-                    connection.await
+                () = stopped => {
+                    // hyper closes one without a request at once, whatever is on its way.
+                    let asked = poll_fn(|context| match connection.as_mut().poll(context) {
+                        Poll::Pending if !place.activity.has_asked() => Poll::Pending,
+                        polled => Poll::Ready(polled),
+                    });
+                    match tokio::time::timeout(limits.first_request_time, asked).await {
+                        Ok(Poll::Ready(ended)) => ended,
+                        _ => {
+                            connection.as_mut().graceful_shutdown();
+                            connection.await
+                        }
+                    }
                 }
             };
             if let Err(error) = ended {
@@ -252,5 +270,48 @@ impl Server {
         if tokio::time::timeout(limit, self.open.wait()).await.is_err() {
             tracing::info!(open = self.open.len(), "connections were cut at the end");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
+
+    use super::*;
+
+    /// What is answered to bytes sent while the daemon stops, over a connection that was there before.
+    async fn answer_after_the_stop(bytes: &str, limits: Limits) -> String {
+        let server = Server {
+            router: Router::new().route("/", axum::routing::get(async || "here")),
+            path: None,
+            limits,
+            stop: CancellationToken::new(),
+            open: TaskTracker::new(),
+            accepted: Arc::default(),
+            peers: Doors::new(&limits),
+        };
+        let (mut client, stream) = duplex(1024);
+        let place = server.peers.unix.admit(PeerKey::Uid(0));
+        server.serve(stream, Peer::Unix { uid: 0 }, place);
+        tokio::task::yield_now().await;
+        server.stop.cancel();
+        tokio::task::yield_now().await;
+        let mut answer = String::new();
+        client.write_all(bytes.as_bytes()).await.expect("a connection");
+        client.read_to_string(&mut answer).await.expect("an answer");
+        server.drain().await;
+        answer
+    }
+
+    #[test]
+    fn what_is_on_its_way_at_the_stop_is_answered_and_silence_is_not_waited_for() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
+        let runtime = runtime.expect("a runtime");
+        let patient = Limits { first_request_time: Duration::from_secs(30), ..Limits::default() };
+        let request = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
+        let answer = runtime.block_on(answer_after_the_stop(request, patient));
+        assert!(answer.ends_with("here") && answer.contains("connection: close"), "{answer}");
+        let short = Limits { first_request_time: Duration::ZERO, ..Limits::default() };
+        assert_eq!(runtime.block_on(answer_after_the_stop("", short)), "");
     }
 }

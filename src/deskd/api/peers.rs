@@ -47,6 +47,8 @@ impl PeerKey {
 pub struct Activity {
     /// A request is being answered.
     answering: AtomicBool,
+    /// There was a request.
+    asked: AtomicBool,
     /// The peer does not take what was written.
     blocked: AtomicBool,
     /// The peer was waited for since its last request.
@@ -62,6 +64,7 @@ impl Activity {
     fn new(origin: Instant) -> Self {
         let activity = Self {
             answering: AtomicBool::new(false),
+            asked: AtomicBool::new(false),
             blocked: AtomicBool::new(false),
             waited: AtomicBool::new(true),
             since_ms: AtomicU64::new(0),
@@ -75,7 +78,13 @@ impl Activity {
     /// A request is there, or its answer is over.
     pub fn set_answering(&self, answering: bool) {
         self.answering.store(answering, Ordering::Relaxed);
+        self.asked.fetch_or(answering, Ordering::Relaxed);
         self.touch();
+    }
+
+    /// Whether there was a request.
+    pub fn has_asked(&self) -> bool {
+        self.asked.load(Ordering::Relaxed)
     }
 
     /// The peer stopped reading, or went on.
