@@ -92,8 +92,10 @@ pub enum Place {
 struct Asked<'a> {
     log: &'a Log<'a>,
     evidence: &'a Evidence,
-    /// What is looked into: the log's start, its end, and what the cluster said.
+    /// The log's start, its end, and what the cluster said.
     parts: &'a [Part<'a>],
+    /// Each of them and then their readings, with all that rules have in them.
+    texts: &'a [(Vec<Hit>, Text<'a>)],
     /// Nobody knows who speaks in the log.
     anybody_speaks: bool,
 }
@@ -103,6 +105,12 @@ struct Part<'a> {
     from: Origin,
     bytes: &'a [u8],
     views: Vec<View>,
+}
+
+impl<'a> Part<'a> {
+    fn new(from: Origin, bytes: &'a [u8]) -> Self {
+        Self { from, bytes, views: view::readings(bytes) }
+    }
 }
 
 /// A rule that fired.
@@ -128,7 +136,9 @@ impl Rules {
     pub fn diagnose(&self, log: &Log<'_>, evidence: &Evidence) -> Diagnosis {
         let parts = parts(log, evidence);
         let anybody_speaks = evidence.exit.is_none() && evidence.had_window.is_none();
-        let asked = Asked { log, evidence, parts: &parts, anybody_speaks };
+        let texts: Vec<_> =
+            texts(&parts).map(|text| (self.scanner().scan(text.bytes, self), text)).collect();
+        let asked = Asked { log, evidence, parts: &parts, texts: &texts, anybody_speaks };
         let known = fired(self, &asked);
         let ending = ending::is_open(evidence).then(|| asked.ending()).flatten();
         match ending {
@@ -289,7 +299,8 @@ fn rank(fired: &Fired<'_>) -> impl Ord + use<> {
 fn fired<'r>(rules: &'r Rules, asked: &Asked<'_>) -> Vec<Fired<'r>> {
     let (log, evidence) = (asked.log, asked.evidence);
     let mut all: Vec<Fired<'r>> = Vec::new();
-    for text in texts(asked) {
+    for (hits, text) in asked.texts {
+        let mut found = Vec::new();
         let accepts = |rule: &Rule, at: usize| {
             counts(rule, evidence)
                 && text.is_spoken_by(rule, at, asked.anybody_speaks)
@@ -308,8 +319,14 @@ fn fired<'r>(rules: &'r Rules, asked: &Asked<'_>) -> Vec<Fired<'r>> {
                     .is_none_or(|lines| text.is_of_the_end(log) && text.is_late(at, lines))
                 && (rule.near.is_empty() || text.near(at, rule).is_some())
         };
-        for Hit { rule: place, at, captures } in rules.scanner().scan(text.bytes, rules, accepts) {
+        for hit in hits {
+            let Hit { rule: place, at, .. } = *hit;
             let rule = rules.get(place);
+            // Each rule once in a text, at its first place.
+            if found.contains(&place) || !accepts(rule, at) {
+                continue;
+            }
+            found.push(place);
             if text.view.is_some() && all.iter().any(|fired| fired.place == place) {
                 continue;
             }
@@ -320,7 +337,10 @@ fn fired<'r>(rules: &'r Rules, asked: &Asked<'_>) -> Vec<Fired<'r>> {
                     fired.proof.extend(proof);
                     fired.late |= late;
                 }
-                None => all.push(Fired { rule, place, captures, proof, late }),
+                None => {
+                    let captures = hit.captures(text.bytes, rules);
+                    all.push(Fired { rule, place, captures, proof, late });
+                }
             }
         }
     }
@@ -332,15 +352,13 @@ fn fired<'r>(rules: &'r Rules, asked: &Asked<'_>) -> Vec<Fired<'r>> {
     all
 }
 
-fn texts<'a>(asked: &Asked<'a>) -> Vec<Text<'a>> {
-    let texts = asked.parts.iter().map(|part| Text::new(part.bytes, part.from));
-    let readings = asked.parts.iter().flat_map(|part| {
-        let original = part.bytes;
+fn texts<'a>(parts: &'a [Part<'a>]) -> impl Iterator<Item = Text<'a>> {
+    let readings = parts.iter().flat_map(|part| {
         let read =
-            move |view| Text { view: Some((view, original)), ..Text::new(&view.bytes, part.from) };
+            |view| Text { view: Some((view, part.bytes)), ..Text::new(&view.bytes, part.from) };
         part.views.iter().map(read)
     });
-    texts.chain(readings).collect()
+    parts.iter().map(|part| Text::new(part.bytes, part.from)).chain(readings)
 }
 
 fn parts<'a>(log: &Log<'a>, evidence: &'a Evidence) -> Vec<Part<'a>> {
@@ -359,9 +377,8 @@ fn parts<'a>(log: &Log<'a>, evidence: &'a Evidence) -> Vec<Part<'a>> {
         ("cluster.refusal", cluster.refusal.as_ref()),
         ("cluster.resize", cluster.resize.as_ref()),
     ];
-    let part = |from, bytes| Part { from, bytes, views: view::readings(bytes) };
-    let field = |name, text: &'a String| part(Origin::Field(name), text.as_bytes());
-    let mut parts = vec![part(Origin::Start, log.start), part(Origin::End, log.end)];
+    let field = |name, text: &'a String| Part::new(Origin::Field(name), text.as_bytes());
+    let mut parts = vec![Part::new(Origin::Start, log.start), Part::new(Origin::End, log.end)];
     parts.extend(fields.into_iter().filter_map(|(name, text)| Some(field(name, text?))));
     parts.extend(not_overcome(&cluster.events).map(|event| field("cluster.events", event)));
     parts

@@ -2,7 +2,7 @@
 
 use super::evidence::{ClusterEvidence, Evidence};
 use super::log::{self, Log};
-use super::pattern::find;
+use super::pattern::{Needle, find, needles};
 use super::unknown;
 use crate::task::Exit;
 
@@ -98,6 +98,24 @@ const GIVEN_UP: [&str; 32] = [
     "s6-svscan: fatal",
 ];
 
+/// The same, as they are looked for in every line.
+static SIGNAL_NEEDLES: [Needle<'_>; SIGNALS.len()] = needles(&first_of(&SIGNALS));
+static HANDLER: Needle<'_> = Needle::new(b"handler");
+static OF_GPU: Needle<'_> = Needle::new(b"GPU process");
+static CHILD_NEEDLES: [Needle<'_>; OF_CHILDREN.len()] = needles(&OF_CHILDREN);
+static CODE_NEEDLES: [Needle<'_>; CODES.len()] = needles(&CODES);
+static GIVEN_UP_NEEDLES: [Needle<'_>; GIVEN_UP.len()] = needles(&GIVEN_UP);
+
+const fn first_of<const N: usize>(pairs: &[(&'static str, i32); N]) -> [&'static str; N] {
+    let mut all = [""; N];
+    let mut place = 0;
+    while place < N {
+        all[place] = pairs[place].0;
+        place += 1;
+    }
+    all
+}
+
 /// How it ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ending {
@@ -157,26 +175,26 @@ fn is_frame(line: &[u8]) -> bool {
 
 /// The exit code of a failure that the line tells, as a shell does: 128 and the number of a signal.
 fn code_in(line: &[u8]) -> Option<i32> {
-    let has = |words: &str| find(line, words.as_bytes());
-    if has("handler").is_some() || OF_CHILDREN.iter().any(|words| has(words).is_some()) {
+    let has = |needle: &Needle<'_>| needle.find(line).is_some();
+    let gave_up = || GIVEN_UP_NEEDLES.iter().any(has).then_some(SOME_FAILURE);
+    if has(&HANDLER) || CHILD_NEEDLES.iter().any(has) {
         return None;
     }
     if let Some(code) = by_systemd(line) {
         return (code != 0).then_some(code);
     }
     // A child's code is not the program's.
-    if has("GPU process").is_some() {
-        return GIVEN_UP.iter().any(|words| has(words).is_some()).then_some(SOME_FAILURE);
+    if has(&OF_GPU) {
+        return gave_up();
     }
-    if let Some((_, signal)) = SIGNALS.iter().find(|(words, _)| has(words).is_some()) {
-        return Some(128 + signal);
+    if let Some(place) = SIGNAL_NEEDLES.iter().position(has) {
+        return Some(128 + SIGNALS[place].1);
     }
-    let codes = CODES.iter().filter_map(|words| Some(&line[has(words)? + words.len()..]));
-    let told = codes.filter_map(number).next();
-    match told {
+    let codes = CODE_NEEDLES.iter().filter_map(|it| Some(&line[it.find(line)? + it.len()..]));
+    match codes.filter_map(number).next() {
         Some(0) => None,
         Some(code) => Some(code),
-        None => GIVEN_UP.iter().any(|words| has(words).is_some()).then_some(SOME_FAILURE),
+        None => gave_up(),
     }
 }
 

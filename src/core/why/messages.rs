@@ -3,7 +3,6 @@
 //!
 //! The table is made from the catalogues of those packages by `messages/generate.py`.
 
-use std::cell::RefCell;
 use std::ops::Range;
 use std::sync::LazyLock;
 
@@ -46,13 +45,9 @@ fn message(line: &str) -> Option<Rule> {
 /// The text with the messages in English, line by line; nothing where there is none.
 #[must_use]
 pub(super) fn in_english(text: &[u8]) -> Option<Vec<u8>> {
-    let found = RefCell::new(Vec::new());
-    let note = |rule: &Rule, at: usize| {
-        found.borrow_mut().push((log::line_at(text, at), rule.clone()));
-        false
-    };
-    TABLE.scanner().scan(text, &TABLE, note);
-    let mut found = found.into_inner();
+    let hits = TABLE.scanner().scan(text, &TABLE).into_iter();
+    let mut found: Vec<_> =
+        hits.map(|hit| (log::line_at(text, hit.at), TABLE.get(hit.rule))).collect();
     if found.is_empty() {
         return None;
     }

@@ -7,6 +7,80 @@
 
 /// Longest text that stands in for a `*`, in bytes, when it is told.
 const CAPTURE_BYTES_MAX: usize = 160;
+/// Letters from the rarest in English texts on; a space is behind all of them.
+const RARE_FIRST: &[u8] = b"zjqxkvbywgpfmucdlhrsnioate ";
+/// What logs have in every line, and English has not.
+const OF_LOGS: &[u8] = b"0123456789:./-_[]";
+/// As frequent as that is, by the place among the letters.
+const OF_LOGS_PLACE: u8 = 20;
+/// How frequent each byte is in logs.
+const FREQUENCIES: [u8; 256] = frequencies();
+
+const fn frequencies() -> [u8; 256] {
+    let mut of = [0; 256];
+    let mut place = 0;
+    while place < RARE_FIRST.len() {
+        of[RARE_FIRST[place] as usize] = place as u8 + 1;
+        of[RARE_FIRST[place].to_ascii_uppercase() as usize] = place as u8 + 1;
+        place += 1;
+    }
+    let mut place = 0;
+    while place < OF_LOGS.len() {
+        of[OF_LOGS[place] as usize] = OF_LOGS_PLACE;
+        place += 1;
+    }
+    of
+}
+
+/// How frequent a byte is in logs: from 0 on.
+pub(super) fn frequency(byte: u8) -> u8 {
+    FREQUENCIES[usize::from(byte)]
+}
+
+/// A text to look for, letters in either case: by its rarest byte.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Needle<'t> {
+    text: &'t [u8],
+    rarest: usize,
+}
+
+impl<'t> Needle<'t> {
+    pub(super) const fn new(text: &'t [u8]) -> Self {
+        let (mut rarest, mut place) = (0, 1);
+        while place < text.len() {
+            if FREQUENCIES[text[place] as usize] < FREQUENCIES[text[rarest] as usize] {
+                rarest = place;
+            }
+            place += 1;
+        }
+        Self { text, rarest }
+    }
+
+    /// Where it is in `text`.
+    pub(super) fn find(&self, text: &[u8]) -> Option<usize> {
+        let Some(rarest) = self.text.get(self.rarest) else { return Some(0) };
+        let last = text.len().checked_sub(self.text.len())?;
+        let (lower, upper) = (rarest.to_ascii_lowercase(), rarest.to_ascii_uppercase());
+        memchr::memchr2_iter(lower, upper, &text[self.rarest..=self.rarest + last])
+            .find(|at| text[*at..*at + self.text.len()].eq_ignore_ascii_case(self.text))
+    }
+
+    /// Bytes of it.
+    pub(super) const fn len(&self) -> usize {
+        self.text.len()
+    }
+}
+
+/// Those of words that are looked for in many lines.
+pub(super) const fn needles<const N: usize>(words: &[&'static str; N]) -> [Needle<'static>; N] {
+    let mut all = [Needle { text: &[], rarest: 0 }; N];
+    let mut place = 0;
+    while place < N {
+        all[place] = Needle::new(words[place].as_bytes());
+        place += 1;
+    }
+    all
+}
 
 /// Its literal pieces, in order.
 pub(super) fn pieces(pattern: &str) -> impl Iterator<Item = &str> {
@@ -53,11 +127,7 @@ pub(super) fn matches(pattern: &str, line: &[u8]) -> Option<Vec<String>> {
 
 /// Where `piece` is in `text`, letters in either case.
 pub(super) fn find(text: &[u8], piece: &[u8]) -> Option<usize> {
-    let Some((&first, rest)) = piece.split_first() else { return Some(0) };
-    let last = text.len().checked_sub(piece.len())?;
-    let (lower, upper) = (first.to_ascii_lowercase(), first.to_ascii_uppercase());
-    memchr::memchr2_iter(lower, upper, &text[..=last])
-        .find(|at| text[at + 1..at + piece.len()].eq_ignore_ascii_case(rest))
+    Needle::new(piece).find(text)
 }
 
 fn starts(text: &[u8], piece: &[u8]) -> bool {
@@ -96,6 +166,20 @@ mod tests {
         check("^Killed$", "Killed by", None);
         check("^Killed$", "I was Killed", None);
         check("Killed$", "", None);
+    }
+
+    #[test]
+    fn a_text_is_found_wherever_it_is_and_in_either_case() {
+        let text = b"an Error, and an eRror: 7";
+        for from in 0..text.len() {
+            for to in from..text.len() {
+                let piece = text[from..to].to_ascii_uppercase();
+                let all = text.windows(piece.len().max(1));
+                let first = all.into_iter().position(|it| it.eq_ignore_ascii_case(&piece));
+                assert_eq!(find(text, &piece), first.or(piece.is_empty().then_some(0)));
+            }
+        }
+        assert_eq!(find(b"short", b"longer than it"), None);
     }
 
     #[test]

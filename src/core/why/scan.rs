@@ -19,13 +19,13 @@ const BLOCK_BYTES: usize = 4;
 const SHIFT_MAX: usize = WINDOW_BYTES - BLOCK_BYTES + 1;
 /// Bits of a block's hash.
 const HASH_BITS: u32 = 15;
-/// Letters from the most frequent in English texts on; a space is before all of them.
-const FREQUENT_FIRST: &[u8] = b" etaoinsrhldcumfpgwybvkxjqz";
 /// What many lines of logs have: a window had better not end in it.
 const FREQUENT_WORDS: &[u8] =
     b"error failed to cannot warning could not connect found /home/ unable no such file or \
     directory resource killed permission denied invalid message object bus time missing request the server \
-    display open create initialize window context exception available supported process memory image";
+    display open create initialize window context exception available supported process memory image \
+    properly unknown create directory connect to the /usr/lib library libraries platform symbol shared looking \
+    loading org.freedesktop.DBus user account command system service started running version default";
 /// What a common block at the end of a window weighs against the frequency of letters.
 const COMMON_LAST: usize = 1 << 16;
 /// The same for one before the end, by its place.
@@ -36,14 +36,23 @@ const FOLD: u32 = 0xdfdf_dfdf;
 const OCCURRENCES_MAX: u32 = 64;
 
 /// A pattern that matched.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Hit {
     /// The rule's place in the table.
     pub(super) rule: usize,
+    /// The pattern's in the rule.
+    pattern: usize,
     /// Where in the text its anchor is.
     pub(super) at: usize,
-    /// What its stars stood for.
-    pub(super) captures: Vec<String>,
+}
+
+impl Hit {
+    /// What the stars of its pattern stood for.
+    pub(super) fn captures(&self, text: &[u8], rules: &Rules) -> Vec<String> {
+        let pattern = &rules.get(self.rule).patterns[self.pattern];
+        let (_, line) = super::log::line_at(text, self.at);
+        pattern::matches(pattern, line).unwrap_or_default()
+    }
 }
 
 /// A text that patterns have for their rarest piece: many share one (`Permission denied`).
@@ -78,6 +87,11 @@ struct Window {
     folded: u64,
     /// The anchor it is of.
     anchor: u16,
+    /// Another eight bytes of the anchor, folded: its first or its last ones, whichever are further away. Few
+    /// texts have both.
+    other: u64,
+    /// How far behind the window those begin.
+    other_at: i16,
 }
 
 impl Scanner {
@@ -113,27 +127,25 @@ impl Scanner {
         let anchor = self.anchors.len() as u16;
         let windows = text.windows(WINDOW_BYTES).enumerate();
         let rarest = windows.min_by_key(|(_, window)| frequency(window, common));
-        if let Some((_, window)) = rarest {
+        if let Some((start, window)) = rarest {
             for end in BLOCK_BYTES..=WINDOW_BYTES {
                 let block = block(&window[end - BLOCK_BYTES..]);
                 self.known[block / 64] |= 1 << (block % 64);
                 self.shifts[block] = self.shifts[block].min((WINDOW_BYTES - end) as u8);
             }
             let block = block(&window[WINDOW_BYTES - BLOCK_BYTES..]) as u16;
-            self.windows.push(Window { block, folded: folded(window), anchor });
+            let last = text.len() - WINDOW_BYTES;
+            let other = if start > last - start { 0 } else { last };
+            let (other, other_at) = (folded(&text[other..]), other as i16 - start as i16);
+            self.windows.push(Window { block, folded: folded(window), anchor, other, other_at });
         }
         let window = rarest.map_or(0, |(start, _)| start);
         self.anchors.push(Anchor { text: text.to_vec(), window, patterns: Vec::new() });
     }
 
-    /// Every rule that has a pattern in the text, each once, at its first place.
-    pub(super) fn scan(
-        &self,
-        text: &[u8],
-        rules: &Rules,
-        accepts: impl Fn(&Rule, usize) -> bool,
-    ) -> Vec<Hit> {
-        let mut hits: Vec<Hit> = Vec::new();
+    /// Where rules have a pattern in the text, in the order of the text.
+    pub(super) fn scan(&self, text: &[u8], rules: &Rules) -> Vec<Hit> {
+        let mut hits = Vec::new();
         let mut seen = vec![0; self.anchors.len()];
         // The window's last block begins here.
         let mut at = WINDOW_BYTES - BLOCK_BYTES;
@@ -150,11 +162,16 @@ impl Scanner {
             }
             let window = at + BLOCK_BYTES - WINDOW_BYTES;
             let here = folded(&text[window..]);
-            for found in self.ending_in(block as u16).filter(|found| found.folded == here) {
+            let is_there = |found: &&Window| {
+                let other = || window.checked_add_signed(found.other_at.into());
+                found.folded == here
+                    && other().is_some_and(|at| text.get(at..).map(folded) == Some(found.other))
+            };
+            for found in self.ending_in(block as u16).filter(is_there) {
                 let anchor = usize::from(found.anchor);
                 if seen[anchor] < OCCURRENCES_MAX && self.is_at(anchor, text, window) {
                     seen[anchor] += 1;
-                    self.look(anchor, text, window, rules, &accepts, &mut hits);
+                    self.look(anchor, text, window, rules, &mut hits);
                 }
             }
             at += 1;
@@ -175,26 +192,14 @@ impl Scanner {
         here.is_some_and(|here| here.eq_ignore_ascii_case(&anchor.text))
     }
 
-    fn look(
-        &self,
-        anchor: usize,
-        text: &[u8],
-        window: usize,
-        rules: &Rules,
-        accepts: &impl Fn(&Rule, usize) -> bool,
-        hits: &mut Vec<Hit>,
-    ) {
+    fn look(&self, anchor: usize, text: &[u8], window: usize, rules: &Rules, hits: &mut Vec<Hit>) {
         let anchor = &self.anchors[anchor];
         let at = window - anchor.window;
         let (_, line) = super::log::line_at(text, at);
-        for (place, pattern) in &anchor.patterns {
-            let rule = rules.get(*place);
-            if hits.iter().all(|hit| hit.rule != *place)
-                && let Some(captures) = pattern::matches(&rule.patterns[*pattern], line)
-                && !rule.is_excluded(line)
-                && accepts(rule, at)
-            {
-                hits.push(Hit { rule: *place, at, captures });
+        for &(rule, pattern) in &anchor.patterns {
+            let it = rules.get(rule);
+            if pattern::matches(&it.patterns[pattern], line).is_some() && !it.is_excluded(line) {
+                hits.push(Hit { rule, pattern, at });
             }
         }
     }
@@ -226,10 +231,7 @@ fn common_blocks() -> Vec<bool> {
 /// How frequent it is in logs: its bytes together, and much more for each block that words have
 /// which many lines have; most of all for the last one, where the pass must stop and look.
 fn frequency(window: &[u8], common: &[bool]) -> usize {
-    let of = |byte: &u8| {
-        let place = FREQUENT_FIRST.iter().position(|known| *known == byte.to_ascii_lowercase());
-        place.map_or(0, |place| FREQUENT_FIRST.len() - place)
-    };
+    let of = |byte: &u8| usize::from(pattern::frequency(*byte));
     let blocks = window.windows(BLOCK_BYTES).enumerate().filter(|(_, bytes)| common[block(bytes)]);
     let last = window.len() - BLOCK_BYTES;
     let of_block = |place: usize| if place == last { COMMON_LAST } else { place * COMMON_BLOCK };
@@ -243,19 +245,18 @@ mod tests {
     #[test]
     fn an_anchor_is_found_wherever_it_is_and_in_either_case() {
         let rules = Rules::built_in();
-        for rule in rules.all() {
+        for (place, rule) in rules.all().enumerate() {
             for pattern in &rule.patterns {
                 let anchor = pattern::anchor(pattern).to_uppercase();
                 for before in 0..8 {
                     let text = format!("{}{anchor}", "x".repeat(before));
-                    let found = std::cell::Cell::new(false);
-                    let note = |other: &Rule, at: usize| {
-                        found.set(found.get() || (std::ptr::eq(other, rule) && at == before));
-                        false
-                    };
                     let whole = pattern::matches(pattern, text.as_bytes()).is_some();
-                    rules.scanner().scan(text.as_bytes(), rules, note);
-                    assert!(found.get() || !whole, "{pattern:?} at {before}");
+                    let hits = rules.scanner().scan(text.as_bytes(), rules);
+                    let found = hits.iter().any(|hit| hit.rule == place && hit.at == before);
+                    assert!(
+                        found || !whole || rule.is_excluded(text.as_bytes()),
+                        "{pattern:?} at {before}"
+                    );
                 }
             }
         }
