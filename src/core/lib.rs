@@ -4,7 +4,6 @@
 //! environment, a socket or a clock, and nothing here may depend on a crate that does
 //! (`Cargo.toml` is the wall, `.clippy.toml` guards the standard library).
 
-pub mod activity;
 pub mod app;
 pub mod display;
 pub mod duration;
@@ -13,6 +12,7 @@ pub mod exit;
 pub mod expansion;
 pub mod health;
 pub mod id;
+pub mod idle;
 pub mod inject;
 pub mod kubernetes;
 pub mod named_check;

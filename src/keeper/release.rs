@@ -14,7 +14,7 @@
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
-use super::program::Program;
+use super::executable::Program;
 use super::spawn::Command;
 
 /// Most time that a check may take: it reads a few files and asks nobody.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Instant;
 
 use super::custody::Held;
-use super::stop::Stop;
+use super::escalation::Stop;
 use super::tree::Mark;
 use crate::logs::TaskLog;
 use deskd_core::id::TaskId;

@@ -1,7 +1,7 @@
 //! `/v1/activity`: looks whether the desktop is used, when asked and in between, so that a viewer who
 //! came and went between two questions counts.
 //!
-//! Deliberately not here: the verdict (`deskd_core::activity`).
+//! Deliberately not here: the verdict (`deskd_core::idle`).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,8 +19,8 @@ use crate::clock::now_ms;
 use crate::config::ActivityConfig;
 use crate::readiness::RFB_ADDRESS;
 use crate::supervisor::Snapshot;
-use deskd_core::activity::{Activity, BusyTask, Evidence, Viewers, judge};
 use deskd_core::id::TaskId;
+use deskd_core::idle::{Activity, BusyTask, Evidence, Viewers, judge};
 use deskd_core::task::{TaskState, UnixMs};
 use deskd_keeper::procfs::sockets;
 

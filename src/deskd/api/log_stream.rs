@@ -18,7 +18,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::error::{ApiError, ErrorBody};
 use super::extract::{Query, task_id};
-use super::feed::{Feed, pause};
+use super::fan_out::{Feed, pause};
 use super::guard::Peer;
 use super::limits::KEEP_ALIVE_S;
 use super::sse;

@@ -23,9 +23,8 @@ mod encode;
 mod error;
 mod events;
 mod extract;
-mod feed;
+mod fan_out;
 mod guard;
-mod health;
 mod hold;
 mod icons;
 mod launches;
@@ -37,6 +36,7 @@ mod metrics;
 mod panel;
 mod peers;
 mod prefix;
+mod probes;
 mod pulls;
 mod refusals;
 mod router;
@@ -158,7 +158,7 @@ pub fn build(
         limits: config.limits,
         counters: metrics::Counters::default(),
         forward: config.forward.then(forward::Counts::default),
-        feeds: feed::Feeds::default(),
+        feeds: fan_out::Feeds::default(),
         usage: usage::Usage::default(),
         held: state::Held::default(),
         stop,

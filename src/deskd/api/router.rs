@@ -13,8 +13,8 @@ use super::error::{ApiError, ErrorBody};
 use super::limits::BODY_BYTES_MAX;
 use super::state::ApiState;
 use super::{
-    activity, apps, composer, configuration, desktop, events, guard, health, icons, launches,
-    log_stream, log_text, metrics, panel, pulls, refusals, tasks,
+    activity, apps, composer, configuration, desktop, events, guard, icons, launches, log_stream,
+    log_text, metrics, panel, probes, pulls, refusals, tasks,
 };
 
 #[derive(OpenApi)]
@@ -45,7 +45,7 @@ struct Document;
 /// Open to everybody. `$make` gets the list.
 macro_rules! open_routes {
     ($make:ident) => {
-        $make![health::livez, health::readyz, health::startupz, metrics::metrics]
+        $make![probes::livez, probes::readyz, probes::startupz, metrics::metrics]
     };
 }
 

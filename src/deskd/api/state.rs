@@ -9,7 +9,7 @@ use super::activity::Watch;
 use super::composer::Composer;
 use super::configuration::RunningConfiguration;
 use super::error::ApiError;
-use super::feed::Feeds;
+use super::fan_out::Feeds;
 use super::guard::Peer;
 use super::hold::Hold;
 use super::limits::Limits;

@@ -9,8 +9,8 @@ use super::client::{Client, ClientError, typed};
 use super::failure::Failure;
 use super::follow::RESUME_S_MAX;
 use super::output::{Out, printable};
-use deskd_core::activity::Activity;
 use deskd_core::exit::Exit;
+use deskd_core::idle::Activity;
 
 const DOING: &str = "see whether the desktop is used";
 /// Between two questions at most, in seconds: the daemon looks more often.

@@ -23,9 +23,9 @@ mod failure;
 mod follow;
 mod health;
 pub mod inject;
-mod local;
 mod logs;
 mod ocrun;
+mod offline;
 mod output;
 mod pull;
 mod reload;
@@ -92,13 +92,13 @@ pub fn command() -> clap::Command {
 fn run(args: Args, env: &Env, out: &mut Out) -> Result<Exit, Failure> {
     match args.command {
         Command::Run { config, lenient } => {
-            Err(wiring::run(&local::load(config.as_deref(), lenient, env)?))
+            Err(wiring::run(&offline::load(config.as_deref(), lenient, env)?))
         }
         Command::Daemon { config_fd, reload: true } => reload::check(config_fd, env),
         Command::Daemon { config_fd, reload: false } => {
-            wiring::daemon(local::config_from_fd(config_fd)?, env)
+            wiring::daemon(offline::config_from_fd(config_fd)?, env)
         }
-        Command::Probe { config } => local::probe(config.as_deref(), env, out),
+        Command::Probe { config } => offline::probe(config.as_deref(), env, out),
         Command::CheckConfig { file } => check::config(&file, env, out),
         Command::Explain { app, args, engine, offline, config } if !offline.is_empty() => {
             let spec = LaunchSpec { args, engine: engine.map(Into::into), ..LaunchSpec::default() };
@@ -107,8 +107,8 @@ fn run(args: Args, env: &Env, out: &mut Out) -> Result<Exit, Failure> {
         }
         Command::App { command: AppCommand::Check { paths } } => check::apps(&paths, out),
         Command::Xauthority { file, display, address, runtime_dir } => {
-            local::xauthority(&file, &display, address, env)?;
-            runtime_dir.map_or(Ok(Exit::Ok), |dir| local::runtime_dir(&dir))
+            offline::xauthority(&file, &display, address, env)?;
+            runtime_dir.map_or(Ok(Exit::Ok), |dir| offline::runtime_dir(&dir))
         }
         Command::Diagnose { files, evidence, exit } => {
             diagnose::run(&files, evidence.as_deref(), exit, env, out)
@@ -116,7 +116,7 @@ fn run(args: Args, env: &Env, out: &mut Out) -> Result<Exit, Failure> {
         Command::Inject(request) => inject::run(&request, out),
         Command::Openapi => out.text(wiring::openapi()).map(|()| Exit::Ok),
         Command::ConfigSchema => out.text(config::SCHEMA.trim_end()).map(|()| Exit::Ok),
-        Command::Completions { shell } => local::completions(shell, out),
+        Command::Completions { shell } => offline::completions(shell, out),
         Command::Collect { namespace, dry_run } => {
             runtime()?.block_on(collect::collect(namespace, dry_run, env, out))
         }
@@ -164,7 +164,7 @@ fn client_command(
             Command::Doctor { config } => doctor::run(&client, config.as_deref(), env, out).await,
             Command::Activity { wait_idle } => activity::activity(&client, wait_idle, out).await,
             Command::Bench { command } => bench::run(&client, command, out).await,
-            Command::Panel => local::panel(&client, out).await,
+            Command::Panel => offline::panel(&client, out).await,
             Command::Upgrade { binary } => upgrade::run(&client, binary.as_deref(), out).await,
             Command::Explain { app: None, .. }
             | Command::Run { .. }

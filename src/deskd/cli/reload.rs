@@ -9,7 +9,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::failure::{Failure, note};
-use super::local;
+use super::offline;
 use crate::config::{Config, Env};
 use deskd_core::exit::Exit;
 
@@ -28,9 +28,9 @@ pub fn check(config_fd: i32, env: &Env) -> Result<Exit, Failure> {
 }
 
 fn checked(config_fd: i32, env: &Env) -> Result<Exit, Failure> {
-    let old: Value = local::config_from_fd(config_fd)?;
+    let old: Value = offline::config_from_fd(config_fd)?;
     let file = old["file"].as_str().map(Path::new);
-    let new = local::load(file, false, env)?;
+    let new = offline::load(file, false, env)?;
     let doing = "take over the configuration";
     let json =
         serde_json::to_value(&new).map_err(|error| Failure::new(Exit::Internal, doing, error))?;

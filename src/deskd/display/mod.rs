@@ -4,7 +4,6 @@
 //! windows, and reports [`DisplayEvent`]s; it decides nothing about tasks.
 
 pub mod attribution;
-mod command;
 mod cookie;
 pub mod handshake;
 mod listen;
@@ -13,6 +12,7 @@ pub mod name;
 pub mod proof;
 mod pulse;
 mod questions;
+mod request;
 mod stream;
 mod thread;
 pub mod windows;
@@ -32,7 +32,7 @@ pub use cookie::{find as find_cookie, write_xauthority};
 pub use stream::ServerStream;
 pub use xauthority::{COOKIE_BYTES_MAX, Cookie, NotACookie, Servers, to_xauthority_file};
 
-use command::{Command, CommandSender};
+use request::{Request, RequestSender};
 use thread::Worker;
 
 /// Where X servers put their sockets.
@@ -87,7 +87,7 @@ pub enum DisplayEvent {
 /// Talks to the thread. Dropping it ends the thread, once what it does at that moment is over.
 #[derive(Debug)]
 pub struct DisplayHandle {
-    commands: Arc<CommandSender>,
+    requests: Arc<RequestSender>,
     pulse: Arc<Pulse>,
 }
 
@@ -101,10 +101,10 @@ impl DisplayHandle {
     ) -> std::io::Result<(Self, DisplayThread)> {
         let number = name::parse(&config.display)
             .map_err(|error| std::io::Error::new(std::io::ErrorKind::InvalidInput, error))?;
-        let (commands, receiver) = command::channel()?;
+        let (requests, receiver) = request::channel()?;
         let pulse = Arc::new(Pulse::new(&config));
         let worker = Worker::new(config, number, receiver, Box::new(sink), pulse.clone());
-        Ok((Self { commands: Arc::new(commands), pulse }, DisplayThread(worker)))
+        Ok((Self { requests: Arc::new(requests), pulse }, DisplayThread(worker)))
     }
 
     /// Whether the thread still looks.
@@ -116,7 +116,7 @@ impl DisplayHandle {
     /// For others to ask.
     #[must_use]
     pub fn questions(&self) -> DisplayQuestions {
-        DisplayQuestions(Arc::downgrade(&self.commands))
+        DisplayQuestions(Arc::downgrade(&self.requests))
     }
 
     /// Asks the windows to close; `done` is called on the thread with one outcome per window.
@@ -127,12 +127,12 @@ impl DisplayHandle {
         windows: Vec<WindowId>,
         done: impl FnOnce(Vec<(WindowId, CloseOutcome)>) + Send + 'static,
     ) {
-        self.commands.send(Command::Close { windows, done: Box::new(done) });
+        self.requests.send(Request::Close { windows, done: Box::new(done) });
     }
 
     /// Looks at everything again now; `done` is called when the status is up to date.
     pub fn look(&self, done: impl FnOnce(DisplayStatus) + Send + 'static) {
-        self.commands.send(Command::Look { done: Box::new(done) });
+        self.requests.send(Request::Look { done: Box::new(done) });
     }
 }
 

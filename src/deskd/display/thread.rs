@@ -9,7 +9,7 @@
 //!           end of file: lost
 //! ```
 //!
-//! It sleeps in `poll` and wakes for the server, a command, a file created beside the X sockets
+//! It sleeps in `poll` and wakes for the server, a request, a file created beside the X sockets
 //! while the server is away, and its few timers. It decides nothing about tasks.
 
 use std::os::fd::{AsFd, BorrowedFd};
@@ -20,10 +20,10 @@ use std::time::{Duration, Instant};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, InotifyEvent};
 use rustix::event::{PollFd, PollFlags, Timespec};
 
-use super::command::{Command, CommandReceiver, Gone};
 use super::handshake::{Address, listens};
 use super::listen;
 use super::look::{self, Looked};
+use super::request::{Gone, Request, RequestReceiver};
 use super::windows::{Session, SessionError};
 use super::{DisplayConfig, DisplayEvent, Pulse, SOCKET_DIR, SOCKET_DIR_NAME};
 use deskd_core::display::{DisplayStatus, EndpointState};
@@ -52,7 +52,7 @@ type Sink = Box<dyn Fn(DisplayEvent) + Send>;
 pub(super) struct Worker {
     config: DisplayConfig,
     number: u16,
-    commands: CommandReceiver,
+    requests: RequestReceiver,
     sink: Sink,
     pulse: Arc<Pulse>,
     /// As published last; before the first look nothing was.
@@ -164,13 +164,13 @@ impl Worker {
     pub(super) fn new(
         config: DisplayConfig,
         number: u16,
-        commands: CommandReceiver,
+        requests: RequestReceiver,
         sink: Sink,
         pulse: Arc<Pulse>,
     ) -> Self {
         let status = DisplayStatus::unknown(&config.display, number);
         let server = Server::Away(Away::new());
-        Self { config, number, commands, sink, pulse, status, published: false, server }
+        Self { config, number, requests, sink, pulse, status, published: false, server }
     }
 
     /// Runs until the handle is dropped.
@@ -182,10 +182,10 @@ impl Worker {
             if !self.wait() {
                 return;
             }
-            self.commands.awake();
+            self.requests.awake();
             loop {
-                match self.commands.next() {
-                    Ok(Some(command)) => self.command(command),
+                match self.requests.next() {
+                    Ok(Some(request)) => self.request(request),
                     Ok(None) => break,
                     Err(Gone) => return,
                 }
@@ -246,7 +246,7 @@ impl Worker {
             }
         };
         let fds: Vec<BorrowedFd<'_>> =
-            std::iter::once(self.commands.as_fd()).chain(server).collect();
+            std::iter::once(self.requests.as_fd()).chain(server).collect();
         let mut fds: Vec<_> = fds.iter().map(|fd| PollFd::new(fd, PollFlags::IN)).collect();
         let left = until.saturating_duration_since(Instant::now());
         let timeout = Timespec::try_from(left).ok();
@@ -256,20 +256,20 @@ impl Worker {
         )
     }
 
-    fn command(&mut self, command: Command) {
-        match command {
-            Command::Look { done } => {
+    fn request(&mut self, request: Request) {
+        match request {
+            Request::Look { done } => {
                 self.look();
                 done(self.status.clone());
             }
-            Command::Close { windows, done } => {
+            Request::Close { windows, done } => {
                 let outcomes = windows.into_iter().map(|id| (id, self.close(id))).collect();
                 done(outcomes);
             }
-            Command::Manager { done } => {
+            Request::Manager { done } => {
                 done(self.of_session(Session::manager).unwrap_or(ManagerSeen::NoDisplay));
             }
-            Command::Idle { done } => done(self.of_session(Session::idle_ms).flatten()),
+            Request::Idle { done } => done(self.of_session(Session::idle_ms).flatten()),
         }
     }
 
@@ -394,7 +394,7 @@ impl Worker {
         }
     }
 
-    /// The hanging server sent something, or it is time to ask again, or only a command woke us.
+    /// The hanging server sent something, or it is time to ask again, or only a request woke us.
     fn resume(&mut self) {
         let Server::Here(here) = &mut self.server else { return };
         if here.check_at > Instant::now() && !readable(here.session.as_fd()) {

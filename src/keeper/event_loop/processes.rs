@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 
 use super::{Keeper, SURVEY_RETRY_MS, unix_ms};
+use crate::escalation::{Due, Stop};
 use crate::procfs;
 use crate::reap::{self, Ended};
 use crate::signal::{self, Sent};
-use crate::stop::{Due, Stop};
 use crate::table::{Task, TaskKey};
 use crate::tree::{self, Family, Process, Survey};
 use deskd_core::task::{Exit, StopStepKind};

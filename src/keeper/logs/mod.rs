@@ -29,9 +29,9 @@
 //! Deliberately not here: who follows what, HTTP, and any decision about tasks.
 
 mod disk;
+mod eviction;
 mod flush;
 mod format;
-mod limits;
 mod mend;
 mod reader;
 mod record;

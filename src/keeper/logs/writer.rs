@@ -5,7 +5,7 @@
 //! followers see prompts.
 //!
 //! Here is what the keeper sees. How bytes become records is in `format`, how records come to the
-//! disk in `flush`, what is dropped when in `limits`, and what a crash leaves in `repair`.
+//! disk in `flush`, what is dropped when in `eviction`, and what a crash leaves in `repair`.
 
 use std::collections::BTreeMap;
 use std::fs::File;

@@ -1,12 +1,12 @@
 //! `deskd doctor`: what works in this pod or on this host, what does not, and what to change where.
 //!
-//! Collecting facts ([`collect`]) and judging them ([`findings`], pure) are apart. Deliberately not
+//! Looking ([`examine`]) and judging what was seen ([`findings`], pure) are apart. Deliberately not
 //! here: changing anything.
 
-mod collect;
-mod facts;
+mod cgroup_limits;
+mod examine;
+mod examined;
 mod findings;
-mod limits;
 mod subject;
 mod ways;
 
@@ -28,8 +28,8 @@ pub async fn run(
     out: &mut Out,
 ) -> Result<Exit, Failure> {
     let subject = Subject::find(client, file, env).await?;
-    let facts = collect::facts(client, subject, env).await;
-    let findings = findings::findings(&facts);
+    let examined = examine::everything(client, subject, env).await;
+    let findings = findings::findings(&examined);
     if out.is_json() {
         out.json(&findings)?;
     } else {

@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::api::RunningConfiguration;
 use crate::cli::client::Client;
 use crate::cli::failure::Failure;
-use crate::cli::local::load;
+use crate::cli::offline::load;
 use crate::config::Env;
 
 /// What is examined.

@@ -6,7 +6,7 @@ use std::os::unix::net::UnixStream;
 
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 
-use super::facts::Way;
+use super::examined::Way;
 use crate::display::handshake::{Address, Handshake, connect};
 use crate::display::name::DISPLAY_NUMBER_MAX;
 use crate::display::{Cookie, DisplayConfig, proof};

@@ -1,11 +1,11 @@
 //! Whose configuration was examined.
 
 use super::{Finding, State};
-use crate::cli::doctor::facts::{Facts, Port};
+use crate::cli::doctor::examined::{Examined, Port};
 use crate::cli::doctor::subject::ToldBy;
 
-pub(super) fn finding(facts: &Facts) -> Finding {
-    let (file, has_errors, told_by) = &facts.configuration;
+pub(super) fn finding(examined: &Examined) -> Finding {
+    let (file, has_errors, told_by) = &examined.configuration;
     let file = file.as_ref().map(|file| file.display().to_string());
     let source = file.as_deref().unwrap_or("no file, only the environment");
     let (state, sentence) = match told_by {
@@ -17,7 +17,7 @@ pub(super) fn finding(facts: &Facts) -> Finding {
         ),
         ToldBy::Daemon => (State::Works, format!("the running daemon's ({source})")),
         ToldBy::File => (State::Works, format!("that of {source}, as you asked")),
-        ToldBy::NoDaemon(_) if matches!(facts.api, Port::Elsewhere(_)) => {
+        ToldBy::NoDaemon(_) if matches!(examined.api, Port::Elsewhere(_)) => {
             (State::Works, "deskd runs in another container; this one's environment".to_owned())
         }
         ToldBy::NoDaemon(why) => (

@@ -1,7 +1,7 @@
 //! The display, and shared memory with it on each way there.
 
 use super::{Finding, State, finding, works, works_or_remark};
-use crate::cli::doctor::facts::{Facts, Way};
+use crate::cli::doctor::examined::{Examined, Way};
 use deskd_core::display::{EndpointState, X11_TCP_PORT_BASE};
 use deskd_core::shm::ShmVerdict;
 use deskd_core::why::Cause;
@@ -9,14 +9,21 @@ use deskd_core::why::rules::advice;
 
 const SEE_PORTS: &str = "deskd probe; cat /proc/net/tcp /proc/net/tcp6 # 1770 is port 6000";
 
-pub(super) fn findings(facts: &Facts) -> Vec<Finding> {
-    let Some(way) = &facts.remote else {
-        let mut all = vec![display(facts), tcp(facts), cookie(facts), sysv(facts), memfd(facts)];
-        all.extend(facts.ways.iter().filter(|way| way.state.answers()).map(other_way));
+pub(super) fn findings(examined: &Examined) -> Vec<Finding> {
+    let Some(way) = &examined.remote else {
+        let mut all = vec![
+            display(examined),
+            tcp(examined),
+            cookie(examined),
+            sysv(examined),
+            memfd(examined),
+        ];
+        all.extend(examined.ways.iter().filter(|way| way.state.answers()).map(other_way));
         return all;
     };
-    let shm = if facts.own_address { by_own_address(facts, way) } else { no_shared_memory(way) };
-    vec![remote(facts, way), cookie(facts), shm]
+    let shm =
+        if examined.own_address { by_own_address(examined, way) } else { no_shared_memory(way) };
+    vec![remote(examined, way), cookie(examined), shm]
 }
 
 fn endpoint(state: &EndpointState) -> String {
@@ -29,8 +36,8 @@ fn endpoint(state: &EndpointState) -> String {
     }
 }
 
-fn display(facts: &Facts) -> Finding {
-    let display = &facts.display;
+fn display(examined: &Examined) -> Finding {
+    let display = &examined.display;
     let mut sentence =
         format!("display {} on its unix socket {}", display.display, endpoint(&display.unix.state));
     if let Some(server) = &display.server {
@@ -53,9 +60,9 @@ fn display(facts: &Facts) -> Finding {
     finding("display", works(display.answers()), sentence, change, command)
 }
 
-fn tcp(facts: &Facts) -> Finding {
-    let tcp = &facts.display.tcp;
-    let state = match (tcp.state.answers(), facts.pods_wanted) {
+fn tcp(examined: &Examined) -> Finding {
+    let tcp = &examined.display.tcp;
+    let state = match (tcp.state.answers(), examined.pods_wanted) {
         (true, _) => State::Works,
         (false, true) => State::Wrong,
         (false, false) => State::Remark,
@@ -76,9 +83,9 @@ fn tcp(facts: &Facts) -> Finding {
 }
 
 /// From a pod of its own.
-fn remote(facts: &Facts, way: &Way) -> Finding {
-    let display = &facts.display.display;
-    let whose = if facts.own_address { "at an address of this pod" } else { "another pod's" };
+fn remote(examined: &Examined, way: &Way) -> Finding {
+    let display = &examined.display.display;
+    let whose = if examined.own_address { "at an address of this pod" } else { "another pod's" };
     finding(
         "display",
         works(way.state.answers()),
@@ -88,9 +95,9 @@ fn remote(facts: &Facts, way: &Way) -> Finding {
     )
 }
 
-fn cookie(facts: &Facts) -> Finding {
-    let note = facts.cookie_note.as_ref();
-    let here = facts.remote.as_ref().map_or(&facts.display.unix.state, |way| &way.state);
+fn cookie(examined: &Examined) -> Finding {
+    let note = examined.cookie_note.as_ref();
+    let here = examined.remote.as_ref().map_or(&examined.display.unix.state, |way| &way.state);
     let refused = matches!(here, EndpointState::Refused(_));
     let state = match (note, refused) {
         (_, true) => State::Wrong,
@@ -111,10 +118,10 @@ fn cookie(facts: &Facts) -> Finding {
     )
 }
 
-fn sysv(facts: &Facts) -> Finding {
-    let verdict = &facts.display.shm.sysv;
-    let own = facts.user.uid;
-    let (state, change) = match (verdict, facts.server_uid) {
+fn sysv(examined: &Examined) -> Finding {
+    let verdict = &examined.display.shm.sysv;
+    let own = examined.user.uid;
+    let (state, change) = match (verdict, examined.server_uid) {
         (ShmVerdict::Unreachable, _) => (State::Remark, "first the display has to answer".to_owned()),
         (ShmVerdict::Absent, _) => {
             (State::Wrong, "start Xvnc without `-extension MIT-SHM`".to_owned())
@@ -145,8 +152,8 @@ fn sysv(facts: &Facts) -> Finding {
     finding("shared memory", state, sentence, change, command)
 }
 
-fn memfd(facts: &Facts) -> Finding {
-    let verdict = &facts.display.shm.fd;
+fn memfd(examined: &Examined) -> Finding {
+    let verdict = &examined.display.shm.fd;
     finding(
         "shared memory by descriptor",
         works_or_remark(verdict.works()),
@@ -187,8 +194,8 @@ fn other_way(way: &Way) -> Finding {
     finding("shared memory, other ways", State::Works, sentence, "", "deskd probe")
 }
 
-fn by_own_address(facts: &Facts, way: &Way) -> Finding {
-    let number = facts.display.tcp.port - X11_TCP_PORT_BASE;
+fn by_own_address(examined: &Examined, way: &Way) -> Finding {
+    let number = examined.display.tcp.port - X11_TCP_PORT_BASE;
     finding(
         "shared memory",
         State::Wrong,

@@ -1,9 +1,9 @@
-//! From facts to findings: pure.
+//! From what was examined to findings: pure.
 
-mod cluster;
 mod configuration;
 mod display;
-mod place;
+mod host;
+mod kubernetes;
 mod versions;
 
 #[cfg(test)]
@@ -11,7 +11,7 @@ mod tests;
 
 use serde::Serialize;
 
-use super::facts::Facts;
+use super::examined::Examined;
 
 /// One thing that was looked at.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -42,12 +42,12 @@ pub enum State {
 
 /// All of them, in the order in which one depends on another.
 #[must_use]
-pub fn findings(facts: &Facts) -> Vec<Finding> {
-    let mut all = vec![configuration::finding(facts)];
-    all.extend(versions::finding(facts));
-    all.extend(display::findings(facts));
-    all.extend(place::findings(facts));
-    all.extend(cluster::findings(facts));
+pub fn findings(examined: &Examined) -> Vec<Finding> {
+    let mut all = vec![configuration::finding(examined)];
+    all.extend(versions::finding(examined));
+    all.extend(display::findings(examined));
+    all.extend(host::findings(examined));
+    all.extend(kubernetes::findings(examined));
     all
 }
 

@@ -1,7 +1,7 @@
 //! What is wrong is told by itself.
 
 use super::*;
-use crate::cli::doctor::facts::{Port, User, Way};
+use crate::cli::doctor::examined::{Port, User, Way};
 use crate::cli::doctor::subject::ToldBy;
 use deskd_core::display::DisplayStatus;
 use deskd_core::display::EndpointState;
@@ -11,13 +11,13 @@ use deskd_core::shm::ShmVerdict;
 use deskd_core::wall::{Exposed, WallFacts};
 use deskd_core::why::evidence::Usage;
 
-fn well() -> Facts {
+fn well() -> Examined {
     let mut display = DisplayStatus::unknown(":0", 0);
     display.unix.state = EndpointState::Answering;
     display.tcp.state = EndpointState::Answering;
     display.shm.sysv = ShmVerdict::Works;
     display.shm.fd = ShmVerdict::Works;
-    Facts {
+    Examined {
         pods_wanted: true,
         dev_shm: Some(Usage { size: 512 << 20, used: 0 }),
         memory: Headroom { memory_bytes: Some(1 << 30), memory_pressure_centipercent: Some(0) },
@@ -27,15 +27,15 @@ fn well() -> Facts {
         software_gl: true,
         wall: WallFacts { abi: 7, hidden: vec!["/run/deskd".into()], ..WallFacts::default() },
         cluster: Some(KubernetesFacts { api: ApiState::Answers, ..KubernetesFacts::default() }),
-        ..Facts::of(display, User { uid: 4096, user_namespaces: Some(true), ..User::default() })
+        ..Examined::of(display, User { uid: 4096, user_namespaces: Some(true), ..User::default() })
     }
 }
 
 #[track_caller]
-fn check(change: impl FnOnce(&mut Facts), topic: &str, state: State) {
-    let mut facts = well();
-    change(&mut facts);
-    let found = findings(&facts);
+fn check(change: impl FnOnce(&mut Examined), topic: &str, state: State) {
+    let mut examined = well();
+    change(&mut examined);
+    let found = findings(&examined);
     let others = found.iter().filter(|f| f.state != State::Works && f.topic != topic);
     assert_eq!(others.count(), 0, "{found:#?}");
     let own = found.iter().rfind(|f| f.topic == topic).unwrap();
@@ -76,7 +76,7 @@ fn each_thing_that_is_wrong_is_told_by_itself_with_what_to_change() {
     let exposed = vec![Exposed { path: "/tmp/state".into(), writable }];
     check(|f| f.wall = WallFacts { exposed, ..WallFacts::default() }, "wall", State::Remark);
     for way in [facts::Way::Barred { port: 6001 }, facts::Way::Closed("it is taken".into())] {
-        let barred = |f: &mut Facts| f.cluster.as_mut().unwrap().way = way;
+        let barred = |f: &mut Examined| f.cluster.as_mut().unwrap().way = way;
         check(barred, "pods as places", State::Wrong);
     }
     check(|f| f.fonts = 0, "fonts", State::Remark);
@@ -89,10 +89,10 @@ fn each_thing_that_is_wrong_is_told_by_itself_with_what_to_change() {
 fn a_cookie_that_is_missing_matters_when_the_server_refuses() {
     let note = "connecting without a cookie: there is no XAUTHORITY and no XAUTH_KEY";
     check(|f| f.cookie_note = Some(note.into()), "cookie", State::Remark);
-    let mut facts = well();
-    facts.cookie_note = Some(note.into());
-    facts.display.unix.state = EndpointState::Refused("no".into());
-    let found = findings(&facts);
+    let mut examined = well();
+    examined.cookie_note = Some(note.into());
+    examined.display.unix.state = EndpointState::Refused("no".into());
+    let found = findings(&examined);
     assert!(found.iter().any(|f| f.topic == "cookie" && f.state == State::Wrong));
 }
 
@@ -108,7 +108,7 @@ fn a_right_that_an_engine_needs_is_wrong_and_any_other_a_remark() {
     };
     use deskd_core::plan::EngineKind::PodApplication;
     let with = |engine| {
-        move |f: &mut Facts| {
+        move |f: &mut Examined| {
             f.cluster.as_mut().unwrap().rights.push(right(engine));
         }
     };
@@ -124,19 +124,19 @@ fn it_is_told_whose_configuration_was_examined() {
         "configuration",
         State::Wrong,
     );
-    let mut facts = well();
-    facts.configuration.2 = ToldBy::NoDaemon("nothing answers on /run/deskd/deskd.sock".into());
-    let told = &findings(&facts)[0];
+    let mut examined = well();
+    examined.configuration.2 = ToldBy::NoDaemon("nothing answers on /run/deskd/deskd.sock".into());
+    let told = &findings(&examined)[0];
     assert!(told.sentence.contains("nothing answers on /run/deskd/deskd.sock"), "{told:?}");
 }
 
 #[test]
 fn whose_fault_a_refused_segment_is_follows_from_the_uid_of_the_server() {
     let change = |server_uid| {
-        let mut facts = well();
-        facts.display.shm.sysv = ShmVerdict::Refused;
-        facts.server_uid = server_uid;
-        let found = findings(&facts);
+        let mut examined = well();
+        examined.display.shm.sysv = ShmVerdict::Refused;
+        examined.server_uid = server_uid;
+        let found = findings(&examined);
         found.into_iter().find(|f| f.topic == "shared memory").unwrap().change
     };
     assert!(change(Some(1000)).contains("runs as uid 1000 and this as 4096"));
@@ -146,25 +146,25 @@ fn whose_fault_a_refused_segment_is_follows_from_the_uid_of_the_server() {
 
 #[test]
 fn in_an_applications_pod_the_display_is_the_desktops_and_shared_memory_cannot_be() {
-    let mut facts = well();
-    facts.display = DisplayStatus::unknown("10.0.0.5:0", 0);
-    facts.remote = Some(Way {
+    let mut examined = well();
+    examined.display = DisplayStatus::unknown("10.0.0.5:0", 0);
+    examined.remote = Some(Way {
         name: "10.0.0.5 port 6000".into(),
         state: EndpointState::Answering,
         shm: deskd_core::shm::ShmVerdicts { sysv: ShmVerdict::Remote, fd: ShmVerdict::Remote },
     });
-    facts.api = Port::Elsewhere("10.0.0.5:29791".into());
-    let found = findings(&facts);
+    examined.api = Port::Elsewhere("10.0.0.5:29791".into());
+    let found = findings(&examined);
     let state = |topic: &str| found.iter().find(|f| f.topic == topic).map(|f| f.state);
     assert_eq!(state("display"), Some(State::Works));
     assert_eq!(state("shared memory"), Some(State::Remark));
     assert_eq!(state("display over TCP"), None);
-    facts.own_address = true;
-    let own = findings(&facts).into_iter().find(|f| f.topic == "shared memory").unwrap();
+    examined.own_address = true;
+    let own = findings(&examined).into_iter().find(|f| f.topic == "shared memory").unwrap();
     assert!(own.state == State::Wrong && own.change.contains("DISPLAY=:0"), "{own:?}");
-    facts.own_address = false;
-    facts.remote.as_mut().unwrap().state = EndpointState::NotListening;
-    let found = findings(&facts);
+    examined.own_address = false;
+    examined.remote.as_mut().unwrap().state = EndpointState::NotListening;
+    let found = findings(&examined);
     let display = found.iter().find(|f| f.topic == "display").unwrap();
     assert_eq!(display.state, State::Wrong);
     assert!(display.change.contains("X11LISTEN=tcp"), "{display:?}");
@@ -172,9 +172,9 @@ fn in_an_applications_pod_the_display_is_the_desktops_and_shared_memory_cannot_b
 
 #[test]
 fn shared_memory_is_no_problem_of_its_own_without_a_display() {
-    let mut facts = well();
-    facts.display = DisplayStatus::unknown(":0", 0);
-    facts.display.unix.state = EndpointState::NotListening;
-    let wrong = findings(&facts).into_iter().filter(|f| f.state == State::Wrong);
+    let mut examined = well();
+    examined.display = DisplayStatus::unknown(":0", 0);
+    examined.display.unix.state = EndpointState::NotListening;
+    let wrong = findings(&examined).into_iter().filter(|f| f.state == State::Wrong);
     assert_eq!(wrong.map(|f| f.topic).collect::<Vec<_>>(), ["display", "display over TCP"]);
 }

@@ -1,15 +1,15 @@
 //! Whether daemon, keeper and this program are of one release.
 
 use super::{Finding, works_or_remark};
-use crate::cli::doctor::facts::Facts;
+use crate::cli::doctor::examined::Examined;
 use deskd_core::health::version_sentence;
 
 /// The release of this program, which may be newer than what runs.
 const OWN: &str = env!("CARGO_PKG_VERSION");
 
 /// Nothing where no daemon answers.
-pub(super) fn finding(facts: &Facts) -> Option<Finding> {
-    let (daemon, keeper) = facts.versions.as_ref()?;
+pub(super) fn finding(examined: &Examined) -> Option<Finding> {
+    let (daemon, keeper) = examined.versions.as_ref()?;
     let is_old = daemon != OWN;
     let differs = version_sentence(keeper.as_deref(), daemon);
     let sentence = match (is_old, &differs) {

@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::facts::Limits;
+use super::examined::Limits;
 
 /// Where control groups are mounted; version 1 has a directory per controller in there.
 const ROOT: &str = "/sys/fs/cgroup";

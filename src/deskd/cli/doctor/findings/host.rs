@@ -1,7 +1,7 @@
 //! What the container or host gives: memory, processors, rights, files, ports, GPUs.
 
 use super::{Finding, State, finding, works, works_or_remark};
-use crate::cli::doctor::facts::{Facts, Port};
+use crate::cli::doctor::examined::{Examined, Port};
 use deskd_core::display::X11_TCP_PORT_BASE;
 use deskd_core::why::Cause;
 use deskd_core::why::fact::{DEV_SHM_SMALL_BYTES, is_nearly_full};
@@ -17,12 +17,12 @@ const THROTTLED_HIGH_PERCENT: u64 = 25;
 /// Ports told.
 const PORTS_TOLD_MAX: usize = 20;
 
-pub(super) fn findings(facts: &Facts) -> Vec<Finding> {
-    let mut all = vec![dev_shm(facts), memory(facts), processors(facts), tasks(facts)];
-    all.extend([user(facts), programs(facts), home(facts)]);
-    all.extend(sandbox(facts));
-    all.push(wall(facts));
-    all.extend([api(facts), ports(facts), fonts(facts), gpu(facts)]);
+pub(super) fn findings(examined: &Examined) -> Vec<Finding> {
+    let mut all = vec![dev_shm(examined), memory(examined), processors(examined), tasks(examined)];
+    all.extend([user(examined), programs(examined), home(examined)]);
+    all.extend(sandbox(examined));
+    all.push(wall(examined));
+    all.extend([api(examined), ports(examined), fonts(examined), gpu(examined)]);
     all
 }
 
@@ -30,8 +30,8 @@ fn mib(bytes: u64) -> String {
     format!("{} MiB", bytes >> 20)
 }
 
-fn dev_shm(facts: &Facts) -> Finding {
-    let (state, sentence) = match facts.dev_shm {
+fn dev_shm(examined: &Examined) -> Finding {
+    let (state, sentence) = match examined.dev_shm {
         None => (State::Wrong, "there is no /dev/shm".to_owned()),
         Some(shm) => {
             let text = format!("/dev/shm has {}, {} of it in use", mib(shm.size), mib(shm.used));
@@ -44,7 +44,7 @@ fn dev_shm(facts: &Facts) -> Finding {
             (state, text)
         }
     };
-    let change = if facts.remote.is_some() {
+    let change = if examined.remote.is_some() {
         "it is the node's default, which no setting of deskd enlarges: run what needs more as an ephemeral \
          container (label oc.containerengine: ephemeral_container), which has the desktop's /dev/shm, or start \
          browsers with --disable-dev-shm-usage"
@@ -54,14 +54,14 @@ fn dev_shm(facts: &Facts) -> Finding {
     finding("/dev/shm", state, sentence, change, "df -h /dev/shm")
 }
 
-fn memory(facts: &Facts) -> Finding {
-    let limits = &facts.limits;
-    let pressed = facts
+fn memory(examined: &Examined) -> Finding {
+    let limits = &examined.limits;
+    let pressed = examined
         .memory
         .memory_pressure_centipercent
         .is_some_and(|pressure| pressure >= PRESSURE_HIGH_CENTIPERCENT);
-    let low = facts.memory.memory_bytes.is_some_and(|left| left < MEMORY_LOW_BYTES);
-    let mut sentence = match (facts.memory.memory_bytes, limits.memory_bytes) {
+    let low = examined.memory.memory_bytes.is_some_and(|left| left < MEMORY_LOW_BYTES);
+    let mut sentence = match (examined.memory.memory_bytes, limits.memory_bytes) {
         (None, None) => "no memory limit".to_owned(),
         (None, Some(limit)) => format!("the memory limit is {}", mib(limit)),
         (Some(left), None) => format!("{} until the memory limit", mib(left)),
@@ -70,14 +70,14 @@ fn memory(facts: &Facts) -> Finding {
     if pressed {
         sentence.push_str("; processes wait for memory");
     }
-    match facts.oom_kills {
+    match examined.oom_kills {
         0 => {}
         1 => sentence.push_str("; the kernel killed 1 process for want of it"),
         kills => {
             sentence.push_str(&format!("; the kernel killed {kills} processes for want of it"))
         }
     }
-    let state = match (low || pressed, facts.oom_kills) {
+    let state = match (low || pressed, examined.oom_kills) {
         (true, _) => State::Wrong,
         (false, 0) => State::Works,
         (false, _) => State::Remark,
@@ -95,8 +95,8 @@ fn memory(facts: &Facts) -> Finding {
     )
 }
 
-fn processors(facts: &Facts) -> Finding {
-    let limits = &facts.limits;
+fn processors(examined: &Examined) -> Finding {
+    let limits = &examined.limits;
     let mut sentence = match limits.cpu_millis {
         None => "no limit on processors".to_owned(),
         Some(millis) => format!("at most {}.{:03} processors", millis / 1000, millis % 1000),
@@ -119,8 +119,8 @@ fn processors(facts: &Facts) -> Finding {
     )
 }
 
-fn tasks(facts: &Facts) -> Finding {
-    let limits = &facts.limits;
+fn tasks(examined: &Examined) -> Finding {
+    let limits = &examined.limits;
     let near = limits.tasks.zip(limits.tasks_max).is_some_and(|(now, max)| now >= max - max / 10);
     let sentence = match (limits.tasks, limits.tasks_max) {
         (Some(now), Some(max)) => format!("{now} of at most {max} processes and threads"),
@@ -141,8 +141,8 @@ fn tasks(facts: &Facts) -> Finding {
     )
 }
 
-fn user(facts: &Facts) -> Finding {
-    let user = &facts.user;
+fn user(examined: &Examined) -> Finding {
+    let user = &examined.user;
     let mut sentence = format!("uid {}, gid {}", user.uid, user.gid);
     let more: Vec<String> =
         user.groups.iter().filter(|group| **group != user.gid).map(u32::to_string).collect();
@@ -164,8 +164,8 @@ fn user(facts: &Facts) -> Finding {
     )
 }
 
-fn programs(facts: &Facts) -> Finding {
-    let readable = facts.readable_programs.join(" and ");
+fn programs(examined: &Examined) -> Finding {
+    let readable = examined.readable_programs.join(" and ");
     let sentence = if readable.is_empty() {
         "no other process of this user sees deskd's files through /proc".to_owned()
     } else {
@@ -174,14 +174,14 @@ fn programs(facts: &Facts) -> Finding {
              containers, see deskd's files through /proc"
         )
     };
-    let files = facts.readable_programs.join(" ");
+    let files = examined.readable_programs.join(" ");
     let change = format!("make deskd's programs executable, not readable: chmod 0111 {files}");
     let state = works_or_remark(readable.is_empty());
     finding("deskd's programs", state, sentence, change, format!("ls -l {files}"))
 }
 
-fn home(facts: &Facts) -> Finding {
-    let (state, sentence) = match &facts.home {
+fn home(examined: &Examined) -> Finding {
+    let (state, sentence) = match &examined.home {
         None => (State::Wrong, "HOME is not set".to_owned()),
         Some((home, true)) => (State::Works, format!("{home} can be written")),
         Some((home, false)) => {
@@ -191,11 +191,11 @@ fn home(facts: &Facts) -> Finding {
     finding("home", state, sentence, advice(Cause::HomePermission), "id; ls -ld \"$HOME\"")
 }
 
-fn sandbox(facts: &Facts) -> Option<Finding> {
-    let can = facts.user.user_namespaces?;
+fn sandbox(examined: &Examined) -> Option<Finding> {
+    let can = examined.user.user_namespaces?;
     let sentence = if can {
         "Chromium can make its sandbox (user namespaces)"
-    } else if facts.user.no_new_privileges {
+    } else if examined.user.no_new_privileges {
         "Chromium cannot make its sandbox here: no user namespaces, and its helper may not become root"
     } else {
         "no user namespaces here: Chromium's sandbox needs its helper (chrome-sandbox, set-user-id root)"
@@ -209,8 +209,8 @@ fn sandbox(facts: &Facts) -> Option<Finding> {
     ))
 }
 
-fn wall(facts: &Facts) -> Finding {
-    let wall = &facts.wall;
+fn wall(examined: &Examined) -> Finding {
+    let wall = &examined.wall;
     let whole = wall.shortfall().is_empty();
     finding(
         "wall",
@@ -222,8 +222,8 @@ fn wall(facts: &Facts) -> Finding {
     )
 }
 
-fn api(facts: &Facts) -> Finding {
-    let (state, sentence) = match &facts.api {
+fn api(examined: &Examined) -> Finding {
+    let (state, sentence) = match &examined.api {
         Port::Off => (State::Works, "deskd has no TCP port (listen = \"none\")".to_owned()),
         Port::Ours(at) => (State::Works, format!("deskd answers on {at}")),
         Port::Elsewhere(at) => {
@@ -257,13 +257,13 @@ fn owner(port: u16) -> Option<&'static str> {
     }
 }
 
-fn ports(facts: &Facts) -> Finding {
-    let told = facts.ports.iter().take(PORTS_TOLD_MAX).map(|port| match owner(*port) {
+fn ports(examined: &Examined) -> Finding {
+    let told = examined.ports.iter().take(PORTS_TOLD_MAX).map(|port| match owner(*port) {
         Some(name) => format!("{port} ({name})"),
         None => port.to_string(),
     });
     let told: Vec<String> = told.collect();
-    let sentence = match facts.ports.len().saturating_sub(PORTS_TOLD_MAX) {
+    let sentence = match examined.ports.len().saturating_sub(PORTS_TOLD_MAX) {
         _ if told.is_empty() => "nothing listens on TCP".to_owned(),
         0 => format!("listening on TCP: {}", told.join(", ")),
         more => format!("listening on TCP: {} and {more} more", told.join(", ")),
@@ -271,37 +271,38 @@ fn ports(facts: &Facts) -> Finding {
     finding("ports", State::Works, sentence, "", "ss -ltn || cat /proc/net/tcp /proc/net/tcp6")
 }
 
-fn fonts(facts: &Facts) -> Finding {
+fn fonts(examined: &Examined) -> Finding {
     finding(
         "fonts",
-        works_or_remark(facts.fonts > 0),
-        format!("{} font files in this container", facts.fonts),
+        works_or_remark(examined.fonts > 0),
+        format!("{} font files in this container", examined.fonts),
         "programs of this container show boxes instead of letters: install fonts-dejavu-core or others into its image",
         "fc-list; ls -R /usr/share/fonts",
     )
 }
 
-fn gpu(facts: &Facts) -> Finding {
-    let usable = facts.gpus.iter().filter(|(_, usable)| *usable).count();
-    let nvidia = facts.gpus.iter().any(|(path, usable)| path.starts_with("/dev/nvidia") && *usable);
-    let software = if facts.software_gl {
+fn gpu(examined: &Examined) -> Finding {
+    let usable = examined.gpus.iter().filter(|(_, usable)| *usable).count();
+    let nvidia =
+        examined.gpus.iter().any(|(path, usable)| path.starts_with("/dev/nvidia") && *usable);
+    let software = if examined.software_gl {
         "OpenGL is drawn by software"
     } else {
         "no driver of OpenGL (Mesa) in this container"
     };
-    let (state, sentence) = match (facts.gpus.len(), usable) {
-        (0, _) => (works_or_remark(facts.software_gl), format!("no GPU; {software}")),
+    let (state, sentence) = match (examined.gpus.len(), usable) {
+        (0, _) => (works_or_remark(examined.software_gl), format!("no GPU; {software}")),
         (all, 0) => (
             State::Wrong,
             format!("{all} GPU devices, none of which this user may open; {software}"),
         ),
-        (all, usable) if nvidia && !facts.nvidia_libraries => (
+        (all, usable) if nvidia && !examined.nvidia_libraries => (
             State::Wrong,
             format!(
                 "{usable} of {all} GPU devices can be used, and NVIDIA's libraries are not in this container"
             ),
         ),
-        (all, usable) if !nvidia && !facts.software_gl => {
+        (all, usable) if !nvidia && !examined.software_gl => {
             (State::Remark, format!("{usable} of {all} GPU devices can be used; {software}"))
         }
         (all, usable) => (State::Works, format!("{usable} of {all} GPU devices can be used")),

@@ -1,15 +1,15 @@
 //! Kubernetes, as far as the running daemon knows it.
 
 use super::{Finding, State, finding};
-use crate::cli::doctor::facts::{Facts, Port};
+use crate::cli::doctor::examined::{Examined, Port};
 use deskd_core::plan::KubernetesFacts;
 use deskd_core::plan::facts::{ApiState, Right, Way};
 use deskd_core::plan::place;
 use deskd_core::why::Cause;
 use deskd_core::why::rules::advice;
 
-pub(super) fn findings(facts: &Facts) -> Vec<Finding> {
-    match (&facts.cluster, &facts.api) {
+pub(super) fn findings(examined: &Examined) -> Vec<Finding> {
+    match (&examined.cluster, &examined.api) {
         (Some(cluster), _) => known(cluster),
         (None, Port::Elsewhere(_)) => vec![finding(
             "Kubernetes",

@@ -12,7 +12,7 @@ use deskd_core::why::evidence::Usage;
 
 /// Everything that was looked at. What is absent could not be.
 #[derive(Debug, Clone)]
-pub struct Facts {
+pub struct Examined {
     /// The file of the configuration that was examined, whether it has errors, and who told.
     pub configuration: (Option<PathBuf>, bool, ToldBy),
     /// Versions of the running daemon and of its keeper, which an older one does not tell; absent: there is no daemon.
@@ -64,7 +64,7 @@ pub struct Facts {
     pub wall: WallFacts,
 }
 
-impl Facts {
+impl Examined {
     /// Of a display and a process; nothing else was looked at.
     #[must_use]
     pub fn of(display: DisplayStatus, user: User) -> Self {

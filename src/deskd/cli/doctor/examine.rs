@@ -10,9 +10,9 @@ use std::time::Duration;
 use nix::sched::{CloneFlags, unshare};
 use nix::unistd::{AccessFlags, access, getgid, getgroups, getuid};
 
-use super::facts::{Facts, Port, User};
+use super::examined::{Examined, Port, User};
 use super::subject::{Subject, ToldBy};
-use super::{limits, ways};
+use super::{cgroup_limits, ways};
 use crate::api::{RunningConfiguration, RunningDisplay};
 use crate::cli::client::Client;
 use crate::config::Env;
@@ -38,20 +38,20 @@ const CONNECT_MS: u64 = 500;
 const METRICS_BYTES_MAX: u64 = 16 << 10;
 
 /// Looks at everything.
-pub async fn facts(client: &Client, subject: Subject, env: &Env) -> Facts {
+pub async fn everything(client: &Client, subject: Subject, env: &Env) -> Examined {
     let desktop: Option<Desktop> = client.get("/v1/desktop").await.ok();
     let Subject { running, told_by } = subject;
     let display = display_config(&running.display, &told_by, env);
     let home = env.get("HOME").filter(|home| !home.is_empty());
     let host = ways::remote(&display.display).map(|(host, _)| host.to_owned());
     let cgroup = MemoryCgroup::own();
-    let mut facts = Facts {
+    let mut examined = Examined {
         configuration: (running.file.clone(), running.file_errors.is_some(), told_by),
         pods_wanted: running.display.require_tcp,
         dev_shm: file_system_usage("/dev/shm"),
         memory: cgroup.as_ref().map(MemoryCgroup::headroom).unwrap_or_default(),
         oom_kills: cgroup.as_ref().and_then(MemoryCgroup::oom_kills).unwrap_or(0),
-        limits: limits::own(),
+        limits: cgroup_limits::own(),
         readable_programs: readable_programs(),
         api: port(running.listen, desktop.is_some(), host.as_deref()),
         ports: ports(),
@@ -69,8 +69,8 @@ pub async fn facts(client: &Client, subject: Subject, env: &Env) -> Facts {
         ..of_display(&display)
     };
     // Last: it leaves this process in another user namespace.
-    facts.user.user_namespaces = user_namespaces();
-    facts
+    examined.user.user_namespaces = user_namespaces();
+    examined
 }
 
 /// The display that the daemon supervises. The cookie file that it gives its applications has the
@@ -96,7 +96,7 @@ fn secrets(running: &RunningConfiguration) -> wall::Secrets<'_> {
 }
 
 /// The display and this process; everything else is absent.
-fn of_display(config: &DisplayConfig) -> Facts {
+fn of_display(config: &DisplayConfig) -> Examined {
     let remote = ways::remote(&config.display);
     let status = match remote {
         None => display::probe(config),
@@ -104,19 +104,19 @@ fn of_display(config: &DisplayConfig) -> Facts {
     };
     let number = remote.map_or_else(|| display::name::parse(&config.display).ok(), |it| Some(it.1));
     let (cookie, note) = number.map_or((None, None), |number| display::find_cookie(config, number));
-    let mut facts = Facts { cookie_note: note, ..Facts::of(status, user()) };
+    let mut examined = Examined { cookie_note: note, ..Examined::of(status, user()) };
     match (remote, number) {
         (Some(remote), _) => {
-            facts.own_address = ways::is_own(remote.0);
-            facts.remote = Some(ways::to_remote(config, cookie.as_ref(), remote));
+            examined.own_address = ways::is_own(remote.0);
+            examined.remote = Some(ways::to_remote(config, cookie.as_ref(), remote));
         }
         (None, Some(number)) => {
-            facts.ways = ways::to_own(config, cookie.as_ref(), number);
-            facts.server_uid = ways::server_uid(number);
+            examined.ways = ways::to_own(config, cookie.as_ref(), number);
+            examined.server_uid = ways::server_uid(number);
         }
         (None, None) => {}
     }
-    facts
+    examined
 }
 
 fn user() -> User {

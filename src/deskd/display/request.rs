@@ -16,7 +16,7 @@ type ManagerDone = Box<dyn FnOnce(ManagerSeen) + Send>;
 type LookDone = Box<dyn FnOnce(DisplayStatus) + Send>;
 
 /// What the thread can be asked.
-pub(super) enum Command {
+pub(super) enum Request {
     Close { windows: Vec<WindowId>, done: CloseDone },
     Look { done: LookDone },
     Manager { done: ManagerDone },
@@ -25,31 +25,31 @@ pub(super) enum Command {
 
 /// The asking side; dropping it ends the thread.
 #[derive(Debug)]
-pub(super) struct CommandSender {
+pub(super) struct RequestSender {
     /// Nothing only while it is being dropped: the channel must close before the wake-up.
-    commands: Option<Sender<Command>>,
+    requests: Option<Sender<Request>>,
     wake: Arc<OwnedFd>,
 }
 
 /// The thread's side.
-pub(super) struct CommandReceiver {
-    commands: Receiver<Command>,
+pub(super) struct RequestReceiver {
+    requests: Receiver<Request>,
     wake: Arc<OwnedFd>,
 }
 
 /// Both sides.
-pub(super) fn channel() -> std::io::Result<(CommandSender, CommandReceiver)> {
-    let (sender, commands) = std::sync::mpsc::channel();
+pub(super) fn channel() -> std::io::Result<(RequestSender, RequestReceiver)> {
+    let (sender, requests) = std::sync::mpsc::channel();
     let wake = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
-    let sender = CommandSender { commands: Some(sender), wake: Arc::clone(&wake) };
-    Ok((sender, CommandReceiver { commands, wake }))
+    let sender = RequestSender { requests: Some(sender), wake: Arc::clone(&wake) };
+    Ok((sender, RequestReceiver { requests, wake }))
 }
 
-impl CommandSender {
-    pub(super) fn send(&self, command: Command) {
-        if let Some(commands) = &self.commands {
+impl RequestSender {
+    pub(super) fn send(&self, request: Request) {
+        if let Some(requests) = &self.requests {
             // It fails only when the thread is gone, and then `done` is dropped uncalled.
-            let _ = commands.send(command);
+            let _ = requests.send(request);
         }
         self.wake();
     }
@@ -60,18 +60,18 @@ impl CommandSender {
     }
 }
 
-impl Drop for CommandSender {
+impl Drop for RequestSender {
     fn drop(&mut self) {
-        self.commands = None;
+        self.requests = None;
         self.wake();
     }
 }
 
-impl CommandReceiver {
-    /// The next command without waiting; `Err` when the asking side is gone.
-    pub(super) fn next(&self) -> Result<Option<Command>, Gone> {
-        match self.commands.try_recv() {
-            Ok(command) => Ok(Some(command)),
+impl RequestReceiver {
+    /// The next request without waiting; `Err` when the asking side is gone.
+    pub(super) fn next(&self) -> Result<Option<Request>, Gone> {
+        match self.requests.try_recv() {
+            Ok(request) => Ok(Some(request)),
             Err(TryRecvError::Empty) => Ok(None),
             Err(TryRecvError::Disconnected) => Err(Gone),
         }
@@ -84,7 +84,7 @@ impl CommandReceiver {
     }
 }
 
-impl AsFd for CommandReceiver {
+impl AsFd for RequestReceiver {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.wake.as_fd()
     }
