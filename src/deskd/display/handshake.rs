@@ -26,6 +26,11 @@ pub type ServerConnection = RustConnection<ServerStream>;
 /// The server's reason for refusing may be any text; this much of it is kept.
 const REASON_CHARS_MAX: usize = 256;
 
+/// Of a server that hangs up each time.
+const NO_REASON: &str = "it ended the connection without a reason";
+/// Of something else than an X server; what was wrong with its answer follows.
+const NOT_X11: &str = "it does not speak X11";
+
 /// One way to an X server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Address {
@@ -61,8 +66,7 @@ pub fn connect(address: &Address, cookie: Option<&Cookie>, limit: Duration) -> H
             return handshake;
         }
     }
-    let reason = "it ended the connection without a reason";
-    Handshake::Failed(EndpointState::Refused(reason.into()))
+    Handshake::Failed(EndpointState::Refused(NO_REASON.into()))
 }
 
 /// Nothing when the connection was closed without a word.
@@ -163,7 +167,7 @@ fn setup_failure(error: &ConnectError) -> Option<EndpointState> {
             EndpointState::Hanging
         }
         ConnectError::IoError(_) => return None,
-        other => EndpointState::Refused(format!("it does not speak X11: {other}")),
+        other => EndpointState::Refused(format!("{NOT_X11}: {other}")),
     })
 }
 
@@ -314,10 +318,7 @@ mod tests {
         let state = against(|listener| {
             (0..ATTEMPTS_MAX).for_each(|_| drop(listener.accept().unwrap()));
         });
-        assert_eq!(
-            state,
-            EndpointState::Refused("it ended the connection without a reason".into())
-        );
+        assert_eq!(state, EndpointState::Refused(NO_REASON.into()));
         let state = against(|listener| {
             let (mut stream, _) = listener.accept().unwrap();
             stream.read_exact(&mut [0; 12]).unwrap();
@@ -335,6 +336,6 @@ mod tests {
             hold(stream);
         });
         let EndpointState::Refused(reason) = state else { panic!("{state:?}") };
-        assert!(reason.starts_with("it does not speak X11"), "{reason}");
+        assert!(reason.starts_with(NOT_X11), "{reason}");
     }
 }
