@@ -30,7 +30,7 @@ fn rows(docs: &str, section: &str) -> BTreeMap<String, Key> {
     let mut rows = BTreeMap::new();
     let mut columns = Vec::new();
     for line in body.lines().filter(|line| line.starts_with('|')) {
-        let cells: Vec<_> = line.trim_matches('|').split(" | ").map(str::trim).collect();
+        let cells: Vec<_> = line.trim_matches('|').split('|').map(str::trim).collect();
         if cells[0] == "key" {
             columns = cells;
         } else if let Some(key) = cells[0].strip_prefix('`').and_then(|key| key.strip_suffix('`')) {
@@ -38,14 +38,31 @@ fn rows(docs: &str, section: &str) -> BTreeMap<String, Key> {
                 let at = columns.iter().position(|column| *column == name);
                 at.and_then(|at| cells.get(at)).map_or("", |cell| *cell)
             };
-            let default = cell("default");
-            let meaning = [cell("meaning"), &format!("Default: {default}")];
-            let said = if default.is_empty() { 1 } else { 2 };
-            let meaning = meaning[..said].join(". ").trim_start_matches(". ").to_owned();
+            let meaning = explained(cell("meaning"), cell("default"));
             rows.insert(key.to_owned(), Key { kind: cell("type").to_owned(), meaning });
         }
     }
     rows
+}
+
+/// What an editor shows of a key. It has no page, so nothing of it is below.
+fn explained(meaning: &str, default: &str) -> String {
+    let mut text = meaning.replace(", below", "");
+    while let Some((before, link)) = text.split_once('[')
+        && let Some((name, after)) = link.split_once("](")
+        && let Some((_, after)) = after.split_once(')')
+    {
+        text = format!("{before}{name}{after}");
+    }
+    let default =
+        (!default.is_empty() && !default.contains("below")).then(|| format!("Default: {default}"));
+    let said = [Some(text).filter(|text| !text.is_empty() && text != "below"), default];
+    let text = said.into_iter().flatten().collect::<Vec<_>>().join(". ").replace('`', "");
+    if text.starts_with("deskd") {
+        return text;
+    }
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }
 
 const DNS_LABEL: &str = "^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$";
@@ -102,8 +119,8 @@ fn schema_of(docs: &str, section: &str, name: &str, key: &Key) -> Value {
             schema["minimum"] = json!(0);
         }
     }
-    if !key.meaning.is_empty() && key.meaning != "below" {
-        schema["description"] = json!(key.meaning.replace('`', ""));
+    if !key.meaning.is_empty() {
+        schema["description"] = json!(key.meaning);
     }
     schema
 }
