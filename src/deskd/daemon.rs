@@ -22,6 +22,7 @@ use crate::engine::feed;
 use crate::engine::keeper;
 use crate::engine::kubernetes::{EngineConfig, places};
 use crate::supervisor::{self, Follows, Handle, Settings};
+use crate::traces::Exporter;
 use crate::wall;
 use deskd_core::exit::Exit;
 use deskd_core::why::rules::LazyRules;
@@ -171,6 +172,7 @@ pub fn api_config(
         token: Token::load_or_create(&config.token_file, Some(&config.state_dir))?,
         configuration,
         forward: config.log_store.forward == Forward::Stdout,
+        traces: config.traces.clone().map(|to| Exporter::new(to, config.pod.clone())),
         activity: config.activity.clone(),
         composer: config.composer.clone(),
         panel: config.panel.clone(),

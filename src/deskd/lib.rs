@@ -17,4 +17,5 @@ pub mod listeners;
 pub mod readiness;
 pub mod supervisor;
 pub mod telemetry;
+pub mod traces;
 pub mod wall;

@@ -101,5 +101,6 @@ mod stages;
 mod state_dir;
 mod state_samples;
 mod support;
+mod traces;
 mod upgrade;
 mod wall;

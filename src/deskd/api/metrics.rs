@@ -370,6 +370,9 @@ pub async fn metrics(State(state): State<ApiState>) -> Response {
     if let Some(forwarded) = &state.forward {
         forwarded.register(&mut registry);
     }
+    if let Some(traces) = &state.traces {
+        traces.register(&mut registry);
+    }
     let mut text = String::with_capacity(8 << 10);
     if let Err(error) = prometheus_client::encoding::text::encode(&mut text, &registry) {
         tracing::error!(%error, "metrics could not be written");

@@ -67,12 +67,14 @@ pub use launches::SERVER_TIMING;
 pub use limits::Limits;
 pub use pulls::PullAsked;
 pub use router::openapi_json;
+pub(crate) use token::hex;
 pub use token::{Token, TokenError};
 pub use usage::TaskUsage;
 
 use crate::config::{ActivityConfig, ComposerConfig, Panel};
 use crate::forward;
 use crate::supervisor::Handle;
+use crate::traces;
 use deskd_core::app::access::Identity;
 
 /// What the API needs to know.
@@ -88,6 +90,8 @@ pub struct ApiConfig {
     pub configuration: RunningConfiguration,
     /// Applications' output goes to standard output too.
     pub forward: bool,
+    /// Sends the stages of launches to a collector.
+    pub traces: Option<traces::Exporter>,
     /// What counts as use of the desktop.
     pub activity: ActivityConfig,
     /// abcdesktop's own calls; absent: they are not answered.
@@ -158,6 +162,7 @@ pub fn build(
         limits: config.limits,
         counters: metrics::Counters::default(),
         forward: config.forward.then(forward::Counts::default),
+        traces: config.traces,
         feeds: fan_out::Feeds::default(),
         usage: usage::Usage::default(),
         held: state::Held::default(),
@@ -194,6 +199,10 @@ impl Api {
             .forward
             .clone()
             .map(|counts| tokio::spawn(forward::run(state.handle.clone(), counts, stop.clone())));
+        let tracing = state
+            .traces
+            .clone()
+            .map(|exporter| tokio::spawn(exporter.run(state.handle.clone(), stop.clone())));
         let watching = tokio::spawn(activity::from_start(state.clone()));
         let counting = tokio::spawn(state.counters.clone().watch(state.handle.watch()));
         let tcp_server = server.clone();
@@ -208,7 +217,7 @@ impl Api {
         server.drain().await;
         counting.abort();
         watching.abort();
-        forwarding.inspect(tokio::task::JoinHandle::abort);
+        forwarding.into_iter().chain(tracing).for_each(|task| task.abort());
     }
 }
 

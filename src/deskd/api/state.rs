@@ -21,6 +21,7 @@ use super::usage::Usage;
 use crate::config::Panel;
 use crate::forward::Counts;
 use crate::supervisor::Handle;
+use crate::traces::Exporter;
 use deskd_core::app::access::Identity;
 
 /// Cheap to clone.
@@ -39,6 +40,8 @@ pub struct Shared {
     pub configuration: RunningConfiguration,
     /// What was forwarded to standard output, if anything is.
     pub forward: Option<Counts>,
+    /// Sends the stages of launches, if anybody wants them.
+    pub traces: Option<Exporter>,
     /// Whether the desktop is used.
     pub activity: Watch,
     /// abcdesktop's own calls, if they are answered.

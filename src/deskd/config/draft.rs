@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use super::apps::AppDraft;
 use super::kubernetes::PolicyDraft;
 use super::{
-    ActivityConfig, ComposerConfig, Config, DisplaySettings, Env, LogStoreConfig, Panel, StopConfig,
+    ActivityConfig, ComposerConfig, Config, DisplaySettings, Env, LogStoreConfig, Panel,
+    StopConfig, TracesEndpoint,
 };
 use deskd_core::app::App;
 use deskd_core::kubernetes::PodIdentity;
@@ -25,6 +26,7 @@ pub struct Draft {
     pub(super) panel: Panel,
     pub(super) activity: ActivityConfig,
     pub(super) composer: Option<ComposerConfig>,
+    pub(super) traces: Option<TracesEndpoint>,
     pub(super) log_filter: Option<String>,
     pub(super) tasks_max: u32,
     pub(super) apps_directory: Option<PathBuf>,
@@ -101,6 +103,7 @@ impl Draft {
             panel: self.panel,
             activity: self.activity,
             composer: self.composer,
+            traces: self.traces,
             log_filter: self.log_filter,
             tasks_max: self.tasks_max,
             apps_directory: self.apps_directory,

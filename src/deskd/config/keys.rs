@@ -12,6 +12,7 @@ pub const ROOT: &[&str] = &[
     "frame_ancestors",
     "activity",
     "composer",
+    "otlp_traces",
     "log",
     "tasks_max",
     "apps_directory",

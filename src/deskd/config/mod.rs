@@ -33,6 +33,7 @@ mod problem;
 mod rules;
 mod section;
 mod state_dir;
+mod traces;
 mod values;
 
 use std::net::SocketAddr;
@@ -55,6 +56,7 @@ pub use parse::parse;
 pub use problem::{ConfigErrors, Origin, Position, Problem};
 pub use rules::OperatorRules;
 pub use state_dir::{default_state_dir, state_dir_candidates};
+pub use traces::TracesEndpoint;
 pub use values::{Complaint, duration};
 
 /// JSON schema of the file, for editors: made of [`keys`] and the tables of `docs/configuration.md` by
@@ -119,6 +121,9 @@ pub struct Config {
     /// `[composer]`; absent: abcdesktop's own calls are not answered.
     #[serde(default)]
     pub composer: Option<ComposerConfig>,
+    /// `otlp_traces`; absent: launches are not sent anywhere.
+    #[serde(default)]
+    pub traces: Option<TracesEndpoint>,
     /// `DESKD_LOG`: tracing filter; absent: the default level.
     pub log_filter: Option<String>,
     /// Most tasks kept, ended ones included.
