@@ -31,6 +31,7 @@ mod cluster_cookie;
 mod cluster_desktop;
 mod cluster_doctor;
 mod cluster_failures;
+mod cluster_hardened;
 mod cluster_inject;
 mod cluster_places;
 mod cluster_pod_places;
