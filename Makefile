@@ -62,7 +62,6 @@ test:
 	@tests/setup/npm
 	@tests/setup/go
 	@tests/setup/schemathesis
-	@$(MAKE) --no-print-directory build
 	@tests/cluster/build >/dev/null
 	@tests/cluster/build 1.34 >/dev/null
 	@tests/helm/build >/dev/null

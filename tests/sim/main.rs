@@ -5,6 +5,7 @@
 //! ```text
 //! sim [--mutants]                      fixed seeds; the mutants
 //! sim --seconds S | --minutes M        fresh seeds too, for as long; the fixed ones always run whole
+//! sim --worlds N                       so many more seeds, however long that takes
 //! sim ... --all                        does not end with the first failure: all of them, by kind
 //! sim ... --from N                     these seeds instead of fresh ones
 //! sim --seed N [--trace]               one world again, shrunk if it fails
@@ -39,6 +40,8 @@ pub const STEPS: u64 = 1500;
 const FIXED_SEEDS: u64 = 30;
 /// They always run whole; a bound for hangs.
 const FIXED_TIME_MAX: Duration = Duration::from_secs(600);
+/// A bound for a number of worlds: for hangs.
+const TIME_MAX: Duration = Duration::from_hours(24);
 /// Plays one world.
 const AGAIN: &str = "cargo test --profile sim -p deskd-core --features samples --test sim --";
 /// Worlds in which a mutant has to be found.
@@ -110,19 +113,22 @@ fn mutants() {
     assert!(alive.is_empty(), "nothing is wrong when {}", alive.join(", or when "));
 }
 
-/// Fixed seeds, then fresh ones if they are asked for: the time is as good as any number.
+/// Fixed seeds, then others if they are asked for: as many as the time allows, or that number.
 fn search(args: &Args) {
     let begin = Instant::now();
     let time = args.number("--minutes").map(|minutes| minutes * 60).or(args.number("--seconds"));
+    let number = args.number("--worlds");
     let mut found = Found { all: args.has("--all"), ..Found::default() };
     let mut worlds = try_seeds(0..FIXED_SEEDS, begin + FIXED_TIME_MAX, &mut found);
-    if let Some(time) = time {
+    if time.is_some() || number.is_some() {
         let first = args.number("--from").unwrap_or_else(|| {
             let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
             u64::try_from(since.unwrap().as_micros()).unwrap()
         });
         println!("fixed seeds below {FIXED_SEEDS}, then those from {first} on");
-        worlds += try_seeds(first.., begin + Duration::from_secs(time), &mut found);
+        let time = time.map_or(TIME_MAX, Duration::from_secs);
+        let seeds = first..number.map_or(u64::MAX, |number| first + number);
+        worlds += try_seeds(seeds, begin + time, &mut found);
     }
     let took = begin.elapsed().as_secs_f64();
     let speed = (worlds * STEPS) as f64 / took;

@@ -31,7 +31,7 @@ use rng::Rng;
 use user::User;
 
 /// How long `make test` tortures, seconds.
-const SECONDS: u64 = 90;
+const SECONDS: u64 = 120;
 /// Faults at the same time.
 const FAULTS_AT_ONCE_MAX: usize = 3;
 
