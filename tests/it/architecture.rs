@@ -98,3 +98,38 @@ fn the_top_level_is_fixed() {
         .collect();
     assert!(unexpected.is_empty(), "not in the list of top-level entries: {unexpected:?}");
 }
+
+/// The paths between backticks that begin at the top level and name a file or directory; `{a,b}` stands
+/// for each of both.
+fn paths(text: &str) -> Vec<String> {
+    let words = text.lines().flat_map(|line| line.split('`').skip(1).step_by(2));
+    let is_path = |word: &&str| {
+        let top = word.split_once('/').map(|(top, _)| top);
+        let placeholder = |part: &str| !part.is_empty() && part == part.to_ascii_uppercase();
+        TOP_LEVEL.iter().any(|known| top == Some(known))
+            && !word.contains(|letter: char| letter.is_whitespace() || "*<$".contains(letter))
+            && !word.split('/').any(placeholder)
+    };
+    let each = |word: &str| match word.split_once('{').zip(word.split_once('}')) {
+        Some(((before, _), (inside, after))) => {
+            let names = inside[before.len() + 1..].split(',');
+            names.map(|name| format!("{before}{name}{after}")).collect()
+        }
+        None => vec![word.to_owned()],
+    };
+    words.filter(is_path).flat_map(each).collect()
+}
+
+#[test]
+fn what_the_guides_point_to_is_there() {
+    assert_eq!(
+        paths("`src/{a,b}.rs` and `make x`, `docs/*.md`\n`tests/NAME/x`, `tests/it`"),
+        ["src/a.rs", "src/b.rs", "tests/it"]
+    );
+    for guide in ["README.md", "CONTRIBUTING.md", "docs/architecture.md", "docs/testing.md"] {
+        let text = std::fs::read_to_string(root().join(guide)).unwrap();
+        let missing: Vec<_> =
+            paths(&text).into_iter().filter(|path| !root().join(path).exists()).collect();
+        assert!(missing.is_empty(), "{guide} names what is not there: {missing:?}");
+    }
+}
