@@ -172,7 +172,7 @@ pub fn api_config(
         token: Token::load_or_create(&config.token_file, Some(&config.state_dir))?,
         configuration,
         forward: config.log_store.forward == Forward::Stdout,
-        traces: config.traces.clone().map(|to| Exporter::new(to, config.pod.clone())),
+        traces: config.otlp_traces.clone().map(|to| Exporter::new(to, config.pod.clone())),
         activity: config.activity.clone(),
         composer: config.composer.clone(),
         panel: config.panel.clone(),

@@ -123,7 +123,7 @@ pub struct Config {
     pub composer: Option<ComposerConfig>,
     /// `otlp_traces`; absent: launches are not sent anywhere.
     #[serde(default)]
-    pub traces: Option<TracesEndpoint>,
+    pub otlp_traces: Option<TracesEndpoint>,
     /// `DESKD_LOG`: tracing filter; absent: the default level.
     pub log_filter: Option<String>,
     /// Most tasks kept, ended ones included.

@@ -65,7 +65,7 @@ impl<'t> Reader<'t> {
             panel: self.panel(&root),
             activity: self.activity(&root),
             composer: self.composer(&root, kubernetes.policy.identity.user.as_deref()),
-            traces: self.traces(&root),
+            otlp_traces: self.traces(&root),
             log_filter: self.text("DESKD_LOG", &root, "log", "info,deskd::display=debug"),
             tasks_max: self.tasks_max(&root),
             apps_directory: self.path(
