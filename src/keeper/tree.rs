@@ -17,7 +17,7 @@
 
 mod mark;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 
 use nix::sys::resource::getrlimit;
@@ -81,6 +81,8 @@ pub trait Evidence {
 #[derive(Debug, Default)]
 pub struct ProcEvidence {
     seen: Seen,
+    /// Children of the keeper that had ended at the last look and were not reaped.
+    dead: HashSet<(u32, u64)>,
     own: [u64; 2],
     /// The keeper's own limits are lower than marks are: nobody has one.
     unmarked: bool,
@@ -92,7 +94,18 @@ impl ProcEvidence {
     pub fn new() -> Self {
         let hard = |resource| getrlimit(resource).map_or(u64::MAX, |(_, hard)| hard);
         let own = MARK_LIMITS.map(hard);
-        Self { seen: Seen::new(), own, unmarked: !mark::can_be_marked(own) }
+        Self { own, unmarked: !mark::can_be_marked(own), ..Self::default() }
+    }
+
+    /// Whether a child of the keeper had ended before the last look began.
+    #[must_use]
+    pub fn is_known_dead(&self, pid: u32, start_ticks: u64) -> bool {
+        self.dead.contains(&(pid, start_ticks))
+    }
+
+    /// Keeps which children of the keeper had ended.
+    pub fn remember_dead(&mut self, dead: HashSet<(u32, u64)>) {
+        self.dead = dead;
     }
 
     /// Keeps whose each process is.
@@ -155,6 +168,12 @@ impl Survey {
     #[must_use]
     pub fn of(&self, key: TaskKey) -> &[Process] {
         self.tasks.get(&key).map_or(&[], Vec::as_slice)
+    }
+
+    /// All that were found alive.
+    pub fn processes(&self) -> impl Iterator<Item = &Process> {
+        let unclear = self.unclear.iter().map(|(process, _)| process);
+        self.tasks.values().flatten().chain(unclear).chain(&self.strays)
     }
 
     /// The processes that may be of a task, and may be of another.
@@ -319,6 +338,20 @@ fn own_evidence(process: &Process, marks: &[Mark], evidence: &mut impl Evidence)
             marks.iter().find(of).map_or(Owner::Stray, |mark| Owner::Task(mark.key))
         }
         _ => Owner::Stray,
+    }
+}
+
+/// The tasks that a child of the keeper can be of, whether it lives or waits to be reaped: its limits say so
+/// then too. Its environment does not, so where nobody is marked its session has to.
+pub fn owners_of_child(pid: u32, marks: &[Mark], evidence: &mut impl Evidence) -> Vec<TaskKey> {
+    match evidence.tag(pid) {
+        None => Vec::new(),
+        Some(Tag::None) => {
+            let session = procfs::read_stat(pid).map(|stat| stat.session);
+            let mark = marks.iter().rev().find(|mark| Some(mark.pid) == session);
+            mark.map(|mark| mark.key).into_iter().collect()
+        }
+        Some(tag) => candidates(tag, marks),
     }
 }
 

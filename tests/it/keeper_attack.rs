@@ -2,7 +2,7 @@
 //! they are not.
 
 use deskd_core::wall::Wall;
-use deskd_core::wire::{SpawnRequest, StopRound};
+use deskd_core::wire::{FromKeeper, SpawnRequest, StopRound};
 use deskd_keeper::procfs;
 
 use crate::support::keeper::{Client, Keeper, request};
@@ -182,4 +182,47 @@ fn a_storm_of_forks_that_destroy_their_marks_during_the_stop_leaves_nothing() {
     client.exited("bad-00001");
     client.tree_gone("bad-00001");
     assert_eq!(all(), [], "keeper {}", keeper.pid());
+}
+
+/// A process that has a child and ends, and so on: none of them lives as long as a look at `/proc` takes.
+/// The first one has `$1` as its name there.
+const RELAY: &str = r#"$0 = shift; sub relay { while (1) { %s; exit 0 if fork } }
+    exit 0 if fork; relay"#;
+
+/// The processes that have a name.
+fn named(name: &str) -> Vec<u32> {
+    let of = |pid: &u32| {
+        let command = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        command.starts_with(name.as_bytes())
+    };
+    procfs::pids().expect("processes").into_iter().filter(of).collect()
+}
+
+/// A relay whose first process ended. `each` is what every process of it does first.
+fn relay(client: &mut Client, task: &str, name: &str, each: &str) {
+    let script = RELAY.replace("%s", each);
+    client.spawn(request(task, &["/usr/bin/perl", "-e", &script, name])).expect("it starts");
+    client.exited(task);
+}
+
+#[test]
+fn what_hands_on_to_a_child_faster_than_it_is_looked_at_is_neither_said_to_be_gone_nor_survives() {
+    // In one process group, and in a session of its own each.
+    for (name, each) in [("relay-one", "1"), ("relay-two", "syscall(112)")] {
+        let keeper = Keeper::start();
+        let (mut client, _) = keeper.connect();
+        relay(&mut client, "bad-00001", name, each);
+        // Each end of another task is a reason to look.
+        for number in 0..40 {
+            let task = format!("good-{number:05x}");
+            client.sh(&task, "exit 0");
+            client.exited(&task);
+            client.tree_gone(&task);
+        }
+        let gone = |it: &FromKeeper| matches!(it, FromKeeper::TreeGone { id } if id.task.as_str() == "bad-00001");
+        assert!(!client.unclaimed().iter().any(gone), "{name} lives");
+        client.stop("bad-00001", 0, 0);
+        client.tree_gone("bad-00001");
+        assert_eq!(named(name), [0; 0], "{name}");
+    }
 }

@@ -1,6 +1,7 @@
 //! The loop: everything that happens to the keeper, one turn after the other.
 
 mod adopted;
+mod chase;
 mod container_logs;
 mod ending;
 mod feed;

@@ -7,7 +7,6 @@ use rustix::process::Signal;
 
 use super::{Keeper, SURVEY_RETRY_MS, unix_ms};
 use crate::escalation::{Due, Stop};
-use crate::procfs;
 use crate::reap::{self, Ended};
 use crate::signal::{self, Sent};
 use crate::table::{Task, TaskKey};
@@ -119,6 +118,7 @@ impl Keeper {
             let sent = signal::send(&new, &[Signal::KILL]);
             self.add_round(*key, StopStepKind::Kill, sent);
         }
+        self.chase(keys);
         self.survey_wanted = true;
     }
 
@@ -190,14 +190,7 @@ impl Keeper {
         {
             return false;
         }
-        let Ok(children) = procfs::own_children() else { return false };
-        children.into_iter().all(|pid| {
-            self.table.is_main(pid)
-                || self.daemon.pid() == Some(pid)
-                || self.reload.checker() == Some(pid)
-                || self.starts.pids().any(|starter| starter == pid)
-                || self.starts.of_pid(pid).is_some()
-        })
+        self.orphans().is_ok_and(|orphans| orphans.is_empty())
     }
 
     fn survey(&mut self, now: Instant) -> Option<Survey> {
@@ -228,16 +221,26 @@ impl Keeper {
         let open = self.table.iter().filter(|(_, task)| !task.tree_gone).map(|(key, _)| key);
         let left: Vec<(TaskKey, Vec<Process>)> =
             open.map(|key| (key, self.doomed(survey, key))).collect();
+        // Of a run that seems to be gone there may be what no look finds.
+        let over = |(key, left): &(TaskKey, Vec<Process>)| {
+            left.is_empty() && self.table.get(*key).is_some_and(|task| task.end.is_some())
+        };
+        let missed = match left.iter().any(over) {
+            true => self.missed(survey),
+            false => HashSet::new(),
+        };
+        self.survey_wanted |= !missed.is_empty();
         let mut gone = Vec::new();
         for (key, left) in left {
             let Some(task) = self.table.get(key) else { continue };
             if task.end.is_some() {
                 self.roots.extend(left.iter().filter(|p| p.ppid == self.pid).map(|p| p.pid));
             }
-            if left.is_empty() && task.end.is_some() {
+            let is_new = |p: &Process| !task.killed.contains(&(p.pid, p.start_ticks));
+            if left.is_empty() && task.end.is_some() && !missed.contains(&key) {
                 gone.push(key);
             } else if task.stop.as_ref().is_some_and(Stop::is_killing)
-                && left.iter().any(|p| !task.killed.contains(&(p.pid, p.start_ticks)))
+                && (missed.contains(&key) || left.iter().any(is_new))
             {
                 escaped.push(key);
             }
