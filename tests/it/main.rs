@@ -73,6 +73,7 @@ mod kubernetes_admission;
 mod kubernetes_admission_rows;
 mod kubernetes_collect;
 mod kubernetes_desk;
+mod kubernetes_early;
 mod kubernetes_engine;
 mod kubernetes_hardened;
 mod kubernetes_inject;

@@ -79,6 +79,9 @@ impl Step<'_> {
             Event::Facts(facts) => self.cluster_is(*facts),
             Event::Accepted { run, object } => {
                 self.accepted(&run);
+                if let Some(engine) = self.runs.task(&run.task).map(|task| task.engine) {
+                    self.exists(&run, engine);
+                }
                 self.apply(&run.task, TaskEvent::Placed { run: run.run, object });
                 self.answer_launch(&run);
             }
@@ -174,15 +177,19 @@ impl Step<'_> {
         remote.filter(|entry| wanted(&entry.task)).map(|entry| entry.task.id.clone()).collect()
     }
 
+    /// An object was seen, or made: of lists that are still to be compared with what is on record, it may
+    /// be younger.
+    fn exists(&mut self, run: &RunId, engine: EngineKind) {
+        let lists = self.runs.cluster.present.iter_mut();
+        for (_, present) in lists.filter(|((of, _), _)| *of == engine) {
+            present.insert(run.clone());
+        }
+    }
+
     /// Whether a run is of a task in the table, which it may become now.
     fn is_known(&mut self, run: &RunId, object: Object, what: &Observation) -> bool {
         let Object { engine, place, stranger, .. } = &object;
-        if stranger.is_some()
-            && let Some(present) = self.runs.cluster.present.get_mut(&(*engine, Origin::Other))
-        {
-            // It came after the list that is still to be compared with what is on record.
-            present.insert(run.clone());
-        }
+        self.exists(run, *engine);
         match (self.runs.task(&run.task), stranger) {
             // One of deskd's may be called like an object of others.
             (Some(task), Some(_)) => task.object.as_ref() == Some(place),

@@ -23,6 +23,27 @@ fn a_pod_that_somebody_deleted_while_deskd_was_away_is_not_made_again() {
 }
 
 #[test]
+fn what_was_launched_after_the_list_and_before_the_rights_were_known_is_not_gone() {
+    let mut desk = Desk::start(Remembered::default());
+    desk.keeper_answers(1, Vec::new());
+    desk.step(Input::Display(Box::new(display())));
+    let without_rights = crate::run::KubernetesFacts { rights: Vec::new(), ..samples::cluster() };
+    desk.step(Input::Engine(Event::Facts(Box::new(without_rights))));
+    desk.synced(POD, &[]);
+    desk.synced(BESIDE, &[]);
+    let (seen, answered) = (desk.launch("pod"), desk.launch("pod"));
+    let beside = desk.launch("beside");
+    desk.observed(&run(&seen, 1), POD, RUNS);
+    for task in [&answered, &beside] {
+        let object = desk.task(task).unwrap().object.clone().unwrap();
+        desk.step(Input::Engine(Event::Accepted { run: run(task, 1), object }));
+    }
+    desk.cluster_answers();
+    let states = [&seen, &answered, &beside].map(|task| desk.state(task).unwrap());
+    assert_eq!(states, [TaskState::Running, TaskState::Starting, TaskState::Starting]);
+}
+
+#[test]
 fn output_that_is_closed_was_opened() {
     let mut desk = Desk::ready();
     let task = desk.launch("pod");

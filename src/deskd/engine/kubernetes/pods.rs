@@ -108,6 +108,22 @@ async fn is_own(api: &Api, labels: Labels<'_>, object: &ObjectRef) -> Result<boo
     Ok(labels.iter().all(|(name, value)| pod.metadata.labels.get(*name) == Some(value)))
 }
 
+/// Whether a pod that was made is there. Without an answer it is asked again; one that deskd may not look
+/// at is.
+pub async fn exists(api: &Api, object: &ObjectRef) -> bool {
+    let mut pauses = Pauses::default();
+    loop {
+        let ask = Ask { verb: Verb::Get, resource: "pods", path: path(object), body: None };
+        match api.text(ask).await {
+            Ok(_) => return true,
+            Err(error) if error.code().is_some_and(|code| code < 500 && code != 401) => {
+                return error.code() != Some(404);
+            }
+            Err(_) => pauses.pause().await,
+        }
+    }
+}
+
 fn taken(object: &ObjectRef) -> Refused {
     let ObjectRef { namespace, pod, .. } = object.clone();
     let words = Some(format!("pods \"{pod}\" already exists"));

@@ -55,6 +55,8 @@ pub enum Input {
     Watched(Which, Watched),
     /// A launch was answered.
     Launched(RunId, Result<(), Refused>),
+    /// The object of a launch that was answered, and that no list or watch showed, is not there.
+    Vanished(RunId),
     /// Why a run does not start yet.
     Waits(RunId, Waiting),
     /// What kubelet said about a container that does not start, and what that means, if anything.
@@ -302,6 +304,7 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
         match input {
             Input::Watched(which, watched) => self.watched(which, watched),
             Input::Launched(run, answer) => self.launched(run, answer),
+            Input::Vanished(run) => self.vanished(&run),
             Input::Waits(run, why) => self.waits(&run, why),
             Input::Complaints(run, events, why) => self.complaints(&run, events, why),
             Input::Rights(rights, quotas) => {

@@ -11,7 +11,7 @@ use crate::engine::kubernetes::objects::{Container, Pod};
 use crate::engine::kubernetes::runs::{Creation, Fate, Output, Run, app_of};
 use crate::engine::kubernetes::status::{self, Seen};
 use crate::engine::kubernetes::watch::Which;
-use crate::engine::kubernetes::{Event, Observation, Waiting, events, own_pod, rights};
+use crate::engine::kubernetes::{Event, Observation, Waiting, events, own_pod, pods, rights};
 use deskd_core::id::AppId;
 use deskd_core::kubernetes::{
     APP_CONTAINER, LABEL_APP, LABEL_PLACE, LABEL_RUN, LABEL_TASK, LABEL_TYPE, ObjectRef,
@@ -237,7 +237,7 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
             self.places.list_waits = false;
         }
         let mut present = self.listing.remove(&which).unwrap_or_default();
-        let mut missing = Vec::new();
+        let (mut missing, mut unseen) = (Vec::new(), Vec::new());
         for (run, known) in &self.runs {
             let done = matches!(known.creation, Creation::Done) && !known.is_over();
             if known.which() != which || present.contains(run) || !done {
@@ -246,12 +246,19 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
             if self.places.runs.contains_key(run) {
                 continue;
             }
-            // What this daemon made after the list was made is told by the watch next.
+            // What this daemon made after the list was made is told by the watch next; of what was gone
+            // again by then nobody tells.
             match known.looks_since.is_some() && !known.present {
-                true => drop(present.insert(run.clone())),
+                true => {
+                    present.insert(run.clone());
+                    if known.engine.has_own_pod() {
+                        unseen.push((run.clone(), known.object.clone()));
+                    }
+                }
                 false => missing.push(run.clone()),
             }
         }
+        unseen.into_iter().for_each(|(run, object)| self.look_at_pod(run, object));
         // What was at a place that is gone is not there either.
         for run in missing.iter().filter(|run| places::is_place(run)) {
             self.gone(run);
@@ -271,6 +278,27 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
         };
         for (engine, origin) in told.iter().copied() {
             self.out.push(Event::Synced { engine, origin, present: present.clone() });
+        }
+    }
+
+    fn look_at_pod(&mut self, run: RunId, object: ObjectRef) {
+        let (api, inputs) = (self.api.clone(), self.inputs.clone());
+        self.workers.spawn(async move {
+            if !pods::exists(&api, &object).await {
+                // The engine is gone when nobody listens.
+                let _ = inputs.send(Input::Vanished(run)).await;
+            }
+        });
+    }
+
+    /// A pod that was made is not there, and if no watch ever showed it, none will.
+    pub(super) fn vanished(&mut self, run: &RunId) {
+        if !self.runs.get(run).is_some_and(|known| !known.present) {
+            return;
+        }
+        self.gone(run);
+        if places::is_place(run) {
+            self.place_ended(&run.task, None, now_ms());
         }
     }
 
