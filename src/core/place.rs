@@ -307,6 +307,15 @@ impl Places {
         self.places.remove(id).into_iter().flat_map(|place| place.runs).collect()
     }
 
+    /// Whether a later run of the same task is at the place of this one: its keeper has one run of each
+    /// task, so that one took the place of this, or will.
+    #[must_use]
+    pub fn is_replaced(&self, run: &RunId) -> bool {
+        let later = |it: &RunId| it.task == run.task && it.run > run.run;
+        let at = self.places.values().find(|place| place.runs.contains_key(run));
+        at.is_some_and(|place| place.runs.keys().any(later))
+    }
+
     /// Where a run is, and how far it is.
     #[must_use]
     pub fn of(&self, run: &RunId) -> Option<(&TaskId, Stage)> {
@@ -489,6 +498,21 @@ mod tests {
         assert_eq!(places.up(&id(1), [run(7)]), missing);
         assert_eq!(places.away().count(), 0);
         assert_eq!(places.of(&run(7)), Some((&id(1), Stage::There)));
+    }
+
+    #[test]
+    fn a_run_is_replaced_by_a_later_one_of_its_task_at_the_same_place() {
+        let mut places = Places::default();
+        let run = |task: &str, run| RunId { task: task.parse().unwrap(), run };
+        places.remember(id(1), spec("a"), None);
+        places.remember(id(2), spec("b"), None);
+        places.keep(&id(1), run("app-00001", 2));
+        places.keep(&id(1), run("other-00001", 3));
+        places.keep(&id(2), run("app-00001", 4));
+        assert!(!places.is_replaced(&run("app-00001", 2)));
+        places.keep(&id(1), run("app-00001", 3));
+        assert!(places.is_replaced(&run("app-00001", 2)));
+        assert!(!places.is_replaced(&run("app-00001", 3)));
     }
 
     #[test]

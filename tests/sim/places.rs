@@ -251,7 +251,7 @@ impl Engine {
     /// False: it is at none.
     pub fn forget_at_place(&mut self, run: &RunId, cluster: &mut Cluster) -> bool {
         let Some((id, stage)) = self.places.life.of(run) else { return false };
-        if stage == Stage::There {
+        if stage == Stage::There && !self.places.life.is_replaced(run) {
             let id = id.clone();
             self.tell_place(&id, ToKeeper::Forget { task: run.task.clone() }, cluster);
         }

@@ -440,7 +440,8 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
     pub(super) fn forget_at_place(&mut self, run: &RunId) -> bool {
         let Some((id, stage)) = self.places.life.of(run) else { return false };
         let id = id.clone();
-        if stage != Stage::Asked {
+        // Else it would forget a later run, which may have ended already.
+        if stage != Stage::Asked && !self.places.life.is_replaced(run) {
             self.tell_place(&id, ToKeeper::Forget { task: run.task.clone() });
         }
         self.leave(run);
