@@ -2,6 +2,7 @@
 //!
 //! The decisions are in [`tracker`]; this module carries them out. It knows no tasks.
 
+mod client_ids;
 mod owner;
 mod query;
 mod storm;

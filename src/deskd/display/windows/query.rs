@@ -3,12 +3,14 @@
 
 use x11rb::connection::{Connection, RequestConnection};
 use x11rb::cookie::Cookie;
+use x11rb::errors::ConnectionError;
 use x11rb::protocol::res::{self, ClientIdMask, ClientIdSpec, ConnectionExt as _};
 use x11rb::protocol::screensaver::{self, ConnectionExt as _};
 use x11rb::protocol::xproto::{
     Atom, AtomEnum, ConnectionExt as _, GetPropertyReply, MapState, WindowClass,
 };
 
+use super::client_ids::client_pid;
 use super::owner::{self, Evidence, ServerPids};
 use super::text::{self, TEXT_BYTES_MAX};
 use super::{SessionError, present};
@@ -39,6 +41,7 @@ const PROTOCOLS_MAX: u32 = 64;
 /// A host name has at most 64 bytes on Linux (`HOST_NAME_MAX`).
 const MACHINE_BYTES_MAX: u32 = 256;
 
+type PidCookie<'c> = Cookie<'c, ServerConnection, res::QueryClientIdsReply>;
 type PropertyCookie<'c> = Cookie<'c, ServerConnection, GetPropertyReply>;
 
 /// What all questions need.
@@ -72,7 +75,7 @@ impl Asker {
             return Ok(ServerPids::Unknown);
         }
         let own = self.connection.setup().resource_id_base;
-        let pid = present(self.pid_cookie(own)?.reply())?.and_then(|reply| client_pid(&reply));
+        let pid = pid_of(self.pid_cookie(own)?)?;
         Ok(match pid {
             Some(0) => ServerPids::OfAnotherNamespace,
             Some(pid) if pid == std::process::id() => ServerPids::Ours,
@@ -80,10 +83,7 @@ impl Asker {
         })
     }
 
-    fn pid_cookie(
-        &self,
-        window: WindowId,
-    ) -> Result<Cookie<'_, ServerConnection, res::QueryClientIdsReply>, SessionError> {
+    fn pid_cookie(&self, window: WindowId) -> Result<PidCookie<'_>, SessionError> {
         let spec = ClientIdSpec { client: window, mask: ClientIdMask::LOCAL_CLIENT_PID };
         Ok(self.connection.res_query_client_ids(&[spec])?)
     }
@@ -131,7 +131,7 @@ impl Asker {
         let (instance, class) = class.unwrap_or_default();
         let machine = present(machine.reply())?.map(|machine| text::latin1(&machine.value));
         let server = match server_pid {
-            Some(cookie) => present(cookie.reply())?.and_then(|reply| client_pid(&reply)),
+            Some(cookie) => pid_of(cookie)?,
             None => None,
         };
         let evidence = Evidence {
@@ -226,8 +226,8 @@ impl Asker {
     }
 }
 
-/// The pid in a QueryClientIds answer. A client over TCP has none.
-fn client_pid(reply: &res::QueryClientIdsReply) -> Option<u32> {
-    let pid = |id: &&res::ClientIdValue| id.spec.mask == ClientIdMask::LOCAL_CLIENT_PID;
-    reply.ids.iter().find(pid)?.value.first().copied()
+/// The pid that the server answers with; nothing when the window is gone.
+fn pid_of(cookie: PidCookie<'_>) -> Result<Option<u32>, SessionError> {
+    let Some(reply) = present(cookie.raw_reply())? else { return Ok(None) };
+    Ok(client_pid(&reply).map_err(ConnectionError::from)?)
 }
