@@ -156,9 +156,11 @@ impl App {
     #[must_use]
     pub fn opens(&self, file_type: &str) -> bool {
         let wanted = file_type.trim().to_lowercase();
-        if !wanted.contains('/') {
-            let extension = wanted.trim_start_matches('.');
-            return self.file_extensions.iter().any(|own| own == extension);
+        let extension = wanted.trim_start_matches('.');
+        // A document may have one with a slash, too.
+        let is_extension = self.file_extensions.iter().any(|own| own == extension);
+        if is_extension || !wanted.contains('/') {
+            return is_extension;
         }
         self.mime_types.iter().map(|own| own.to_lowercase()).any(|own| {
             let family = own.strip_suffix('*').filter(|family| family.ends_with('/'));
