@@ -77,6 +77,17 @@ fn what_cannot_be_injected_ends_with_a_sentence_a_remedy_and_no_output() {
 }
 
 #[test]
+fn what_is_too_large_is_refused_and_not_cut() {
+    let manifest = std::fs::read_to_string(FIXTURE).expect("a manifest");
+    let padding = "# and so on\n".repeat((16 << 20) / 12);
+    let input = format!("{manifest}---\n{padding}---\nkind: Service\n");
+    let (code, manifest, told) = inject(&["-f", "-"], &input);
+    assert_eq!((code, manifest.as_str()), (Exit::Unhealthy as i32, ""));
+    assert!(told.contains("the file is larger than 16 MiB"), "{told}");
+    assert!(told.contains("remedy: split it"), "{told}");
+}
+
+#[test]
 fn of_several_pods_those_without_an_x_server_stay_as_they_are_and_are_named() {
     let two = "kind: Deployment\nmetadata: {name: db}\nspec: {template: {spec: {containers: [{name: db}]}}}\n\
                ---\nkind: Pod\nmetadata: {generateName: desk-}\nspec: {containers: [{name: x}]}\n";

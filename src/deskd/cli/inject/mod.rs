@@ -53,19 +53,29 @@ pub fn run(args: &InjectArgs, out: &mut Out) -> Result<Exit, Failure> {
 
 fn read(file: &Path, doing: &str) -> Result<String, Failure> {
     let mut text = String::new();
+    // One byte more than there may be.
+    let limit = MANIFEST_BYTES_MAX + 1;
     let read = if file == Path::new("-") {
-        std::io::stdin().lock().take(MANIFEST_BYTES_MAX).read_to_string(&mut text)
+        std::io::stdin().lock().take(limit).read_to_string(&mut text)
     } else {
-        std::fs::File::open(file)
-            .and_then(|file| file.take(MANIFEST_BYTES_MAX).read_to_string(&mut text))
+        std::fs::File::open(file).and_then(|file| file.take(limit).read_to_string(&mut text))
     };
-    read.map(|_| text).map_err(|error| match error.kind() {
-        std::io::ErrorKind::NotFound => Failure::new(Exit::NotFound, doing, error),
-        std::io::ErrorKind::InvalidData => {
-            Failure::new(Exit::Unhealthy, doing, "the file is not UTF-8 text")
-        }
-        _ => Failure::io(doing, &error),
-    })
+    let too_large = || {
+        let limit = MANIFEST_BYTES_MAX >> 20;
+        Failure::new(Exit::Unhealthy, doing, format!("the file is larger than {limit} MiB"))
+            .remedy("split it, and give the part with the desktop's pod")
+    };
+    match read {
+        _ if text.len() as u64 > MANIFEST_BYTES_MAX => Err(too_large()),
+        Ok(_) => Ok(text),
+        Err(error) => Err(match error.kind() {
+            std::io::ErrorKind::NotFound => Failure::new(Exit::NotFound, doing, error),
+            std::io::ErrorKind::InvalidData => {
+                Failure::new(Exit::Unhealthy, doing, "the file is not UTF-8 text")
+            }
+            _ => Failure::io(doing, &error),
+        }),
+    }
 }
 
 /// No pod got deskd: the reasons, and what to do about the first.

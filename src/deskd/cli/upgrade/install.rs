@@ -13,6 +13,7 @@ use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
@@ -29,7 +30,7 @@ const KEEPER: &str = "deskd-keeper";
 const PROGRAM_BYTES_MAX: u64 = 512 << 20;
 /// Time for `--version`.
 const VERSION_TIME_MAX: Timespec = Timespec { tv_sec: 10, tv_nsec: 0 };
-/// What is read of its answer, in bytes.
+/// Longest answer, in bytes: it has no room for more, which would be memory.
 const VERSION_BYTES_MAX: u64 = 4 << 10;
 /// Mode of a program that replaces none: executable, not readable.
 const MODE: u32 = 0o111;
@@ -207,7 +208,10 @@ fn check_runs(staged: &Path, from: &Path, name: &str) -> Result<(), Failure> {
     reason = "a person asks for this program to be tried, before it is deskd's"
 )]
 fn version(program: &Path) -> io::Result<String> {
-    let mut answer = File::from(memfd_create(c"version", MFdFlags::MFD_CLOEXEC)?);
+    let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
+    let mut answer = File::from(memfd_create(c"version", flags)?);
+    answer.set_len(VERSION_BYTES_MAX)?;
+    fcntl(&answer, FcntlArg::F_ADD_SEALS(SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_SHRINK))?;
     let mut child = Command::new(program)
         .arg("--version")
         .stdin(Stdio::null())
@@ -228,6 +232,28 @@ fn version(program: &Path) -> io::Result<String> {
     }
     answer.rewind()?;
     let mut bytes = Vec::new();
-    answer.take(VERSION_BYTES_MAX).read_to_end(&mut bytes)?;
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
+    answer.read_to_end(&mut bytes)?;
+    let answer = bytes.split(|byte| *byte == 0).next().unwrap_or_default();
+    Ok(String::from_utf8_lossy(answer).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn script(text: &str) -> tempfile::TempPath {
+        let path = tempfile::NamedTempFile::new().unwrap().into_temp_path();
+        fs::write(&path, format!("#!/bin/sh\n{text}\n")).unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(0o700)).unwrap();
+        path
+    }
+
+    #[test]
+    fn a_program_says_who_it_is_and_has_no_room_for_more() {
+        assert_eq!(version(&script("echo deskd 1")).unwrap(), "deskd 1\n");
+        assert_eq!(version(&script("exit 0")).unwrap(), "");
+        // It would fill the memory for as long as it is waited for.
+        let endless = version(&script("exec yes deskd")).unwrap_err();
+        assert_eq!(endless.to_string(), "exit status: 1");
+    }
 }
