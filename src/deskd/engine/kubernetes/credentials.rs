@@ -13,7 +13,7 @@ use kube::config::{
 };
 
 use super::identity::chain;
-use deskd_keeper::files;
+use deskd_keeper::files::{self, Links};
 
 /// Where kubelet mounts a service account's token, `ca.crt` and `namespace`.
 pub const SERVICE_ACCOUNT_DIR: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
@@ -21,6 +21,9 @@ pub const SERVICE_ACCOUNT_DIR: &str = "/var/run/secrets/kubernetes.io/serviceacc
 const NAME: &str = "pod";
 /// Largest kubeconfig, in bytes: certificates are in it.
 const KUBECONFIG_BYTES_MAX: u64 = 4 << 20;
+/// Largest file `namespace`, in bytes: a name has 63.
+const NAMESPACE_BYTES_MAX: u64 = 1 << 10;
+
 /// Why there is no way to the API server.
 #[derive(Debug, thiserror::Error)]
 pub enum CredentialsError {
@@ -70,18 +73,20 @@ fn from_file(path: &Path) -> Result<Kubeconfig, CredentialsError> {
     let text = String::from_utf8(bytes).map_err(|error| missing(&error))?;
     let mut kubeconfig = Kubeconfig::from_yaml(&text).map_err(|error| missing(&chain(&error)))?;
     let dir = path.parent().unwrap_or(Path::new("/"));
-    let absolute = |name: &mut Option<String>| {
-        if let Some(name) = name.as_mut().filter(|name| !name.is_empty()) {
-            *name = dir.join(&*name).to_string_lossy().into_owned();
+    let clusters = kubeconfig.clusters.iter_mut().filter_map(|named| named.cluster.as_mut());
+    let users = kubeconfig.auth_infos.iter_mut().filter_map(|named| named.auth_info.as_mut());
+    let of_users =
+        users.flat_map(|it| [&mut it.client_certificate, &mut it.client_key, &mut it.token_file]);
+    let names = clusters.map(|it| &mut it.certificate_authority).chain(of_users).flatten();
+    for name in names.filter(|name| !name.is_empty()) {
+        let file = dir.join(&*name);
+        // kube opens it, and would wait for whoever writes into a pipe.
+        if let Err(error) = files::open(&file, Links::Follow)
+            && error.kind() == ErrorKind::InvalidInput
+        {
+            return Err(CredentialsError::Missing(format!("{}: {error}", file.display())));
         }
-    };
-    for cluster in kubeconfig.clusters.iter_mut().filter_map(|named| named.cluster.as_mut()) {
-        absolute(&mut cluster.certificate_authority);
-    }
-    for user in kubeconfig.auth_infos.iter_mut().filter_map(|named| named.auth_info.as_mut()) {
-        absolute(&mut user.client_certificate);
-        absolute(&mut user.client_key);
-        absolute(&mut user.token_file);
+        *name = file.to_string_lossy().into_owned();
     }
     Ok(kubeconfig)
 }
@@ -107,7 +112,8 @@ fn in_pod(
     for file in [&token, &certificate] {
         readable(file)?;
     }
-    let namespace = std::fs::read_to_string(dir.join("namespace")).ok();
+    let namespace = files::read_within(&dir.join("namespace"), NAMESPACE_BYTES_MAX).ok();
+    let namespace = namespace.and_then(|text| String::from_utf8(text).ok());
     let namespace = namespace.or_else(|| variable("POD_NAMESPACE"));
     let text = |path: &Path| Some(path.to_string_lossy().into_owned());
     let cluster = Cluster {
@@ -140,7 +146,7 @@ fn in_pod(
 }
 
 fn readable(file: &Path) -> Result<(), CredentialsError> {
-    let Err(error) = std::fs::File::open(file) else { return Ok(()) };
+    let Err(error) = files::open(file, Links::Follow) else { return Ok(()) };
     if error.kind() != ErrorKind::PermissionDenied {
         return Err(CredentialsError::Missing(format!("{}: {error}", file.display())));
     }
@@ -195,5 +201,27 @@ mod tests {
         assert!(text.contains("Mount the service account's token"), "{text}");
         let text = in_pod(dir.path(), |_| None).unwrap_err().to_string();
         assert!(text.contains("KUBERNETES_SERVICE_HOST is not set"), "{text}");
+    }
+
+    #[test]
+    fn nobody_waits_for_who_writes_into_a_pipe() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("ca.crt"), "x").unwrap();
+        for name in ["token", "namespace"] {
+            let mode = nix::sys::stat::Mode::S_IRWXU;
+            nix::unistd::mkfifo(&dir.path().join(name), mode).unwrap();
+        }
+        let text = in_pod(dir.path(), kubelet).unwrap_err().to_string();
+        assert!(text.contains("token: it is a FIFO"), "{text}");
+        let config = dir.path().join("config");
+        std::fs::write(&config, "users: [{name: a, user: {tokenFile: token}}]").unwrap();
+        let text = from_file(&config).unwrap_err().to_string();
+        assert!(text.contains("token: it is a FIFO"), "{text}");
+        std::fs::remove_file(dir.path().join("token")).unwrap();
+        std::fs::write(dir.path().join("token"), "x").unwrap();
+        let found = in_pod(dir.path(), kubelet).unwrap();
+        let context = found.contexts[0].context.as_ref().unwrap();
+        assert_eq!(context.namespace.as_deref(), Some("desktops"));
+        assert!(from_file(&config).is_ok());
     }
 }
