@@ -23,8 +23,9 @@ pub fn strip(request: &mut Request, own: Option<&PathPrefix>) -> Result<(), Box<
         named.as_ref().into_iter().chain(own).find_map(|prefix| Some((prefix, prefix.rest(path)?)));
     let Some((prefix, rest)) = found else { return Ok(()) };
     if rest.is_empty() {
-        // The panel's relative addresses are below the slash.
-        let slash = HeaderValue::from_str(&format!("{}/", prefix.last()));
+        // The panel's relative addresses are below the slash. Without the dot, a segment with a colon would name
+        // another place (RFC 3986, 4.2).
+        let slash = HeaderValue::from_str(&format!("./{}/", prefix.last()));
         let slash = slash.unwrap_or(HeaderValue::from_static("./"));
         return Err(Box::new(
             (StatusCode::PERMANENT_REDIRECT, [(LOCATION, slash)]).into_response(),
@@ -91,7 +92,8 @@ mod tests {
 
     #[test]
     fn without_the_slash_the_browser_is_sent_to_it() {
-        assert_eq!(strip_of("/u/anna", &["/u/anna"], None), Err((308, "anna/".into())));
+        assert_eq!(strip_of("/u/anna", &["/u/anna"], None), Err((308, "./anna/".into())));
+        assert_eq!(strip_of("/u/https:a", &["/u/https:a"], None), Err((308, "./https:a/".into())));
     }
 
     #[test]
