@@ -38,7 +38,7 @@ pub fn main(
     crate::telemetry::init(config.log_filter.as_deref());
     // The file that the keeper executed has another name, or none.
     let _ = nix::sys::prctl::set_name(c"deskd");
-    // As the keeper does for itself. Most often the kernel did it before: see `program` of the keeper.
+    // As the keeper does for itself. Most often the kernel did it before: see `executable` of the keeper.
     if let Err(error) = nix::sys::prctl::set_dumpable(false) {
         tracing::warn!("applications of the same user can read deskd's memory: {error}");
     }

@@ -24,11 +24,11 @@
 //! - [`spawn`]: starting a process, with a precise reason when that fails; [`starts`]: those under way.
 //!   [`wall`] is what keeps programs from deskd.
 //! - [`tree`]: which processes belong to a task, whatever they did to get away; [`signal`] reaches
-//!   them; [`stop`] says when. The keeper is PID 1 or a subreaper: everything orphaned comes to it.
+//!   them; [`escalation`] says when. The keeper is PID 1 or a subreaper: everything orphaned comes to it.
 //! - [`reap`]: exit statuses and resource use; no zombies.
 //! - [`capture`]: pipes to the log store.
 //! - [`custody`]: what the daemon holds should the keeper be killed.
-//! - [`release`]: another program or configuration after SIGHUP. [`program`]: the file that daemons are executed from. [`daemon`], [`heartbeat`], [`shutdown`], [`notify`]: the daemon as a child, whether it answers,
+//! - [`release`]: another program or configuration after SIGHUP. [`executable`]: the file that daemons are executed from. [`daemon`], [`heartbeat`], [`shutdown`], [`notify`]: the daemon as a child, whether it answers,
 //!   the end, systemd. [`tcp`] is the
 //!   socket on which the daemon answers.
 //! - [`place`]: the same keeper as the first process of an ephemeral container, with its daemon elsewhere. [`door`]: how that
