@@ -293,7 +293,7 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
 
     /// A pod that was made is not there, and if no watch ever showed it, none will.
     pub(super) fn vanished(&mut self, run: &RunId) {
-        if !self.runs.get(run).is_some_and(|known| !known.present) {
+        if self.runs.get(run).is_none_or(|known| known.present) {
             return;
         }
         self.gone(run);
