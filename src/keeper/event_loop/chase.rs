@@ -7,7 +7,8 @@
 
 use std::collections::HashSet;
 
-use rustix::process::{Pid, Signal, getpgid, getpgrp, kill_process, kill_process_group};
+use nix::sys::signal::{Signal, kill, killpg};
+use nix::unistd::{Pid, getpgid, getpgrp};
 
 use super::Keeper;
 use crate::procfs;
@@ -71,21 +72,19 @@ impl Keeper {
             }
             for pid in new {
                 let of = tree::owners_of_child(pid, &marks, &mut self.evidence);
-                let Some(pid) = pid_of(pid) else { continue };
                 if of.is_empty() || !of.iter().all(|key| keys.contains(key)) {
                     continue;
                 }
+                let pid = Pid::from_raw(pid.cast_signed());
                 // What refuses is of another user, and told by the round that found it.
-                let _ = kill_process(pid, Signal::KILL);
-                // Its session is of its task, and so is everything in its group.
-                if let Some(group) = getpgid(Some(pid)).ok().filter(|group| *group != own_group) {
-                    let _ = kill_process_group(group, Signal::KILL);
+                let _ = kill(pid, Signal::SIGKILL);
+                // Its session is of its task, and so is everything in its group. 0 is one outside of this
+                // PID namespace, and 1 would mean everybody.
+                let is_theirs = |group: &Pid| group.as_raw() > 1 && *group != own_group;
+                if let Some(group) = getpgid(Some(pid)).ok().filter(is_theirs) {
+                    let _ = killpg(group, Signal::SIGKILL);
                 }
             }
         }
     }
-}
-
-fn pid_of(pid: u32) -> Option<Pid> {
-    Pid::from_raw(pid.cast_signed())
 }
