@@ -7,7 +7,8 @@ use super::confidence;
 use super::ending::{self, Ending};
 use super::evidence::Evidence;
 use super::fact::Fact;
-use super::log::Log;
+use super::heard;
+use super::log::{self, Log};
 use super::reason::LostReason;
 use super::remedy::{self, Proposal, Remedy};
 use super::rule::{Confidence, Rule, Weight};
@@ -98,6 +99,8 @@ struct Asked<'a> {
     texts: &'a [(Vec<Hit>, Text<'a>)],
     /// Nobody knows who speaks in the log.
     anybody_speaks: bool,
+    /// Only what is said from here on, in the part that the log ends with.
+    since: Option<usize>,
 }
 
 /// A text, and other readings of it.
@@ -122,6 +125,8 @@ pub(super) struct Fired<'r> {
     proof: Vec<Proof>,
     /// It is among the last lines of the log.
     pub(super) late: bool,
+    /// Who says it ends with it.
+    fatal: bool,
 }
 
 /// Why it failed, by deskd's own rules. Never panics, whatever the bytes are.
@@ -138,7 +143,8 @@ impl Rules {
         let anybody_speaks = evidence.exit.is_none() && evidence.had_window.is_none();
         let texts: Vec<_> =
             texts(&parts).map(|text| (self.scanner().scan(text.bytes, self), text)).collect();
-        let asked = Asked { log, evidence, parts: &parts, texts: &texts, anybody_speaks };
+        let asked =
+            Asked { log, evidence, parts: &parts, texts: &texts, anybody_speaks, since: None };
         let known = fired(self, &asked);
         let ending = ending::is_open(evidence).then(|| asked.ending()).flatten();
         match ending {
@@ -151,7 +157,11 @@ impl Rules {
     fn by_its_words(&self, asked: &Asked<'_>, known: Vec<Fired<'_>>, ending: Ending) -> Diagnosis {
         let evidence = ending.evidence();
         let sure: Vec<&str> = known.iter().map(|fired| fired.rule.id.as_str()).collect();
-        let mut all = fired(self, &Asked { evidence: &evidence, ..*asked });
+        let since = match ending {
+            Ending::Complaint { since } => Some(since),
+            Ending::Failed { .. } => None,
+        };
+        let mut all = fired(self, &Asked { evidence: &evidence, since, ..*asked });
         match ending {
             Ending::Failed { code: _, at } => {
                 let told = asked.text_of_tail().line(at);
@@ -272,28 +282,40 @@ fn without_what_follows_a_crash(fired: &mut Vec<Fired<'_>>) {
 
 /// Roots first. What many write and run well, and what is only guessed from how it ended, counts
 /// less than a crash, and more than the bare fact that nothing was seen; what is guessed from a
-/// shell's code, or from neither words nor a code nor a signal, counts less than words. Then the
-/// surer, then the order of the table.
+/// shell's code, or from neither words nor a code nor a signal, counts less than words. An abort says
+/// only that something was wrong: what was told likely just before it is what. Then the surer, then the
+/// order of the table.
 fn rank(fired: &Fired<'_>) -> impl Ord + use<> {
     let (rule, place) = (fired.rule, fired.place);
-    let bare = rule.patterns.is_empty() && rule.confidence == Confidence::Possible;
-    // An abort is told by its signal alone, and is no guess.
-    let guess = bare && rule.cause != Cause::Crashed;
-    let by_end = |fact: &Fact| matches!(fact, Fact::Signal(_) | Fact::ExitCode(_) | Fact::Hangup);
-    let by_shell = |fact: &Fact| matches!(fact, Fact::ExitCode(126 | 127));
-    let weak = match guess {
-        true if rule.needs.iter().any(by_shell) => 2,
-        true if rule.needs.iter().any(by_end) => 1,
-        true => 3,
-        false => {
-            let root = rule.cause == Cause::GlMissing && rule.confidence > Confidence::Possible;
-            let doubtful = !(root && fired.late);
-            u8::from(rule.weight == Weight::Noise && doubtful)
-        }
-    };
+    let weak = weakness(fired);
     let own = rule.cause.rank();
     let among = if weak > 0 { own.max(Cause::Crashed.rank()) } else { own };
     (among, weak, own, std::cmp::Reverse(rule.confidence), place)
+}
+
+/// How little it tells of the root: 0 of words that count by themselves.
+fn weakness(fired: &Fired<'_>) -> u8 {
+    let rule = fired.rule;
+    let crash = rule.cause == Cause::Crashed;
+    let possible = rule.confidence == Confidence::Possible;
+    let by_end = |fact: &Fact| matches!(fact, Fact::Signal(_) | Fact::ExitCode(_) | Fact::Hangup);
+    let by_shell = |fact: &Fact| matches!(fact, Fact::ExitCode(126 | 127));
+    // An abort is told by its signal alone, and is no guess.
+    if rule.patterns.is_empty() && possible && !crash {
+        return match &rule.needs {
+            needs if needs.iter().any(by_shell) => 4,
+            needs if needs.iter().any(by_end) => 3,
+            _ => 5,
+        };
+    }
+    let telling = !possible && fired.late;
+    match rule.weight {
+        Weight::Noise if fired.fatal || telling && rule.cause == Cause::GlMissing => 0,
+        Weight::Noise if telling => 1,
+        Weight::Noise => 3,
+        _ if crash && possible => 2,
+        _ => 0,
+    }
 }
 
 fn fired<'r>(rules: &'r Rules, asked: &Asked<'_>) -> Vec<Fired<'r>> {
@@ -317,7 +339,9 @@ fn fired<'r>(rules: &'r Rules, asked: &Asked<'_>) -> Vec<Fired<'r>> {
                 && rule
                     .last_lines
                     .is_none_or(|lines| text.is_of_the_end(log) && text.is_late(at, lines))
-                && (rule.near.is_empty() || text.near(at, rule).is_some())
+                && asked.since.is_none_or(|since| text.is_since(at, since, log))
+                && (rule.near.is_empty() || text.near(at, &rule.near).is_some())
+                && (rule.not_near.is_empty() || text.near(at, &rule.not_near).is_none())
         };
         for hit in hits {
             let Hit { rule: place, at, .. } = *hit;
@@ -331,15 +355,17 @@ fn fired<'r>(rules: &'r Rules, asked: &Asked<'_>) -> Vec<Fired<'r>> {
                 continue;
             }
             let late = text.is_of_the_end(log) && text.is_late(at, LATE_LINES_MAX);
+            let fatal = heard::is_fatal(log::line_at(text.bytes, at).1);
             let proof = text.proof(rule, at, evidence);
             match all.iter_mut().find(|fired| fired.place == place) {
                 Some(fired) => {
                     fired.proof.extend(proof);
                     fired.late |= late;
+                    fired.fatal |= fatal;
                 }
                 None => {
                     let captures = hit.captures(text.bytes, rules);
-                    all.push(Fired { rule, place, captures, proof, late });
+                    all.push(Fired { rule, place, captures, proof, late, fatal });
                 }
             }
         }
@@ -347,7 +373,7 @@ fn fired<'r>(rules: &'r Rules, asked: &Asked<'_>) -> Vec<Fired<'r>> {
     let by_facts = |rule: &Rule| rule.patterns.is_empty() && counts(rule, evidence);
     for (place, rule) in rules.all().enumerate().filter(|(_, rule)| by_facts(rule)) {
         let proof = facts(rule, evidence);
-        all.push(Fired { rule, place, captures: Vec::new(), proof, late: false });
+        all.push(Fired { rule, place, captures: Vec::new(), proof, late: false, fatal: false });
     }
     all
 }

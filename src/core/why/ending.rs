@@ -13,7 +13,7 @@ pub(super) const LAST_LINES: usize = 4;
 /// The code of a failure of which no code is told.
 const SOME_FAILURE: i32 = 1;
 /// Signals by the words of shells and supervisors: signal(7).
-const SIGNALS: [(&str, i32); 23] = [
+const SIGNALS: [(&str, i32); 30] = [
     ("SIGSEGV", 11),
     ("SIGABRT", 6),
     ("SIGBUS", 7),
@@ -36,6 +36,13 @@ const SIGNALS: [(&str, i32); 23] = [
     ("Memory fault", 11),
     ("signal: aborted", 6),
     ("signal: killed", 9),
+    ("Signal: 11 (SEGV)", 11),
+    ("Signal: 6 (ABRT)", 6),
+    ("Signal: 5 (TRAP)", 5),
+    ("Signal: 4 (ILL)", 4),
+    ("Signal: 7 (BUS)", 7),
+    ("Signal: 8 (FPE)", 8),
+    ("Signal: 31 (SYS)", 31),
     ("got signal SIGKILL", 9),
 ];
 /// Words of a line that tells how a helper ended: the program may go on.
@@ -63,9 +70,10 @@ const CODES: [&str; 19] = [
     "exited ",
 ];
 /// Words of a program, or of who started it, that gave up.
-const GIVEN_UP: [&str; 32] = [
+const GIVEN_UP: [&str; 33] = [
     "GPU process exited unexpectedly",
     "GPU process launch failed",
+    "-ERROR **",
     "core' dumped",
     "[FATAL ",
     "uncaught error",
@@ -187,6 +195,9 @@ fn code_in(line: &[u8]) -> Option<i32> {
     if has(&OF_GPU) {
         return gave_up();
     }
+    if is_failed_assertion(line) {
+        return Some(128 + 6);
+    }
     if let Some(place) = SIGNAL_NEEDLES.iter().position(has) {
         return Some(128 + SIGNALS[place].1);
     }
@@ -196,6 +207,11 @@ fn code_in(line: &[u8]) -> Option<i32> {
         Some(code) => Some(code),
         None => gave_up(),
     }
+}
+
+/// glibc's assert(3); GTK, which goes on, has no full stop at the end (GLib 2.74 gmessages.c).
+fn is_failed_assertion(line: &[u8]) -> bool {
+    line.trim_ascii_end().ends_with(b"' failed.") && find(line, b": Assertion `").is_some()
 }
 
 /// The code of `code=exited, status=203/EXEC` and `code=killed, status=9/KILL`: systemd.exec(5),
@@ -256,6 +272,9 @@ mod tests {
         check("10-nginx.sh: exited 1.", failed(1));
         check("exited: openbox (terminated by SIGABRT; not expected)", failed(134));
         check("[1]    5762 segmentation fault (core dumped)  ./editor", failed(139));
+        check("app: a.cc:9: void f(): Assertion `p && \"no\"' failed.", failed(134));
+        check("gtk_show: assertion `GTK_IS_WIDGET (w)' failed\na\nb\nc\nd", None);
+        check("        Signal: 11 (SEGV)", failed(139));
         check("exited with code 0", None);
         check("exited: app (exit status 0; expected)", None);
         check("a.service: Main process exited, code=exited, status=203/EXEC", failed(203));

@@ -76,6 +76,30 @@ const WARNINGS: [&str; 10] = [
     ":fixme:",
 ];
 
+/// What a line has with which its writer ends: GLib's g_error, Chromium's LOG(FATAL), the X server, loggers,
+/// panics of Go and Rust, C++ exceptions that nobody caught.
+const FATAL: [&str; 10] = [
+    "-ERROR **",
+    ":FATAL:",
+    "[FATAL",
+    "fatal error: ",
+    "Fatal server error",
+    "panicked at",
+    "panic: ",
+    "what(): ",
+    "Unhandled exception",
+    "Uncaught exception",
+];
+
+/// Longest line that is one message: a longer one has several.
+const MESSAGE_BYTES_MAX: usize = 400;
+
+/// Whether the line is of somebody who ends with it.
+pub(super) fn is_fatal(line: &[u8]) -> bool {
+    line.len() <= MESSAGE_BYTES_MAX
+        && FATAL.iter().any(|words| find(line, words.as_bytes()).is_some())
+}
+
 /// Whether the program calls what follows this beginning of a line a warning.
 pub(super) fn is_warning(beginning: &[u8]) -> bool {
     WARNINGS.iter().any(|words| find(beginning, words.as_bytes()).is_some())

@@ -28,6 +28,7 @@ fn message(line: &str) -> Option<Rule> {
         speaker: Speaker::Anybody,
         never: Vec::new(),
         near: Vec::new(),
+        not_near: Vec::new(),
         weight: Weight::Always,
         last_lines: None,
         needs: Vec::new(),

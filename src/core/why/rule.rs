@@ -28,6 +28,10 @@ pub struct Rule {
     /// Patterns any of which must be on a line near it, if there are any ([`NEAR_LINES`]).
     #[serde(default)]
     pub near: Vec<String>,
+    /// Patterns none of which may be on a line near it: they say that it followed from something
+    /// else (an X server that its wrapper stops loses its programs).
+    #[serde(default)]
+    pub not_near: Vec<String>,
     /// What kind of words they are.
     #[serde(default)]
     pub weight: Weight,

@@ -70,6 +70,12 @@ impl<'a> Text<'a> {
             && heard::is_warning(&self.bytes[from..at])
     }
 
+    /// Whether it is in the part that the log ends with, from `since` on.
+    pub(super) fn is_since(&self, at: usize, since: usize, log: &Log<'_>) -> bool {
+        let at = self.view.map_or(at, |(view, _)| view.original(at).end);
+        self.is_of_the_end(log) && at >= since
+    }
+
     /// Whether it is among so many last lines of the text.
     pub(super) fn is_late(&self, at: usize, lines: usize) -> bool {
         let (text, at) = match self.view {
@@ -82,7 +88,7 @@ impl<'a> Text<'a> {
 
     pub(super) fn proof(&self, rule: &Rule, at: usize, e: &Evidence) -> Vec<Proof> {
         let mut proof = self.lines(at);
-        if let Some((from, _)) = self.near(at, rule).filter(|_| !rule.near.is_empty()) {
+        if let Some((from, _)) = self.near(at, &rule.near).filter(|_| !rule.near.is_empty()) {
             proof.extend(self.lines(from));
         }
         proof.extend(facts(rule, e));
@@ -121,10 +127,10 @@ impl<'a> Text<'a> {
         Proof { place, text: log::shown(line, at - from).into_owned() }
     }
 
-    /// The line near `at` that the rule wants: where it begins, and the line.
-    pub(super) fn near(&self, at: usize, rule: &Rule) -> Option<(usize, &'a [u8])> {
+    /// A line near `at` that has one of the patterns: where it begins, and the line.
+    pub(super) fn near(&self, at: usize, patterns: &[String]) -> Option<(usize, &'a [u8])> {
         let text = self.bytes;
-        let wanted = |line: &[u8]| rule.near.iter().any(|p| pattern::matches(p, line).is_some());
+        let wanted = |line: &[u8]| patterns.iter().any(|p| pattern::matches(p, line).is_some());
         let (from, line) = log::line_at(text, at);
         let (mut before, mut after) = (from, from + line.len());
         if wanted(line) {

@@ -17,7 +17,7 @@ const LINES_MAX: usize = 5;
 const LAST_LINES_MAX: usize = 3;
 
 /// Words of lines that look like errors.
-const ERROR_WORDS: [&str; 23] = [
+const ERROR_WORDS: [&str; 46] = [
     "doesn't exist",
     "does not exist",
     "enoent",
@@ -41,6 +41,29 @@ const ERROR_WORDS: [&str; 23] = [
     "invalid",
     "missing",
     "traceback",
+    "refused",
+    "rejected",
+    "forbidden",
+    "violates",
+    "unsupported",
+    "not supported",
+    "not available",
+    "unavailable",
+    "unexpected",
+    "undefined",
+    "mismatch",
+    "does not match",
+    "timed out",
+    "too many",
+    "not enough",
+    "out of memory",
+    "killed",
+    "crashed",
+    "assertion",
+    "not initialized",
+    "no provider",
+    "no matching",
+    "not detected",
 ];
 
 /// Words of lines that programs write which run well: shown only when nothing better is there.
