@@ -17,6 +17,10 @@
 //! one; those that come meanwhile wait for it and are asked for together; later ones are messages.
 //! Every launch is asked for again after the connection broke before it was answered: the keeper
 //! starts nothing twice.
+//!
+//! Some places are made before anybody asks ([`warm`]).
+
+mod warm;
 
 use std::collections::BTreeMap;
 
@@ -29,6 +33,9 @@ use crate::plan::facts::VolumeMount;
 use crate::plan::remote::{ContainerPlan, CookieMaker, EphemeralPlan, KeeperFile, PodPlan};
 use crate::policy::{PullPolicy, RunAs};
 use crate::wire::RunId;
+
+use self::warm::WarmPlaces;
+pub use self::warm::{Leeway, WarmPlace};
 
 /// Places that a desktop has at once: each is an entry of its pod for as long as that lives.
 pub const PLACES_MAX: usize = 128;
@@ -109,7 +116,8 @@ fn is_cookie(var: &EnvVar) -> bool {
 }
 
 /// How far a place is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum Life {
     /// Its container was asked for, and its keeper has not answered yet.
     Starting,
@@ -173,7 +181,12 @@ pub struct Last {
 impl Place {
     /// Whether nothing runs there, for all that is known.
     fn is_idle(&self) -> bool {
-        self.life == Life::Up && self.runs.values().all(|stage| *stage == Stage::Over)
+        self.life == Life::Up && self.is_vacant()
+    }
+
+    /// The same of one whose keeper does not answer yet, or not now.
+    fn is_vacant(&self) -> bool {
+        self.life != Life::Ending && self.runs.values().all(|stage| *stage == Stage::Over)
     }
 
     /// Whether a run like this can be launched there.
@@ -189,6 +202,7 @@ impl Place {
 #[derive(Debug, Default)]
 pub struct Places {
     places: BTreeMap<TaskId, Place>,
+    warm: WarmPlaces,
 }
 
 impl Places {
@@ -277,6 +291,24 @@ impl Places {
         }
     }
 
+    /// Whether nothing runs at a place, for all that its keeper tells.
+    #[must_use]
+    pub fn is_idle(&self, id: &TaskId) -> bool {
+        self.places.get(id).is_some_and(Place::is_idle)
+    }
+
+    /// The same of one whose keeper does not answer yet, or not now.
+    #[must_use]
+    pub fn is_vacant(&self, id: &TaskId) -> bool {
+        self.places.get(id).is_some_and(Place::is_vacant)
+    }
+
+    /// Whether nothing was ever launched at a place.
+    #[must_use]
+    pub fn is_unasked(&self, id: &TaskId) -> bool {
+        self.places.get(id).is_some_and(|place| place.last.is_none())
+    }
+
     /// Whether a place is a pod in which nothing runs.
     #[must_use]
     pub fn is_idle_pod(&self, id: &TaskId) -> bool {
@@ -288,9 +320,10 @@ impl Places {
         if let Some(stage) = self.stage_mut(run).filter(|stage| **stage == Stage::Asked) {
             *stage = Stage::There;
         }
-        let mut last = self.places.values_mut().filter_map(|place| place.last.as_mut());
-        if let Some(last) = last.find(|last| last.run == *run) {
-            last.there = true;
+        let of = |place: &&mut Place| place.last.as_ref().is_some_and(|last| last.run == *run);
+        if let Some(place) = self.places.values_mut().find(of) {
+            place.last = Some(Last { run: run.clone(), there: true });
+            self.warm.proved(&place.spec);
         }
     }
 
@@ -304,7 +337,12 @@ impl Places {
     /// Its container ended, or its keeper never answers: it is no place any more. Returns what was, or
     /// was to be, there.
     pub fn dead(&mut self, id: &TaskId) -> Vec<(RunId, Stage)> {
-        self.places.remove(id).into_iter().flat_map(|place| place.runs).collect()
+        let dead = self.places.remove(id);
+        if let Some(place) = dead.as_ref().filter(|it| it.last.is_none() && it.life != Life::Ending)
+        {
+            self.warm.died(&place.spec);
+        }
+        dead.into_iter().flat_map(|place| place.runs).collect()
     }
 
     /// Whether a later run of the same task is at the place of this one: its keeper has one run of each
@@ -350,213 +388,4 @@ impl Places {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn spec(image: &str) -> PlaceSpec {
-        let mount = VolumeMount { name: "deskd-bin".into(), path: "/d".into(), read_only: true };
-        PlaceSpec {
-            image: image.into(),
-            pull_policy: PullPolicy::IfNotPresent,
-            run_as: RunAs { uid: 1, gid: 1, groups: vec![] },
-            mounts: vec![],
-            fields: vec![],
-            keeper: KeeperFile { mount, path: "/d/deskd-keeper".into() },
-            pod: None,
-        }
-    }
-
-    /// Of an application pod.
-    fn pod(image: &str) -> PlaceSpec {
-        let none = serde_json::json!([]);
-        let map = serde_json::json!({});
-        let keeper = spec(image).keeper;
-        let plan = serde_json::json!({
-            "namespace": "a", "owner": null, "labels": { LABEL_APP: "game" }, "annotations": map,
-            "container": {
-                "image": image, "pull_policy": "IfNotPresent", "argv": ["game"], "cwd": "/games",
-                "env": [
-                    { "name": "DISPLAY", "value": "10.0.0.1:0", "from": "display" },
-                    { "name": "XAUTH_KEY", "value": "0a", "from": "display" },
-                ],
-                "run_as": { "uid": 1, "gid": 1, "groups": [] }, "mounts": none,
-            },
-            "volumes": none, "requests": map, "limits": map, "node_selector": map,
-            "preferred_node": null, "tolerations": none, "runtime_class": null, "ports": none,
-            "probe": null, "pull_secrets": none, "grace_s": 30, "deadline_s": null,
-            "place": {
-                "keeper": keeper, "volume": { "name": "d" }, "daemon": "10.0.0.1:6001",
-                "linger_s": 60,
-            },
-        });
-        PlaceSpec::of_pod(&serde_json::from_value(plan).unwrap()).unwrap()
-    }
-
-    #[test]
-    fn a_pod_is_for_one_program_at_a_time_and_for_the_next_once_nothing_of_it_is_left() {
-        let mut places = Places::default();
-        assert_eq!(places.launch(&run(1), pod("a"), || id(1)), Some(Launch::Make(id(1))));
-        assert_eq!(places.launch(&run(2), pod("a"), || id(2)), Some(Launch::Make(id(2))));
-        assert_eq!(places.up(&id(1), []).ask, [run(1)]);
-        places.there(&run(1));
-        assert!(!places.is_idle_pod(&id(1)));
-        places.over(&run(1));
-        // Told late, it changes nothing.
-        places.there(&run(1));
-        assert!(places.is_idle_pod(&id(1)));
-        assert_eq!(places.launch(&run(3), pod("b"), || id(3)), Some(Launch::Make(id(3))));
-        assert_eq!(places.launch(&run(4), pod("a"), || id(4)), Some(Launch::Ask(id(1))));
-        let last = Last { run: run(4), there: false };
-        assert_eq!(places.last(&id(1)), Some(&last));
-        places.there(&run(4));
-        assert_eq!(places.known_there().collect::<Vec<_>>(), [&run(4)]);
-        assert_eq!(places.launch(&run(5), pod("a"), || id(5)), Some(Launch::Make(id(5))));
-    }
-
-    #[test]
-    fn nothing_is_launched_in_a_pod_that_ends_or_of_which_nobody_knows_what_runs_there() {
-        let mut places = Places::default();
-        places.remember(id(1), pod("a"), Some(Last { run: run(1), there: false }));
-        assert_eq!(places.known_there().count(), 0);
-        assert_eq!(places.launch(&run(2), pod("a"), || id(2)), Some(Launch::Make(id(2))));
-        // The one for which it was made may not have arrived.
-        assert_eq!(places.launch(&run(1), pod("a"), || id(3)), Some(Launch::Wait(id(1))));
-        places.up(&id(2), []);
-        places.forget(&run(2));
-        assert!(places.is_idle_pod(&id(2)));
-        places.end(&id(2));
-        places.lost(&id(2));
-        places.up(&id(2), []);
-        assert_eq!(places.life(&id(2)), Some(Life::Ending));
-        assert_eq!(places.launch(&run(4), pod("a"), || id(4)), Some(Launch::Make(id(4))));
-    }
-
-    #[test]
-    fn what_is_of_one_program_makes_no_other_pod_and_what_is_of_the_pod_does() {
-        let shape = *pod("a").pod.unwrap();
-        let names: Vec<_> = shape.container.env.iter().map(|var| var.name.as_str()).collect();
-        assert!(names.is_empty() && shape.container.argv.is_empty() && shape.labels.is_empty());
-        assert_eq!(pod("a").linger_s(), Some(60));
-        let with_cookie = |key: &str| {
-            let mut plan = shape.clone();
-            let mount = spec("a").keeper.mount;
-            plan.cookie = Some(CookieMaker { image: "d".into(), argv: vec![], mount });
-            let var = |name, value| EnvVar::new(name, value, EnvSource::Display);
-            plan.container.env = vec![var("XAUTH_KEY", key), var("DISPLAY", key)];
-            PlaceSpec::of_pod(&plan)
-        };
-        assert_ne!(with_cookie("0a"), with_cookie("0b"), "its file is made once");
-        let mut larger = shape.clone();
-        larger.limits.insert("memory".into(), "2Gi".into());
-        assert_ne!(PlaceSpec::of_pod(&larger), Some(pod("a")));
-    }
-
-    fn id(number: u32) -> TaskId {
-        format!("place-{number:05x}").parse().unwrap()
-    }
-
-    fn run(number: u32) -> RunId {
-        RunId { task: format!("app-{number:05x}").parse().unwrap(), run: 1 }
-    }
-
-    #[test]
-    fn the_first_launch_makes_a_place_and_those_that_come_meanwhile_go_with_it() {
-        let mut places = Places::default();
-        assert_eq!(places.launch(&run(1), spec("a"), || id(1)), Some(Launch::Make(id(1))));
-        assert_eq!(places.launch(&run(2), spec("a"), || id(2)), Some(Launch::Wait(id(1))));
-        assert_eq!(places.launch(&run(3), spec("b"), || id(3)), Some(Launch::Make(id(3))));
-        assert_eq!(places.up(&id(1), []).ask, [run(1), run(2)]);
-        assert_eq!(places.launch(&run(4), spec("a"), || id(4)), Some(Launch::Ask(id(1))));
-        // The answers to 2 and 4 were lost with the connection.
-        places.there(&run(1));
-        places.lost(&id(1));
-        assert_eq!(places.launch(&run(5), spec("a"), || id(5)), Some(Launch::Wait(id(1))));
-        assert_eq!(places.up(&id(1), [run(1), run(2)]).ask, [run(4), run(5)]);
-        assert_eq!(places.of(&run(2)), Some((&id(1), Stage::There)));
-    }
-
-    #[test]
-    fn after_a_place_died_the_next_launch_makes_another() {
-        let mut places = Places::default();
-        places.launch(&run(1), spec("a"), || id(1));
-        places.up(&id(1), []);
-        places.there(&run(1));
-        places.launch(&run(2), spec("a"), || id(2));
-        assert_eq!(places.dead(&id(1)), [(run(1), Stage::There), (run(2), Stage::Asked)]);
-        assert_eq!(places.dead(&id(1)), []);
-        assert_eq!(places.launch(&run(3), spec("a"), || id(3)), Some(Launch::Make(id(3))));
-    }
-
-    #[test]
-    fn the_places_of_an_earlier_daemon_are_away_until_they_answer() {
-        let mut places = Places::default();
-        places.remember(id(1), spec("a"), None);
-        places.keep(&id(1), run(6));
-        assert_eq!(places.away().count(), 1);
-        let missing = Answered { ask: vec![], missing: vec![run(6)] };
-        assert_eq!(places.up(&id(1), [run(7)]), missing);
-        assert_eq!(places.away().count(), 0);
-        assert_eq!(places.of(&run(7)), Some((&id(1), Stage::There)));
-    }
-
-    #[test]
-    fn a_run_is_replaced_by_a_later_one_of_its_task_at_the_same_place() {
-        let mut places = Places::default();
-        let run = |task: &str, run| RunId { task: task.parse().unwrap(), run };
-        places.remember(id(1), spec("a"), None);
-        places.remember(id(2), spec("b"), None);
-        places.keep(&id(1), run("app-00001", 2));
-        places.keep(&id(1), run("other-00001", 3));
-        places.keep(&id(2), run("app-00001", 4));
-        assert!(!places.is_replaced(&run("app-00001", 2)));
-        places.keep(&id(1), run("app-00001", 3));
-        assert!(places.is_replaced(&run("app-00001", 2)));
-        assert!(!places.is_replaced(&run("app-00001", 3)));
-    }
-
-    #[test]
-    fn there_are_not_more_than_the_limit() {
-        let mut places = Places::default();
-        for number in 0..PLACES_MAX as u32 {
-            places.launch(&run(number), spec(&number.to_string()), || id(number));
-        }
-        assert_eq!(places.launch(&run(999), spec("another"), || id(999)), None);
-        assert_eq!(places.launch(&run(998), spec("7"), || id(998)), Some(Launch::Wait(id(7))));
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig { failure_persistence: None, ..Default::default() })]
-        /// Whatever happens to places, no spec has two that live, and every run that was launched and
-        /// not forgotten is in one or was told of by a death.
-        #[test]
-        fn no_launch_is_lost_and_no_place_is_made_twice(steps in prop::collection::vec((0..6_u8, 0..4_u32), 0..80)) {
-            let (mut places, mut next, mut open) = (Places::default(), 0, Vec::new());
-            for (step, number) in steps {
-                let known: Vec<TaskId> = places.iter().map(|(id, _)| id.clone()).collect();
-                let some = known.get(number as usize % known.len().max(1)).cloned();
-                match (step, some) {
-                    (0 | 1, _) => {
-                        next += 1;
-                        let made = places.launch(&run(next), spec(&number.to_string()), || id(next));
-                        prop_assert!(made.is_some());
-                        open.push(run(next));
-                    }
-                    (2, Some(id)) => places.up(&id, Vec::from_iter(places.runs(&id).filter(|it| it.1 == Stage::There).map(|it| it.0.clone()))).ask.iter().for_each(|run| places.there(run)),
-                    (3, Some(id)) => places.lost(&id),
-                    (4, Some(id)) => {
-                        let dead = places.dead(&id);
-                        open.retain(|run| !dead.iter().any(|(of, _)| of == run));
-                    }
-                    _ => {}
-                }
-                let mut specs: Vec<_> = places.iter().map(|(_, spec)| spec.image.clone()).collect();
-                specs.sort();
-                let count = specs.len();
-                specs.dedup();
-                prop_assert_eq!(specs.len(), count);
-                prop_assert!(open.iter().all(|run| places.of(run).is_some()));
-            }
-        }
-    }
-}
+mod tests;

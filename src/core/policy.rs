@@ -16,6 +16,8 @@ use crate::app::container::EntryPoint;
 pub const LAUNCHES_AT_ONCE_DEFAULT: u32 = 5;
 /// Most remote tasks that are not ended, when not configured.
 pub const REMOTE_TASKS_MAX_DEFAULT: u32 = 100;
+/// Most places that are kept ready for launches, all together.
+pub const WARM_MAX: u32 = 16;
 /// Extended resource that stands for one GPU, when not configured.
 pub const GPU_RESOURCE_DEFAULT: &str = "nvidia.com/gpu";
 
@@ -94,6 +96,9 @@ pub struct ExecuteClass {
     /// Seconds for which its pods wait for the next program; absent: as the policy says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub linger_s: Option<u32>,
+    /// Places that are kept ready for each image of its applications.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warm: Option<u32>,
 }
 
 /// As which user applications run in containers.
@@ -172,6 +177,9 @@ pub struct Policy {
     pub places_port: Option<u16>,
     /// Seconds for which a pod waits for the next program after its last one ended.
     pub linger_s: u32,
+    /// Places that are kept ready for an application; absent: as its execute class says.
+    #[serde(default)]
+    pub warm: BTreeMap<AppId, u32>,
     /// Which applications in images may run outside of them.
     pub local: LocalApps,
     /// Namespace of application pods; absent: the desktop's.
@@ -223,6 +231,20 @@ pub struct Policy {
 }
 
 impl Policy {
+    /// Whether any places are kept ready.
+    #[must_use]
+    pub fn keeps_warm(&self) -> bool {
+        let of_classes = self.classes.values().filter_map(|class| class.warm.as_ref());
+        self.places && self.warm.values().chain(of_classes).any(|count| *count > 0)
+    }
+
+    /// How many places are kept ready for an application that has this class.
+    #[must_use]
+    pub fn warm_of(&self, app: &AppId, class: Option<&str>) -> u32 {
+        let of_class = || self.classes.get(class?)?.warm;
+        self.warm.get(app).copied().or_else(of_class).unwrap_or(0)
+    }
+
     /// The execute class that is nearest to the class `from` among those that have more, or less,
     /// of a resource, and among equals nearest in memory. None that asks for more GPUs, or for nodes
     /// that it did without: there are few. More is a matter of limits (what a container may take
@@ -272,6 +294,7 @@ impl Default for Policy {
             places: true,
             places_port: None,
             linger_s: 0,
+            warm: BTreeMap::new(),
             local: LocalApps::default(),
             apps_namespace: None,
             target_container: None,

@@ -138,6 +138,11 @@ fn the_first_launch_of_an_image_is_one_write_and_later_ones_are_none() {
     engine.until_accepted(&one);
     assert_eq!(engine.end_of(&one), (Exit::Code(3), None));
     assert_eq!(engine.output_of(&one), "one :0 game-0a1b1 1\n");
+    let usage = engine.until("what it used is told", |event| match event {
+        Event::Used { run, usage } if *run == one => Some(*usage),
+        _ => None,
+    });
+    assert!(usage.max_rss_kib > 0);
     engine.until_observed(&two, "it runs", running);
     engine.launch_ephemeral_with(&three, sh("echo three"));
     assert_eq!(engine.end_of(&three), (Exit::Code(0), None));
@@ -332,8 +337,11 @@ fn what_a_place_takes_with_it_is_told_why_and_the_next_launch_makes_another() {
     let engine = world.engine();
     engine.until_synced(EngineKind::EphemeralContainer);
     let (one, two, next) = (run("game-0a1b1"), run("game-0a1b2"), run("game-0a1b3"));
+    let early = run("game-0a1b4");
     engine.launch_ephemeral_with(&one, sh("exec sleep 1000"));
+    engine.launch_ephemeral_with(&early, sh("exit 3"));
     let place = world.start_entry(0);
+    assert_eq!(engine.end_of(&early).0, Exit::Code(3));
     engine.until_observed(&one, "it runs", running);
     engine.launch_ephemeral_with(&two, sh("exec sleep 1000"));
     engine.until_observed(&two, "it runs", running);
@@ -346,6 +354,11 @@ fn what_a_place_takes_with_it_is_told_why_and_the_next_launch_makes_another() {
         assert_eq!(reason, Some(EndReason::OomKilled));
         engine.output_of(of);
     }
+    let ends = |event: &Event| {
+        let ended = matches!(event, Event::Observed { what: Observation::Ended { .. }, .. });
+        ended && event.run() == Some(&early)
+    };
+    assert_eq!(engine.count(ends), 1, "what had ended before ended as it did");
     engine.launch_ephemeral_with(&next, sh("exit 7"));
     let _another = world.start_entry(1);
     assert_eq!(engine.end_of(&next).0, Exit::Code(7));
@@ -353,19 +366,23 @@ fn what_a_place_takes_with_it_is_told_why_and_the_next_launch_makes_another() {
 
 #[test]
 fn where_a_keeper_cannot_run_the_next_launch_gets_a_container_of_its_own() {
-    let Some(world) = World::start("places-unfit") else { return };
-    let engine = world.engine();
-    engine.until_synced(EngineKind::EphemeralContainer);
-    let (one, two) = (run("game-0a1b1"), run("game-0a1b2"));
-    engine.launch_ephemeral_with(&one, sh("true"));
-    let error = json!({ "terminated": { "exitCode": 128, "reason": "StartError",
-        "message": "exec: \"/.deskd/deskd-keeper\": permission denied: unknown" } });
-    world.set_state(&world.entry(0), &error);
-    assert_eq!(engine.end_of(&one).1, Some(EndReason::StartError));
-    engine.launch_ephemeral_with(&two, sh("true"));
-    let own = world.entry(1);
-    assert_eq!(own["command"], json!(["/bin/sh", "-c", "true"]));
-    assert_eq!(own["targetContainerName"], "deskd");
+    // A volume that is mounted noexec, an image of another architecture, a volume without the program.
+    let words = ["permission denied", "exec format error", "no such file or directory"];
+    for (number, words) in words.iter().enumerate() {
+        let Some(world) = World::start(&format!("places-unfit-{number}")) else { return };
+        let engine = world.engine();
+        engine.until_synced(EngineKind::EphemeralContainer);
+        let (one, two) = (run("game-0a1b1"), run("game-0a1b2"));
+        engine.launch_ephemeral_with(&one, sh("true"));
+        let message = format!("exec: \"/.deskd/deskd-keeper\": {words}: unknown");
+        let error = json!({ "exitCode": 128, "reason": "StartError", "message": message });
+        world.set_state(&world.entry(0), &json!({ "terminated": error }));
+        assert_eq!(engine.end_of(&one).1, Some(EndReason::StartError));
+        engine.launch_ephemeral_with(&two, sh("true"));
+        let own = world.entry(1);
+        assert_eq!(own["command"], json!(["/bin/sh", "-c", "true"]));
+        assert_eq!(own["targetContainerName"], "deskd");
+    }
 }
 
 #[test]

@@ -4,111 +4,22 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
-use std::path::PathBuf;
-use std::time::Duration;
+use std::net::TcpStream;
 
-use deskd::engine::kubernetes::places::file;
 use deskd::engine::kubernetes::{Command, Event, LogMark, Observation, Verb};
 use deskd_core::id::AppId;
-use deskd_core::kubernetes::ObjectRef;
 use deskd_core::origin::Origin;
 use deskd_core::plan::EngineKind;
-use deskd_core::plan::facts::{VolumeMount, Way};
-use deskd_core::plan::remote::{KeeperFile, PodPlace, PodPlan};
+use deskd_core::plan::facts::Way;
 use deskd_core::task::Exit;
 use deskd_core::why::reason::EndReason;
-use deskd_core::wire::RunId;
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::support::control_plane::{ControlPlane, Namespace, available, free_port};
-use crate::support::kube_engine::{KubeEngine, make_desktop, run, running};
+use crate::support::kube_engine::{run, running};
 use crate::support::place::Container;
+use crate::support::pod_places::{World, stop};
 use crate::support::wiretap::Wiretap;
-use crate::support::{binaries, needs, wait};
-
-/// A desktop, and what kubelet would do with its pods.
-struct World {
-    plane: &'static ControlPlane,
-    namespace: Namespace<'static>,
-    desktop: Value,
-    dir: tempfile::TempDir,
-    port: SocketAddr,
-}
-
-impl World {
-    fn start(name: &str) -> Option<Self> {
-        if !available() {
-            return None;
-        }
-        let plane = ControlPlane::shared();
-        let namespace = plane.namespace(name);
-        let desktop = make_desktop(&namespace);
-        // Of those that no connection gets: it is bound only by the engine.
-        let port = SocketAddr::from(([127, 0, 0, 1], free_port()));
-        Some(Self { plane, namespace, desktop, dir: tempfile::tempdir().unwrap(), port })
-    }
-
-    fn engine(&self) -> KubeEngine {
-        let (config, file) = (self.plane.admin_kubeconfig(), self.dir.path().join(file::NAME));
-        let remembered = (PathBuf::from(&file), self.port);
-        KubeEngine::with_pod_places(&config, &self.namespace, &self.desktop, remembered)
-    }
-
-    /// Runs a shell script in a pod that is a place.
-    fn sh(&self, script: &str, linger_s: u32) -> impl FnOnce(&mut PodPlan) {
-        Self::sh_with(self.port, script, linger_s)
-    }
-
-    /// The same with a keeper that connects to `daemon`.
-    fn sh_with(daemon: SocketAddr, script: &str, linger_s: u32) -> impl FnOnce(&mut PodPlan) {
-        let argv = ["/bin/sh", "-c", script].map(str::to_owned).to_vec();
-        move |plan| {
-            plan.container.argv = argv;
-            let mount = VolumeMount { name: "bin".into(), path: "/.deskd".into(), read_only: true };
-            let path = binaries::keeper().to_str().unwrap().to_owned();
-            let keeper = KeeperFile { mount, path };
-            let volume = json!({ "name": "bin", "emptyDir": {} });
-            plan.place = Some(PodPlace { keeper, volume, daemon, linger_s });
-        }
-    }
-
-    fn pod(&self, object: &ObjectRef) -> Value {
-        wait::until("there is a pod", || {
-            let all = self.namespace.kubectl_json(&["get", "pods"]);
-            let named = |pod: &&Value| pod["metadata"]["name"] == object.pod.as_str();
-            all["items"].as_array()?.iter().find(named).cloned()
-        })
-    }
-
-    fn pods(&self) -> usize {
-        let all = self.namespace.kubectl_json(&["get", "pods"]);
-        // The desktop is one.
-        all["items"].as_array().map_or(0, Vec::len) - 1
-    }
-
-    /// Starts a pod's container as kubelet would, and says so.
-    fn start_pod(&self, object: &ObjectRef) -> Container {
-        let pod = self.pod(object);
-        let container = Container::of_entry(&pod["spec"]["containers"][0]);
-        self.set_state(object, "Running", &json!({ "running": {} }));
-        container
-    }
-
-    fn set_state(&self, object: &ObjectRef, phase: &str, state: &Value) {
-        let status = json!({ "name": "app", "image": "i", "imageID": "", "ready": false,
-            "restartCount": 0, "state": state });
-        let status = json!({ "phase": phase, "containerStatuses": [status] });
-        let patch = json!({ "status": status }).to_string();
-        let pod = object.pod.as_str();
-        self.namespace.kubectl(&["patch", "pod", pod, "--subresource=status", "--patch", &patch]);
-    }
-}
-
-fn stop(engine: &KubeEngine, of: &RunId) {
-    let (term_after, kill_after) = (Duration::ZERO, Duration::from_secs(5));
-    engine.tell(Command::Stop { run: of.clone(), term_after, kill_after });
-}
+use crate::support::{needs, wait};
 
 #[test]
 fn a_pod_waits_for_the_next_launch_of_its_kind_which_is_a_message() {
@@ -140,11 +51,7 @@ fn a_pod_waits_for_the_next_launch_of_its_kind_which_is_a_message() {
     assert!(matches!(engine.end_of(&two).0, Exit::Signal { number: 15, .. }));
     assert_eq!(engine.output_of(&two), "two game-0a1b2\n");
     assert_eq!(engine.calls().total(Verb::Create, "pods"), 2);
-    let accepted = engine.until("where it is", |event| match event {
-        Event::Accepted { run, object } if *run == two => Some(object.clone()),
-        _ => None,
-    });
-    assert_eq!(accepted, object);
+    assert_eq!(engine.until_accepted_at(&two), object);
     assert_eq!(engine.count(|event| event.run().is_some_and(|run| run.run == 0)), 0);
 }
 

@@ -9,7 +9,11 @@ use super::EngineKind;
 use super::remote::KeeperFile;
 use crate::app::container::EntryPoint;
 use crate::display::DisplayStatus;
+use crate::id::TaskId;
+use crate::kubernetes::ObjectRef;
+use crate::place::{Life, PlaceSpec};
 use crate::policy::Policy;
+use crate::task::UnixMs;
 use crate::text::Text;
 use crate::wall::{Need, WallFacts};
 
@@ -282,6 +286,33 @@ pub struct KubernetesFacts {
     /// Whether keepers in application pods reach deskd.
     #[serde(default)]
     pub way: Way,
+    /// Containers and pods in which a keeper starts programs.
+    #[serde(default)]
+    pub places: Vec<PlaceFacts>,
+}
+
+/// A container or a pod in which a keeper starts one program after the other.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct PlaceFacts {
+    /// Its name.
+    pub name: TaskId,
+    /// Image.
+    pub image: String,
+    /// What it is: a container of this pod, or a pod of its own.
+    pub engine: EngineKind,
+    /// Where it is: tasks in it have the same.
+    pub object: ObjectRef,
+    /// How far it is.
+    pub state: Life,
+    /// When its keeper started, by the clock there; absent: it has not answered this daemon.
+    pub keeper_since: Option<UnixMs>,
+    /// Nothing runs in it.
+    pub idle: bool,
+    /// It is kept ready for a launch (`warm`).
+    pub warm: bool,
+    /// What it takes, while it is a pod that takes a program.
+    #[serde(skip)]
+    pub spec: Option<Arc<PlaceSpec>>,
 }
 
 /// Whether keepers in application pods reach deskd.

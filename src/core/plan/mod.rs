@@ -34,11 +34,13 @@ mod refuse;
 pub mod remote;
 mod shm;
 mod volumes;
+mod warm;
 
 pub use class::name_of as class_of;
 pub use env::SHM_OFF;
 pub use facts::{Facts, KubernetesFacts, LaunchSpec};
 pub use remote::{ContainerPlan, EphemeralPlan, PodPlan};
+pub use warm::{Warm, warm};
 
 use super::app::{App, LocalProgram};
 use super::display::{DisplayStatus, EndpointState};

@@ -9,6 +9,7 @@ use super::remote::{ContainerPlan, KeeperFile, PodPlace, PodPlan};
 use super::{class, pod};
 use crate::app::container::ContainerApp;
 use crate::kubernetes::LABEL_NETWORK;
+use crate::place::PlaceSpec;
 use crate::text;
 use crate::text::Text;
 
@@ -90,6 +91,14 @@ pub(super) fn of_pod(
         },
     };
     (None, Some(text!("its pod has no keeper and ends with it: {why}", why)))
+}
+
+/// Whether a pod is there that takes it: one that exists takes nothing more of a quota.
+pub(super) fn waits_for(plan: &PodPlan, ask: &Ask<'_>) -> bool {
+    let mut waiting = ask.facts.kubernetes.places.iter().filter_map(|place| place.spec.as_deref());
+    let Some(first) = waiting.next() else { return false };
+    let spec = PlaceSpec::of_pod(plan);
+    std::iter::once(first).chain(waiting).any(|waits| Some(waits) == spec.as_ref())
 }
 
 fn lingers(linger_s: u32) -> Text {

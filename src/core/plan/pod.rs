@@ -47,7 +47,6 @@ pub(super) fn check(ask: &Ask<'_>) -> Result<Fit, Blocker> {
         ));
     }
     let namespace = namespace(ask, pod);
-    let quota_notes = quota::check(ask, namespace)?;
     let mut shared = volumes::of_pod(ask, pod, namespace)?;
     shared.dev_shm(container, pod);
     let around = Surroundings::new(ask, container, pod, ENGINE, shared);
@@ -55,11 +54,15 @@ pub(super) fn check(ask: &Ask<'_>) -> Result<Fit, Blocker> {
     let mut reasons = reasons(ask, container, &command);
     reasons.extend(around.notes.iter().cloned());
     reasons.extend(env.notes);
-    reasons.extend(quota_notes);
     let mut work = work(ask, container, command, (pod, around), env.vars);
     let (keeper, said) = place::of_pod(ask, container, &work, pod);
     work.place = keeper;
-    reasons.extend(said);
+    if place::waits_for(&work, ask) {
+        reasons.push(text!("a keeper starts it at once, in a pod that waits for a launch"));
+    } else {
+        reasons.extend(quota::check(ask, namespace)?);
+        reasons.extend(said);
+    }
     let work = Work::PodApplication(Box::new(work));
     Ok(Fit { work, reasons })
 }

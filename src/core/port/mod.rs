@@ -14,8 +14,9 @@ use crate::env_var::EnvVar;
 use crate::id::{AppId, TaskId};
 use crate::kubernetes::ObjectRef;
 use crate::origin::{Found, NoStopCode, Origin};
+use crate::place::WarmPlace;
 use crate::plan::{EngineKind, KubernetesFacts, Work};
-use crate::task::{Exit, StopStep, UnixMs};
+use crate::task::{Exit, Rusage, StopStep, UnixMs};
 use crate::why::evidence::ClusterEvidence;
 use crate::why::reason::{Ended, Refused, Waiting};
 use crate::wire::{Drain, RunEnd, RunId, TaskRecord};
@@ -137,6 +138,8 @@ pub enum Command {
         /// The image.
         image: String,
     },
+    /// The places that are to be there before anybody asks: these, and no others.
+    KeepWarm(Vec<WarmPlace>),
     /// All tasks that end with deskd have ended: the keeper may finish.
     Drained,
 }
@@ -189,6 +192,7 @@ impl Event {
             | Self::Refused { run, .. }
             | Self::Observed { run, .. }
             | Self::Exited { run, .. }
+            | Self::Used { run, .. }
             | Self::Stoppable { run, .. }
             | Self::Deleting { run }
             | Self::Said { run, .. }
@@ -259,6 +263,13 @@ pub enum Event {
         end: RunEnd,
         /// Where its task's output ends, if that could be read.
         log_bytes: Option<u64>,
+    },
+    /// What a run in a container used, as the keeper there saw it; told before its end.
+    Used {
+        /// Which run.
+        run: RunId,
+        /// So much.
+        usage: Rusage,
     },
     /// Nothing is left of a run: no process, and no output that is not stored.
     Closed {

@@ -107,6 +107,9 @@ impl Step<'_> {
                 Link::Keeper => self.keeper_synced(),
                 Link::Cluster => self.synced(engine, origin, present),
             },
+            Event::Used { run, usage } if self.runs.is_current(&run) => {
+                self.runs.table.note(&run.task, |notes| notes.usage = Some(usage));
+            }
             Event::Gone { run } => self.gone(&run, LostReason::PodDeleted),
             // The others are no news of the cluster, or change no task.
             _ => {}
@@ -125,6 +128,7 @@ impl Step<'_> {
             | Event::Accepted { run, .. }
             | Event::Stoppable { run, .. }
             | Event::Said { run, .. }
+            | Event::Used { run, .. }
             | Event::Gone { run } => run,
             _ => return false,
         };
@@ -158,7 +162,8 @@ impl Step<'_> {
 
     fn cluster_is(&mut self, facts: KubernetesFacts) {
         let stale = matches!(facts.api, ApiState::Away(_));
-        self.runs.cluster.facts = Arc::new(facts);
+        let before = std::mem::replace(&mut self.runs.cluster.facts, Arc::new(facts));
+        self.warm_after(&before);
         self.resume_all_remote();
         if self.runs.cluster.facts.api != ApiState::Unknown {
             for (request, reply) in std::mem::take(&mut self.runs.cluster.held) {
@@ -278,7 +283,8 @@ impl Step<'_> {
             }
             self.apply(&run.task, TaskEvent::Started { run: run.run, pid: None, at });
         }
-        let rusage = Rusage::default();
+        let usage = self.runs.table.get(&run.task).and_then(|entry| entry.notes.usage);
+        let rusage = usage.unwrap_or_default();
         self.apply(&run.task, TaskEvent::Exited { run: run.run, exit, reason, rusage, at });
     }
 

@@ -45,7 +45,7 @@ impl Runs {
             killed_by_deskd: kills(StopStepKind::Kill),
             ran_ms: ran.and_then(|ms| u64::try_from(ms).ok()),
             had_window: self.had_window(task),
-            rusage: task.rusage.filter(|_| local).map(Into::into),
+            rusage: task.rusage.filter(|_| local || notes.usage.is_some()).map(Into::into),
             env,
             display: DisplayEvidence {
                 given,

@@ -31,6 +31,7 @@ mod stop;
 mod table;
 #[cfg(test)]
 mod tests;
+mod warm;
 mod windows;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -47,6 +48,7 @@ use self::ask::{LaunchRequest, StopRequest};
 use self::cluster::Cluster;
 use self::journal::Remembered;
 use self::others::Others;
+use self::warm::WarmPlaces;
 use self::windows::Windows;
 use crate::app::App;
 use crate::display::DisplayStatus;
@@ -151,6 +153,7 @@ pub struct Runs {
     cluster: Cluster,
     others: Others,
     windows: Windows,
+    warm: WarmPlaces,
     /// Launches whose process or object is being made, and who waits for that.
     launching: HashMap<RunId, Vec<ReplyId>>,
     /// Tasks on record as starting that the keeper never heard of.
@@ -194,6 +197,7 @@ impl Runs {
             cluster: Cluster::default(),
             others: Others::new(remembered.hidden),
             windows: Windows::default(),
+            warm: WarmPlaces::default(),
             launching: HashMap::new(),
             unsent: Vec::new(),
             kept: HashSet::new(),
@@ -207,6 +211,7 @@ impl Runs {
         let mut step = Step { runs: self, now, out };
         step.take(input);
         step.run_due();
+        step.keep_warm();
         let changed = step.runs.table.take_changed();
         out.extend(changed.into_iter().map(Effect::Record));
     }
@@ -310,9 +315,13 @@ impl Step<'_> {
             Input::Apps(apps) => {
                 self.runs.apps = apps;
                 self.name_others();
+                self.warm_for_other_apps();
             }
             Input::Engine(event) => self.engine_reports(event),
-            Input::Display(status) => self.display_is(*status),
+            Input::Display(status) => {
+                self.display_is(*status);
+                self.warm_for_display();
+            }
             Input::Window(event, ancestry) => self.window_event(event, ancestry),
             Input::WindowsAsked { task, asked, of } => self.windows_asked(&task, asked, of),
             Input::Diagnosed(question, diagnosis) => self.diagnosed(&question, *diagnosis),

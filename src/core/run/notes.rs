@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::display::DisplayStatus;
+use crate::task::Rusage;
 use crate::why::Actor;
 use crate::why::evidence::ClusterEvidence;
 
@@ -26,6 +27,9 @@ pub struct RunNotes {
     /// The API server has, or had, its object: should it not be there, somebody deleted it.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub accepted: bool,
+    /// What it used in a container, as the keeper there saw it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub usage: Option<Rusage>,
     /// What the cluster said about it last.
     pub cluster: Box<ClusterEvidence>,
 }

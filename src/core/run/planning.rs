@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::ask::LaunchError;
 use super::{Entry, Now, Runs};
+use crate::app::App;
 use crate::id::{AppId, TaskId};
 use crate::origin::Origin;
 use crate::plan::facts::{Change, Facts, Headroom, ProgramPresence};
@@ -48,8 +49,13 @@ impl Runs {
     ) -> Result<Plan, LaunchError> {
         let spec = LaunchSpec { change, ..spec.clone() };
         let app = self.app(app).ok_or_else(|| LaunchError::UnknownApp(app.clone()))?;
+        Ok(plan(app, &spec, &self.facts(app, task, now))?)
+    }
+
+    /// Everything that may change the plan for `app`; for another run of `task`, if it is one.
+    pub(super) fn facts(&self, app: &App, task: Option<&TaskId>, now: &Now<'_>) -> Facts {
         let looked = (now.look_up)(app);
-        let facts = Facts {
+        Facts {
             display: self.display.clone(),
             machine: self.config.machine.clone(),
             program: looked.program,
@@ -59,8 +65,7 @@ impl Runs {
             policy: self.config.policy.clone(),
             remote_tasks: self.remote_tasks_besides(task),
             unique_keys: self.unique_keys_besides(task),
-        };
-        Ok(plan(app, &spec, &facts)?)
+        }
     }
 
     fn alive_besides<'a>(&'a self, task: Option<&'a TaskId>) -> impl Iterator<Item = &'a Entry> {

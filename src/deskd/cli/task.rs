@@ -13,6 +13,7 @@ use super::follow::RESUME_S_MAX;
 use super::output::Out;
 use super::view;
 use crate::clock::now_ms;
+use crate::supervisor::Desktop;
 use deskd_core::exit::Exit;
 use deskd_core::id::{AppId, TaskId};
 use deskd_core::plan::LaunchSpec;
@@ -59,6 +60,23 @@ pub async fn launch(
     Ok(Exit::Ok)
 }
 
+async fn show(client: &Client, task: &TaskId, out: &mut Out) -> Result<(), Failure> {
+    let doing = format!("show task {task}");
+    let path = format!("/v1/tasks/{task}");
+    let answer: Value = client.get(&path).await.map_err(|error| error.failure(&doing))?;
+    if out.is_json() {
+        return out.json(&answer);
+    }
+    let task: Task = typed(answer, &doing)?;
+    let places = match task.engine.is_in_cluster() {
+        // Without them the rest is as true.
+        true => client.get("/v1/desktop").await.map(|desktop: Desktop| desktop.kubernetes),
+        false => Ok(std::sync::Arc::default()),
+    };
+    let places = places.map(|cluster| cluster.places.clone()).unwrap_or_default();
+    view::task(&task, &places, now_ms(), out)
+}
+
 fn random_key() -> Result<String, Failure> {
     let mut bytes = [0; KEY_BYTES];
     getrandom::fill(&mut bytes)
@@ -98,16 +116,7 @@ pub async fn run(client: &Client, command: TaskCommand, out: &mut Out) -> Result
                 view::tasks(&typed::<Vec<Task>>(answer, doing)?, now_ms(), out)?;
             }
         }
-        TaskCommand::Show { task } => {
-            let doing = format!("show task {task}");
-            let path = format!("/v1/tasks/{task}");
-            let answer: Value = client.get(&path).await.map_err(|error| error.failure(&doing))?;
-            if out.is_json() {
-                out.json(&answer)?;
-            } else {
-                view::task(&typed(answer, &doing)?, now_ms(), out)?;
-            }
-        }
+        TaskCommand::Show { task } => show(client, &task, out).await?,
         TaskCommand::Stop { tasks, no_wait, force, grace } => {
             return stop(client, &tasks, &Stop { no_wait, force, grace }, out).await;
         }

@@ -1,6 +1,6 @@
 //! Tasks, applications and the desktop as people read them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::failure::Failure;
 use super::output::{Cell, Out, Tone, ago, rfc3339, span};
@@ -9,6 +9,7 @@ use crate::supervisor::Desktop;
 use deskd_core::app::container::{ContainerApp, HomeNeed};
 use deskd_core::app::{App, AppSource};
 use deskd_core::kubernetes::ObjectRef;
+use deskd_core::plan::facts::PlaceFacts;
 use deskd_core::task::{Exit, Task, TaskState};
 use deskd_core::text::Text;
 use deskd_core::why::reason::Explanation;
@@ -91,7 +92,7 @@ pub fn tasks(tasks: &[Task], now_ms: i64, out: &mut Out) -> Result<(), Failure> 
 }
 
 /// Everything of `task show`.
-pub fn task(task: &Task, now_ms: i64, out: &mut Out) -> Result<(), Failure> {
+pub fn task(task: &Task, places: &[PlaceFacts], now_ms: i64, out: &mut Out) -> Result<(), Failure> {
     let at = |at: Option<i64>| {
         at.map(|at| format!("{} ({})", rfc3339(at), ago(at, now_ms))).unwrap_or_default()
     };
@@ -126,6 +127,7 @@ pub fn task(task: &Task, now_ms: i64, out: &mut Out) -> Result<(), Failure> {
         ("program", shell_words::join(&task.program)),
         ("waiting for", waits_for(task)),
         ("object", task.object.as_ref().map(object).unwrap_or_default()),
+        ("place", place_of(task, places)),
         ("node", task.node.clone().unwrap_or_default()),
         ("stale", if task.stale { STALE.to_owned() } else { String::new() }),
         ("pid", task.pid.map(|pid| pid.to_string()).unwrap_or_default()),
@@ -175,6 +177,16 @@ fn proof(diagnosis: &Diagnosis) -> String {
 /// As `kubectl` names things.
 fn object(object: &ObjectRef) -> String {
     format!("container {} of pod {}/{}", object.container, object.namespace, object.pod)
+}
+
+/// The place that it shares with others or takes over from them, and since when that is there.
+fn place_of(task: &Task, places: &[PlaceFacts]) -> String {
+    let found = places.iter().find(|place| task.object.as_ref() == Some(&place.object));
+    let there = |place: &PlaceFacts| {
+        let since = place.keeper_since?;
+        Some(format!("{}, keeper there since {}", place.image, rfc3339(since)))
+    };
+    found.and_then(there).unwrap_or_default()
 }
 
 fn lines<'a>(entries: impl Iterator<Item = (i64, &'a str)>) -> String {
@@ -287,7 +299,20 @@ pub fn desktop(desktop: &Desktop, out: &mut Out) -> Result<(), Failure> {
         let line = Safe::from(format!("  {} ", check.name));
         out.text(line.and(mark).and(format!(": {detail}")))?;
     }
+    for (image, count) in ready(&desktop.kubernetes.places) {
+        let pods = if count == 1 { "pod is" } else { "pods are" };
+        out.text(super::output::printable(&format!("  {count} {pods} kept ready of {image}")))?;
+    }
     Ok(())
+}
+
+/// Pods that wait for a launch, by image.
+fn ready(places: &[PlaceFacts]) -> BTreeMap<&str, usize> {
+    let mut images = BTreeMap::new();
+    for place in places.iter().filter(|place| place.warm && place.idle) {
+        *images.entry(place.image.as_str()).or_default() += 1;
+    }
+    images
 }
 
 /// One line about a task, for event streams.

@@ -10,7 +10,7 @@ use super::keys;
 use super::problem::did_you_mean;
 use super::section::{At, Collector, Section};
 use super::values::{self, Complaint};
-use deskd_core::policy::{ExecuteClass, Toleration};
+use deskd_core::policy::{ExecuteClass, Toleration, WARM_MAX};
 
 /// Most GPUs of one application.
 const GPUS_MAX: i64 = 64;
@@ -96,6 +96,9 @@ fn class(section: &Section<'_>, gpu_resource: &str) -> ExecuteClass {
         linger_s: section
             .parsed("linger", "10m", values::whole_seconds_or_none)
             .map(|found| found.value),
+        warm: section
+            .integer("warm", 0..=WARM_MAX.into())
+            .and_then(|found| u32::try_from(found.value).ok()),
     }
 }
 

@@ -81,8 +81,16 @@ pub const RLIMITS: &[&str] =
 /// `[user]`
 pub const USER: &[&str] = &["name", "groups"];
 /// `[execute_class.NAME]`
-pub const EXECUTE_CLASS: &[&str] =
-    &["requests", "limits", "gpu", "node_selector", "runtime_class", "tolerations", "linger"];
+pub const EXECUTE_CLASS: &[&str] = &[
+    "requests",
+    "limits",
+    "gpu",
+    "node_selector",
+    "runtime_class",
+    "tolerations",
+    "linger",
+    "warm",
+];
 /// An element of `[execute_class.NAME]` `tolerations`
 pub const TOLERATION: &[&str] = &["key", "operator", "value", "effect"];
 /// `[network_rule.NAME]`
@@ -94,6 +102,7 @@ pub const KUBERNETES: &[&str] = &[
     "places",
     "places_port",
     "linger",
+    "warm",
     "local",
     "apps_namespace",
     "kubeconfig",

@@ -15,7 +15,7 @@ use deskd_core::app::container::EntryPoint;
 use deskd_core::id::AppId;
 use deskd_core::plan::EngineKind;
 use deskd_core::policy::{
-    DeskdImage, ExecuteClass, GPU_RESOURCE_DEFAULT, LocalApps, Policy, PullPolicy, RunAs,
+    DeskdImage, ExecuteClass, GPU_RESOURCE_DEFAULT, LocalApps, Policy, PullPolicy, RunAs, WARM_MAX,
 };
 
 /// Engines that `[kubernetes]` can turn on.
@@ -67,6 +67,7 @@ impl<'t> Reader<'t> {
             linger_s: section
                 .parsed("linger", "10m", values::whole_seconds_or_none)
                 .map_or(defaults.linger_s, |found| found.value),
+            warm: warm(&section),
             local: local(&section),
             apps_namespace: name("apps_namespace", "desktop-apps", names::dns_label),
             target_container: name("target_container", "deskd", names::dns_label),
@@ -201,14 +202,48 @@ fn entrypoint(section: &Section<'_>) -> Option<EntryPoint> {
     chosen.map(|(_, entrypoint)| entrypoint)
 }
 
+/// Numbers of places, by ids of applications.
+fn warm(section: &Section<'_>) -> BTreeMap<AppId, u32> {
+    let mut counts = BTreeMap::new();
+    let Some(table) = section.table("warm") else { return counts };
+    let path = section.key("warm");
+    for (key, value) in table.iter() {
+        let (name, span) = (key.get_ref().as_ref(), value.span());
+        let place = format!("warm.{name}");
+        let number = value.get_ref().as_integer();
+        let count = number.and_then(|it| u32::from_str_radix(it.as_str(), it.radix()).ok());
+        match (app_id(name), count.filter(|count| *count <= WARM_MAX)) {
+            (Ok(id), Some(count)) => drop(counts.insert(id, count)),
+            (Err(complaint), _) => section.complain(&place, span, complaint),
+            (_, None) => {
+                let what = format!("must be a number of pods from 0 to {WARM_MAX}");
+                let remedy = format!("write it as in {path} = {{ \"2048-alpine\" = 1 }}");
+                section.complain(&place, span, Complaint::new(what, remedy));
+            }
+        }
+    }
+    counts
+}
+
+fn app_id(text: &str) -> Result<AppId, Complaint> {
+    const REMEDY: &str = "write ids as `deskd app list` shows them, such as \"2048-alpine\"";
+    text.parse::<AppId>().map_err(|error| {
+        let text = text.escape_debug();
+        Complaint::new(
+            format!("has `{text}`, which is not a valid application id: {error}"),
+            REMEDY,
+        )
+    })
+}
+
 /// Ids of applications, or `*` for all.
 fn local(section: &Section<'_>) -> LocalApps {
     const ALL: &str = "*";
-    let id = |text: &str| match text.parse::<AppId>() {
-        Err(error) if text != ALL => Err(Complaint::new(
-            format!("has `{}`, which is not a valid application id: {error}", text.escape_debug()),
-            "write ids as `deskd app list` shows them, such as \"2048-alpine\", or \"*\" for all",
-        )),
+    let id = |text: &str| match app_id(text) {
+        Err(complaint) if text != ALL => {
+            let remedy = format!("{}, or \"*\" for all", complaint.remedy);
+            Err(Complaint { remedy, ..complaint })
+        }
         _ => Ok(text.to_owned()),
     };
     let listed = list(section, "local", "2048-alpine", id);

@@ -125,10 +125,11 @@ impl KubeEngine {
         kubeconfig: &Path,
         namespace: &Namespace<'_>,
         desktop: &Value,
-        (places, port): (PathBuf, std::net::SocketAddr),
+        (places, port, warm): (PathBuf, std::net::SocketAddr, bool),
     ) -> Self {
         let uid = desktop["metadata"]["uid"].as_str().unwrap().to_owned();
-        Self::start_with(kubeconfig, namespace.name.clone(), uid, Some(places), Some(port))
+        let port = Some((port, warm));
+        Self::start_with(kubeconfig, namespace.name.clone(), uid, Some(places), port)
     }
 
     fn start_in(kubeconfig: &Path, namespace: String, uid: String) -> Self {
@@ -140,11 +141,15 @@ impl KubeEngine {
         namespace: String,
         uid: String,
         places: Option<PathBuf>,
-        port: Option<std::net::SocketAddr>,
+        port: Option<(std::net::SocketAddr, bool)>,
     ) -> Self {
+        let (port, warm) = port.unzip();
         let engines = vec![EngineKind::EphemeralContainer, EngineKind::PodApplication];
         let places_port = port.map(|port| port.port());
-        let policy = Policy { engines, places_port, ..Policy::default() };
+        // Which, and how many, tests tell.
+        let warm = warm.filter(|warm| *warm).map(|_| (AppId::like("game"), 1));
+        let warm = warm.into_iter().collect();
+        let policy = Policy { engines, places_port, warm, ..Policy::default() };
         let pod = PodIdentity {
             name: Some(DESKTOP.into()),
             namespace: Some(namespace.clone()),
@@ -209,10 +214,16 @@ impl KubeEngine {
         self.tell(Command::Start { run, app, object, work, meta });
     }
 
-    /// Launches a pod and returns where it will be.
-    pub fn launch_pod(&self, run: &RunId, change: impl FnOnce(&mut PodPlan)) -> ObjectRef {
+    /// The plan of a pod.
+    pub fn pod_plan_with(&self, change: impl FnOnce(&mut PodPlan)) -> PodPlan {
         let mut plan = self.pod_plan();
         change(&mut plan);
+        plan
+    }
+
+    /// Launches a pod and returns where it will be.
+    pub fn launch_pod(&self, run: &RunId, change: impl FnOnce(&mut PodPlan)) -> ObjectRef {
+        let plan = self.pod_plan_with(change);
         let app = "game".parse().unwrap();
         let pod = deskd_core::kubernetes::pod_name(DESKTOP, &app, &run.task, run.run);
         let namespace = self.namespace.clone();
@@ -311,6 +322,14 @@ impl KubeEngine {
             Event::Refused { run, refusal } if run == wanted => panic!("{refusal:?}"),
             _ => None,
         });
+    }
+
+    /// Where it is.
+    pub fn until_accepted_at(&self, wanted: &RunId) -> ObjectRef {
+        self.until("where it is", |event| match event {
+            Event::Accepted { run, object } if run == wanted => Some(object.clone()),
+            _ => None,
+        })
     }
 
     #[track_caller]

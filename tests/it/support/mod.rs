@@ -18,6 +18,7 @@ pub(crate) mod kube_desk;
 pub(crate) mod kube_engine;
 pub(crate) mod needs;
 pub(crate) mod place;
+pub(crate) mod pod_places;
 pub(crate) mod proc;
 pub(crate) mod pyos;
 pub(crate) mod rights;

@@ -12,6 +12,7 @@ mod place;
 mod pod;
 mod properties;
 mod resources;
+mod warm;
 mod work;
 
 use super::*;

@@ -13,7 +13,7 @@ use crate::policy::ExecuteClass;
 type Change = fn(&mut Case);
 
 /// A desktop with pods that are places.
-fn pods() -> Case {
+pub(super) fn pods() -> Case {
     let mut case = case();
     case.policy.engines = vec![EngineKind::PodApplication];
     (case.policy.places_port, case.policy.linger_s) = (Some(6001), 600);

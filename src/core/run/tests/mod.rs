@@ -8,6 +8,7 @@ mod others;
 mod remedy;
 mod restart;
 mod stop;
+mod warm;
 mod windows;
 
 use std::collections::BTreeMap;

@@ -1,7 +1,7 @@
 // The desktop's health in one line, its checks unfolded on demand.
 
 import { h, setAttribute, setText } from "./dom.js";
-import { t } from "./text.js";
+import { number, t } from "./text.js";
 
 export class Health {
   constructor(button, text, checks, name) {
@@ -42,9 +42,20 @@ export class Health {
       h("ul", { class: "checks" }, ...desktop.checks.map(check)),
       ...desktop.kubernetes.rights.filter((right) => !right.allowed).map((right) => h("p", { class: "note" }, right.sentence)),
       ...desktop.display.notes.map((note) => h("p", { class: "note" }, note)),
-      h("dl", { class: "facts" }, ...facts.flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, value)])),
+      h("dl", { class: "facts" }, ...facts.concat(ready(desktop.kubernetes.places)).flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, value)])),
     );
   }
+}
+
+/** What is there before anybody asks, by image. */
+function ready(places) {
+  const images = new Map();
+  for (const { image, state, warm } of places ?? []) {
+    if (warm && state === "up") images.set(image, (images.get(image) ?? 0) + 1);
+  }
+  if (images.size === 0) return [];
+  const pods = [...images].map(([image, count]) => `${number(count)} × ${image}`);
+  return [[t("Pods kept ready"), pods.join(", ")]];
 }
 
 function check({ name, ok, detail, required }) {

@@ -54,6 +54,16 @@ function place(task) {
   return task.node ? `${where}, ${t("node {node}", { node: task.node })}` : where;
 }
 
+/** The place that it shares with others or takes over from them, and since when that is there. */
+function keeper(task, places) {
+  const own = task.object;
+  const same = (other) => ["namespace", "pod", "container"].every((key) => own[key] === other[key]);
+  const found = own ? places.find(({ object, keeper_since: since }) => since !== null && same(object)) : undefined;
+  if (found === undefined) return [];
+  const { image, keeper_since: since } = found;
+  return [[t("Place"), t("{image}, keeper there since {time}", { image, time: time(since) })]];
+}
+
 /** A stage of a launch in words. */
 function stageWord(stage) {
   return {
@@ -77,12 +87,13 @@ function stages(task) {
 }
 
 /** The cell of all details; `button` is the one that applies a remedy. */
-export function details(task, button) {
+export function details(task, button, places) {
   const list = (title, items) => (items.length === 0 ? null : h("div", {}, h("h2", {}, title), h("ul", {}, ...items.map((item) => h("li", {}, item)))));
   const facts = [
     [t("Command"), h("code", {}, task.command.join(" "))],
     ...(task.program ? [[t("Program"), h("code", {}, task.program.join(" "))]] : []),
     [t("Runs in"), place(task)],
+    ...keeper(task, places ?? []),
     [t("Started"), task.started_at === null ? t("not yet") : time(task.started_at)],
   ];
   if (origin(task) !== null) facts.push([t("Origin"), origin(task)]);

@@ -166,7 +166,7 @@ export class Table {
   /** The unfolded part; who was on its button stays there, or goes to the row's when it is gone. */
   details(row, task) {
     const focused = document.activeElement === row.remedy;
-    row.more.replaceChildren(details(task, row.remedy));
+    row.more.replaceChildren(details(task, row.remedy, this.state.desktop?.kubernetes.places));
     if (focused) this.focus(task.id, row.remedy);
   }
 

@@ -130,7 +130,8 @@ pub fn pod(run: &RunId, app: &AppId, object: &ObjectRef, plan: &PodPlan) -> Valu
 }
 
 /// A pod that is a place: the keeper is its command, and has the first program's request, so that this
-/// one starts even where the keeper does not reach deskd.
+/// one starts even where the keeper does not reach deskd. One that nobody asked for has no such program,
+/// and is called like its place.
 #[must_use]
 pub fn pod_place(
     run: &RunId,
@@ -139,11 +140,12 @@ pub fn pod_place(
     plan: &PodPlan,
     (id, key, place): (&TaskId, &Key, &PodPlace),
 ) -> Value {
-    let request = json!(spawn_request(run, &plan.container)).to_string();
+    let first = (run.task != *id).then(|| json!(spawn_request(run, &plan.container)).to_string());
+    let first = first.map(|request| (FIRST_VARIABLE, request));
     let mut changed = plan.clone();
     let container = &mut changed.container;
     container.env.retain(|var| matches!(var.from, EnvSource::Field(_)));
-    for (name, value) in [(KEY_VARIABLE, String::from(key.clone())), (FIRST_VARIABLE, request)] {
+    for (name, value) in [(KEY_VARIABLE, String::from(key.clone()))].into_iter().chain(first) {
         container.env.push(EnvVar::new(name, value, EnvSource::Plan));
     }
     let grace = Duration::from_secs(u64::from(plan.grace_s));

@@ -44,6 +44,7 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
             Command::OutputStored { task, end } => self.output_stored(&task, end),
             Command::FindProcess { pid } => self.find_process(pid),
             Command::Pull { image } => self.pull(image),
+            Command::KeepWarm(wanted) => self.places.life.keep_warm(wanted),
             // A process, and output: the keeper's.
             Command::Start { object: None, .. }
             | Command::CloseOutput { .. }

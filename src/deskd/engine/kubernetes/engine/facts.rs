@@ -9,7 +9,7 @@ use super::{Engine, Input};
 use crate::engine::kubernetes::backoff::Pauses;
 use crate::engine::kubernetes::identity::Off;
 use crate::engine::kubernetes::{Command, Event, Refused, rights};
-use deskd_core::plan::facts::{ApiState, KubernetesFacts, OwnPod, Quota, Right, Way};
+use deskd_core::plan::facts::{ApiState, KubernetesFacts, OwnPod, PlaceFacts, Quota, Right, Way};
 use deskd_core::why::reason::RefusalReason;
 
 /// Rights are asked for again after so long: somebody may have granted one.
@@ -79,6 +79,21 @@ impl Known {
     pub(super) fn set_way(&mut self, way: Way) {
         self.changed |= self.facts.way != way;
         self.facts.way = way;
+    }
+
+    /// The places that there are.
+    pub(super) fn set_places(&mut self, places: Vec<PlaceFacts>) {
+        self.changed |= self.facts.places != places;
+        self.facts.places = places;
+    }
+
+    pub(super) fn places(&self) -> &[PlaceFacts] {
+        &self.facts.places
+    }
+
+    /// A label of the desktop's own pod.
+    pub(super) fn label(&self, name: &str) -> Option<&String> {
+        self.facts.own_pod.as_ref()?.labels.get(name)
     }
 
     /// The desktop's own pod is being deleted.

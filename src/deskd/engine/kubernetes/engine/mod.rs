@@ -12,6 +12,7 @@ mod places;
 mod pod_places;
 mod processes;
 mod stops;
+mod warm_places;
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -198,7 +199,10 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
         workers.spawn(patcher.run());
         let turns = Arc::new(Semaphore::new(config.policy.launches_at_once.max(1) as usize));
         let pulls = Pulls::new(api.clone(), own.clone(), config.policy.clone(), inputs.clone());
-        let places = Places { file: config.places.clone(), ..Places::default() };
+        let mut places = Places { file: config.places.clone(), ..Places::default() };
+        if config.policy.keeps_warm() {
+            places.life.expect_warm();
+        }
         Self {
             config,
             own,
@@ -241,6 +245,7 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
                 return;
             }
             self.close_outputs();
+            self.look_after_warm_places();
             let due = self.next_due();
             tokio::select! {
                 command = commands.recv() => match command {
@@ -285,6 +290,7 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
 
     /// False when nobody listens.
     async fn send_events(&mut self) -> bool {
+        self.tell_places();
         if let Some(facts) = self.known.news() {
             self.out.push(Event::Facts(Box::new(facts)));
         }

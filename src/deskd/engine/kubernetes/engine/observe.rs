@@ -75,6 +75,13 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
             pod: pod.metadata.name.clone(),
             container: APP_CONTAINER.to_owned(),
         };
+        if places::is_place(&run) && !self.runs.contains_key(&run) {
+            // A daemon whose record is lost made it: nobody can use it.
+            if pod.metadata.deletion_timestamp.is_none() {
+                self.delete_place(object);
+            }
+            return;
+        }
         let mut seen = status::look(&pod, APP_CONTAINER, false, now_ms());
         let by_deskd = |known: &Run| known.stop.is_some() || known.forgotten;
         if pod.metadata.deletion_timestamp.is_some()

@@ -84,7 +84,13 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
         if far && never_answered && !ending {
             return self.leave_alone(id);
         }
+        let left = self.places.links.get(id).filter(|link| link.far && link.unasked && !ending);
+        let left = left.map(|link| link.object.clone());
         self.end_runs_of_place(id, &exit, reason, at);
+        // Those that were made for a run are forgotten with it.
+        if let Some(object) = left {
+            self.delete_place(object);
+        }
     }
 
     /// What is there runs on, and nobody can ask for it: the next launch makes another place.

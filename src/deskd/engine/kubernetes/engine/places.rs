@@ -23,7 +23,7 @@ use deskd_core::plan::remote::{ContainerPlan, EphemeralPlan};
 use deskd_core::task::UnixMs;
 use deskd_core::why::reason::{RefusalReason, WaitReason};
 use deskd_core::wire::proof::{Bytes, Key};
-use deskd_core::wire::{FromKeeper, RunId, TaskRecord, ToKeeper};
+use deskd_core::wire::{FromKeeper, RunEnd, RunId, TaskRecord, ToKeeper};
 use tokio::sync::mpsc::Sender;
 use tokio_util::sync::CancellationToken;
 
@@ -45,11 +45,12 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
     pub(super) fn remember_places(&mut self) {
         let Some(path) = &self.places.file else { return };
         for known in file::read(path, &self.own.uid) {
-            let Remembered { id, container, spec, key, object, answered, last, .. } = known;
+            let Remembered { id, container, spec, key, object, answered, unasked, last, .. } =
+                known;
             let object = object.unwrap_or_else(|| self.container(container));
             self.follow_place(&id, &object, key, Creation::Done);
             if let Some(link) = self.places.links.get_mut(&id) {
-                link.answered = answered;
+                (link.answered, link.unasked) = (answered, unasked);
             }
             self.places.life.remember(id.clone(), spec, last);
             self.connect(&id);
@@ -69,8 +70,10 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
             key,
             object: object.clone(),
             far: object.pod != self.own.name,
+            unasked: self.places.life.is_unasked(id),
             queue: None,
             answered: false,
+            keeper_since: None,
             silent_since: None,
             task: None,
             idle_since: None,
@@ -155,7 +158,7 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
     }
 
     /// Asks the API server for a place, once it is on record. False: it cannot be recorded.
-    fn make_place(&mut self, id: &TaskId, spec: &PlaceSpec) -> bool {
+    pub(super) fn make_place(&mut self, id: &TaskId, spec: &PlaceSpec) -> bool {
         let object = self.container(format!("deskd-{id}"));
         let Some((key, cancel)) = self.found_place(id, &object) else { return false };
         let grace = Duration::from_secs(u64::from(self.config.policy.grace_s));
@@ -189,7 +192,7 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
     pub(super) fn record_places(&self) -> std::io::Result<()> {
         let Some(path) = &self.places.file else { return Ok(()) };
         let all = self.places.life.iter().filter_map(|(id, spec)| {
-            let Link { object, key, far, answered, .. } = self.places.links.get(id)?;
+            let Link { object, key, far, answered, unasked, .. } = self.places.links.get(id)?;
             Some(Remembered {
                 id: id.clone(),
                 container: object.container.clone(),
@@ -198,6 +201,7 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
                 pod: self.own.uid.clone(),
                 object: far.then(|| object.clone()),
                 answered: *answered,
+                unasked: *unasked,
                 last: self.places.life.last(id).filter(|_| *far).cloned(),
             })
         });
@@ -254,7 +258,12 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
     /// What a keeper, or the link to it, told.
     pub(super) fn place_news(&mut self, id: &TaskId, news: News) {
         match news {
-            News::Up(queue, records) => self.place_up(id, queue, records),
+            News::Up(queue, since, records) => {
+                if let Some(link) = self.places.links.get_mut(id) {
+                    link.keeper_since = Some(since);
+                }
+                self.place_up(id, queue, records);
+            }
             News::Said(message) => self.place_said(id, message),
             News::Given(task, end) => {
                 let runs = self.places.runs.iter_mut().filter(|(run, _)| run.task == task);
@@ -317,9 +326,14 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
             self.places.life.over(&run);
         }
         if let Some(end) = record.end {
-            self.observe(&run, Observation::Ended { exit: end.exit, reason: None, at: end.at });
+            self.ended_at_place(&run, end);
         }
         self.go_on_with_output(&run);
+    }
+
+    fn ended_at_place(&mut self, run: &RunId, end: RunEnd) {
+        self.out.push(Event::Used { run: run.clone(), usage: end.rusage });
+        self.observe(run, Observation::Ended { exit: end.exit, reason: None, at: end.at });
     }
 
     /// A run whose record was written before anybody knew that it is at a place: it was followed as one
@@ -367,7 +381,7 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
                 self.note_idle(id);
             }
             FromKeeper::Exited { id: run, end } => {
-                self.observe(&run, Observation::Ended { exit: end.exit, reason: None, at: end.at });
+                self.ended_at_place(&run, end);
                 self.close_output_if_over(&run);
             }
             FromKeeper::StopStep { id: run, round } => self.step(run, round.step()),

@@ -5,6 +5,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::time::Duration;
 
+use serde_json::Value;
 use tokio::time::Instant;
 
 use super::places::place_run;
@@ -20,6 +21,7 @@ use deskd_core::plan::facts::Way;
 use deskd_core::plan::place::{admit, barred};
 use deskd_core::plan::remote::{PodPlace, PodPlan};
 use deskd_core::wire::RunId;
+use deskd_core::wire::proof::Key;
 use deskd_keeper::place::ALONE_AFTER;
 
 /// From when a pod's container runs: a keeper that has not come by then has begun to run its first
@@ -92,11 +94,24 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
         object: &ObjectRef,
         (plan, place): (&PodPlan, &PodPlace),
     ) -> bool {
+        self.ask_for_pod(id, pods::labels_of(run), object, |key| {
+            manifest::pod_place(run, app, object, plan, (id, key, place))
+        })
+    }
+
+    /// The same of a pod of which nothing but these labels is known here.
+    pub(super) fn ask_for_pod(
+        &mut self,
+        id: &TaskId,
+        labels: [(&'static str, String); 2],
+        object: &ObjectRef,
+        manifest: impl FnOnce(&Key) -> Value,
+    ) -> bool {
         let Some((key, cancel)) = self.found_place(id, object) else { return false };
         self.connect(id);
-        let manifest = manifest::pod_place(run, app, object, plan, (id, &key, place));
+        let manifest = manifest(&key);
         let (api, turns, inputs) = (self.api.clone(), self.turns.clone(), self.inputs.clone());
-        let (labels, object, made_as) = (pods::labels_of(run), object.clone(), place_run(id));
+        let (object, made_as) = (object.clone(), place_run(id));
         self.workers.spawn(async move {
             let waits = |why| {
                 // News that do not fit now are told with the next attempt.
@@ -212,8 +227,10 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
         self.places.life.iter().filter_map(move |(id, spec)| {
             let linger = spec.linger_s().map(|linger_s| if ends { 0 } else { linger_s })?;
             let linger = Duration::from_secs(linger.into());
+            let due = self.places.links.get(id)?.idle_since? + linger;
             let ending = self.places.life.life(id) == Some(Life::Ending);
-            Some((id, self.places.links.get(id)?.idle_since? + linger)).filter(|_| !ending)
+            let kept = !ends && self.places.life.is_kept(id);
+            Some((id, due)).filter(|_| !ending && !kept)
         })
     }
 
@@ -256,13 +273,7 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
         let (present, has_log) = (place.present, place.ran() && place.has_log);
         let runs = self.forget_place(id);
         if runs.is_empty() {
-            let api = self.api.clone();
-            self.workers.spawn(async move {
-                if let Err(refusal) = pods::delete(&api, &object, Duration::ZERO, &|_| {}).await {
-                    tracing::warn!("{refusal}");
-                }
-            });
-            return;
+            return self.delete_place(object);
         }
         for (run, _) in runs {
             let at = self.places.runs.remove(&run).unwrap_or_default();

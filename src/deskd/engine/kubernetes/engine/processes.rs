@@ -47,7 +47,8 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
         let changes = self.runs.values().any(changes).then(|| Instant::now() + DUE_PAUSE);
         let obstacle = self.runs.values().filter_map(|run| run.obstacle_at).min();
         let (silent, pods) = (self.next_place_due(), self.next_pod_due());
-        [self.look_at, changes, obstacle, silent, pods].into_iter().flatten().min()
+        let warm = self.next_warm_due();
+        [self.look_at, changes, obstacle, silent, pods, warm].into_iter().flatten().min()
     }
 
     pub(super) fn run_due(&mut self) {

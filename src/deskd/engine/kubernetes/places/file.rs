@@ -40,6 +40,9 @@ pub struct Remembered {
     /// Its keeper answered once.
     #[serde(default)]
     pub answered: bool,
+    /// It was made before anybody asked.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unasked: bool,
     /// The last run that was launched there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last: Option<Last>,
@@ -96,6 +99,7 @@ mod tests {
             pod: "u".into(),
             object: None,
             answered: true,
+            unasked: true,
             last: None,
         };
         let other = Remembered { pod: "v".into(), ..place.clone() };

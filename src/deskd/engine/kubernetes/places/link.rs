@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use super::port::Met;
 use crate::engine::keeper::{FrameError, LogQueue, frame};
 use deskd_core::id::TaskId;
+use deskd_core::task::UnixMs;
 use deskd_core::wire::channel::{Channel, Forged, Opener, Sealer};
 use deskd_core::wire::frame::Decoder;
 use deskd_core::wire::proof::{Bytes, Key};
@@ -37,8 +38,8 @@ const READ_BYTES: usize = 16 << 10;
 /// What is told of a place.
 #[derive(Debug)]
 pub enum News {
-    /// Its keeper answers, and has these tasks.
-    Up(mpsc::Sender<ToKeeper>, Vec<TaskRecord>),
+    /// Its keeper answers, started then, and has these tasks.
+    Up(mpsc::Sender<ToKeeper>, UnixMs, Vec<TaskRecord>),
     /// It said something, but what is about output.
     Said(FromKeeper),
     /// It gave a task's last output away, which ends here.
@@ -191,7 +192,8 @@ async fn serve<T: From<(TaskId, News)>>(
     }
     let (queue, messages) = mpsc::channel(QUEUE_MAX);
     let records = Vec::new();
-    let mut hearing = Hearing { id, logs, told, opener, queue: Some(queue), records };
+    let mut hearing =
+        Hearing { id, logs, told, opener, queue: Some(queue), records, keeper_since: 0 };
     tokio::select! {
         Err(error) = hearing.hear(read) => error,
         Err(error) = tell(write, sealer, messages) => error,
@@ -209,9 +211,18 @@ struct Hearing<'a, T> {
     queue: Option<mpsc::Sender<ToKeeper>>,
     /// Of a welcome that is not complete.
     records: Vec<TaskRecord>,
+    /// When the keeper started, as it said.
+    keeper_since: UnixMs,
 }
 
 impl<T: From<(TaskId, News)>> Hearing<'_, T> {
+    async fn take_records(&mut self, tasks: Vec<TaskRecord>, more: bool) -> Result<(), LinkError> {
+        self.records.extend(tasks);
+        let Some(queue) = self.queue.take_if(|_| !more) else { return Ok(()) };
+        let records = std::mem::take(&mut self.records);
+        self.tell(News::Up(queue, self.keeper_since, records)).await
+    }
+
     async fn hear(
         &mut self,
         mut read: impl AsyncRead + Unpin,
@@ -238,16 +249,11 @@ impl<T: From<(TaskId, News)>> Hearing<'_, T> {
 
     async fn take(&mut self, message: FromKeeper) -> Result<(), LinkError> {
         match message {
-            FromKeeper::Welcome { tasks, more, .. } | FromKeeper::MoreTasks { tasks, more } => {
-                self.records.extend(tasks);
-                match self.queue.take_if(|_| !more) {
-                    Some(queue) => {
-                        let records = std::mem::take(&mut self.records);
-                        self.tell(News::Up(queue, records)).await
-                    }
-                    None => Ok(()),
-                }
+            FromKeeper::Welcome { tasks, more, started_at, .. } => {
+                self.keeper_since = started_at;
+                self.take_records(tasks, more).await
             }
+            FromKeeper::MoreTasks { tasks, more } => self.take_records(tasks, more).await,
             FromKeeper::VersionRefused { version } => Err(LinkError::Version(version)),
             FromKeeper::LogRecords { task, from, next, records, over } => {
                 // Before the log store answers.

@@ -10,6 +10,7 @@ mod visitors;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
@@ -19,6 +20,7 @@ use self::port::Port;
 use deskd_core::id::TaskId;
 use deskd_core::kubernetes::ObjectRef;
 use deskd_core::place;
+use deskd_core::task::UnixMs;
 use deskd_core::wire::proof::Key;
 use deskd_core::wire::{RunId, SpawnRequest, ToKeeper};
 
@@ -27,6 +29,8 @@ use deskd_core::wire::{RunId, SpawnRequest, ToKeeper};
 pub struct Places {
     /// Their life.
     pub life: place::Places,
+    /// The origin of the clock on which pauses of theirs are counted.
+    pub begun: Begun,
     /// How each is reached.
     pub links: HashMap<TaskId, Link>,
     /// The runs at them.
@@ -47,6 +51,30 @@ pub struct Places {
     pub barred_until: Option<Instant>,
 }
 
+/// The moment at which it was made.
+#[derive(Debug, Clone, Copy)]
+pub struct Begun(Instant);
+
+impl Begun {
+    /// How long ago that was.
+    #[must_use]
+    pub fn elapsed(self) -> Duration {
+        self.0.elapsed()
+    }
+
+    /// The moment that is so long after it.
+    #[must_use]
+    pub fn at(self, after: Duration) -> Instant {
+        self.0 + after
+    }
+}
+
+impl Default for Begun {
+    fn default() -> Self {
+        Self(Instant::now())
+    }
+}
+
 /// How a place is reached.
 #[derive(Debug)]
 pub struct Link {
@@ -56,10 +84,14 @@ pub struct Link {
     pub object: ObjectRef,
     /// It is in a pod of its own.
     pub far: bool,
+    /// It was made before anybody asked: its pod is no run's.
+    pub unasked: bool,
     /// To its keeper, while that is connected.
     pub queue: Option<mpsc::Sender<ToKeeper>>,
     /// It answered once.
     pub answered: bool,
+    /// When its keeper started, once it said so.
+    pub keeper_since: Option<UnixMs>,
     /// Since when its keeper should answer and does not.
     pub silent_since: Option<Instant>,
     /// The task that connects again and again; absent: it has not been started.
