@@ -29,6 +29,14 @@ pub fn always(world: &mut World) {
             found = Some(format!("{} waits for a restart that is not due", task.id));
         }
     }
+    let places = &daemon.engine.places;
+    if places.warm() > 1 {
+        found = Some(format!("{} places are ready, and one was wanted", places.warm()));
+    }
+    // One that ended unused is not made again: its entry stays in the pod.
+    if places.warm_made > 1 + places.used {
+        found = Some(format!("{} places were made that nobody asked for", places.warm_made));
+    }
     if let Some(found) = found {
         world.oracle.violated(found);
     }
@@ -40,6 +48,9 @@ pub fn settled(world: &mut World) {
         return world.oracle.violated("no daemon although nothing is wrong");
     };
     let mut found = Vec::new();
+    if daemon.engine.places.wanted.is_none() && !daemon.runs.draining() {
+        found.push("nobody told the engine which places are to be ready".to_owned());
+    }
     let waiting: Vec<_> = daemon.waiting.values().collect();
     if !waiting.is_empty() {
         found.push(format!("requests without an answer: {waiting:?}"));

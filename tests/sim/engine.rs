@@ -123,6 +123,7 @@ impl Engine {
                 self.stop(&run, clock, term_at, kill_at, cluster);
             }
             Command::Forget { run, .. } => self.forget(&run, clock, cluster),
+            Command::KeepWarm(wanted) => self.places.keep_warm(wanted),
             _ => {}
         }
     }
@@ -261,6 +262,7 @@ impl Engine {
         self.watch(moment, to_keeper);
         self.place_events();
         self.places_turn(moment);
+        self.make_warm(moment);
         self.forget_dead_places(moment.cluster);
     }
 

@@ -33,10 +33,12 @@ pub enum Mutant {
     AskOnce,
     ListBeforePlaces,
     MissingAtPlace,
+    DropKeepWarm,
+    PauseForgotten,
 }
 
 impl Mutant {
-    pub const ALL: [(Self, &'static str); 24] = [
+    pub const ALL: [(Self, &'static str); 26] = [
         (Self::DropRecord, "a changed task is not put on record"),
         (Self::DropRemoved, "a removal is not put on record"),
         (Self::DropStart, "a start is not passed on"),
@@ -61,6 +63,8 @@ impl Mutant {
         (Self::AskOnce, "a keeper that answers again is asked for nothing again"),
         (Self::ListBeforePlaces, "what exists is told before keepers of places answered"),
         (Self::MissingAtPlace, "a run that its place has no more is not told"),
+        (Self::DropKeepWarm, "what is to be ready is not passed on"),
+        (Self::PauseForgotten, "a place that ended unused is made again at once"),
     ];
 
     pub fn is(self, mutant: Option<Self>) -> bool {
@@ -86,6 +90,10 @@ impl Mutant {
             }
             Self::DropStop => {
                 let is = command(|it| matches!(it, Command::Stop { .. }));
+                effects.retain(|it| !is(it));
+            }
+            Self::DropKeepWarm => {
+                let is = command(|it| matches!(it, Command::KeepWarm(_)));
                 effects.retain(|it| !is(it));
             }
             Self::DropAdopt => {

@@ -2,10 +2,11 @@
 //! behaves (`src/deskd/engine/kubernetes/engine/places.rs`). Their life is `core::place`.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
 
 use deskd_core::id::{AppId, TaskId};
 use deskd_core::kubernetes::ObjectRef;
-use deskd_core::place::{Launch, Life, PlaceSpec, Places, Stage};
+use deskd_core::place::{Launch, Life, PlaceSpec, Places, Stage, WarmPlace};
 use deskd_core::plan::{EngineKind, Work};
 use deskd_core::port::{Event, Observation};
 use deskd_core::task::Exit;
@@ -42,6 +43,12 @@ pub struct Known {
     records: BTreeMap<TaskId, Vec<TaskRecord>>,
     /// The runs at them, and when their stops are due.
     runs: BTreeMap<RunId, Option<(u64, u64)>>,
+    /// What is to be there before anybody asks; absent: nobody told.
+    pub wanted: Option<Vec<WarmPlace>>,
+    /// Places that this daemon made although nobody asked.
+    pub warm_made: u32,
+    /// Programs that were asked for or seen at places.
+    pub used: u32,
     /// The list is told once all places answered.
     pub list_waits: bool,
     /// The places of an earlier daemon were remembered.
@@ -64,6 +71,21 @@ fn object_of(id: &TaskId) -> ObjectRef {
 
 fn request(run: &RunId) -> ToKeeper {
     ToKeeper::Spawn(Box::new(SpawnRequest::new(run.clone(), vec!["app".into()])))
+}
+
+impl Known {
+    /// Which places are to be there before anybody asks.
+    pub fn keep_warm(&mut self, wanted: Vec<WarmPlace>) {
+        self.wanted = Some(wanted.clone());
+        self.life.keep_warm(wanted);
+    }
+
+    /// How many there are of what is to be there, whatever runs there.
+    pub fn warm(&self) -> usize {
+        let wanted = self.wanted.iter().flatten();
+        let of = |spec| self.life.iter().filter(|(_, it)| *it == spec).count();
+        wanted.map(|wanted| of(&wanted.spec)).sum()
+    }
 }
 
 impl Hosts {
@@ -130,6 +152,25 @@ impl Engine {
         self.follow(place_run(id), app, engine, object_of(id), creation, 30_000);
     }
 
+    /// Makes what is to be there before anybody asks.
+    pub fn make_warm(&mut self, moment: &mut Moment<'_>) {
+        if Mutant::PauseForgotten.is(moment.mutant) {
+            let wanted = self.places.wanted.clone().unwrap_or_default();
+            self.places.life.keep_warm(Vec::new());
+            self.places.life.keep_warm(wanted);
+        }
+        let now = Duration::from_millis(moment.clock);
+        for (_, spec) in self.places.life.to_make(now, |_| true) {
+            let hosts = &mut moment.cluster.hosts;
+            hosts.made += 1;
+            let id: TaskId = format!("place-{:05x}", hosts.made).parse().expect("an id");
+            hosts.record.insert(id.clone(), spec.clone());
+            self.places.life.make(id.clone(), spec);
+            self.places.warm_made += 1;
+            self.follow_place(&id, Creation::Pending { may_exist: false });
+        }
+    }
+
     /// Launches a run at a place. False: it gets a container of its own.
     pub fn launch_at_place(
         &mut self,
@@ -148,6 +189,7 @@ impl Engine {
         let Some(launch) = self.places.life.launch(run, spec.clone(), || fresh) else {
             return false;
         };
+        self.places.used += 1;
         let (Launch::Make(id) | Launch::Wait(id) | Launch::Ask(id)) = &launch;
         if matches!(launch, Launch::Make(_)) {
             if !Mutant::PlaceNotRecorded.is(mutant) {
@@ -373,6 +415,7 @@ impl Engine {
 
     fn started_at_place(&mut self, run: &RunId, at: i64) {
         self.places.life.there(run);
+        self.places.used += 1;
         let Some(known) = self.runs.get_mut(run) else { return };
         if known.creation != Creation::Done {
             known.creation = Creation::Done;

@@ -61,6 +61,7 @@ pub fn apps() -> Arc<BTreeMap<AppId, Arc<App>>> {
 pub fn config(remedy: RemedyMode) -> Config {
     let policy = Policy {
         engines: vec![EngineKind::EphemeralContainer, EngineKind::PodApplication],
+        warm: [(AppId::like("ephemeral"), 1)].into(),
         ..Policy::default()
     };
     Config {
