@@ -16,11 +16,14 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use nix::fcntl::OFlag;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 /// Reads that may hang at once; a file system that hangs is not asked again before it answered.
 const HANGING_MAX: usize = 16;
 /// How long a file system may take for one file.
 pub const ANSWER_TIME_MAX: Duration = Duration::from_secs(3);
+/// How long a pipe that a person named may give nothing.
+pub const PIECE_TIME_MAX: Timespec = Timespec { tv_sec: 10, tv_nsec: 0 };
 /// Names tried for what is set aside; the oldest makes room after that.
 const ASIDE_MAX: u32 = 10;
 /// Stack of a reading thread, in bytes.
@@ -101,11 +104,7 @@ pub fn read(path: &Path, bytes_max: u64, links: Links) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     open(path, links)?.take(bytes_max.saturating_add(1)).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > bytes_max {
-        let text = match bytes_max >> 20 {
-            0 => format!("it is larger than {} KiB", bytes_max >> 10),
-            mib => format!("it is larger than {mib} MiB"),
-        };
-        return Err(io::Error::new(ErrorKind::FileTooLarge, text));
+        return Err(too_large(bytes_max));
     }
     Ok(bytes)
 }
@@ -147,6 +146,48 @@ pub fn read_within(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
         RecvTimeoutError::Timeout => hangs(),
         RecvTimeoutError::Disconnected => io::Error::other("the reading thread ended"),
     })?
+}
+
+/// Reads what a person named. It may be a pipe (`<(...)`), of which each next piece is waited for
+/// [`PIECE_TIME_MAX`] at most.
+///
+/// # Errors
+/// As open(2) and read(2); `FileTooLarge`; `TimedOut`.
+pub fn read_named(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
+    read_pieces(path, bytes_max, &PIECE_TIME_MAX)
+}
+
+fn read_pieces(path: &Path, bytes_max: u64, piece_time: &Timespec) -> io::Result<Vec<u8>> {
+    let flags = OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
+    let mut file = OpenOptions::new().read(true).custom_flags(flags.bits()).open(path)?;
+    let mut bytes = Vec::new();
+    loop {
+        let mut ready = [PollFd::new(&file, PollFlags::IN)];
+        match poll(&mut ready, Some(piece_time)) {
+            Ok(0) => {
+                return Err(io::Error::new(ErrorKind::TimedOut, "nobody writes into this pipe"));
+            }
+            Ok(_) => {}
+            Err(rustix::io::Errno::INTR) => continue,
+            Err(error) => return Err(error.into()),
+        }
+        // Up to the end, or to where there is nothing yet.
+        let read = (&mut file).take(bytes_max + 1 - bytes.len() as u64).read_to_end(&mut bytes);
+        match read {
+            _ if bytes.len() as u64 > bytes_max => return Err(too_large(bytes_max)),
+            Ok(_) => return Ok(bytes),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+fn too_large(bytes_max: u64) -> io::Error {
+    let text = match bytes_max >> 20 {
+        0 => format!("it is larger than {} KiB", bytes_max >> 10),
+        mib => format!("it is larger than {mib} MiB"),
+    };
+    io::Error::new(ErrorKind::FileTooLarge, text)
 }
 
 /// Renames what cannot be used, whatever it is, so that deskd can go on and somebody can look at it:
@@ -253,6 +294,29 @@ mod tests {
         std::os::unix::net::UnixListener::bind(path("socket")).unwrap();
         std::os::unix::fs::symlink("/dev/zero", path("device")).unwrap();
         ["directory", "fifo", "socket", "device"].map(path).to_vec()
+    }
+
+    #[test]
+    fn what_a_person_named_may_be_a_pipe_and_a_silent_one_is_given_up() {
+        let dir = tempfile::tempdir().unwrap();
+        let fifo = dir.path().join("fifo");
+        nix::unistd::mkfifo(&fifo, Mode::S_IRWXU).unwrap();
+        let silent = read_pieces(&fifo, 10, &Timespec { tv_sec: 0, tv_nsec: 1_000_000 });
+        assert_eq!(silent.unwrap_err().kind(), ErrorKind::TimedOut);
+        let write = |text: &'static [u8]| {
+            let fifo = fifo.clone();
+            std::thread::spawn(move || std::fs::write(fifo, text))
+        };
+        let writer = write(b"0123456789");
+        assert_eq!(read_named(&fifo, 10).unwrap(), b"0123456789");
+        writer.join().unwrap().unwrap();
+        let writer = write(b"0123456789a");
+        assert_eq!(read_named(&fifo, 10).unwrap_err().kind(), ErrorKind::FileTooLarge);
+        writer.join().unwrap().unwrap();
+        assert_eq!(read_named(Path::new("/dev/null"), 10).unwrap(), b"");
+        let endless = read_named(Path::new("/dev/zero"), 10).unwrap_err();
+        assert_eq!(endless.kind(), ErrorKind::FileTooLarge);
+        assert!(read_named(dir.path(), 10).is_err());
     }
 
     #[test]

@@ -49,6 +49,7 @@ use deskd_core::kubernetes::PodIdentity;
 use deskd_core::named_check::NamedCheck;
 use deskd_core::policy::Policy;
 use deskd_core::why::RemedyMode;
+use deskd_keeper::files;
 pub use draft::Draft;
 pub use env::{Env, inherited_env};
 pub use panel::{Panel, PathPrefix};
@@ -283,16 +284,8 @@ const SOCKET_NAME: &str = "deskd.sock";
 const TOKEN_NAME: &str = "token";
 
 fn read_file(path: &Path) -> Result<String, ConfigErrors> {
-    use std::io::Read as _;
     let unreadable = |source| ConfigErrors::Unreadable { path: path.to_owned(), source };
-    let mut bytes = Vec::new();
-    std::fs::File::open(path)
-        .and_then(|file| file.take(CONFIG_FILE_BYTES_MAX + 1).read_to_end(&mut bytes))
-        .map_err(unreadable)?;
-    if bytes.len() as u64 > CONFIG_FILE_BYTES_MAX {
-        let text = format!("the file is larger than {} MiB", CONFIG_FILE_BYTES_MAX >> 20);
-        return Err(unreadable(std::io::Error::new(std::io::ErrorKind::FileTooLarge, text)));
-    }
+    let bytes = files::read_named(path, CONFIG_FILE_BYTES_MAX).map_err(unreadable)?;
     String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
         let text = format!("the file is not UTF-8 (byte {at})");
