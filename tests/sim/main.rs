@@ -45,7 +45,7 @@ const TIME_MAX: Duration = Duration::from_hours(24);
 /// Plays one world.
 const AGAIN: &str = "cargo test --profile sim -p deskd-core --features samples --test sim --";
 /// Worlds in which a mutant has to be found.
-const MUTANT_SEEDS: u64 = 300;
+const MUTANT_SEEDS: u64 = 1000;
 
 /// What is wrong in the world of `seed` when only `steps` are done; nothing: none.
 pub fn play(seed: u64, steps: &[u64], mutant: Option<Mutant>, trace: bool) -> Option<String> {
