@@ -5,11 +5,26 @@ use std::fs::File;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use serde_json::{Value, json};
 
 use super::{Running, eventually, repository, stdout_of};
 use crate::support::xvnc::POD_UID;
+
+/// Images that are mounted; whoever removes one waits until there is none, and holds up those to come.
+static MOUNTED: Mutex<usize> = Mutex::new(0);
+static NONE_MOUNTED: Condvar = Condvar::new();
+
+fn mounted() -> MutexGuard<'static, usize> {
+    MOUNTED.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// No other test uses images of this repository until this is dropped.
+pub(super) fn alone() -> MutexGuard<'static, usize> {
+    let none = NONE_MOUNTED.wait_while(mounted(), |images| *images > 0);
+    none.unwrap_or_else(PoisonError::into_inner)
+}
 
 /// An image's file tree, mounted until the value is dropped. Containers use it read-only.
 pub(super) struct Image {
@@ -20,8 +35,10 @@ pub(super) struct Image {
 impl Image {
     /// Of an image that `container/build-images` made.
     pub(super) fn mount(name: &str) -> Self {
+        let mut mounted = mounted();
         let container = stdout_of(buildah().args(["from", "--pull-never", name]));
         let tree = stdout_of(buildah().args(["mount", &container])).into();
+        *mounted += 1;
         Self { container, tree }
     }
 
@@ -34,6 +51,8 @@ impl Image {
 impl Drop for Image {
     fn drop(&mut self) {
         let _ = buildah().args(["rm", &self.container]).stdout(Stdio::null()).status();
+        *mounted() -= 1;
+        NONE_MOUNTED.notify_all();
     }
 }
 

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use super::containers::{Image, buildah};
+use super::containers::{Image, alone, buildah};
 use super::{delivered, repository, stdout_of};
 
 const IMAGE: &str = "localhost/deskd:latest";
@@ -21,9 +21,11 @@ fn two_builds_of_an_image_have_the_same_digest_and_list_what_is_in_it() {
         let inspect = ["inspect", "--type", "image", "--format", "{{.FromImageDigest}}", IMAGE];
         stdout_of(buildah().args(inspect))
     };
+    let alone = alone();
     let digest = build();
     assert!(digest.starts_with("sha256:"), "{digest}");
     assert_eq!(build(), digest);
+    drop(alone);
 
     let image = Image::mount(IMAGE);
     let listed = image.file("usr/share/doc/deskd/sbom.cdx.json");

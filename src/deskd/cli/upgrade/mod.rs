@@ -27,6 +27,8 @@ use install::Staged;
 const DOING: &str = "take over the new deskd";
 /// The keeper checks for 30 s at most, waits 5 s for the old daemon, and 20 s for an answer of the new one.
 const OUTCOME_S_MAX: u64 = 60;
+/// Time for the keeper to tell once another daemon answers.
+const TELL_S_MAX: u64 = 5;
 /// Time between two looks, in milliseconds.
 const LOOK_MS: u64 = 50;
 
@@ -97,6 +99,7 @@ fn not_signalled(pid: Pid, errno: Errno) -> Failure {
 /// Waits for another daemon, or for the keeper's refusal.
 async fn outcome(client: &Client, old: Option<u32>, before: &Desktop) -> Result<Desktop, Failure> {
     let deadline = Instant::now() + Duration::from_secs(OUTCOME_S_MAX);
+    let mut another_since = None;
     while Instant::now() < deadline {
         // It is away for a moment.
         if let Ok((daemon, now)) = look(client).await {
@@ -107,8 +110,13 @@ async fn outcome(client: &Client, old: Option<u32>, before: &Desktop) -> Result<
                 Some(ReloadOutcome::Refused { why, .. }) if now.keeper != before.keeper => {
                     return Err(refused(why));
                 }
-                // Of a release that does not tell.
-                None if is_another => return Err(unknown()),
+                // It answers before its keeper knows that it does; an earlier release never tells.
+                None if is_another => {
+                    let since = *another_since.get_or_insert_with(Instant::now);
+                    if since.elapsed() >= Duration::from_secs(TELL_S_MAX) {
+                        return Err(unknown());
+                    }
+                }
                 _ => {}
             }
         }
