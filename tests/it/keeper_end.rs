@@ -164,11 +164,10 @@ fn a_second_keeper_on_the_same_directory_is_refused_and_one_after_it_starts() {
 #[test]
 fn an_idle_keeper_with_tasks_does_not_wake_up() {
     let keeper = Keeper::start();
-    let (mut client, _) = keeper.connect();
+    let (mut client, _) = keeper.connect_silent();
     for n in 1..=20 {
         client.spawn(request(&format!("app-{n:05x}"), &["sleep", "1000"])).unwrap();
     }
-    client.is_silent = true;
     // What it asks of its daemon is answered, so it does not ask again while this test looks.
     let ping = |message: &FromKeeper| match message {
         FromKeeper::Ping { number } => Some(*number),
@@ -246,8 +245,7 @@ fn systemd_is_told_of_readiness_status_and_a_living_daemon() {
         ("WATCHDOG_USEC", "200000".to_owned()),
     ];
     let mut keeper = Setup { env, ..Setup::default() }.start();
-    let (mut client, _) = keeper.connect();
-    client.is_silent = true;
+    let (mut client, _) = keeper.connect_silent();
     client.send(&ToKeeper::Status { ready: true, status: "all is\nwell".into() });
     let expected = format!("READY=1\nMAINPID={}\nSTATUS=all is well\n", keeper.pid());
     assert_eq!(received(), expected);

@@ -161,10 +161,12 @@ impl Keeper {
     /// Plays the daemon, or its successor when it was played before, and says hello; the second value is everything
     /// that it was told.
     pub(crate) fn connect(&self) -> (Client, Welcome) {
-        let mut client = self.link();
-        client.send(&ToKeeper::Hello { version: VERSION, oldest: None });
-        let welcome = client.welcome();
-        (client, welcome)
+        greet(self.link())
+    }
+
+    /// The same of a daemon that is asked whether it lives, and does not answer by itself.
+    pub(crate) fn connect_silent(&self) -> (Client, Welcome) {
+        greet(Client { is_silent: true, ..self.link() })
     }
 
     /// The connection of a daemon that has not said anything yet.
@@ -255,7 +257,13 @@ pub(crate) struct Client {
     /// Messages that were read but not asked for yet.
     unclaimed: VecDeque<FromKeeper>,
     /// The keeper's question whether its daemon lives is answered by nobody but the test.
-    pub(crate) is_silent: bool,
+    is_silent: bool,
+}
+
+fn greet(mut client: Client) -> (Client, Welcome) {
+    client.send(&ToKeeper::Hello { version: VERSION, oldest: None });
+    let welcome = client.welcome();
+    (client, welcome)
 }
 
 impl Client {
