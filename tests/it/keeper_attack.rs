@@ -186,7 +186,8 @@ fn a_storm_of_forks_that_destroy_their_marks_during_the_stop_leaves_nothing() {
 
 /// A process that has a child and ends, and so on: none of them lives as long as a look at `/proc` takes.
 /// The first one has `$1` as its name there.
-const RELAY: &str = r#"$0 = shift; sub relay { while (1) { %s; exit 0 if fork } }
+/// It ends some minutes after a run of the tests that was killed.
+const RELAY: &str = r#"$0 = shift; our $left = 500000; sub relay { while ($left--) { %s; exit 0 if fork } }
     exit 0 if fork; relay"#;
 
 /// The processes that have a name.
@@ -209,6 +210,8 @@ fn relay(client: &mut Client, task: &str, name: &str, each: &str) {
 fn what_hands_on_to_a_child_faster_than_it_is_looked_at_is_neither_said_to_be_gone_nor_survives() {
     // In one process group, and in a session of its own each.
     for (name, each) in [("relay-one", "1"), ("relay-two", "syscall(112)")] {
+        // What is left of a run of the tests that was killed is not of this one.
+        let name = &format!("{name}-{}", std::process::id());
         let keeper = Keeper::start();
         let (mut client, _) = keeper.connect();
         relay(&mut client, "bad-00001", name, each);
