@@ -35,15 +35,22 @@ fn arrived(echo: &mut Echo) -> Result<(usize, usize)> {
 pub fn run(bench: &mut Bench) -> Result<Vec<Row>> {
     let mut row = Row::rate("burst of 100,000 lines to a follower, arrived %", "100, none twice");
     for kind in bench.kinds.clone() {
-        let Some(mut echo) = Echo::boot(bench, kind, LINES, &mut row)? else { continue };
-        let (count, twice) = arrived(&mut echo)?;
+        let arrivals = Echo::boot(bench, kind, LINES, &mut row)
+            .and_then(|echo| echo.map(|mut echo| arrived(&mut echo)).transpose());
+        bench.clean();
+        let (count, twice) = match arrivals {
+            Ok(Some(arrivals)) => arrivals,
+            Ok(None) => continue,
+            Err(error) => {
+                row.cell(kind, format!("failed: {error:#}"));
+                continue;
+            }
+        };
         let again = if twice > 0 { format!(", {twice} twice") } else { String::new() };
         row.cell(kind, format!("{:.1}{again}", count as f64 * 100.0 / LINES as f64));
         if kind == Kind::Deskd {
             row.met = Some(count == LINES as usize && twice == 0);
         }
-        drop(echo);
-        bench.clean();
     }
     Ok(vec![row])
 }

@@ -41,6 +41,7 @@ fn collect(bench: &mut Bench, first_tag: u32) -> Result<u64> {
 
 /// All of them by one subject; milliseconds.
 fn once(bench: &mut Bench, subject: &mut dyn Subject, names: &[String]) -> Result<f64> {
+    subject.reconnect()?;
     let asked = now_ns();
     subject.start_all(names)?;
     let last = collect(bench, 0)?;

@@ -225,12 +225,11 @@ impl Subject for Deskd {
         Ok(())
     }
 
-    /// The keeper starts the daemon again by itself; another keeper only what an init starts.
+    /// The keeper starts the daemon again by itself. Of a killed keeper its daemon takes the place, and what an init
+    /// starts stands by.
     fn revive(&mut self) -> Result<()> {
         if !os::lives(self.root.pid()) {
-            let mut again = command(&self.dir, &self.display);
-            until_ready(|| !alive(&self.socket()))?;
-            self.root = Root::spawn(&mut again, &self.dir)?;
+            self.root = Root::spawn(&mut command(&self.dir, &self.display), &self.dir)?;
         }
         let socket = self.socket();
         until_ready(|| alive(&socket))?;

@@ -170,4 +170,11 @@ impl Subject for Dinit {
         self.control = connect(&dir)?;
         Ok(())
     }
+
+    /// News of services that end, between two rounds, make dinit forget orders that it has read.
+    fn reconnect(&mut self) -> Result<()> {
+        self.control = connect(&self.dir)?;
+        let services: Vec<String> = self.handles.keys().cloned().collect();
+        services.iter().try_for_each(|service| self.load(service))
+    }
 }

@@ -15,7 +15,7 @@ use crate::os::wait_until;
 use crate::subject::{Follow, HealthClient, Kind, Root, Setup, Subject, until_ready};
 
 /// Longest time from an answering socket to a loaded project, milliseconds.
-const LOADING_MS_MAX: u64 = 2_000;
+const LOADING_MS_MAX: u64 = 10_000;
 
 struct ProcessCompose {
     root: Root,
