@@ -25,7 +25,11 @@ MAPPED = $(LINK_MAPS:%=-Wl,--no-demangle -Wl,-Map=%/$(1).map)
 # Cargo does not see that a list has changed, but it sees another option: a name that nothing asks for.
 LIST = --cfg=link_order_$(shell sha256sum src/$(1)/link-order | cut -c1-16)
 LAID_OUT = $(if $(wildcard $(LLD)/ld.lld),$(addprefix -C link-arg=,-fuse-ld=lld -B$(LLD) -Wl,--no-warn-symbol-ordering \
-	-Wl,--symbol-ordering-file=src/$(1)/link-order -Wl,-T,tests/setup/no-unwind.ld $(MAPPED)) $(LIST))
+	-Wl,--symbol-ordering-file=src/$(1)/link-order -Wl,-T,target/$(1).ld -Wl,-T,tests/setup/no-unwind.ld $(MAPPED)) $(LIST))
+# NAME.* in a list is a function that there is more than once, with numbers in place of the star that any change
+# shifts: a pattern finds them.
+COPIES = mkdir -p target && { echo 'SECTIONS { .text.copies : {'; \
+	sed -n 's/\.\*$$//; T; s/.*/*(.text.& .text.&.* .text.*.& .text.*.&.*)/p' src/$(1)/link-order; echo '} } INSERT BEFORE .text;'; } >target/$(1).ld
 BINARY := target/deskd
 CLUSTER := .cache/cluster/run
 
@@ -85,6 +89,7 @@ fuzz:
 	@tests/fuzz/run --seconds $$(($(or $(MINUTES),1) * 60)) $(TARGETS)
 
 build:
+	@$(call COPIES,deskd) && $(call COPIES,keeper)
 	$(STATIC) cargo rustc --locked --package deskd --bin deskd --release --target $(HOST) -- $(call LAID_OUT,deskd)
 	$(STATIC) cargo rustc --locked --package deskd-keeper --bin deskd-keeper --profile keeper --target $(KEEPER_TARGET) -- $(call LAID_OUT,keeper)
 	@install -D -m 0711 -t $(dir $(BINARY)) target/$(HOST)/release/deskd target/$(KEEPER_TARGET)/keeper/deskd-keeper
