@@ -71,6 +71,7 @@ mod release;
 mod shutdown;
 mod signal;
 mod spawn;
+mod standby;
 mod starts;
 mod table;
 mod tcp;
@@ -260,6 +261,11 @@ fn tried(what: &'static str) -> impl FnOnce(Errno) -> KeeperError {
 /// Runs the keeper until it was asked to end, and returns what the process is to exit with. The
 /// process must have one thread only: signals are blocked and read from a descriptor.
 pub fn run(config: KeeperConfig) -> Result<Exit, KeeperError> {
+    if config.estate.is_none()
+        && let Some(exit) = standby::until_free(&config.state_dir)?
+    {
+        return Ok(exit);
+    }
     event_loop::Keeper::start(config)?.run()
 }
 

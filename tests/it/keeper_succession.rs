@@ -1,12 +1,14 @@
 //! The keeper is killed: its daemon becomes the next one, and no program notices.
 
 use std::path::PathBuf;
+use std::process::Stdio;
 
+use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
 use crate::support::desk::Desk;
 use crate::support::proc;
-use crate::support::xvnc::{available, eventually};
+use crate::support::xvnc::{Place, Running, available, eventually};
 
 const WRITERS: usize = 10;
 
@@ -159,4 +161,71 @@ fn how_a_program_ends_that_a_killed_keeper_started_is_known_once() {
     let ended = desktop.desk.ended(&task);
     assert_eq!(ended["exit"]["code"], 5, "{ended}");
     assert_eq!((ended["runs"].as_u64(), desktop.log(&task).as_str()), (Some(1), "bye\n"));
+}
+
+/// What a service manager does when its service, the killed keeper, is gone.
+fn run_again(desk: &Desk) -> Running {
+    let path = |name: &str| desk.dir.path().join(name);
+    let binary = path("deskd");
+    let mut command = Place::pod().command(&[binary.to_str().expect("a path"), "run"]);
+    command.env("DESKD_CONFIG", path("deskd.toml")).env("DESKD_STATE_DIR", path("state"));
+    command.env("DESKD_LISTEN", desk.tcp.to_string()).env("DISPLAY", ":999");
+    let log = std::fs::File::create(path("again.log")).expect("a log file");
+    Running::start(command.stdout(Stdio::null()).stderr(log))
+}
+
+fn stands_by(desk: &Desk, times: usize) {
+    let log = desk.dir.path().join("again.log");
+    let told = || {
+        std::fs::read_to_string(&log).is_ok_and(|log| log.matches("ends with it").count() == times)
+    };
+    eventually("it stands by", || told().then_some(()));
+}
+
+#[test]
+fn a_deskd_that_is_started_again_stands_by_and_passes_signals_on() {
+    if !available() {
+        return;
+    }
+    let mut desktop = Desktop::start();
+    let end = desktop.desk.dir.path().join("end");
+    let launch = json!({ "app": "waits", "args": [end.to_str()] });
+    let task = desktop.desk.ask("POST", "/v1/tasks").json(&launch).send().expect(201);
+    let task = task["id"].as_str().expect("an id").to_owned();
+    desktop.kill_keeper();
+    let mut again = run_again(&desktop.desk);
+    stands_by(&desktop.desk, 1);
+    desktop.kill_keeper();
+    stands_by(&desktop.desk, 2);
+    assert_eq!(desktop.state(&task), "running");
+    assert!(again.0.try_wait().expect("a child").is_none());
+
+    again.signal(Signal::SIGTERM);
+    let status = eventually("its end", || again.0.try_wait().expect("a child"));
+    assert_eq!(status.code(), Some(0), "{status}");
+    assert!(std::os::unix::net::UnixStream::connect(desktop.desk.socket()).is_err(), "all ended");
+}
+
+#[test]
+fn a_deskd_that_stands_by_takes_over_when_nobody_else_does() {
+    if !available() {
+        return;
+    }
+    let mut desktop = Desktop::start();
+    let end = desktop.desk.dir.path().join("end");
+    let launch = json!({ "app": "waits", "args": [end.to_str()] });
+    let task = desktop.desk.ask("POST", "/v1/tasks").json(&launch).send().expect(201);
+    let task = task["id"].as_str().expect("an id").to_owned();
+    desktop.kill_keeper();
+    let again = run_again(&desktop.desk);
+    stands_by(&desktop.desk, 1);
+    std::fs::write(&end, "").expect("a file");
+    eventually("its end", || (desktop.state(&task) == "ended").then_some(()));
+
+    // Nothing runs: its daemon ends with it.
+    proc::kill(desktop.keeper);
+    desktop.keeper = again.pid();
+    eventually("a daemon", || daemon_of(again.pid()));
+    desktop.desk.until_started();
+    assert_eq!(desktop.state(&task), "ended");
 }

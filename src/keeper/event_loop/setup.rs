@@ -35,7 +35,7 @@ use crate::spawn::{Command, Spawner};
 use crate::starts::Starts;
 use crate::table::Table;
 use crate::tree::ProcEvidence;
-use crate::{KeeperConfig, KeeperError, LOCK_NAME, LOGS_NAME, reap, tcp, tried};
+use crate::{KeeperConfig, KeeperError, LOCK_NAME, LOGS_NAME, reap, standby, tcp, tried};
 
 /// Bit that every tag has: far beyond any real-time limit that somebody sets on purpose.
 const TAG_BIT: u64 = 1 << 60;
@@ -49,6 +49,7 @@ impl Keeper {
         let mut estate = estate.map_err(KeeperError::Estate)?;
         let inherited = estate.as_mut().and_then(|estate| estate.lock.take());
         let lock = lock_state_dir(&config.state_dir, inherited)?;
+        standby::declare(&lock, estate.is_some());
         let daemon_tcp = config.listen.map(tcp::bind).transpose()?;
         let file = config.daemon_file.take().map(OwnedFd::from);
         let daemon = Daemon::new(release(&config, None, file)?, Instant::now());
