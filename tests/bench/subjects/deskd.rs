@@ -1,5 +1,5 @@
-//! deskd, over the unix socket (`docs/api.md`): one keep-alive connection for single requests, a few
-//! for many at once. The programs need no display; where a row starts none, `DISPLAY` names one that
+//! deskd, over the unix socket (`docs/api.md`): one keep-alive connection for requests, of which one can
+//! launch many. The programs need no display; where a row starts none, `DISPLAY` names one that
 //! nobody serves.
 
 use std::collections::HashMap;
@@ -15,8 +15,8 @@ use crate::http::{Answer, Body, Http, request};
 use crate::os;
 use crate::subject::{Follow, HealthClient, Kind, Root, Setup, Subject, deskd_binary, until_ready};
 
-/// Connections over which many starts are asked for at once.
-const CONNECTIONS: usize = 8;
+/// Launches of one request (`docs/api.md`).
+const LAUNCHES_MAX: usize = 256;
 /// A display that nobody serves.
 const DISPLAY_UNUSED: &str = ":6099";
 /// Bytes of one application that makes the daemon big: under the API's limit of 1 MiB.
@@ -29,7 +29,6 @@ struct Deskd {
     dir: PathBuf,
     display: String,
     http: Http,
-    many: Vec<Http>,
     tasks: HashMap<String, String>,
 }
 
@@ -72,9 +71,8 @@ pub fn boot(dir: &Path, setup: &Setup) -> Result<Box<dyn Subject>> {
     let socket = dir.join("state/deskd.sock");
     until_ready(|| alive(&socket))?;
     let http = Http::connect(&socket)?;
-    let many = (0..CONNECTIONS).map(|_| Http::connect(&socket)).collect::<Result<_>>()?;
     let (dir, display) = (dir.to_owned(), display.to_owned());
-    let mut subject = Deskd { root, dir, display, http, many, tasks: HashMap::new() };
+    let mut subject = Deskd { root, dir, display, http, tasks: HashMap::new() };
     for service in setup.services.iter().filter(|service| service.autostart) {
         subject.start(&service.name)?;
     }
@@ -88,12 +86,14 @@ fn alive(socket: &Path) -> bool {
         .is_ok_and(|answer| answer.status == 200)
 }
 
+/// Of a task what the bench needs.
+#[derive(serde::Deserialize)]
+struct Task {
+    id: String,
+}
+
 /// The id in a `Task`.
 fn task_id(answer: &Answer) -> Result<String> {
-    #[derive(serde::Deserialize)]
-    struct Task {
-        id: String,
-    }
     if answer.status != 201 {
         bail!("launch answered {}: {}", answer.status, String::from_utf8_lossy(&answer.body));
     }
@@ -145,15 +145,19 @@ impl Subject for Deskd {
     }
 
     fn start_all(&mut self, services: &[String]) -> Result<()> {
-        let share = services.len().div_ceil(self.many.len());
-        for (http, services) in self.many.iter_mut().zip(services.chunks(share)) {
-            let requests: Vec<u8> = services.iter().flat_map(|name| launch(name)).collect();
-            http.send(&requests)?;
+        #[derive(serde::Deserialize)]
+        struct Launched {
+            task: Task,
         }
-        for (http, services) in self.many.iter_mut().zip(services.chunks(share)) {
-            for service in services {
-                self.tasks.insert(service.clone(), task_id(&http.answer()?)?);
-            }
+        for services in services.chunks(LAUNCHES_MAX) {
+            let launches: Vec<_> =
+                services.iter().map(|app| serde_json::json!({"app": app})).collect();
+            let launches = serde_json::Value::from(launches).to_string();
+            let answer = self.http.json("POST", "/v1/tasks", &launches)?;
+            let launched: Vec<Launched> = serde_json::from_slice(&answer.body)
+                .with_context(|| format!("launches answered {}", answer.status))?;
+            let ids = launched.into_iter().map(|launched| launched.task.id);
+            self.tasks.extend(services.iter().cloned().zip(ids));
         }
         Ok(())
     }
@@ -239,7 +243,6 @@ impl Subject for Deskd {
     fn reconnect(&mut self) -> Result<()> {
         let socket = self.socket();
         self.http = Http::connect(&socket)?;
-        self.many = (0..CONNECTIONS).map(|_| Http::connect(&socket)).collect::<Result<_>>()?;
         Ok(())
     }
 
