@@ -1,10 +1,10 @@
 //! What the keeper knows about each task: the record the daemon re-adopts it from.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::Instant;
 
 use super::custody::Held;
-use super::escalation::Stop;
+use super::escalation::{Due, Stop};
 use super::tree::Mark;
 use crate::logs::TaskLog;
 use deskd_core::id::TaskId;
@@ -111,15 +111,6 @@ impl Task {
         }
     }
 
-    /// Has it stopped at these times, or sooner if that was asked for before.
-    pub fn stop_by(&mut self, term_at: Instant, kill_at: Instant) {
-        self.stop_asked = true;
-        match &mut self.stop {
-            Some(stop) => stop.hasten(term_at, kill_at),
-            None => self.stop = Some(Stop::new(term_at, kill_at)),
-        }
-    }
-
     /// No process of it is left.
     pub fn mark_gone(&mut self) {
         self.tree_gone = true;
@@ -147,6 +138,8 @@ pub struct Table {
     tasks: BTreeMap<TaskKey, Task>,
     keys: HashMap<TaskId, TaskKey>,
     mains: HashMap<u32, TaskKey>,
+    /// Those that have a stop, and some that had one: few of many, and asked for in every turn.
+    stopping: BTreeSet<TaskKey>,
     next_key: u64,
 }
 
@@ -193,6 +186,48 @@ impl Table {
     /// In order of first spawn.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = (TaskKey, &mut Task)> {
         self.tasks.iter_mut().map(|(key, task)| (*key, task))
+    }
+
+    /// Has a task stopped at these times, or sooner if that was asked for before.
+    pub fn stop_by(&mut self, key: TaskKey, term_at: Instant, kill_at: Instant) {
+        if let Some(task) = self.tasks.get_mut(&key) {
+            task.stop_asked = true;
+            match &mut task.stop {
+                Some(stop) => stop.hasten(term_at, kill_at),
+                None => task.stop = Some(Stop::new(term_at, kill_at)),
+            }
+            self.stopping.insert(key);
+        }
+    }
+
+    /// Has what is left of a task killed now, which nobody asked for.
+    pub fn end_rest(&mut self, key: TaskKey, now: Instant) {
+        if let Some(task) = self.tasks.get_mut(&key) {
+            task.stop = Some(Stop::new(now, now));
+            self.stopping.insert(key);
+        }
+    }
+
+    /// Every stop that is under way.
+    pub fn stops(&self) -> impl Iterator<Item = &Stop> {
+        self.stopping.iter().filter_map(|key| self.tasks.get(key)?.stop.as_ref())
+    }
+
+    /// The steps of stops that are due.
+    pub fn take_due(&mut self, now: Instant) -> Vec<(TaskKey, Due)> {
+        let mut due = Vec::new();
+        let tasks = &mut self.tasks;
+        self.stopping.retain(|key| {
+            let stop = tasks.get_mut(key).and_then(|task| task.stop.as_mut());
+            match stop {
+                Some(stop) => {
+                    due.extend(stop.take_due(now).map(|step| (*key, step)));
+                    true
+                }
+                None => false,
+            }
+        });
+        due
     }
 
     /// The key a task that is not known yet would get.

@@ -162,8 +162,9 @@ impl Keeper {
 
     fn terminate_all(&mut self, now: Instant, kill_at: Instant) {
         self.terminated = Some(kill_at);
-        for (_, task) in self.table.iter_mut().filter(|(_, task)| !task.tree_gone) {
-            task.stop_by(now, kill_at);
+        let left = self.table.iter().filter(|(_, task)| !task.tree_gone);
+        for key in left.map(|(key, _)| key).collect::<Vec<_>>() {
+            self.table.stop_by(key, now, kill_at);
         }
         signal::send(&self.strays, &[Signal::TERM, Signal::CONT]);
     }

@@ -28,6 +28,7 @@ use nix::sys::signalfd::SignalFd;
 use super::capture::Capture;
 use super::custody::Custody;
 use super::daemon::Daemon;
+use super::escalation::Stop;
 use super::heartbeat::Heartbeat;
 use super::link::Connection;
 use super::notify::Notify;
@@ -248,7 +249,7 @@ impl Keeper {
         if self.reap_again || self.survey_wanted || (self.requests_left && self.can_answer()) {
             return Some(Instant::now());
         }
-        let stops = self.table.iter().filter_map(|(_, task)| Some(task.stop.as_ref()?.next_at()));
+        let stops = self.table.stops().map(Stop::next_at);
         let others = [
             self.survey_retry_at,
             self.next_at_place(),

@@ -12,7 +12,6 @@ use super::setup::capture;
 use super::{Keeper, Source};
 use crate::entrance::Entrance;
 use crate::entry_points::EntryPoints;
-use crate::escalation::Stop;
 use crate::image::Image;
 use crate::link::Connection;
 use crate::logs::{Given, Spool};
@@ -186,11 +185,8 @@ impl Keeper {
 
     /// A container ends with its first process, and so does what a run left at a place.
     pub(super) fn end_rest_at_place(&mut self, key: TaskKey) {
-        if self.place.is_some()
-            && let Some(task) = self.table.get_mut(key)
-        {
-            let now = Instant::now();
-            task.stop = Some(Stop::new(now, now));
+        if self.place.is_some() {
+            self.table.end_rest(key, Instant::now());
         }
     }
 

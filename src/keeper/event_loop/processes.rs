@@ -9,7 +9,7 @@ use super::{Keeper, SURVEY_RETRY_MS, unix_ms};
 use crate::escalation::{Due, Stop};
 use crate::reap::{self, Ended};
 use crate::signal::{self, Sent};
-use crate::table::{Task, TaskKey};
+use crate::table::TaskKey;
 use crate::tree::{self, Family, Process, Survey};
 use deskd_core::task::{Exit, StopStepKind};
 use deskd_core::wire::{FromKeeper, RunEnd, STOP_PIDS_MAX, StopRound};
@@ -74,15 +74,16 @@ impl Keeper {
     pub(super) fn signal_what_is_due(&mut self, now: Instant) {
         let mut terms = Vec::new();
         let mut kills = Vec::new();
-        for (key, task) in self.table.iter_mut() {
-            match task.stop.as_mut().and_then(|stop| stop.take_due(now)) {
-                Some(Due::Term) => terms.push(key),
-                Some(Due::Kill) => {
+        for (key, due) in self.table.take_due(now) {
+            match due {
+                Due::Term => terms.push(key),
+                Due::Kill => {
                     // Time has passed: those that were reached before are reached for again.
-                    task.killed.clear();
+                    if let Some(task) = self.table.get_mut(key) {
+                        task.killed.clear();
+                    }
                     kills.push(key);
                 }
-                None => {}
             }
         }
         if terms.is_empty() && kills.is_empty() {
@@ -183,11 +184,7 @@ impl Keeper {
     /// and the many short programs cost one read instead of one per process of the machine.
     fn has_no_orphans(&mut self) -> bool {
         // Then it is about more than runs whose main process ended and is this keeper's child.
-        let is_killing = |task: &Task| task.stop.as_ref().is_some_and(Stop::is_killing);
-        if self.shutdown.is_some()
-            || self.adopted.any
-            || self.table.iter().any(|(_, task)| !task.tree_gone && is_killing(task))
-        {
+        if self.shutdown.is_some() || self.adopted.any || self.table.stops().any(Stop::is_killing) {
             return false;
         }
         self.orphans().is_ok_and(|orphans| orphans.is_empty())

@@ -46,10 +46,9 @@ impl Keeper {
         if self.stop_start(id, term_at, kill_at) {
             return;
         }
-        let key = self.table.key(&id.task);
-        let Some(task) = key.and_then(|key| self.table.get_mut(key)) else { return };
-        if task.id == *id && !task.tree_gone {
-            task.stop_by(term_at, kill_at);
+        let Some(key) = self.table.key(&id.task) else { return };
+        if self.table.get(key).is_some_and(|task| task.id == *id && !task.tree_gone) {
+            self.table.stop_by(key, term_at, kill_at);
         }
     }
 

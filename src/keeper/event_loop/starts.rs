@@ -228,10 +228,8 @@ impl Keeper {
             self.watch_log(&task, seen);
         }
         let of_shutdown = self.terminated.map(|kill_at| (Instant::now(), kill_at));
-        if let Some(task) = self.table.get_mut(key) {
-            for (term_at, kill_at) in [stop, of_shutdown].into_iter().flatten() {
-                task.stop_by(term_at, kill_at);
-            }
+        for (term_at, kill_at) in [stop, of_shutdown].into_iter().flatten() {
+            self.table.stop_by(key, term_at, kill_at);
         }
         if let Some(ended) = ended {
             self.ended(ended);
