@@ -54,6 +54,14 @@ impl Desktop {
         self.desk.until_started();
     }
 
+    /// A task, and the file that ends it.
+    fn launch_what_waits(&self) -> (String, PathBuf) {
+        let end = self.desk.dir.path().join("end");
+        let launch = json!({ "app": "waits", "args": [end.to_str()] });
+        let task = self.desk.ask("POST", "/v1/tasks").json(&launch).send().expect(201);
+        (task["id"].as_str().expect("an id").to_owned(), end)
+    }
+
     fn state(&self, task: &str) -> Value {
         self.desk.get(&format!("/v1/tasks/{task}"))["state"].clone()
     }
@@ -188,10 +196,7 @@ fn a_deskd_that_is_started_again_stands_by_and_passes_signals_on() {
         return;
     }
     let mut desktop = Desktop::start();
-    let end = desktop.desk.dir.path().join("end");
-    let launch = json!({ "app": "waits", "args": [end.to_str()] });
-    let task = desktop.desk.ask("POST", "/v1/tasks").json(&launch).send().expect(201);
-    let task = task["id"].as_str().expect("an id").to_owned();
+    let (task, _) = desktop.launch_what_waits();
     desktop.kill_keeper();
     let mut again = run_again(&desktop.desk);
     stands_by(&desktop.desk, 1);
@@ -212,10 +217,7 @@ fn a_deskd_that_stands_by_takes_over_when_nobody_else_does() {
         return;
     }
     let mut desktop = Desktop::start();
-    let end = desktop.desk.dir.path().join("end");
-    let launch = json!({ "app": "waits", "args": [end.to_str()] });
-    let task = desktop.desk.ask("POST", "/v1/tasks").json(&launch).send().expect(201);
-    let task = task["id"].as_str().expect("an id").to_owned();
+    let (task, end) = desktop.launch_what_waits();
     desktop.kill_keeper();
     let again = run_again(&desktop.desk);
     stands_by(&desktop.desk, 1);
