@@ -167,8 +167,7 @@ impl Subject for Dinit {
         self.root = spawn(&self.dir)?;
         let dir = self.dir.clone();
         until_ready(|| connect(&dir).is_ok())?;
-        self.control = connect(&dir)?;
-        Ok(())
+        self.reconnect()
     }
 
     /// News of services that end, between two rounds, make dinit forget orders that it has read.
