@@ -66,8 +66,8 @@ def with_copies(parts):
     """The name of each part. Of a function that there is more than once all but one have a number at the end, and
     any change elsewhere gives the numbers anew: `NAME.*` is all of them."""
     names = [symbol(part) for part in parts]
-    copied = {re.sub(r"\.[0-9]+$", "", name) for name in names if re.search(r"\.[0-9]+$", name)}
     bare = [re.sub(r"\.[0-9]+$", "", name) for name in names]
+    copied = {short for name, short in zip(names, bare) if short != name}
     return [f"{name}.*" if name in copied else name for name in bare]
 
 
