@@ -25,7 +25,11 @@ struct Deskd {
 
 impl Deskd {
     fn start() -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        Self::start_in(tempfile::tempdir().unwrap(), &[])
+    }
+
+    /// With options of `deskd run` that the other commands have too.
+    fn start_in(dir: tempfile::TempDir, options: &[&str]) -> Self {
         let count = format!(
             "i=0; while [ $i -lt {LINES} ]; do echo line $i; i=$((i+1)); [ $((i % 20)) != 0 ] || sleep 0.05; done"
         );
@@ -41,13 +45,15 @@ impl Deskd {
         let keeper = command(dir.path())
             .args(["run", "--config"])
             .arg(dir.path().join("deskd.toml"))
+            .args(options)
             .stdout(Stdio::null())
             .stderr(std::fs::File::create(dir.path().join("log")).unwrap())
             .spawn()
             .unwrap();
         let deskd = Self { dir, keeper };
         // No display answers: it is the daemon that is waited for, not health.
-        let listed = deskd.until(|| deskd.ask(&["app", "list"]), |output| output.status.success());
+        let list = || deskd.ask(&[&["app", "list"], options].concat());
+        let listed = deskd.until(list, |output| output.status.success());
         assert!(String::from_utf8_lossy(&listed.stdout).contains("bytes"));
         deskd
     }
@@ -136,6 +142,19 @@ fn a_task_lives_from_launch_to_removal_by_commands_alone() {
     deskd.ok(&["task", "remove", &sleeper, &task]);
     assert_eq!(deskd.ok(&["task", "list", "-o", "json"]), b"[]\n");
     deskd.refused(&["logs", &task], Exit::NotFound);
+}
+
+#[test]
+fn the_socket_is_where_the_option_of_run_says_after_a_reload_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let socket = dir.path().join("elsewhere.sock").into_os_string().into_string().unwrap();
+    let deskd = Deskd::start_in(dir, &["--socket", &socket]);
+    let lives = || deskd.ask(&["health", "--live", "--socket", &socket]);
+    assert!(!deskd.dir.path().join("state/deskd.sock").exists());
+    kill(Pid::from_raw(i32::try_from(deskd.keeper.id()).unwrap()), Signal::SIGHUP).unwrap();
+    let log = || std::fs::read_to_string(deskd.dir.path().join("log")).unwrap();
+    deskd.until(lives, |it| it.status.success() && log().contains("SIGHUP is done"));
+    assert!(log().contains("the configuration has not changed"), "{}", log());
 }
 
 #[test]

@@ -17,7 +17,7 @@ use deskd_core::plan::EngineKind;
 pub struct Args {
     /// Unix socket of the daemon [default: DESKD_SOCKET, else the one in the state directory]
     #[arg(long, global = true, value_name = "PATH")]
-    pub socket: Option<PathBuf>,
+    pub socket: Option<String>,
     /// Output format
     #[arg(long, short, global = true, value_enum, default_value_t, value_name = "FORMAT")]
     pub output: Format,

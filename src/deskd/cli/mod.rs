@@ -68,7 +68,12 @@ pub fn main() -> ExitCode {
             return if quiet.is_err() { Exit::Usage } else { Exit::Ok }.into();
         }
     };
+    // Said here or there: to whatever reads it, and to whatever this process becomes, it is the variable.
     let env = Env::of_this_process();
+    let env = match &args.socket {
+        Some(socket) => env.with(config::SOCKET_VARIABLE, socket.clone()),
+        None => env,
+    };
     let mut out = Out::stdout(args.output, &env);
     let result = run(args, &env, &mut out).and_then(|exit| out.finish().map(|()| exit));
     match result {
@@ -92,7 +97,7 @@ pub fn command() -> clap::Command {
 fn run(args: Args, env: &Env, out: &mut Out) -> Result<Exit, Failure> {
     match args.command {
         Command::Run { config, lenient } => {
-            Err(wiring::run(&offline::load(config.as_deref(), lenient, env)?))
+            Err(wiring::run(&offline::load(config.as_deref(), lenient, env)?, env))
         }
         Command::Daemon { config_fd, reload: true } => reload::check(config_fd, env),
         Command::Daemon { config_fd, reload: false } => {
@@ -120,10 +125,7 @@ fn run(args: Args, env: &Env, out: &mut Out) -> Result<Exit, Failure> {
         Command::Collect { namespace, dry_run } => {
             runtime()?.block_on(collect::collect(namespace, dry_run, env, out))
         }
-        command => {
-            let socket = args.socket.unwrap_or_else(|| config::client_socket(None, env));
-            client_command(command, Client::new(socket), env, out)
-        }
+        command => client_command(command, Client::new(config::client_socket(None, env)), env, out),
     }
 }
 

@@ -14,7 +14,7 @@ use deskd_keeper::custody::Estate;
 use deskd_keeper::logs::Limits;
 use nix::sys::memfd::{MFdFlags, memfd_create};
 
-use crate::config::{Config, Env};
+use crate::config::{Config, Env, SOCKET_VARIABLE};
 use crate::engine::feed;
 use crate::{api, daemon};
 
@@ -28,7 +28,7 @@ const KEEPER: &str = "deskd-keeper";
 ///
 /// The daemon gets the configuration as it was checked now, from a memory file, so that a file
 /// that is broken later does not keep a restarted daemon from working.
-pub fn run(config: &Config) -> Failure {
+pub fn run(config: &Config, env: &Env) -> Failure {
     let doing = "start";
     let failed = |error: std::io::Error| Failure::io(doing, &error);
     let program = match std::env::current_exe() {
@@ -41,7 +41,10 @@ pub fn run(config: &Config) -> Failure {
     };
     let keeper = program.with_file_name(KEEPER);
     let options = keeper_config(config, program).to_options(Some(memory.as_raw_fd()));
-    let error = std::process::Command::new(&keeper).args(options).exec();
+    let mut command = std::process::Command::new(&keeper);
+    // A configuration that is read anew has the same socket.
+    command.args(options).envs(env.get(SOCKET_VARIABLE).map(|socket| (SOCKET_VARIABLE, socket)));
+    let error = command.exec();
     let failure = Failure::new(Exit::Internal, doing, format!("{}: {error}", keeper.display()));
     match error.kind() {
         ErrorKind::NotFound => failure.remedy("install deskd-keeper in the directory of deskd"),

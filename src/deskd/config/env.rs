@@ -44,6 +44,14 @@ impl Env {
         Self(pairs.into_iter().map(|(name, value)| (name.into(), value.into())).collect())
     }
 
+    /// The same with `value` for `name`.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: String) -> Self {
+        self.0.retain(|(known, _)| known != name);
+        self.0.push((name.to_owned(), value));
+        self
+    }
+
     /// The value of `name`; an empty value counts as absent, as everywhere in deskd.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<String> {

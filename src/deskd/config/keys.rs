@@ -153,7 +153,7 @@ pub const ENVIRONMENT: &[(&str, &str)] = &[
     ("DESKD_CONFIG", ""),
     ("DESKD_LISTEN", "listen"),
     ("DESKD_STATE_DIR", "state_dir"),
-    ("DESKD_SOCKET", "socket"),
+    (super::SOCKET_VARIABLE, "socket"),
     ("DESKD_TOKEN_FILE", "token_file"),
     ("DESKD_PANEL_HOSTS", "panel_hosts"),
     ("DESKD_PANEL_PATH", "panel_path"),

@@ -266,7 +266,7 @@ fn draft(path: Option<&Path>, env: &Env) -> Result<(Draft, Option<PathBuf>), Con
 /// running daemon may have been started before it was broken.
 #[must_use]
 pub fn client_socket(path: Option<&Path>, env: &Env) -> PathBuf {
-    if let Some(socket) = env.get("DESKD_SOCKET") {
+    if let Some(socket) = env.get(SOCKET_VARIABLE) {
         return socket.into();
     }
     let draft = read(path, env).ok().or_else(|| parse("", |name| env.get(name)).ok());
@@ -278,6 +278,8 @@ pub fn client_socket(path: Option<&Path>, env: &Env) -> PathBuf {
     existing.or_else(|| sockets.clone().next()).unwrap_or_default()
 }
 
+/// The variable that names the unix socket; `--socket` is the same.
+pub const SOCKET_VARIABLE: &str = "DESKD_SOCKET";
 /// File name of the unix socket in the state directory.
 const SOCKET_NAME: &str = "deskd.sock";
 /// File name of the token in the state directory.

@@ -60,7 +60,7 @@ impl<'t> Reader<'t> {
                 .pick("DESKD_LISTEN", &root, "listen", "127.0.0.1:29791", values::listen)
                 .unwrap_or(Some(SocketAddr::from(([127, 0, 0, 1], super::LISTEN_PORT_DEFAULT)))),
             state_dir: self.path("DESKD_STATE_DIR", &root, "state_dir", "/run/deskd"),
-            socket: self.path("DESKD_SOCKET", &root, "socket", "/run/deskd/deskd.sock"),
+            socket: self.path(super::SOCKET_VARIABLE, &root, "socket", "/run/deskd/deskd.sock"),
             token_file: self.path("DESKD_TOKEN_FILE", &root, "token_file", "/run/deskd/token"),
             panel: self.panel(&root),
             activity: self.activity(&root),
