@@ -14,7 +14,7 @@ needs_display = false
 command = ["sh", "-c", "n=0; while sleep 0.05; do n=$((n+1)); echo $n; done"]
 "#;
 
-/// The keeper gives a daemon up after 20 s; more is a hang.
+/// The keeper gives a daemon up after 21 s; more is a hang.
 const GIVEN_UP: Duration = Duration::from_secs(60);
 
 fn keeper_check(desk: &Desk) -> String {
