@@ -4,12 +4,11 @@
 //! A connection of its own, inherited like the first one. An older keeper has none, and tells the driver instead.
 
 use std::io;
-use std::os::unix::net::UnixStream as StdStream;
+use std::os::unix::net::UnixStream;
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::UnixStream;
 use tokio::task::yield_now;
 
+use super::stream::Stream;
 use deskd_core::id::TaskId;
 use deskd_core::wire::frame::{Decoder, FrameError, encode};
 use deskd_core::wire::{FromKeeper, ToKeeper, VERSION, VERSION_OLDEST};
@@ -32,13 +31,13 @@ pub enum FeedError {
 /// The connection that the keeper handed down; nothing if it is an older one. To be called before anything else is
 /// opened, which would get its number.
 #[must_use]
-pub fn inherited() -> Option<StdStream> {
+pub fn inherited() -> Option<UnixStream> {
     inherited::socket(DAEMON_FEED_FD).ok()
 }
 
 /// Hands on what the keeper tells until the connection ends; `advanced` says what to ask next.
 pub async fn run(
-    stream: StdStream,
+    stream: UnixStream,
     advanced: impl Fn(TaskId, u64) -> Option<ToKeeper>,
 ) -> FeedError {
     match carry(stream, advanced).await {
@@ -48,11 +47,10 @@ pub async fn run(
 }
 
 async fn carry(
-    stream: StdStream,
+    stream: UnixStream,
     advanced: impl Fn(TaskId, u64) -> Option<ToKeeper>,
 ) -> Result<(), FeedError> {
-    stream.set_nonblocking(true)?;
-    let mut stream = UnixStream::from_std(stream)?;
+    let stream = Stream::new(stream)?;
     let mut decoder = Decoder::default();
     let mut bytes = vec![0; READ_BYTES];
     let mut next = Vec::new();

@@ -3,14 +3,12 @@
 //! The keeper owns the processes, so this is a queue, a socket and a frame format. The socket is
 //! inherited from the keeper. When the connection ends the daemon ends too: the keeper is gone.
 
-use std::io::ErrorKind;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
-use tokio::io::AsyncWriteExt;
-use tokio::net::UnixStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
+use super::stream::Stream;
 use deskd_core::id::TaskId;
 pub use deskd_core::wire::frame::FrameError;
 use deskd_core::wire::frame::{Decoder, encode};
@@ -59,7 +57,7 @@ pub struct LocalEngine {
 /// The connection, which two write to.
 #[derive(Debug)]
 struct Socket {
-    stream: UnixStream,
+    stream: Stream,
     /// What was taken from a queue is not written to its end yet.
     writing: AtomicBool,
 }
@@ -128,7 +126,7 @@ impl LocalEngine {
     /// An engine on the connection to the keeper, the way for containers' output, and the queues that
     /// [`run`] empties.
     #[must_use]
-    pub fn new(stream: UnixStream) -> (Self, LogQueue, LocalQueue) {
+    pub fn new(stream: Stream) -> (Self, LogQueue, LocalQueue) {
         let (queue, messages) = mpsc::channel(KEEPER_QUEUE_MAX);
         let (log_queue, logs) = mpsc::channel(LOG_QUEUE_MAX);
         let room = Arc::new(Semaphore::new(KEEPER_QUEUE_BYTES_MAX));
@@ -157,10 +155,9 @@ impl LocalEngine {
 }
 
 /// Takes the connection that the keeper handed down, and says hello. Its answer arrives as the first message of [`run`].
-pub async fn inherited() -> Result<UnixStream, LinkError> {
+pub async fn inherited() -> Result<Stream, LinkError> {
     let taken = inherited::socket(DAEMON_LINK_FD).map_err(LinkError::NotInherited)?;
-    taken.set_nonblocking(true)?;
-    let mut stream = UnixStream::from_std(taken)?;
+    let stream = Stream::new(taken)?;
     stream
         .write_all(&frame(&ToKeeper::Hello { version: VERSION, oldest: Some(VERSION_OLDEST) })?)
         .await?;
@@ -176,17 +173,13 @@ pub async fn run<T: From<FromKeeper>>(mut queue: LocalQueue, heard: mpsc::Sender
     }
 }
 
-async fn hear<T: From<FromKeeper>>(stream: &UnixStream, heard: mpsc::Sender<T>) -> LinkError {
+async fn hear<T: From<FromKeeper>>(stream: &Stream, heard: mpsc::Sender<T>) -> LinkError {
     let mut decoder = Decoder::default();
     let mut bytes = vec![0; READ_BYTES];
     loop {
-        match stream.try_read(&mut bytes) {
+        match stream.read(&mut bytes).await {
             Ok(0) => return LinkError::Closed,
             Ok(count) => decoder.push(&bytes[..count]),
-            Err(error) if error.kind() == ErrorKind::WouldBlock => match stream.readable().await {
-                Ok(()) => continue,
-                Err(error) => return error.into(),
-            },
             Err(error) => return error.into(),
         }
         loop {
@@ -222,21 +215,10 @@ async fn tell(socket: &Socket, queue: &mut LocalQueue) -> LinkError {
                 if more { queue.messages.try_recv().ok().map(|queued| queued.frame) } else { None };
         }
         socket.writing.store(true, SeqCst);
-        if let Err(error) = write_all(&socket.stream, &bytes).await {
+        if let Err(error) = socket.stream.write_all(&bytes).await {
             return error.into();
         }
         socket.writing.store(false, SeqCst);
         bytes.shrink_to(BATCH_BYTES_MAX);
     }
-}
-
-async fn write_all(stream: &UnixStream, mut bytes: &[u8]) -> std::io::Result<()> {
-    while !bytes.is_empty() {
-        match stream.try_write(bytes) {
-            Ok(count) => bytes = &bytes[count..],
-            Err(error) if error.kind() == ErrorKind::WouldBlock => stream.writable().await?,
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
 }

@@ -6,3 +6,4 @@ pub mod keeper;
 pub mod kubernetes;
 mod log_mark;
 pub mod port;
+pub mod stream;

@@ -71,6 +71,9 @@ impl Port {
     /// # Errors
     /// The keeper is gone.
     pub fn flush(&mut self) -> Result<(), PortError> {
+        if self.to_keeper.is_empty() {
+            return Ok(());
+        }
         let messages = std::mem::take(&mut self.to_keeper);
         self.keeper.send(messages).then_some(()).ok_or(PortError::Keeper)
     }

@@ -3,7 +3,6 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use tokio::net::UnixStream;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
@@ -21,6 +20,7 @@ use crate::display::{DisplayHandle, DisplayThread};
 use crate::engine::keeper::{self, LinkError, LocalEngine};
 use crate::engine::kubernetes;
 use crate::engine::port::Port;
+use crate::engine::stream::Stream;
 use crate::readiness;
 use deskd_core::run::Runs;
 
@@ -45,7 +45,7 @@ pub struct Supervisor {
 /// Starts everything but the look at the display; `link` is the connection to the keeper ([`keeper::inherited`]).
 /// Returns at once: what exists is re-adopted while the API answers already. Must be called within a tokio
 /// runtime.
-pub fn start(settings: Settings, link: UnixStream) -> Result<Supervisor, StartError> {
+pub fn start(settings: Settings, link: Stream) -> Result<Supervisor, StartError> {
     let (inputs, queue) = mpsc::channel(INPUTS_MAX);
     let (engine, container_logs, to_keeper) = LocalEngine::new(link);
     let (journal, mut remembered) = Journal::open(&settings.state_dir);

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use deskd::api::{self, RunningConfiguration};
 use deskd::config::{self, Env};
+use deskd::engine::stream::Stream;
 use deskd::{daemon, supervisor};
 use deskd_core::wire::frame::{Decoder, encode};
 use deskd_core::wire::{FromKeeper, SpawnError, ToKeeper, VERSION};
@@ -96,8 +97,7 @@ fn build(dir: &Path) -> api::Api {
     let config = draft.resolve(None, &env);
     let (ours, keepers) = UnixStream::pair().expect("a pair");
     std::thread::spawn(move || keeper(keepers));
-    ours.set_nonblocking(true).expect("non-blocking");
-    let link = tokio::net::UnixStream::from_std(ours).expect("a socket");
+    let link = Stream::new(ours).expect("a socket");
     let supervisor = supervisor::start::start(daemon::settings(&config, &env), link);
     let supervisor = supervisor.expect("a driver");
     supervisor.display.start().expect("a thread");

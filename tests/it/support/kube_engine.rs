@@ -11,6 +11,7 @@ use deskd::engine::keeper::{self, LocalEngine};
 use deskd::engine::kubernetes::{
     Calls, Command, CommandSender, EngineConfig, Event, Observation, Refused, start,
 };
+use deskd::engine::stream::Stream;
 use deskd_core::env_var::{EnvSource, EnvVar};
 use deskd_core::id::AppId;
 use deskd_core::kubernetes::{APP_CONTAINER, ObjectRef, PodIdentity};
@@ -180,6 +181,7 @@ impl KubeEngine {
                 tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async move {
                 let (near, far) = tokio::net::UnixStream::pair().unwrap();
+                let near = Stream::new(near.into_std().unwrap()).unwrap();
                 let (_engine, logs, queue) = LocalEngine::new(near);
                 let (heard, _silent) = tokio::sync::mpsc::channel::<FromKeeper>(1);
                 tokio::spawn(keeper::run(queue, heard));

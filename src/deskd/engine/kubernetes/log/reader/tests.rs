@@ -17,6 +17,7 @@ use super::*;
 use crate::engine::keeper::{self, LocalEngine};
 use crate::engine::kubernetes::EngineConfig;
 use crate::engine::kubernetes::calls::Calls;
+use crate::engine::stream::Stream;
 use deskd_core::kubernetes::PodIdentity;
 use deskd_core::policy::Policy;
 use deskd_core::wire::frame::Decoder;
@@ -142,6 +143,7 @@ impl Rig {
 /// The keeper's end of the queue.
 fn keeper() -> (LogQueue, mpsc::Receiver<ToKeeper>) {
     let (near, mut far) = tokio::net::UnixStream::pair().unwrap();
+    let near = Stream::new(near.into_std().unwrap()).unwrap();
     let (_engine, logs, queue) = LocalEngine::new(near);
     let (heard, _) = mpsc::channel::<FromKeeper>(1);
     tokio::spawn(keeper::run(queue, heard));
