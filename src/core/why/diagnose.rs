@@ -7,6 +7,7 @@ use super::confidence;
 use super::ending::{self, Ending};
 use super::evidence::Evidence;
 use super::fact::Fact;
+use super::guess;
 use super::heard;
 use super::log::{self, Log};
 use super::reason::LostReason;
@@ -147,10 +148,27 @@ impl Rules {
             Asked { log, evidence, parts: &parts, texts: &texts, anybody_speaks, since: None };
         let known = fired(self, &asked);
         let ending = ending::is_open(evidence).then(|| asked.ending()).flatten();
-        match ending {
+        let diagnosis = match ending {
             Some(ending) => self.by_its_words(&asked, known, ending),
             None => judged(known, log, evidence),
-        }
+        };
+        let failed = ending.is_some() || Fact::Failed.holds(evidence) == Some(true);
+        let silent = diagnosis.cause.is_none() && failed;
+        silent.then(|| self.guessed(&asked)).flatten().unwrap_or(diagnosis)
+    }
+
+    /// By what the last complaints are about, when nothing is told.
+    fn guessed(&self, asked: &Asked<'_>) -> Option<Diagnosis> {
+        let of_log = |text: &Text<'_>| text.is_of_the_end(asked.log);
+        let texts = asked.texts.iter().map(|(_, text)| text).filter(|text| of_log(text));
+        let found = texts.flat_map(|text| {
+            let told = guess::of(self, text).into_iter();
+            told.map(move |(place, at)| (text, place, at))
+        });
+        let (text, place, at) = found.min_by_key(|(_, place, _)| self.get(*place).cause.rank())?;
+        let (rule, proof) = (self.get(place), text.lines(at));
+        let guess = Fired { rule, place, captures: Vec::new(), proof, late: true, fatal: false };
+        Some(judged(vec![guess], asked.log, asked.evidence))
     }
 
     /// When nothing but a text is known, and the text tells how it ended.
@@ -178,8 +196,13 @@ impl Rules {
             }
             Ending::Complaint { since } => {
                 let lines = asked.text_of_tail().lines_from(since);
+                // Of a text that has nothing else, a complaint is what it is about.
+                let alone = |cause| since == 0 && cause == Cause::FilePermission;
                 let guess = |rule: &Rule| {
-                    rule.weight == Weight::Noise && rule.confidence == Confidence::Possible
+                    heard::is_shrugged_off(rule.cause)
+                        && !alone(rule.cause)
+                        && rule.weight == Weight::Noise
+                        && rule.confidence == Confidence::Possible
                 };
                 all.retain(|fired| {
                     !guess(fired.rule) && fired.proof.iter().any(|it| lines.contains(&it.place))
@@ -406,18 +429,8 @@ fn parts<'a>(log: &Log<'a>, evidence: &'a Evidence) -> Vec<Part<'a>> {
     let field = |name, text: &'a String| Part::new(Origin::Field(name), text.as_bytes());
     let mut parts = vec![Part::new(Origin::Start, log.start), Part::new(Origin::End, log.end)];
     parts.extend(fields.into_iter().filter_map(|(name, text)| Some(field(name, text?))));
-    parts.extend(not_overcome(&cluster.events).map(|event| field("cluster.events", event)));
+    parts.extend(heard::not_overcome(&cluster.events).map(|event| field("cluster.events", event)));
     parts
-}
-
-/// Events without those before its last step forward: what kept it from being scheduled, or its
-/// image from being pulled, is over then.
-fn not_overcome(events: &[String]) -> impl Iterator<Item = &String> {
-    let forward = |event: &String| {
-        ["Scheduled: ", "Pulled: ", "Created: ", "Started: "].iter().any(|r| event.starts_with(r))
-    };
-    let from = events.iter().rposition(forward).map_or(0, |place| place + 1);
-    events[from..].iter()
 }
 
 /// Whether the evidence lets the rule fire.
@@ -430,6 +443,7 @@ fn counts(rule: &Rule, e: &Evidence) -> bool {
             !(known(&Fact::WorkedUnseen) || known(&Fact::RanWell) && goes_on)
         }
         Weight::Complaint => !known(&Fact::WorkedWell),
+        Weight::Guess => false,
         Weight::Noise => {
             let doubtful = rule.confidence == Confidence::Possible && known(&Fact::ExitZero);
             known(&Fact::Failed) && !known(&Fact::BeganWell) && !doubtful
@@ -443,7 +457,7 @@ fn last_words(weight: Weight) -> Option<usize> {
     match weight {
         Weight::LastWords => Some(LAST_WORDS_LINES_MAX),
         Weight::LastLine => Some(1),
-        Weight::Always | Weight::Complaint | Weight::Noise => None,
+        Weight::Always | Weight::Complaint | Weight::Noise | Weight::Guess => None,
     }
 }
 

@@ -13,7 +13,7 @@ pub(super) const LAST_LINES: usize = 4;
 /// The code of a failure of which no code is told.
 const SOME_FAILURE: i32 = 1;
 /// Signals by the words of shells and supervisors: signal(7).
-const SIGNALS: [(&str, i32); 30] = [
+const SIGNALS: [(&str, i32); 34] = [
     ("SIGSEGV", 11),
     ("SIGABRT", 6),
     ("SIGBUS", 7),
@@ -44,11 +44,15 @@ const SIGNALS: [(&str, i32); 30] = [
     ("Signal: 8 (FPE)", 8),
     ("Signal: 31 (SYS)", 31),
     ("got signal SIGKILL", 9),
+    ("crashed with signal 11", 11),
+    ("crashed with signal 6", 6),
+    ("crashed with signal 8", 8),
+    ("crashed with signal 4", 4),
 ];
 /// Words of a line that tells how a helper ended: the program may go on.
 const OF_CHILDREN: [&str; 3] = ["Child process exited", "g-spawn-exit-error", "dbus-launch"];
 /// What comes before an exit code.
-const CODES: [&str; 19] = [
+const CODES: [&str; 22] = [
     "exited with code ",
     "exited with code: ",
     "exited with status ",
@@ -67,6 +71,9 @@ const CODES: [&str; 19] = [
     "npm ERR! errno ",
     "npm error errno ",
     "return code ",
+    "status code was: ",
+    "exitcode\": ",
+    "exit value ",
     "exited ",
 ];
 /// Words of a program, or of who started it, that gave up.

@@ -100,6 +100,11 @@ pub(super) fn is_fatal(line: &[u8]) -> bool {
         && FATAL.iter().any(|words| find(line, words.as_bytes()).is_some())
 }
 
+/// Programs complain of it and run well to their end: a driver, a bus, a file that they may not read.
+pub(super) fn is_shrugged_off(cause: Cause) -> bool {
+    matches!(cause, Cause::GlMissing | Cause::DbusMissing | Cause::FilePermission)
+}
+
 /// Whether the program calls what follows this beginning of a line a warning.
 pub(super) fn is_warning(beginning: &[u8]) -> bool {
     WARNINGS.iter().any(|words| find(beginning, words.as_bytes()).is_some())
@@ -142,6 +147,16 @@ impl Progress {
             }
         }
     }
+}
+
+/// Events without those before its last step forward: what kept it from being scheduled, or its
+/// image from being pulled, is over then.
+pub(super) fn not_overcome(events: &[String]) -> impl Iterator<Item = &String> {
+    let forward = |event: &String| {
+        ["Scheduled: ", "Pulled: ", "Created: ", "Started: "].iter().any(|r| event.starts_with(r))
+    };
+    let from = events.iter().rposition(forward).map_or(0, |place| place + 1);
+    events[from..].iter()
 }
 
 /// Where the last of these words is.

@@ -131,6 +131,9 @@ pub enum Weight {
     /// Many write it and run well. Counts only for a program that is known to have failed, and did
     /// not begin well ([`Fact::BeganWell`]).
     Noise,
+    /// What a complaint is about: looked for in the last complaints of what failed, when nothing else is
+    /// told. Never more than possible; its words may be short.
+    Guess,
 }
 
 /// How sure a diagnosis is.

@@ -14,7 +14,7 @@ pub use read::{Problem, read};
 const CAUSES: &str = include_str!("rules/causes.toml");
 
 /// The families, in the order of the table.
-pub const FAMILIES: [(&str, &str); 25] = [
+pub const FAMILIES: [(&str, &str); 26] = [
     ("shm", include_str!("rules/shm.toml")),
     ("display", include_str!("rules/display.toml")),
     ("toolkits", include_str!("rules/toolkits.toml")),
@@ -40,6 +40,7 @@ pub const FAMILIES: [(&str, &str); 25] = [
     ("volumes", include_str!("rules/volumes.toml")),
     ("scheduling", include_str!("rules/scheduling.toml")),
     ("reported", include_str!("rules/reported.toml")),
+    ("guesses", include_str!("rules/guesses.toml")),
 ];
 
 /// What a cause means for the user, what to change and where, and what deskd could do.

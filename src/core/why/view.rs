@@ -5,6 +5,7 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
+use super::errno;
 use super::http;
 use super::messages;
 
@@ -245,12 +246,17 @@ fn is_dated(line: &[u8]) -> bool {
 
 fn view(lines: &[Line<'_>], text: &[u8]) -> Option<View> {
     let mut bytes = Vec::with_capacity(text.len().min(VIEW_BYTES_MAX));
-    let answers = http::may_tell(&text[text.len().saturating_sub(VIEW_BYTES_MAX)..]);
+    let seen = &text[text.len().saturating_sub(VIEW_BYTES_MAX)..];
+    let (answers, errors) = (http::may_tell(seen), errno::may_tell(seen));
     for line in lines {
         bytes.extend_from_slice(&line.text);
         if let Some(answer) = answers.then(|| http::told(&line.text)).flatten() {
             bytes.push(b' ');
             bytes.extend_from_slice(answer.as_bytes());
+        }
+        if let Some(words) = errors.then(|| errno::told(&line.text)).flatten() {
+            bytes.extend_from_slice(b": ");
+            bytes.extend_from_slice(words.as_bytes());
         }
         bytes.push(b'\n');
     }

@@ -11,11 +11,13 @@ use toml::de::{DeTable, DeValue};
 
 use super::text;
 use crate::why::pattern;
-use crate::why::rule::Rule;
+use crate::why::rule::{Confidence, Rule, Weight};
 use crate::why::scan::WINDOW_BYTES;
 
 /// Rules of one file, at most.
 const RULES_MAX: usize = 1000;
+/// Bytes of a guess's word: few lines are looked at.
+const GUESS_BYTES: usize = 3;
 
 /// A mistake in a file of rules.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -110,12 +112,15 @@ impl Problems<'_> {
         must(named, "id", format!("`{}`: a name has small letters, digits and `-`", rule.id));
         let asks = !(rule.patterns.is_empty() && rule.needs.is_empty());
         must(asks, "id", "it would always fire: give it `patterns` or `needs`".into());
+        let guess = rule.weight == Weight::Guess;
+        let least = if guess { GUESS_BYTES } else { WINDOW_BYTES };
         for pattern in &rule.patterns {
-            let what = format!(
-                "the pattern `{pattern}` needs a literal piece of at least {WINDOW_BYTES} bytes"
-            );
-            must(pattern::anchor(pattern).len() >= WINDOW_BYTES, "patterns", what);
+            let what =
+                format!("the pattern `{pattern}` needs a literal piece of at least {least} bytes");
+            must(pattern::anchor(pattern).len() >= least, "patterns", what);
         }
+        let honest = !guess || rule.confidence == Confidence::Possible;
+        must(honest, "confidence", "a guess is `possible`".into());
         must(
             !rule.source.is_empty(),
             "source",
