@@ -123,6 +123,7 @@ bench: build
 
 bench-cluster: build
 	@tests/bench/cluster
+	@tests/bench/places
 
 bench-inject: build
 	@tests/bench/inject
