@@ -26,10 +26,10 @@ use deskd_core::exit::Exit;
 const TOOK_OVER: &str = " took over";
 /// Longest content of the lock, bytes.
 const CONTENT_BYTES_MAX: u64 = 64;
-/// From the end of a keeper until its daemon has become one, or has let go of the lock.
-const SUCCESSION_MS_MAX: u64 = 5_000;
+/// From the end of a keeper until its daemon has become one, or has let go of the lock and the address.
+pub const SUCCESSION_MS_MAX: u64 = 5_000;
 /// Between two looks meanwhile.
-const LOOK_MS: u8 = 20;
+pub const LOOK_MS: u8 = 20;
 /// What is passed on.
 const SIGNALS: [(Received, Signal); 3] = [
     (Received::SIGTERM, Signal::TERM),
@@ -47,8 +47,9 @@ struct Holder {
 /// Says in the lock who has it: this process, which took over from a keeper that was killed, or did not.
 pub fn declare(lock: &File, took_over: bool) {
     let text = format!("{}{}\n", std::process::id(), if took_over { TOOK_OVER } else { "" });
+    // In this order it is never empty: whoever reads meanwhile finds this line, and a rest of the one before.
     // A full disk: the next `deskd run` ends, as it does where any other keeper is.
-    let _ = lock.set_len(0).and_then(|()| lock.write_all_at(text.as_bytes(), 0));
+    let _ = lock.write_all_at(text.as_bytes(), 0).and_then(|()| lock.set_len(text.len() as u64));
 }
 
 /// Waits while a keeper that took over has the directory; what the process is to exit with if it was asked to end.
@@ -57,8 +58,10 @@ pub fn declare(lock: &File, took_over: bool) {
 /// The system's.
 pub fn until_free(state_dir: &Path) -> Result<Option<Exit>, KeeperError> {
     let mut vacant: Option<Instant> = None;
-    while let Some(holder) = holder(state_dir) {
-        let Some(keeper) = living(holder.pid) else {
+    while let Some(declared) = declared(state_dir) {
+        let holder = Holder::of(&declared);
+        let living = holder.and_then(|holder| Some((holder, living(holder.pid)?)));
+        let Some((holder, keeper)) = living else {
             let since = *vacant.get_or_insert_with(Instant::now);
             if since.elapsed() >= Duration::from_millis(SUCCESSION_MS_MAX) {
                 break;
@@ -84,21 +87,28 @@ pub fn until_free(state_dir: &Path) -> Result<Option<Exit>, KeeperError> {
     Ok(None)
 }
 
-/// Nothing where the lock is free, or does not say whose it is.
-fn holder(state_dir: &Path) -> Option<Holder> {
+impl Holder {
+    /// Nothing where it was not declared yet, or cannot be read.
+    fn of(declared: &str) -> Option<Self> {
+        let line = declared.lines().next()?;
+        let pid = line.strip_suffix(TOOK_OVER);
+        let took_over = pid.is_some();
+        Some(Self { pid: Pid::from_raw(pid.unwrap_or(line).parse().ok()?)?, took_over })
+    }
+}
+
+/// What the lock says; nothing where it is free, or cannot be opened.
+fn declared(state_dir: &Path) -> Option<String> {
     let mut options = File::options();
     let mut lock =
         files::open_own(options.read(true).write(true), &state_dir.join(LOCK_NAME)).ok()?;
-    let mut text = String::new();
-    (&mut lock).take(CONTENT_BYTES_MAX).read_to_string(&mut text).ok()?;
+    let mut text = Vec::new();
+    (&mut lock).take(CONTENT_BYTES_MAX).read_to_end(&mut text).ok()?;
     // One that is free is so again once it is dropped.
     let Err((_, Errno::EWOULDBLOCK)) = Flock::lock(lock, FlockArg::LockExclusiveNonblock) else {
         return None;
     };
-    let text = text.trim_end();
-    let pid = text.strip_suffix(TOOK_OVER);
-    let took_over = pid.is_some();
-    Some(Holder { pid: Pid::from_raw(pid.unwrap_or(text).parse().ok()?)?, took_over })
+    Some(String::from_utf8_lossy(&text).into_owned())
 }
 
 /// Its pidfd, unless it has ended.
@@ -140,5 +150,34 @@ fn accompany(keeper: &OwnedFd) -> Result<bool, KeeperError> {
         if over {
             return Ok(asked);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn holder(declared: &str) -> Option<(i32, bool)> {
+        Holder::of(declared).map(|holder| (holder.pid.as_raw_nonzero().get(), holder.took_over))
+    }
+
+    #[test]
+    fn a_lock_says_whose_it_is_at_every_moment_of_a_succession() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let lock = File::create(dir.path().join(LOCK_NAME)).expect("a file");
+        let own = i32::try_from(std::process::id()).expect("a pid");
+        for before in ["", "7\n", "4194303 took over\n"] {
+            lock.set_len(0).and_then(|()| lock.write_all_at(before.as_bytes(), 0)).expect("room");
+            for took_over in [true, false] {
+                declare(&lock, took_over);
+                let text = std::fs::read_to_string(dir.path().join(LOCK_NAME)).expect("a file");
+                assert_eq!(holder(&text), Some((own, took_over)), "{text:?}");
+                assert_eq!(text.lines().count(), 1, "{text:?}");
+                // Before the rest of the line before was cut off.
+                assert_eq!(holder(&format!("{text}er\n")), Some((own, took_over)));
+            }
+        }
+        assert_eq!(holder(""), None);
+        assert_eq!(holder("no pid\n"), None);
     }
 }

@@ -5,14 +5,16 @@
 //! runs, at the start or after a crash, the kernel keeps what connects. The keeper itself never
 //! accepts a connection.
 
-use std::io;
+use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::AsFd;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use nix::poll::poll;
 use rustix::net::sockopt;
 
 use super::KeeperError;
+use super::standby::{LOOK_MS, SUCCESSION_MS_MAX};
 
 /// Connections the kernel keeps waiting.
 const BACKLOG: i32 = 1024;
@@ -23,10 +25,22 @@ const ASKED_AGAIN: Duration = Duration::from_secs(5);
 /// How long the other side's kernel may not answer before a connection ends.
 const SILENT_MS_MAX: u32 = 30_000;
 
-/// Listens on `address`; what a keeper that was just killed left behind does not keep it out
-/// (`SO_REUSEADDR`).
+/// Listens on `address`. What a keeper that was just killed left behind does not keep it out: neither its
+/// connections (`SO_REUSEADDR`) nor its daemon, which lets go of the lock before the address where the kernel
+/// closes them in this order.
 pub(super) fn bind(address: SocketAddr) -> Result<TcpListener, KeeperError> {
-    listen_on(address).map_err(|source| KeeperError::Listen { address, source })
+    let start = Instant::now();
+    loop {
+        match listen_on(address) {
+            Err(error)
+                if error.kind() == ErrorKind::AddrInUse
+                    && start.elapsed() < Duration::from_millis(SUCCESSION_MS_MAX) =>
+            {
+                let _ = poll(&mut [], LOOK_MS);
+            }
+            listens => return listens.map_err(|source| KeeperError::Listen { address, source }),
+        }
+    }
 }
 
 fn listen_on(address: SocketAddr) -> io::Result<TcpListener> {

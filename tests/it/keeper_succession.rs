@@ -171,23 +171,41 @@ fn how_a_program_ends_that_a_killed_keeper_started_is_known_once() {
     assert_eq!((ended["runs"].as_u64(), desktop.log(&task).as_str()), (Some(1), "bye\n"));
 }
 
+/// A `deskd run` beside what took over from the one before.
+struct Again {
+    process: Running,
+    log: PathBuf,
+}
+
+impl Again {
+    fn told(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    fn stands_by(&self, times: usize) {
+        let told = || self.told().matches("ends with it").count() == times;
+        eventually("it stands by", || told().then_some(()));
+    }
+}
+
+impl Drop for Again {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            println!("the log of the second `deskd run`:\n{}", self.told());
+        }
+    }
+}
+
 /// What a service manager does when its service, the killed keeper, is gone.
-fn run_again(desk: &Desk) -> Running {
+fn run_again(desk: &Desk) -> Again {
     let path = |name: &str| desk.dir.path().join(name);
     let binary = path("deskd");
     let mut command = Place::pod().command(&[binary.to_str().expect("a path"), "run"]);
     command.env("DESKD_CONFIG", path("deskd.toml")).env("DESKD_STATE_DIR", path("state"));
     command.env("DESKD_LISTEN", desk.tcp.to_string()).env("DISPLAY", ":999");
-    let log = std::fs::File::create(path("again.log")).expect("a log file");
-    Running::start(command.stdout(Stdio::null()).stderr(log))
-}
-
-fn stands_by(desk: &Desk, times: usize) {
-    let log = desk.dir.path().join("again.log");
-    let told = || {
-        std::fs::read_to_string(&log).is_ok_and(|log| log.matches("ends with it").count() == times)
-    };
-    eventually("it stands by", || told().then_some(()));
+    let log = path("again.log");
+    let file = std::fs::File::create(&log).expect("a log file");
+    Again { process: Running::start(command.stdout(Stdio::null()).stderr(file)), log }
 }
 
 #[test]
@@ -199,14 +217,14 @@ fn a_deskd_that_is_started_again_stands_by_and_passes_signals_on() {
     let (task, _) = desktop.launch_what_waits();
     desktop.kill_keeper();
     let mut again = run_again(&desktop.desk);
-    stands_by(&desktop.desk, 1);
+    again.stands_by(1);
     desktop.kill_keeper();
-    stands_by(&desktop.desk, 2);
+    again.stands_by(2);
     assert_eq!(desktop.state(&task), "running");
-    assert!(again.0.try_wait().expect("a child").is_none());
+    assert!(again.process.0.try_wait().expect("a child").is_none());
 
-    again.signal(Signal::SIGTERM);
-    let status = eventually("its end", || again.0.try_wait().expect("a child"));
+    again.process.signal(Signal::SIGTERM);
+    let status = eventually("its end", || again.process.0.try_wait().expect("a child"));
     assert_eq!(status.code(), Some(0), "{status}");
     assert!(std::os::unix::net::UnixStream::connect(desktop.desk.socket()).is_err(), "all ended");
 }
@@ -220,14 +238,14 @@ fn a_deskd_that_stands_by_takes_over_when_nobody_else_does() {
     let (task, end) = desktop.launch_what_waits();
     desktop.kill_keeper();
     let again = run_again(&desktop.desk);
-    stands_by(&desktop.desk, 1);
+    again.stands_by(1);
     std::fs::write(&end, "").expect("a file");
     eventually("its end", || (desktop.state(&task) == "ended").then_some(()));
 
     // Nothing runs: its daemon ends with it.
     proc::kill(desktop.keeper);
-    desktop.keeper = again.pid();
-    eventually("a daemon", || daemon_of(again.pid()));
+    desktop.keeper = again.process.pid();
+    eventually("a daemon", || daemon_of(again.process.pid()));
     desktop.desk.until_started();
     assert_eq!(desktop.state(&task), "ended");
 }
