@@ -234,7 +234,8 @@ impl Drop for RunningContainer {
     }
 }
 
-/// Builds both images.
+/// Builds both images, while nobody removes one whose layers it takes.
 pub(super) fn build_images(binary: &Path) {
+    let _alone = alone();
     stdout_of(Command::new(repository().join("container/build-images")).arg(binary));
 }
