@@ -38,9 +38,15 @@ needs_display = false
 command = ["sh", "-c", "yes 'a line of output that is about one hundred characters long, as many programs write them, all day' | head -c 100000000; echo; echo the needle at the end"]
 "#;
 
-/// Longest time between two frames: above what a machine that runs the other tests at the same time
-/// needs (they take 50 to 250 ms alone), below what work that grows with the square takes.
-const STALL_MS_MAX: f64 = 2000.0;
+// Limits of work (processor time of the page's main thread), and of what happens meanwhile: a busy
+// machine changes neither by much. In brackets what was measured beside two compilers.
+
+/// Work of 20 frames (2,100 ms); each of a thousand tasks looking at each other would be minutes.
+const FRAMES_WORK_MS_MAX: f64 = 10_000.0;
+/// Work until 100 MB or a thousand tasks are there (8,700 ms, 430 ms).
+const LOAD_WORK_MS_MAX: f64 = 40_000.0;
+/// Frames while 100 MB arrive (880): the page is drawn in between.
+const FRAMES_WHILE_LOADING_MIN: u64 = 50;
 
 pub fn available() -> bool {
     browser::available() && xvnc::available()
@@ -158,28 +164,36 @@ fn a_thousand_tasks_are_shown_and_removed_without_a_stall() {
     desk.ended(&last);
     let browser = log_in(&desk, false);
     browser.until("return document.querySelectorAll('[data-task]').length === 1000");
-    let gap = longest_frame_ms(&browser, "scrollTo(0, document.body.scrollHeight * step / 20)");
-    println!("1,000 tasks, longest frame while scrolling: {gap} ms");
-    assert!(gap < STALL_MS_MAX, "{gap} ms");
+    let before = browser.worked_ms();
+    browser.run("window.old = true; location.reload()");
+    browser.until("return !window.old && document.querySelectorAll('[data-task]').length === 1000");
+    let work = browser.worked_ms() - before;
+    println!("1,000 tasks, work until they are shown: {work} ms");
+    assert!(work < LOAD_WORK_MS_MAX, "{work} ms");
+    let work = frames_work_ms(&browser, "scrollTo(0, document.body.scrollHeight * step / 20)");
+    println!("1,000 tasks, work of scrolling: {work} ms");
+    assert!(work < FRAMES_WORK_MS_MAX, "{work} ms");
     browser.screenshot("thousand-tasks");
-    let gap =
-        longest_frame_ms(&browser, "document.querySelectorAll('#filter button')[step % 3].click()");
-    println!("1,000 tasks, longest frame while filtering: {gap} ms");
+    let work =
+        frames_work_ms(&browser, "document.querySelectorAll('#filter button')[step % 3].click()");
+    println!("1,000 tasks, work of filtering: {work} ms");
+    assert!(work < FRAMES_WORK_MS_MAX, "{work} ms");
     browser.click("#remove-ended");
     browser.click("dialog .danger");
     browser.until("return document.querySelectorAll('[data-task]').length === 0");
     assert_clean(&browser);
 }
 
-/// Does something on each of 20 frames; gives the longest time between two frames.
-fn longest_frame_ms(browser: &Browser, step: &str) -> f64 {
+/// Does something on each of 20 frames; gives the work it made.
+fn frames_work_ms(browser: &Browser, step: &str) -> f64 {
+    let before = browser.worked_ms();
     browser.run(&format!(
-        "window.longest = null; let longest = 0, last = performance.now(), step = 0; \
-         const frame = (now) => {{ longest = Math.max(longest, now - last); last = now; step += 1; \
-           if (step > 20) {{ window.longest = longest; return; }} \
+        "window.drawn = false; let step = 0; const frame = () => {{ step += 1; \
+           if (step > 20) {{ window.drawn = true; return; }} \
            {step}; requestAnimationFrame(frame); }}; requestAnimationFrame(frame);"
     ));
-    browser.until("return window.longest").as_f64().expect("milliseconds")
+    browser.until("return window.drawn");
+    browser.worked_ms() - before
 }
 
 #[test]
@@ -192,28 +206,26 @@ fn a_hundred_megabytes_of_log_are_read_searched_and_bounded_without_a_stall() {
     desk.ended(&task);
     let browser = log_in(&desk, true);
     browser.until("return document.querySelector('[data-act=logs]') !== null");
-    // The longest time in which the page could not draw, from now on.
+    let before = browser.worked_ms();
     browser.run(
-        "window.worst = 0; let last = performance.now(); const frame = (now) => { \
-         window.worst = Math.max(window.worst, now - last); last = now; requestAnimationFrame(frame); }; \
+        "window.frames_while_loading = 0; const frame = () => { \
+           if (document.querySelector('.log-foot')?.textContent.includes('complete')) return; \
+           window.frames_while_loading += 1; requestAnimationFrame(frame); }; \
          requestAnimationFrame(frame); document.querySelector('[data-act=logs]').click();",
     );
-    let mut loaded = false;
+    // More than one bound: a hundred megabytes through a busy machine take their time.
     for _ in 0..6 {
-        let text = browser.run("return document.querySelector('.log-foot').textContent");
-        loaded = text.as_str().is_some_and(|text| text.contains("complete"));
-        if loaded {
-            break;
-        }
-        browser.until("return (window.turns = (window.turns ?? 0) + 1) % 200 === 0 || document.querySelector('.log-foot').textContent.includes('complete')");
+        browser.until(
+            "return (window.turns = (window.turns ?? 0) + 1) % 200 === 0 \
+             || document.querySelector('.log-foot').textContent.includes('complete')",
+        );
     }
-    if !loaded {
-        browser
-            .until("return document.querySelector('.log-foot').textContent.includes('complete')");
-    }
-    let worst = browser.run("return window.worst").as_f64().unwrap();
-    println!("100 MB of log, longest time without a frame: {worst} ms");
-    assert!(worst < STALL_MS_MAX, "{worst} ms");
+    browser.until("return document.querySelector('.log-foot').textContent.includes('complete')");
+    let work = browser.worked_ms() - before;
+    let frames = browser.run("return window.frames_while_loading").as_u64().unwrap();
+    println!("100 MB of log, work: {work} ms, frames while it loads: {frames}");
+    assert!(work < LOAD_WORK_MS_MAX, "{work} ms");
+    assert!(frames >= FRAMES_WHILE_LOADING_MIN, "{frames}");
     let foot = browser.run("return document.querySelector('.log-foot').textContent");
     assert!(foot.as_str().unwrap().contains("are not shown here"), "{foot}");
     let bottom = "return [...document.querySelectorAll('.line')].at(-1).textContent";
@@ -222,10 +234,10 @@ fn a_hundred_megabytes_of_log_are_read_searched_and_bounded_without_a_stall() {
     browser.until("return document.querySelector('.find .count').textContent === '1 / 1'");
     let memory = browser.run("return performance.memory.usedJSHeapSize");
     println!("memory of the page: {} MB", memory.as_u64().unwrap() / 1_000_000);
-    let gap =
-        longest_frame_ms(&browser, "document.querySelector('.lines').scrollTop = step * 400000");
-    println!("100 MB of log, longest frame while scrolling: {gap} ms");
-    assert!(gap < STALL_MS_MAX, "{gap} ms");
+    let work =
+        frames_work_ms(&browser, "document.querySelector('.lines').scrollTop = step * 400000");
+    println!("100 MB of log, work of scrolling: {work} ms");
+    assert!(work < FRAMES_WORK_MS_MAX, "{work} ms");
     browser.run("document.querySelector('.to-end').click()");
     browser.until("return [...document.querySelectorAll('.line')].at(-1)?.textContent === 'the needle at the end'");
     assert_clean(&browser);

@@ -139,6 +139,19 @@ impl Browser {
         self.must("/execute/sync", json!({ "script": script, "args": [] }))
     }
 
+    /// Processor time that the page's main thread has had, in milliseconds. Other programs on the
+    /// machine make a page wait, not work (Chrome DevTools protocol, `Performance.getMetrics`).
+    pub fn worked_ms(&self) -> f64 {
+        let ask = |method: &str, params: Value| {
+            self.must("/goog/cdp/execute", json!({ "cmd": method, "params": params }))
+        };
+        ask("Performance.enable", json!({ "timeDomain": "threadTicks" }));
+        let answer = ask("Performance.getMetrics", json!({}));
+        let metrics = answer["metrics"].as_array().expect("metrics");
+        let task = metrics.iter().find(|metric| metric["name"] == "TaskDuration");
+        task.and_then(|metric| metric["value"].as_f64()).expect("a time") * 1000.0
+    }
+
     /// Waits until a function body gives something true, and gives it.
     pub fn until(&self, script: &str) -> Value {
         let deadline = std::time::Instant::now() + PATIENCE;
