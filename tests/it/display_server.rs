@@ -8,9 +8,6 @@ use serde_json::Value;
 use crate::display_helper::Role;
 use crate::support::xvnc::{Helper, PATIENCE, Place, Xvnc, available};
 
-/// After so long without an answer a server counts as hanging: its loss must not wait for that.
-const HANG_MS: u64 = 5000;
-
 fn follow(server: &Xvnc, hang_ms: u64) -> Helper {
     let (display, key) = (server.display(), server.key.clone());
     let role = Role::Follow { display, key, hang_ms };
@@ -27,20 +24,18 @@ fn a_killed_server_is_noticed_within_100_ms_and_proved_again_when_it_is_back() {
         return;
     }
     let mut server = Xvnc::start();
-    let mut helper = follow(&server, HANG_MS);
+    let mut helper = follow(&server, 5000);
     let status = helper.next();
     assert_eq!(unix_state(&status), "answering", "{status}");
     assert_eq!(status["status"]["server_epoch"], 1);
     assert_eq!(status["status"]["shm"]["sysv"], "works");
-    let mut fastest = Duration::MAX;
     for epoch in 2..=6 {
         let killed_at = Instant::now();
         server.running().signal(Signal::SIGKILL);
         let status = helper.until(|said| unix_state(said) != "answering");
         let noticed = killed_at.elapsed();
         println!("loss noticed after {noticed:?}");
-        assert!(noticed < Duration::from_millis(HANG_MS / 2), "{noticed:?}");
-        fastest = fastest.min(noticed);
+        assert!(noticed < Duration::from_millis(100), "{noticed:?}");
         assert_eq!(status["status"]["shm"]["sysv"], "unreachable");
         assert_eq!(status["status"]["server_epoch"], epoch - 1);
         let restarted_at = Instant::now();
@@ -51,8 +46,6 @@ fn a_killed_server_is_noticed_within_100_ms_and_proved_again_when_it_is_back() {
         assert_eq!(status["status"]["shm"]["sysv"], "works");
         assert_eq!(status["status"]["shm"]["fd"], "works");
     }
-    // On a busy machine one or the other takes longer.
-    assert!(fastest < Duration::from_millis(100), "{fastest:?}");
 }
 
 #[test]
