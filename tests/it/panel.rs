@@ -1,9 +1,12 @@
 //! The Tasks panel in a real browser, on a whole deskd with a real display.
 
+use std::time::Duration;
+
 use serde_json::Value;
 
 use super::support::browser::{self, Browser, ENTER, ESCAPE};
 use super::support::desk::Desk;
+use super::support::wait;
 use super::support::xvnc::{self, Xvnc};
 
 const APPS: &str = r#"
@@ -38,15 +41,11 @@ needs_display = false
 command = ["sh", "-c", "yes 'a line of output that is about one hundred characters long, as many programs write them, all day' | head -c 100000000; echo; echo the needle at the end"]
 "#;
 
-// Limits of work (processor time of the page's main thread), and of what happens meanwhile: a busy
-// machine changes neither by much. In brackets what was measured beside two compilers.
-
-/// Work of 20 frames (2,100 ms); each of a thousand tasks looking at each other would be minutes.
-const FRAMES_WORK_MS_MAX: f64 = 10_000.0;
-/// Work until 100 MB or a thousand tasks are there (8,700 ms, 430 ms).
-const LOAD_WORK_MS_MAX: f64 = 40_000.0;
-/// Frames while 100 MB arrive (880): the page is drawn in between.
-const FRAMES_WHILE_LOADING_MIN: u64 = 50;
+/// Longest frame, in processor time of the page's main thread, to which other programs on the machine add
+/// little: above what is needed (50 to 250 ms), below what work that grows with the square takes.
+const STALL_MS_MAX: f64 = 2000.0;
+/// A hundred megabytes through a busy machine take their time.
+const LOAD_MAX: Duration = Duration::from_mins(7);
 
 pub fn available() -> bool {
     browser::available() && xvnc::available()
@@ -164,36 +163,54 @@ fn a_thousand_tasks_are_shown_and_removed_without_a_stall() {
     desk.ended(&last);
     let browser = log_in(&desk, false);
     browser.until("return document.querySelectorAll('[data-task]').length === 1000");
-    let before = browser.worked_ms();
-    browser.run("window.old = true; location.reload()");
-    browser.until("return !window.old && document.querySelectorAll('[data-task]').length === 1000");
-    let work = browser.worked_ms() - before;
-    println!("1,000 tasks, work until they are shown: {work} ms");
-    assert!(work < LOAD_WORK_MS_MAX, "{work} ms");
-    let work = frames_work_ms(&browser, "scrollTo(0, document.body.scrollHeight * step / 20)");
-    println!("1,000 tasks, work of scrolling: {work} ms");
-    assert!(work < FRAMES_WORK_MS_MAX, "{work} ms");
+    let gap = longest_frame_ms(&browser, "scrollTo(0, document.body.scrollHeight * step / 20)");
+    println!("1,000 tasks, longest frame while scrolling: {gap} ms");
+    assert!(gap < STALL_MS_MAX, "{gap} ms");
     browser.screenshot("thousand-tasks");
-    let work =
-        frames_work_ms(&browser, "document.querySelectorAll('#filter button')[step % 3].click()");
-    println!("1,000 tasks, work of filtering: {work} ms");
-    assert!(work < FRAMES_WORK_MS_MAX, "{work} ms");
+    let gap =
+        longest_frame_ms(&browser, "document.querySelectorAll('#filter button')[step % 3].click()");
+    println!("1,000 tasks, longest frame while filtering: {gap} ms");
     browser.click("#remove-ended");
     browser.click("dialog .danger");
     browser.until("return document.querySelectorAll('[data-task]').length === 0");
     assert_clean(&browser);
 }
 
-/// Does something on each of 20 frames; gives the work it made.
-fn frames_work_ms(browser: &Browser, step: &str) -> f64 {
-    let before = browser.worked_ms();
+/// Does something on each of 20 frames; gives the longest of them.
+fn longest_frame_ms(browser: &Browser, step: &str) -> f64 {
+    let begin = format!(
+        "window.steps = 0; const next = () => {{ window.steps += 1; const step = window.steps; \
+           if (step > 20) return; \
+           {step}; requestAnimationFrame(next); }}; requestAnimationFrame(next);"
+    );
+    longest_frame_until_ms(browser, &begin, "window.steps > 20")
+}
+
+/// The longest frame from what `begin` does until `done` holds: the time between two frames, of which no more counts
+/// than the page worked meanwhile.
+fn longest_frame_until_ms(browser: &Browser, begin: &str, done: &str) -> f64 {
+    let (mut worked, mut longest) = (browser.worked_ms(), 0.0_f64);
     browser.run(&format!(
-        "window.drawn = false; let step = 0; const frame = () => {{ step += 1; \
-           if (step > 20) {{ window.drawn = true; return; }} \
-           {step}; requestAnimationFrame(frame); }}; requestAnimationFrame(frame);"
+        "window.gap = 0; let last = performance.now(); const drawing = window.drawing = {{}}; \
+         const frame = (now) => {{ if (window.drawing !== drawing) return; \
+           window.gap = Math.max(window.gap, now - last); last = now; \
+           requestAnimationFrame(frame); }}; \
+         requestAnimationFrame(frame); {begin}"
     ));
-    browser.until("return window.drawn");
-    browser.worked_ms() - before
+    wait::within(LOAD_MAX, done, || {
+        // The page may do the work of a frame between any two of these questions.
+        let before = browser.worked_ms();
+        let said =
+            browser.run(&format!("const gap = window.gap; window.gap = 0; return [gap, {done}]"));
+        let gap = said[0].as_f64().expect("milliseconds");
+        longest = longest.max(gap.min(browser.worked_ms() - worked));
+        // Without a frame since, the same one goes on.
+        if gap > 0.0 {
+            worked = before;
+        }
+        (said[1] == true).then_some(())
+    });
+    longest
 }
 
 #[test]
@@ -206,26 +223,13 @@ fn a_hundred_megabytes_of_log_are_read_searched_and_bounded_without_a_stall() {
     desk.ended(&task);
     let browser = log_in(&desk, true);
     browser.until("return document.querySelector('[data-act=logs]') !== null");
-    let before = browser.worked_ms();
-    browser.run(
-        "window.frames_while_loading = 0; const frame = () => { \
-           if (document.querySelector('.log-foot')?.textContent.includes('complete')) return; \
-           window.frames_while_loading += 1; requestAnimationFrame(frame); }; \
-         requestAnimationFrame(frame); document.querySelector('[data-act=logs]').click();",
+    let worst = longest_frame_until_ms(
+        &browser,
+        "document.querySelector('[data-act=logs]').click()",
+        "document.querySelector('.log-foot')?.textContent.includes('complete') ?? false",
     );
-    // More than one bound: a hundred megabytes through a busy machine take their time.
-    for _ in 0..6 {
-        browser.until(
-            "return (window.turns = (window.turns ?? 0) + 1) % 200 === 0 \
-             || document.querySelector('.log-foot').textContent.includes('complete')",
-        );
-    }
-    browser.until("return document.querySelector('.log-foot').textContent.includes('complete')");
-    let work = browser.worked_ms() - before;
-    let frames = browser.run("return window.frames_while_loading").as_u64().unwrap();
-    println!("100 MB of log, work: {work} ms, frames while it loads: {frames}");
-    assert!(work < LOAD_WORK_MS_MAX, "{work} ms");
-    assert!(frames >= FRAMES_WHILE_LOADING_MIN, "{frames}");
+    println!("100 MB of log, longest frame while it loads: {worst} ms");
+    assert!(worst < STALL_MS_MAX, "{worst} ms");
     let foot = browser.run("return document.querySelector('.log-foot').textContent");
     assert!(foot.as_str().unwrap().contains("are not shown here"), "{foot}");
     let bottom = "return [...document.querySelectorAll('.line')].at(-1).textContent";
@@ -234,10 +238,10 @@ fn a_hundred_megabytes_of_log_are_read_searched_and_bounded_without_a_stall() {
     browser.until("return document.querySelector('.find .count').textContent === '1 / 1'");
     let memory = browser.run("return performance.memory.usedJSHeapSize");
     println!("memory of the page: {} MB", memory.as_u64().unwrap() / 1_000_000);
-    let work =
-        frames_work_ms(&browser, "document.querySelector('.lines').scrollTop = step * 400000");
-    println!("100 MB of log, work of scrolling: {work} ms");
-    assert!(work < FRAMES_WORK_MS_MAX, "{work} ms");
+    let gap =
+        longest_frame_ms(&browser, "document.querySelector('.lines').scrollTop = step * 400000");
+    println!("100 MB of log, longest frame while scrolling: {gap} ms");
+    assert!(gap < STALL_MS_MAX, "{gap} ms");
     browser.run("document.querySelector('.to-end').click()");
     browser.until("return [...document.querySelectorAll('.line')].at(-1)?.textContent === 'the needle at the end'");
     assert_clean(&browser);
