@@ -13,6 +13,7 @@ use deskd_core::plan::EngineKind;
 use deskd_core::plan::facts::Way;
 use deskd_core::task::Exit;
 use deskd_core::why::reason::EndReason;
+use deskd_core::wire::RunId;
 use serde_json::json;
 
 use crate::support::kube_engine::{run, running};
@@ -175,6 +176,40 @@ fn what_a_pod_takes_with_it_is_told_why() {
     world.set_state(&object, "Failed", &oom);
     assert_eq!(engine.end_of(&one).1, Some(EndReason::OomKilled));
     engine.output_of(&one);
+}
+
+#[test]
+fn a_pod_that_is_gone_before_its_keeper_came_does_not_speak_against_its_kind() {
+    let Some(world) = World::start("pod-gone") else { return };
+    let engine = world.engine();
+    engine.until_synced(EngineKind::PodApplication);
+    // Deleted by somebody, then evicted.
+    for (number, evicted) in [(1, false), (2, true)] {
+        let one = run(&format!("game-0a1b{number}"));
+        let object = engine.launch_pod(&one, world.sh("true", 600));
+        assert_eq!(world.pod(&object)["spec"]["containers"][0]["command"][1], "place");
+        if evicted {
+            world.set_phase(&object, &json!({ "phase": "Failed", "reason": "Evicted" }));
+            assert!(matches!(engine.end_of(&one).1, Some(EndReason::Evicted { .. })));
+        } else {
+            world.delete(&object);
+            let gone = |event: &Event| matches!(event, Event::Gone { run } if *run == one);
+            let told = || engine.count(gone) + engine.count(|event| ended(event, &one));
+            wait::until("its end is told", || (told() > 0).then_some(()));
+        }
+    }
+    let next = engine.launch_pod(&run("game-0a1b3"), world.sh("true", 600));
+    assert_eq!(world.pod(&next)["spec"]["containers"][0]["command"][1], "place");
+    // One whose keeper cannot be started does.
+    let error = json!({ "terminated": { "exitCode": 128, "reason": "StartError" } });
+    world.set_state(&next, "Failed", &error);
+    engine.end_of(&run("game-0a1b3"));
+    let next = engine.launch_pod(&run("game-0a1b4"), world.sh("true", 600));
+    assert_eq!(world.pod(&next)["spec"]["containers"][0]["command"][0], "/bin/sh");
+}
+
+fn ended(event: &Event, of: &RunId) -> bool {
+    matches!(event, Event::Observed { run, what: Observation::Ended { .. }, .. } if run == of)
 }
 
 #[test]

@@ -135,6 +135,21 @@ fn a_pod_that_dies_at_once_is_asked_for_again_after_ever_longer_pauses() {
 }
 
 #[test]
+fn when_the_desktop_ends_they_are_deleted_whether_or_not_their_keepers_came() {
+    let Some(world) = World::start_warm("warm-logout") else { return };
+    let engine = world.engine();
+    engine.until_synced(EngineKind::PodApplication);
+    keep(&world, &engine, 2, Leeway::More(16));
+    let asked = places(&engine, "two are asked for", |all| all.len() == 2);
+    let _pod = world.start_pod(&asked[0].object);
+    places(&engine, "one keeper came", |all| ready(all) == 1);
+    world.log_out();
+    places(&engine, "no place is left", <[PlaceFacts]>::is_empty);
+    wait::until("nor its pod", || (world.pods() == 0).then_some(()));
+    assert_eq!(engine.calls().total(Verb::Create, "pods"), 2, "none is made anew");
+}
+
+#[test]
 fn a_full_quota_gives_up_one_that_nobody_uses() {
     let Some(world) = World::start_warm("warm-quota") else { return };
     let engine = world.engine();

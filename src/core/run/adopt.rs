@@ -65,7 +65,6 @@ impl Step<'_> {
         } else if gone.is_some_and(|task| task.stop_asked) {
             self.explain_end_again(id);
         }
-        self.report_drained();
     }
 
     /// A keeper answers; what it keeps follows.

@@ -175,6 +175,7 @@ impl Step<'_> {
                 self.explain_wait(&id);
             }
         }
+        self.drain_after_news();
     }
 
     pub(super) fn remote_tasks(&self, wanted: impl Fn(&Task) -> bool) -> Vec<TaskId> {
@@ -292,7 +293,6 @@ impl Step<'_> {
     pub(super) fn never_ran(&mut self, run: &RunId, why: Refused) {
         if self.apply(&run.task, TaskEvent::Refused { run: run.run, why }).is_some() {
             self.after_end(&run.task);
-            self.report_drained();
         }
     }
 

@@ -57,7 +57,7 @@ impl Step<'_> {
     }
 
     fn admit(&self, request: &LaunchRequest) -> Result<Plan, LaunchError> {
-        if self.runs.draining {
+        if self.runs.draining() {
             return Err(LaunchError::Draining);
         }
         let limit = self.runs.config.tasks_max;

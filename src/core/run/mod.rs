@@ -16,6 +16,7 @@
 mod adopt;
 pub mod ask;
 mod cluster;
+mod drain;
 mod effect;
 mod evidence;
 mod explain;
@@ -46,6 +47,7 @@ pub use self::windows::Ancestry;
 
 use self::ask::{LaunchRequest, StopRequest};
 use self::cluster::Cluster;
+use self::drain::Draining;
 use self::journal::Remembered;
 use self::others::Others;
 use self::warm::WarmPlaces;
@@ -149,7 +151,7 @@ pub struct Runs {
     keeper_answering: Option<UnixMs>,
     /// The keeper is another one than the one before.
     keeper_is_new: bool,
-    draining: bool,
+    draining: Option<Draining>,
     cluster: Cluster,
     others: Others,
     windows: Windows,
@@ -193,7 +195,7 @@ impl Runs {
             keeper_started_at: remembered.keeper,
             keeper_answering: None,
             keeper_is_new: false,
-            draining: false,
+            draining: None,
             cluster: Cluster::default(),
             others: Others::new(remembered.hidden),
             windows: Windows::default(),
@@ -212,6 +214,7 @@ impl Runs {
         step.take(input);
         step.run_due();
         step.keep_warm();
+        step.report_drained();
         let changed = step.runs.table.take_changed();
         out.extend(changed.into_iter().map(Effect::Record));
     }
@@ -219,7 +222,8 @@ impl Runs {
     /// When a task is due next, on the clock of [`Now::clock`]: [`Input::Due`] is wanted then.
     #[must_use]
     pub fn due(&self) -> Option<Duration> {
-        self.restarts.first().map(|(at, _)| *at).filter(|_| self.keeper_connected)
+        let restart = self.restarts.first().map(|(at, _)| *at).filter(|_| self.keeper_connected);
+        restart.into_iter().chain(self.news_due()).min()
     }
 
     /// The plan that a launch would have now.
@@ -273,7 +277,7 @@ impl Runs {
     /// deskd shuts down.
     #[must_use]
     pub fn draining(&self) -> bool {
-        self.draining
+        self.draining.is_some()
     }
 
     /// Tasks of others that are not shown.

@@ -78,7 +78,7 @@ impl Step<'_> {
             return Err(RemedyError::UnknownTask(id.clone()));
         };
         let (task, spec) = (entry.task.clone(), entry.spec.clone());
-        if self.runs.draining {
+        if self.runs.draining() {
             return Err(LaunchError::Draining.into());
         }
         // It may keep a later run than the one on record.

@@ -17,7 +17,7 @@ const REPLAN_DELAY: Duration = Duration::from_secs(1);
 impl Step<'_> {
     /// Plans the next run of an ended task, if a remedy is applied to it or its policy wants one.
     pub(super) fn schedule_restart(&mut self, id: &TaskId) {
-        if self.runs.draining || self.mend(id) {
+        if self.runs.draining() || self.mend(id) {
             return;
         }
         let random = self.runs.random();

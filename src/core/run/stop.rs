@@ -1,4 +1,4 @@
-//! Stops, removals and the shutdown: politely by windows, then the engine's deadlines.
+//! Stops and removals: politely by windows, then the engine's deadlines.
 
 use std::time::Duration;
 
@@ -7,27 +7,24 @@ use super::effect::{Answer, Effect, ReplyId};
 use super::{Entry, Runs, Step};
 use crate::id::TaskId;
 use crate::origin::Origin;
-use crate::port::{Command, Link};
-use crate::task::{StopStep, StopStepKind, Task, TaskEvent, TaskState};
+use crate::port::Command;
+use crate::task::{StopStep, StopStepKind, TaskEvent, TaskState};
 use crate::text;
 use crate::why::Actor;
-use crate::wire::{Drain, RunId};
-
-/// What a hurried shutdown leaves between SIGTERM and SIGKILL.
-const HURRY_KILL: Duration = Duration::from_millis(500);
+use crate::wire::RunId;
 
 /// When which signal comes, from now.
 #[derive(Debug, Clone, Copy)]
-struct Times {
-    close: Duration,
-    kill: Duration,
+pub(super) struct Times {
+    pub(super) close: Duration,
+    pub(super) kill: Duration,
     /// SIGKILL of what has no window that can be asked to close: SIGTERM comes at once.
-    kill_without_windows: Duration,
+    pub(super) kill_without_windows: Duration,
 }
 
 impl Times {
     /// SIGTERM now.
-    fn at_once(kill: Duration) -> Self {
+    pub(super) fn at_once(kill: Duration) -> Self {
         Self { close: Duration::ZERO, kill, kill_without_windows: kill }
     }
 }
@@ -46,7 +43,7 @@ impl Runs {
         self.table.get(id).map_or(self.config.term_grace, |entry| self.grace(entry))
     }
 
-    fn times(&self, id: &TaskId, request: StopRequest) -> Times {
+    pub(super) fn times(&self, id: &TaskId, request: StopRequest) -> Times {
         if request.force {
             return Times::at_once(Duration::ZERO);
         }
@@ -60,18 +57,6 @@ impl Runs {
                 Times { close, kill: close + grace, kill_without_windows: grace }
             }
         }
-    }
-
-    /// Whether a task is to be stopped when deskd is. What runs in containers outlives a restart of
-    /// deskd's own; when the whole pod goes, its ephemeral containers go with it, and pods of their
-    /// own would be left. What others started is theirs to end.
-    fn ends_with_us(&self, task: &Task) -> bool {
-        let pod_ends = self.cluster.facts.own_pod.as_ref().is_some_and(|pod| pod.terminating);
-        task.origin == Origin::Deskd && (!task.engine.is_in_cluster() || pod_ends)
-    }
-
-    fn nothing_left(&self) -> bool {
-        self.table.iter().all(|entry| entry.task.is_over() || !self.ends_with_us(&entry.task))
     }
 }
 
@@ -109,7 +94,7 @@ impl Step<'_> {
         })
     }
 
-    fn stop_task(&mut self, id: &TaskId, who: Actor, times: Times) {
+    pub(super) fn stop_task(&mut self, id: &TaskId, who: Actor, times: Times) {
         if self.apply(id, TaskEvent::StopAsked(who.clone())).is_some() {
             self.runs.table.note(id, |notes| notes.stopped_by = Some(who));
         }
@@ -174,36 +159,5 @@ impl Step<'_> {
         self.out.push(Effect::Removed(id.clone()));
         self.runs.windows.forget_task(id);
         self.tell(entry.task.engine.link(), Command::Forget { run, output: true });
-    }
-
-    pub(super) fn drain(&mut self, drain: Drain) {
-        self.runs.draining = true;
-        let left = u64::try_from(drain.deadline - self.now.unix_ms).unwrap_or(0);
-        let left = Duration::from_millis(left);
-        let live = self.runs.table.iter().map(|entry| &entry.task);
-        let live = live.filter(|task| !task.is_over() && self.runs.ends_with_us(task));
-        for id in live.map(|task| task.id.clone()).collect::<Vec<_>>() {
-            let usual = self.runs.times(&id, StopRequest::default());
-            let kill = usual.kill.min(left);
-            let times = if drain.hurry {
-                Times::at_once(HURRY_KILL.min(kill))
-            } else {
-                let kill_without_windows = usual.kill_without_windows.min(left);
-                Times { close: usual.close.min(kill / 2), kill, kill_without_windows }
-            };
-            if self.runs.task(&id).is_some_and(|task| task.state == TaskState::Ended) {
-                self.signal(&id, Duration::ZERO, times.kill);
-            } else {
-                self.stop_task(&id, Actor::Shutdown, times);
-            }
-        }
-        self.report_drained();
-    }
-
-    /// Tells the keeper once nothing is left to stop.
-    pub(super) fn report_drained(&mut self) {
-        if self.runs.draining && self.runs.nothing_left() {
-            self.tell(Link::Keeper, Command::Drained);
-        }
     }
 }

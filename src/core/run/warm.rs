@@ -75,7 +75,7 @@ impl Step<'_> {
     pub(super) fn keep_warm(&mut self) {
         let WarmPlaces { apps: true, stale: true, .. } = self.runs.warm else { return };
         let answers = self.runs.cluster.facts.api == ApiState::Answers;
-        if !self.runs.config.policy.keeps_warm() || !answers || self.runs.draining {
+        if !self.runs.config.policy.keeps_warm() || !answers || self.runs.draining() {
             return;
         }
         self.runs.warm.stale = false;

@@ -107,7 +107,29 @@ impl World {
     pub fn set_state(&self, object: &ObjectRef, phase: &str, state: &Value) {
         let status = json!({ "name": "app", "image": "i", "imageID": "", "ready": false,
             "restartCount": 0, "state": state });
-        let status = json!({ "phase": phase, "containerStatuses": [status] });
+        self.set_phase(object, &json!({ "phase": phase, "containerStatuses": [status] }));
+    }
+
+    /// Somebody else deletes a pod.
+    pub fn delete(&self, object: &ObjectRef) {
+        self.namespace.kubectl(&["delete", "pod", &object.pod, "--force", "--grace-period=0"]);
+    }
+
+    /// Says of the desktop's pod that it is being deleted: kubelet has yet to end its containers.
+    pub fn log_out(&self) {
+        let name = self.desktop["metadata"]["name"].as_str().unwrap();
+        // The API server itself deletes a pod that is on no node.
+        let binding = json!({ "apiVersion": "v1", "kind": "Binding",
+            "metadata": { "name": name, "namespace": self.desktop["metadata"]["namespace"] },
+            "target": { "kind": "Node", "name": "n1" } });
+        let create = ["create", "--filename", "-"];
+        let config = self.plane.admin_kubeconfig();
+        self.plane.kubectl_input(&config, &create, &binding.to_string()).unwrap();
+        self.namespace.kubectl(&["delete", "pod", name, "--wait=false", "--grace-period=60"]);
+    }
+
+    /// Says of a pod what kubelet would say.
+    pub fn set_phase(&self, object: &ObjectRef, status: &Value) {
         let patch = json!({ "status": status }).to_string();
         let pod = object.pod.as_str();
         self.namespace.kubectl(&["patch", "pod", pod, "--subresource=status", "--patch", &patch]);

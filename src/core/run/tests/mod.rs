@@ -3,6 +3,7 @@
 
 mod adopt;
 mod cluster;
+mod drain;
 mod launch;
 mod others;
 mod remedy;
@@ -23,7 +24,7 @@ use crate::display::{DisplayStatus, EndpointState};
 use crate::id::{AppId, TaskId};
 use crate::origin::Origin;
 use crate::plan::facts::ProgramPresence;
-use crate::plan::{EngineKind, LaunchSpec};
+use crate::plan::{EngineKind, KubernetesFacts, LaunchSpec};
 use crate::policy::Policy;
 use crate::port::{Command, Event, Link, Object, Observation};
 use crate::restart::RestartPolicy;
@@ -120,7 +121,11 @@ impl Desk {
     }
 
     fn cluster_answers(&mut self) {
-        self.step(Input::Engine(Event::Facts(Box::new(samples::cluster()))));
+        self.cluster_is(samples::cluster());
+    }
+
+    fn cluster_is(&mut self, facts: KubernetesFacts) {
+        self.step(Input::Engine(Event::Facts(Box::new(facts))));
     }
 
     /// The keeper that started then, with what it keeps.

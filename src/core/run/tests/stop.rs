@@ -1,8 +1,7 @@
-//! Stops, removals and the shutdown.
+//! Stops and removals.
 
 use super::*;
 use crate::run::ask::{RemoveError, StopAdmission};
-use crate::wire::Drain;
 
 #[test]
 fn the_grace_of_a_stop_is_the_one_of_its_plan_also_for_the_next_daemon() {
@@ -186,25 +185,4 @@ fn what_outlives_a_launcher_script_is_stopped() {
     assert_eq!(desk.state(&task), Some(TaskState::Ended));
     desk.stop(&task);
     assert_eq!(desk.stops(), [(Link::Keeper, first, Duration::from_secs(5))]);
-}
-
-#[test]
-fn a_shutdown_stops_processes_and_leaves_pods_and_says_when_nothing_is_left() {
-    let mut desk = Desk::ready();
-    let (process, pod) = (desk.running("local"), desk.launch("pod"));
-    desk.observed(
-        &run(&pod, 1),
-        EngineKind::PodApplication,
-        Observation::Running { at: 1, pid: None, node: None },
-    );
-    desk.commands();
-    desk.step(Input::Engine(Event::Draining(Drain { deadline: 3_000, hurry: false })));
-    // No later than the deadline.
-    assert_eq!(desk.stops(), [(Link::Keeper, run(&process, 1), Duration::from_secs(2))]);
-    desk.ended(&run(&process, 1), 0);
-    assert!(desk.commands().contains(&(Link::Keeper, Command::Drained)));
-    assert_eq!(desk.state(&pod), Some(TaskState::Running));
-    desk.ask_for("local");
-    let refused = desk.answers();
-    assert!(matches!(&refused[..], [Answer::Launch(Err(_))]), "{refused:?}");
 }

@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::place::WarmPlace;
-use crate::plan::KubernetesFacts;
 use crate::plan::facts::{Quota, VolumeMount};
 use crate::plan::remote::KeeperFile;
 
@@ -27,10 +26,6 @@ fn cluster() -> KubernetesFacts {
 }
 
 impl Desk {
-    fn cluster_is(&mut self, facts: KubernetesFacts) {
-        self.step(Input::Engine(Event::Facts(Box::new(facts))));
-    }
-
     /// What the engine was told to keep ready since the last time.
     fn kept_warm(&mut self) -> Vec<Vec<WarmPlace>> {
         let told = self.commands().into_iter().filter_map(|(_, command)| match command {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::place_ends::PlaceEnd;
 use super::{Engine, Input, places};
 use crate::clock::now_ms;
 use crate::engine::kubernetes::objects::{Container, Pod};
@@ -269,7 +270,7 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
         // What was at a place that is gone is not there either.
         for run in missing.iter().filter(|run| places::is_place(run)) {
             self.gone(run);
-            self.place_ended(&run.task, None, now_ms());
+            self.place_ended(&run.task, PlaceEnd::Gone);
         }
         if which != Which::Others {
             present.extend(self.places.runs.keys().cloned());
@@ -305,7 +306,7 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
         }
         self.gone(run);
         if places::is_place(run) {
-            self.place_ended(&run.task, None, now_ms());
+            self.place_ended(&run.task, PlaceEnd::Gone);
         }
     }
 

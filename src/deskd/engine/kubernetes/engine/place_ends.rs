@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use nix::libc::{SIGKILL, SIGTERM};
 use tokio::time::Instant;
 
 use super::Engine;
@@ -19,6 +20,35 @@ use deskd_core::wire::RunId;
 
 /// Most time that the keeper of a container that runs does not answer before it is given up.
 const SILENT_MAX: Duration = Duration::from_secs(60);
+
+/// How a place came to its end.
+pub(super) enum PlaceEnd {
+    /// Its container ended.
+    Container { exit: Exit, reason: Option<Ended>, at: UnixMs },
+    /// It is not there any more.
+    Gone,
+    /// Its container runs, and its keeper does not answer.
+    Silent,
+}
+
+impl PlaceEnd {
+    /// Whether a keeper that had not answered until then cannot run there at all: what else ends a
+    /// container (a deletion, an eviction, a signal from outside) says nothing about the next one.
+    fn speaks_against_its_kind(&self) -> bool {
+        match self {
+            Self::Gone => false,
+            Self::Silent => true,
+            Self::Container { reason: Some(ended), .. } => {
+                matches!(ended.reason, EndReason::StartError | EndReason::InitFailed { .. })
+            }
+            Self::Container { exit, reason: None, .. } => match exit {
+                Exit::Code(_) | Exit::EntryPoint(_) => true,
+                Exit::Signal { number, .. } => ![SIGKILL, SIGTERM].contains(number),
+                Exit::Lost(_) => false,
+            },
+        }
+    }
+}
 
 impl<T: From<Event> + Send + 'static> Engine<T> {
     /// What is told of a place itself.
@@ -40,14 +70,16 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
                         link.silent_since = Some(Instant::now());
                     }
                 }
-                Observation::Ended { reason, at, .. } => self.place_ended(&run.task, reason, at),
+                Observation::Ended { exit, reason, at } => {
+                    self.place_ended(&run.task, PlaceEnd::Container { exit, reason, at });
+                }
             },
             Event::Said { run, said } => {
                 for waits in self.waiting_at(&run.task) {
                     self.said(&waits, (*said).clone());
                 }
             }
-            Event::Gone { run } => self.place_ended(&run.task, None, now_ms()),
+            Event::Gone { run } => self.place_ended(&run.task, PlaceEnd::Gone),
             _ => {}
         }
     }
@@ -66,8 +98,13 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
         }
     }
 
-    /// Its container ended, and with it everything at it.
-    pub(super) fn place_ended(&mut self, id: &TaskId, reason: Option<Ended>, at: UnixMs) {
+    /// It ended, and with it everything at it.
+    pub(super) fn place_ended(&mut self, id: &TaskId, end: PlaceEnd) {
+        let unfit = end.speaks_against_its_kind();
+        let (reason, at) = match end {
+            PlaceEnd::Container { reason, at, .. } => (reason, at),
+            PlaceEnd::Gone | PlaceEnd::Silent => (None, now_ms()),
+        };
         let exit = match &reason {
             _ if self.known.terminating() => Exit::Lost(LostReason::WithItsPod),
             Some(reason) => Exit::Lost(LostReason::Ended(Box::new(reason.clone()))),
@@ -78,9 +115,7 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
         let far = self.places.links.get(id).is_some_and(|link| link.far);
         let ending = self.places.life.life(id) == Some(Life::Ending);
         let spec = self.places.life.iter().find(|(of, _)| *of == id).map(|(_, spec)| spec.clone());
-        let unfit =
-            never_answered && !matches!(&reason, Some(it) if it.reason == EndReason::OomKilled);
-        self.places.unfit.extend(spec.filter(|_| unfit && !ending));
+        self.places.unfit.extend(spec.filter(|_| unfit && never_answered && !ending));
         if far && never_answered && !ending {
             return self.leave_alone(id);
         }
@@ -154,7 +189,7 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
             self.silent().filter(|(_, at)| *at <= now).map(|(id, _)| id.clone()).collect();
         for id in late {
             tracing::warn!(place = %id, "its keeper does not answer: it is given up");
-            self.place_ended(&id, None, now_ms());
+            self.place_ended(&id, PlaceEnd::Silent);
         }
     }
 }

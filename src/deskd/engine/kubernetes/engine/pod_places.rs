@@ -221,15 +221,20 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
         }
     }
 
-    /// Pods that wait for a program, and until when: not for one of a desktop that ends.
+    /// Pods that wait for a program, and until when: not for one of a desktop that ends, also if they
+    /// are not there yet.
     fn idle_pods(&self) -> impl Iterator<Item = (&TaskId, Instant)> {
-        let ends = self.known.terminating();
-        self.places.life.iter().filter_map(move |(id, spec)| {
-            let linger = spec.linger_s().map(|linger_s| if ends { 0 } else { linger_s })?;
-            let linger = Duration::from_secs(linger.into());
-            let due = self.places.links.get(id)?.idle_since? + linger;
-            let ending = self.places.life.life(id) == Some(Life::Ending);
-            let kept = !ends && self.places.life.is_kept(id);
+        let (ends, life) = (self.known.terminating(), &self.places.life);
+        life.iter().filter_map(move |(id, spec)| {
+            let linger = Duration::from_secs(spec.linger_s()?.into());
+            let link = self.places.links.get(id)?;
+            if ends && life.is_vacant(id) && life.is_unasked(id) {
+                return Some((id, self.places.begun.at(Duration::ZERO)));
+            }
+            let linger = if ends { Duration::ZERO } else { linger };
+            let due = link.idle_since? + linger;
+            let ending = life.life(id) == Some(Life::Ending);
+            let kept = !ends && life.is_kept(id);
             Some((id, due)).filter(|_| !ending && !kept)
         })
     }
