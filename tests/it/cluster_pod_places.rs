@@ -1,16 +1,37 @@
 //! Pods as places on a real kubelet: their keepers reach deskd over the pod network.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::cluster_inject::{STATE_DIR, create, injected, let_in};
-use crate::support::cluster::{Cluster, PodDesk, container, eventually};
+use crate::support::cluster::{Cluster, Namespace, PodDesk, container, eventually};
 use crate::support::counting::{COUNT, document, ticks};
 use crate::support::proc;
 use crate::support::task::{has_window, is_running, stop};
 
+/// A desktop whose applications get pods that are places, with these settings of `[kubernetes]` too.
+fn desk<'a>(namespace: &'a Namespace, settings: &str) -> PodDesk<'a> {
+    let_in(namespace);
+    let toml = format!(
+        "{}\n[kubernetes]\nplaces_port = 6001\n{settings}\n",
+        include_str!("../../container/sample.toml")
+    );
+    let patch = json!({ "data": { "deskd.toml": toml } }).to_string();
+    namespace.must(&["patch", "configmap", "deskd", "--patch", &patch], "");
+    let desk = PodDesk::with_state(create(namespace, &injected(|_| {})), STATE_DIR);
+    desk.add(&document(
+        "eyes-image",
+        "pod_application",
+        &json!({ "Labels": { "oc.path": "/usr/bin/xeyes" } }),
+    ));
+    desk
+}
+
 /// Names of the pods that are places.
 fn places(desk: &PodDesk<'_>) -> Vec<String> {
-    let pods = desk.pod.namespace.get("pods");
+    places_of(&desk.pod.namespace.get("pods"))
+}
+
+fn places_of(pods: &Value) -> Vec<String> {
     let all = pods["items"].as_array().into_iter().flatten();
     let places = all.filter(|pod| pod["metadata"]["labels"]["deskd.io/place"].is_string());
     places.filter_map(|pod| pod["metadata"]["name"].as_str().map(str::to_owned)).collect()
@@ -20,19 +41,7 @@ fn places(desk: &PodDesk<'_>) -> Vec<String> {
 fn a_pod_takes_the_next_launch_and_survives_the_daemon_and_deskds_container() {
     let Some(cluster) = Cluster::shared() else { return };
     let namespace = cluster.namespace("pod-places");
-    let_in(&namespace);
-    let toml = format!(
-        "{}\n[kubernetes]\nplaces_port = 6001\nlinger = \"10m\"\n",
-        include_str!("../../container/sample.toml")
-    );
-    let patch = json!({ "data": { "deskd.toml": toml } }).to_string();
-    namespace.must(&["patch", "configmap", "deskd", "--patch", &patch], "");
-    let desk = PodDesk::with_state(create(&namespace, &injected(|_| {})), STATE_DIR);
-    desk.add(&document(
-        "eyes-image",
-        "pod_application",
-        &json!({ "Labels": { "oc.path": "/usr/bin/xeyes" } }),
-    ));
+    let desk = desk(&namespace, "linger = \"10m\"");
     desk.add(&document(
         "count",
         "pod_application",
@@ -84,4 +93,29 @@ fn a_pod_takes_the_next_launch_and_survives_the_daemon_and_deskds_container() {
     let third = desk.until("it has a window", &third, has_window);
     assert_eq!(third["object"]["pod"], shown["object"]["pod"], "{third:#}");
     assert_eq!(places(&desk).len(), 2);
+}
+
+#[test]
+fn a_logout_ends_what_waits_for_a_launch_before_the_desktop_is_gone() {
+    let Some(cluster) = Cluster::shared() else { return };
+    let namespace = cluster.namespace("pod-logout");
+    let desk = desk(&namespace, "warm = { eyes-image = 2 }");
+    let ready = |place: &&Value| place["idle"] == true && place["warm"] == true;
+    eventually("two pods wait for a launch", || {
+        let desktop = desk.get("/v1/desktop");
+        (desktop["kubernetes"]["places"].as_array()?.iter().filter(ready).count() == 2)
+            .then_some(())
+    });
+    let own = desk.pod.name.clone();
+    namespace.must(&["delete", "pod", &own, "--wait=false"], "");
+    eventually("the desktop is gone", || {
+        let pods = namespace.get("pods");
+        let mut all = pods["items"].as_array().into_iter().flatten();
+        if all.any(|pod| pod["metadata"]["name"] == *own) {
+            return None;
+        }
+        // Kubernetes' own collector begins only now.
+        assert_eq!(places_of(&pods), Vec::<String>::new());
+        Some(())
+    });
 }

@@ -62,9 +62,8 @@ impl Runs {
     fn nothing_left(&self, clock: Duration) -> bool {
         let mut tasks = self.table.iter().map(|entry| &entry.task);
         // The engine deletes them: deskd would leave them behind.
-        let pods = self.pod_ends()
-            && self.cluster.facts.api == ApiState::Answers
-            && self.has_pod_places();
+        let pods =
+            self.pod_ends() && self.cluster.facts.api == ApiState::Answers && self.has_pod_places();
         tasks.all(|task| task.is_over() || !self.ends_with_us(task))
             && !pods
             && self.news_due().is_none_or(|due| due <= clock)
