@@ -57,6 +57,9 @@ pub struct Held {
     pub tag: u64,
     /// They cannot change that.
     pub pinned: bool,
+    /// OOM kills that the keeper's control group had had when it was started.
+    #[serde(default)]
+    pub oom_kills: Option<u64>,
     /// How its main process ended, if it has: then there is no pidfd.
     pub end: Option<RunEnd>,
     /// It was asked to stop.

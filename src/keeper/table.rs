@@ -26,6 +26,8 @@ pub struct Task {
     pub pid: u32,
     /// When the last run was spawned.
     pub spawned_at: UnixMs,
+    /// OOM kills that the keeper's control group had had by then.
+    pub oom_kills: Option<u64>,
     /// How the last run ended.
     pub end: Option<RunEnd>,
     /// No process of the task is left.
@@ -63,6 +65,7 @@ impl Task {
             meta,
             pid,
             spawned_at,
+            oom_kills: None,
             end: None,
             tree_gone: false,
             stop_asked: false,
@@ -90,6 +93,7 @@ impl Task {
             spawned_at: self.spawned_at,
             tag: mark.tag,
             pinned: mark.pinned,
+            oom_kills: self.oom_kills,
             end: self.end.clone(),
             stop_asked: self.stop_asked,
             streams,

@@ -6,7 +6,7 @@ use crate::cluster_inject::{STATE_DIR, create, injected, let_in};
 use crate::support::cluster::{Cluster, Namespace, PodDesk, container, eventually};
 use crate::support::counting::{COUNT, document, ticks};
 use crate::support::proc;
-use crate::support::task::{has_window, is_running, stop};
+use crate::support::task::{has_ended, has_window, is_running, stop};
 
 /// A desktop whose applications get pods that are places, with these settings of `[kubernetes]` too.
 fn desk<'a>(namespace: &'a Namespace, settings: &str) -> PodDesk<'a> {
@@ -93,6 +93,36 @@ fn a_pod_takes_the_next_launch_and_survives_the_daemon_and_deskds_container() {
     let third = desk.until("it has a window", &third, has_window);
     assert_eq!(third["object"]["pod"], shown["object"]["pod"], "{third:#}");
     assert_eq!(places(&desk).len(), 2);
+}
+
+#[test]
+fn what_the_kernel_kills_for_want_of_memory_is_told_so_and_its_pod_takes_the_next_launch() {
+    let Some(cluster) = Cluster::shared() else { return };
+    let namespace = cluster.namespace("pod-memory");
+    let small = "linger = \"10m\"\n[execute_class.small]\n\
+                 requests = { memory = \"32Mi\" }\nlimits = { memory = \"64Mi\" }";
+    let desk = desk(&namespace, small);
+    for (name, script) in [
+        // `tail` keeps what has no line end; the shell around it lives on and says how that ended.
+        ("hungry", "exec tail /dev/zero"),
+        ("parent", "tail /dev/zero; exit 3"),
+        ("modest", "echo done"),
+    ] {
+        let command = json!(["/bin/sh", "-c", script]);
+        let labels = json!({ "oc.executeclassname": "small" });
+        let config = json!({ "Cmd": command, "Labels": labels });
+        desk.add(&document(name, "pod_application", &config));
+    }
+    for name in ["hungry", "parent"] {
+        let task = desk.launch(name);
+        let ended = desk.until("it ended", &task, has_ended);
+        assert_eq!(ended["diagnosis"]["cause"], "out_of_memory", "{ended:#}");
+        assert_eq!(ended["diagnosis"]["rule"], "oom-killed", "the kernel's count is the proof");
+    }
+    let task = desk.launch("modest");
+    let ended = desk.until("it ended", &task, has_ended);
+    assert_eq!((&ended["exit"]["code"], desk.log(&task).as_str()), (&json!(0), "done\n"));
+    assert_eq!(places(&desk).len(), 1, "all three in one pod");
 }
 
 #[test]

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use deskd_core::wire::{META_BYTES_MAX, SpawnError, SpawnRequest};
 
+use crate::support::control_group::ControlGroup;
 use crate::support::keeper::{Client, Keeper, request};
 use crate::support::{proc, wait};
 
@@ -144,6 +145,27 @@ fn a_step_that_fails_is_named_with_its_value() {
     let sentence = step(nowhere);
     assert!(sentence.starts_with("cannot change to directory /no/such/directory: No such file"));
     assert!(step(strange).starts_with("cannot set oom_score_adj to 5000: "));
+}
+
+#[test]
+fn where_no_more_processes_may_be_the_refusal_names_the_limit_and_what_to_do() {
+    let name = format!("deskd-pids-{}", std::process::id());
+    let Some(group) = ControlGroup::make("pids", &name) else {
+        return println!("skipped: no control groups");
+    };
+    let keeper = Keeper::start();
+    let (mut client, _) = keeper.connect();
+    // Before there is a process that starts others, and when there is one.
+    for (task, next) in [("app-00001", "app-00002"), ("app-00003", "app-00004")] {
+        group.take(keeper.pid());
+        group.limit(&["pids.max"], 1);
+        let refused = client.spawn(request(task, &["true"])).unwrap_err();
+        assert!(matches!(&refused, SpawnError::Setup { errno: nix::libc::EAGAIN, .. }));
+        assert!(refused.to_string().contains("podPidsLimit"), "{refused}");
+        group.limit(&["pids.max"], 100);
+        client.spawn(request(next, &["true"])).unwrap();
+        client.tree_gone(next);
+    }
 }
 
 #[test]

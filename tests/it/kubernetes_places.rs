@@ -139,7 +139,7 @@ fn the_first_launch_of_an_image_is_one_write_and_later_ones_are_none() {
     assert_eq!(engine.end_of(&one), (Exit::Code(3), None));
     assert_eq!(engine.output_of(&one), "one :0 game-0a1b1 1\n");
     let usage = engine.until("what it used is told", |event| match event {
-        Event::Used { run, usage } if *run == one => Some(*usage),
+        Event::Used { run, usage, .. } if *run == one => Some(*usage),
         _ => None,
     });
     assert!(usage.max_rss_kib > 0);

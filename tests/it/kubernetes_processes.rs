@@ -6,6 +6,7 @@ use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
 use crate::display_helper::Role;
+use crate::support::control_group::ControlGroup;
 use crate::support::control_plane::{ControlPlane, Namespace, available};
 use crate::support::kube_desk::add_ephemeral_to;
 use crate::support::kube_engine::{DESKTOP, make_desktop};
@@ -226,43 +227,25 @@ fn what_kubelet_ends_with_the_pod_is_over_at_once_although_the_status_says_that_
     assert_eq!(ended["ended"]["reason"], "it was stopped before it started");
 }
 
-/// A control group as a container's, named after it; gone with the value.
-struct Group(std::path::PathBuf);
-
-impl Group {
-    /// Nothing where none can be made.
-    fn make(id: &str) -> Option<Self> {
-        let first = std::path::Path::new("/sys/fs/cgroup/pids");
-        let all = if first.is_dir() { first } else { std::path::Path::new("/sys/fs/cgroup") };
-        let path = all.join(id);
-        std::fs::create_dir(&path).ok().map(|()| Self(path))
-    }
-}
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        // Its processes have ended, or the test failed.
-        let _ = std::fs::remove_dir(&self.0);
-    }
-}
-
 #[test]
 fn a_container_of_others_is_found_by_its_control_group_and_stopped() {
     if !available() || !needs::met(&["nsenter", "unshare"], &[]) {
         return;
     }
     let id = format!("{:064x}", std::process::id());
-    let Some(group) = Group::make(&id) else { return println!("skipped: no control groups") };
+    // As a container's, named after it.
+    let Some(group) = ControlGroup::make("pids", &id) else {
+        return println!("skipped: no control groups");
+    };
     let plane = ControlPlane::shared();
     let namespace = plane.namespace("others");
     let (mut helper, engine) = engine(plane, &namespace);
     let entry = json!({ "name": "fry-x-00001", "image": "x", "targetContainerName": "deskd" });
     add_ephemeral_to(&namespace, DESKTOP, &[entry]);
-    let procs = group.0.join("cgroup.procs");
     let script = "trap '' TERM; setsid sleep 1001 & while :; do :; sleep 0.05; done";
     let join = format!(
         "echo $$ > {} && exec nsenter --target {engine} --pid --mount bash -c \"$1\"",
-        procs.display()
+        group.procs().display()
     );
     let mut outside =
         Running::start(&mut Place::default().command(&["bash", "-c", &join, "bash", script]));

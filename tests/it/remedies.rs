@@ -7,9 +7,12 @@
 
 use serde_json::{Value, json};
 
+use crate::support::control_group::ControlGroup;
 use crate::support::desk::Desk;
 use crate::support::xvnc::{Xvnc, available, eventually};
 
+/// Half of what `hungry` wants.
+const MEMORY_BYTES: u64 = 256 << 20;
 const APPS: &str = r#"
 [app.browser]
 command = ["sh", "-c", "for a; do case $a in --disable-dev-shm-usage) exec xclock;; esac; done; echo '[24:42:1124/102455.453457:ERROR:platform_shared_memory_region_posix.cc(250)] Creating shared memory in /dev/shm/.org.chromium.Chromium.roY2Sj failed: Permission denied (13)' >&2; exit 1", "browser"]
@@ -190,50 +193,19 @@ fn an_application_that_dies_with_its_x_server_is_told_so() {
     assert!(proof.contains("display.lost"), "deskd's own look is a proof: {proof}");
 }
 
-/// A memory group with a limit, of whichever version this machine has.
-struct MemoryGroup(std::path::PathBuf);
-
-impl MemoryGroup {
-    const LIMIT_BYTES: u64 = 256 << 20;
-
-    fn new() -> Self {
-        let name = format!("deskd-test-{}", std::process::id());
-        let first = std::path::Path::new("/sys/fs/cgroup/memory");
-        let (root, limit) = match first.is_dir() {
-            true => (first, "memory.limit_in_bytes"),
-            false => (std::path::Path::new("/sys/fs/cgroup"), "memory.max"),
-        };
-        let group = Self(root.join(name));
-        std::fs::create_dir(&group.0).expect("a control group");
-        std::fs::write(group.0.join(limit), Self::LIMIT_BYTES.to_string()).expect("a limit");
-        group
-    }
-
-    fn take(&self, pid: u32) {
-        std::fs::write(self.0.join("cgroup.procs"), pid.to_string()).expect("a process moved");
-    }
-}
-
-impl Drop for MemoryGroup {
-    fn drop(&mut self) {
-        // Possible once its processes are gone.
-        eventually("an empty control group", || std::fs::remove_dir(&self.0).ok());
-    }
-}
-
 #[test]
 fn an_application_that_the_kernel_kills_for_memory_is_told_so() {
     if !available() {
         return;
     }
     // Dropped last, when no process is in it.
-    let group = MemoryGroup::new();
+    let name = format!("deskd-test-{}", std::process::id());
+    let group = ControlGroup::make("memory", &name).expect("a control group");
+    group.limit(&["memory.limit_in_bytes", "memory.max"], MEMORY_BYTES);
     let server = Xvnc::start();
     let desk = desk("suggest", &server);
+    // The keeper looks for its control group when it first starts something.
     group.take(desk.keeper_pid());
-    // The daemon looks for its control group when it starts.
-    let old = desk.kill_daemon();
-    desk.until_back(old);
     let id = desk.launch("hungry");
     let ended = desk.ended(&id);
     assert_eq!(ended["exit"]["signal"]["number"], 9, "{ended}");

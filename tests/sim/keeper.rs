@@ -211,7 +211,8 @@ impl Keeper {
 
     fn main_ends(&mut self, id: &TaskId, exit: Exit, unix: i64, oracle: &mut Oracle) {
         let Some(task) = self.tasks.get_mut(id).filter(|task| task.end.is_none()) else { return };
-        let end = RunEnd { exit: exit.clone(), rusage: Rusage::default(), at: unix };
+        let end =
+            RunEnd { exit: exit.clone(), rusage: Rusage::default(), at: unix, oom_killed: None };
         task.end = Some(end.clone());
         if self.at_place {
             task.children = 0;

@@ -270,6 +270,8 @@ pub enum Event {
         run: RunId,
         /// So much.
         usage: Rusage,
+        /// As [`RunEnd::oom_killed`].
+        oom_killed: Option<bool>,
     },
     /// Nothing is left of a run: no process, and no output that is not stored.
     Closed {

@@ -35,7 +35,10 @@ impl Step<'_> {
 
     /// A process ended, and everything that it wrote is stored.
     fn exited(&mut self, id: &RunId, end: RunEnd, log_bytes: Option<u64>) {
-        let RunEnd { exit, rusage, at } = end;
+        let RunEnd { exit, rusage, at, oom_killed } = end;
+        if self.runs.is_current(id) {
+            self.runs.table.note(&id.task, |notes| notes.oom_killed = oom_killed);
+        }
         let event = TaskEvent::Exited { run: id.run, exit, reason: None, rusage, at };
         let Some(task) = self.apply(&id.task, event) else { return };
         self.note_log_bytes(&id.task, log_bytes);

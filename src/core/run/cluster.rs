@@ -107,8 +107,10 @@ impl Step<'_> {
                 Link::Keeper => self.keeper_synced(),
                 Link::Cluster => self.synced(engine, origin, present),
             },
-            Event::Used { run, usage } if self.runs.is_current(&run) => {
-                self.runs.table.note(&run.task, |notes| notes.usage = Some(usage));
+            Event::Used { run, usage, oom_killed } if self.runs.is_current(&run) => {
+                self.runs.table.note(&run.task, |notes| {
+                    (notes.usage, notes.oom_killed) = (Some(usage), oom_killed);
+                });
             }
             Event::Gone { run } => self.gone(&run, LostReason::PodDeleted),
             // The others are no news of the cluster, or change no task.

@@ -57,7 +57,7 @@ impl Runs {
                 lost: notes.display_lost,
             },
             reported: reported(task),
-            oom_killed: None,
+            oom_killed: notes.oom_killed,
             dev_shm: None,
             cluster,
         }

@@ -115,9 +115,6 @@ pub enum Input {
     },
     /// The answer to [`Effect::Diagnose`].
     Diagnosed(Question, Box<Diagnosis>),
-    /// How many OOM kills deskd's control group had had when the processes of these tasks were
-    /// started.
-    OomKills(Vec<TaskId>, Option<u64>),
     /// The connection to the keeper ended.
     KeeperLost,
     /// Nothing happened but that time passed.
@@ -329,11 +326,6 @@ impl Step<'_> {
             Input::Window(event, ancestry) => self.window_event(event, ancestry),
             Input::WindowsAsked { task, asked, of } => self.windows_asked(&task, asked, of),
             Input::Diagnosed(question, diagnosis) => self.diagnosed(&question, *diagnosis),
-            Input::OomKills(tasks, kills) => {
-                for id in tasks {
-                    self.runs.table.note(&id, |notes| notes.oom_kills = kills);
-                }
-            }
             Input::KeeperLost => self.runs.keeper_connected = false,
             Input::Due => {}
         }

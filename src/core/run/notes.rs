@@ -16,8 +16,8 @@ pub struct RunNotes {
     pub display_answered: Option<bool>,
     /// Shared memory was proved to work then.
     pub shm_worked: Option<bool>,
-    /// OOM kills that deskd's control group had had by then.
-    pub oom_kills: Option<u64>,
+    /// The kernel killed a process of its container meanwhile, for want of memory.
+    pub oom_killed: Option<bool>,
     /// The X server went away, or was restarted, while it ran.
     pub display_lost: bool,
     /// Who asked for its end.

@@ -488,4 +488,8 @@ pub struct RunEnd {
     pub rusage: Rusage,
     /// When the keeper reaped it.
     pub at: UnixMs,
+    /// Whether the kernel killed a process of the container since the run was started, for want of
+    /// memory. Absent where that is not counted, and of keepers that do not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub oom_killed: Option<bool>,
 }

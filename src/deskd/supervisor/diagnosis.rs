@@ -8,7 +8,7 @@ use deskd_core::run::{Question, Subject};
 use deskd_core::why::evidence::{LOG_END_BYTES_MAX, LOG_START_BYTES_MAX};
 use deskd_core::why::{Diagnosis, Log};
 use deskd_keeper::logs::{LogReader, ReadError, Records};
-use deskd_keeper::procfs::{MemoryCgroup, file_system_usage};
+use deskd_keeper::procfs::file_system_usage;
 
 /// Where POSIX shared memory is: one for all containers of a pod.
 const DEV_SHM: &str = "/dev/shm";
@@ -20,9 +20,6 @@ impl Driver {
     pub(super) fn diagnose(&self, question: &Question) -> Option<Diagnosis> {
         let entry = self.runs.table().get(&question.task)?;
         let mut evidence = self.runs.evidence(entry);
-        if !entry.task.engine.is_in_cluster() {
-            evidence.oom_killed = self.oom_killed_since(entry.notes.oom_kills);
-        }
         if !entry.task.engine.has_own_pod() {
             evidence.dev_shm = file_system_usage(DEV_SHM).map(Into::into);
         }
@@ -35,15 +32,6 @@ impl Driver {
         };
         let log = Log { start: &start, end: &end };
         Some(self.settings.rules.get().diagnose(&log, &evidence))
-    }
-
-    /// How many OOM kills deskd's control group had.
-    pub(super) fn oom_kills(&self) -> Option<u64> {
-        self.cgroup.as_ref().and_then(MemoryCgroup::oom_kills)
-    }
-
-    fn oom_killed_since(&self, before: Option<u64>) -> Option<bool> {
-        Some(self.oom_kills()? > before?)
     }
 }
 

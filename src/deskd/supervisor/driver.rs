@@ -250,7 +250,6 @@ impl Driver {
         self.replies.timings.recorded();
         let mut answers = Vec::new();
         let mut refused = Vec::new();
-        let mut spawned = Vec::new();
         for effect in effects {
             match effect {
                 Effect::Command(link, command) => {
@@ -258,7 +257,6 @@ impl Driver {
                         Command::Start { run, work: Work::Local(_), .. } => Some(run.task.clone()),
                         _ => None,
                     };
-                    spawned.extend(local.clone());
                     match self.port.send(link, command) {
                         // What cannot be asked for is never answered either.
                         Ok(Some(event)) => refused.push(event),
@@ -275,11 +273,6 @@ impl Driver {
             }
         }
         self.send_to_keeper();
-        if !spawned.is_empty() {
-            // The keeper is starting them meanwhile: nobody waits for this.
-            let kills = self.oom_kills();
-            self.step(run::Input::OomKills(spawned, kills));
-        }
         self.close_follows();
         self.publish();
         self.send_to_keeper();

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::epoll::{EpollEvent, EpollFlags};
 
-use super::{Keeper, Source, unix_ms};
+use super::{Keeper, Source};
 use crate::capture::Left;
 use crate::custody::{Custody, Estate, HELD_MAX, Held};
 use crate::logs::Stream;
@@ -16,7 +16,7 @@ use crate::table::{Task, TaskKey};
 use crate::tree::Mark;
 use deskd_core::task::{Exit, Rusage};
 use deskd_core::why::reason::LostReason;
-use deskd_core::wire::{FromKeeper, RunEnd};
+use deskd_core::wire::FromKeeper;
 
 /// How long the new parent of a process that ended may take to wait for it: only then the kernel says how it
 /// ended.
@@ -74,6 +74,7 @@ impl Keeper {
         let mark = Mark { key, task, pid, main_lives: pidfd.is_some(), tag, pinned };
         let mut record = Task::begun(held.id, held.meta, pid, held.spawned_at);
         record.stop_asked = held.stop_asked;
+        record.oom_kills = held.oom_kills;
         record.end = held.end;
         record.marks.push(mark);
         self.table.put(key, record);
@@ -148,7 +149,7 @@ impl Keeper {
         self.table.reaped(pid);
         self.survey_wanted = true;
         self.drain_pipes(key);
-        let end = RunEnd { exit, rusage: Rusage::default(), at: unix_ms() };
+        let end = self.end_of(key, exit, Rusage::default());
         if let Some(task) = self.table.get_mut(key) {
             task.end = Some(end.clone());
             let id = task.id.clone();

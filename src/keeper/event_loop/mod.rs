@@ -14,6 +14,7 @@ mod sink;
 mod starts;
 mod talk;
 
+use std::cell::OnceCell;
 use std::collections::HashSet;
 use std::fs::File;
 use std::net::TcpListener;
@@ -32,6 +33,7 @@ use super::escalation::Stop;
 use super::heartbeat::Heartbeat;
 use super::link::Connection;
 use super::notify::Notify;
+use super::procfs::MemoryCgroup;
 use super::release::Reload;
 use super::shutdown::Shutdown;
 use super::spawn::Spawner;
@@ -96,6 +98,10 @@ pub(super) struct Keeper {
     table: Table,
     spawner: Spawner,
     starts: Starts,
+    /// The own control group, looked for when it is first needed; absent where none can be seen.
+    memory: OnceCell<Option<MemoryCgroup>>,
+    /// OOM kills that it had had when a starter was asked last.
+    oom_kills_at_start: Option<u64>,
     evidence: ProcEvidence,
     capture: Capture,
     store: Output,

@@ -7,11 +7,12 @@ use rustix::process::Signal;
 
 use super::{Keeper, SURVEY_RETRY_MS, unix_ms};
 use crate::escalation::{Due, Stop};
+use crate::procfs::MemoryCgroup;
 use crate::reap::{self, Ended};
 use crate::signal::{self, Sent};
 use crate::table::TaskKey;
 use crate::tree::{self, Family, Process, Survey};
-use deskd_core::task::{Exit, StopStepKind};
+use deskd_core::task::{Exit, Rusage, StopStepKind};
 use deskd_core::wire::{FromKeeper, RunEnd, STOP_PIDS_MAX, StopRound};
 
 /// Children reaped in one turn.
@@ -61,13 +62,26 @@ impl Keeper {
         self.drain_pipes(key);
         self.end_rest_at_place(key);
         let exit = self.exit_at_place(key, ended.exit);
-        let end = RunEnd { exit, rusage: ended.rusage, at: unix_ms() };
+        let end = self.end_of(key, exit, ended.rusage);
         if let Some(task) = self.table.get_mut(key) {
             task.end = Some(end.clone());
             let id = task.id.clone();
             self.tell_about(key, &FromKeeper::Exited { id, end });
         }
         self.custody_changed(key);
+    }
+
+    /// How a run ended. Only of what failed somebody asks whether there was no memory.
+    pub(super) fn end_of(&self, key: TaskKey, exit: Exit, rusage: Rusage) -> RunEnd {
+        let before = self.table.get(key).and_then(|task| task.oom_kills);
+        let before = before.filter(|_| exit.is_failure());
+        let oom_killed = before.and_then(|before| Some(self.oom_kills()? > before));
+        RunEnd { exit, rusage, at: unix_ms(), oom_killed }
+    }
+
+    /// OOM kills that the keeper's control group has had, which is that of all programs here.
+    pub(super) fn oom_kills(&self) -> Option<u64> {
+        self.memory.get_or_init(MemoryCgroup::own).as_ref().and_then(MemoryCgroup::oom_kills)
     }
 
     /// Carries out the stops' steps that are due.

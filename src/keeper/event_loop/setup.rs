@@ -1,5 +1,6 @@
 //! Everything that can fail at the start.
 
+use std::cell::OnceCell;
 use std::collections::HashSet;
 use std::ffi::OsString;
 use std::fs::File;
@@ -100,6 +101,8 @@ impl Keeper {
             table: Table::default(),
             spawner,
             starts: Starts::default(),
+            memory: OnceCell::new(),
+            oom_kills_at_start: None,
             evidence: ProcEvidence::new(),
             capture,
             store,

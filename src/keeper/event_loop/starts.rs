@@ -170,8 +170,10 @@ impl Keeper {
         }
     }
 
-    /// Opens the log of a task that is new while its program starts, so that nobody waits for it afterwards.
+    /// Opens the log of a task that is new, and counts OOM kills, while its program starts, so that nobody waits
+    /// for it afterwards.
     fn prepare_log(&mut self, task: &TaskId, from: u64) {
+        self.oom_kills_at_start = self.oom_kills();
         if self.table.key(task).is_none() {
             let _ = self.store.open_task(task, from);
         }
@@ -258,7 +260,8 @@ impl Keeper {
         marks.push(Mark { key, task, pid, main_lives: true, tag, pinned });
         let id = request.id;
         let begun = Task::begun(id.clone(), meta, pid, at);
-        self.table.put(key, Task { marks, log, log_end, pipes, watch, ..begun });
+        let oom_kills = self.oom_kills_at_start;
+        self.table.put(key, Task { marks, log, log_end, pipes, watch, oom_kills, ..begun });
         self.custody_changed(key);
         self.tell_about(key, &FromKeeper::Spawned { id, pid, at, times });
         key

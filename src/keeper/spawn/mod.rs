@@ -46,6 +46,9 @@ const CHILD_STACK_BYTES: usize = 32 << 10;
 
 /// Descriptors that stay free for looking at `/proc`, logs and the daemon's connection.
 const DESCRIPTORS_FREE_MIN: u64 = 32;
+/// What EAGAIN means where a process is to be made.
+const NO_MORE_PROCESSES: &str = "there are as many processes and threads as there may be (kubelet's podPidsLimit, or \
+                                 RLIMIT_NPROC): end some, or have the limit raised";
 
 /// The pipes of a program's output: the keeper's ends do not block.
 #[derive(Debug)]
@@ -118,7 +121,12 @@ fn output_pipe() -> Result<(OwnedFd, OwnedFd), SpawnError> {
 }
 
 fn setup(step: String, errno: Errno) -> SpawnError {
-    SpawnError::Setup { step, errno: errno as i32, reason: errno.desc().to_owned() }
+    let reason = match errno {
+        // clone(2): of a user (RLIMIT_NPROC), of a control group (pids.max), or of the machine.
+        Errno::EAGAIN => NO_MORE_PROCESSES,
+        errno => errno.desc(),
+    };
+    SpawnError::Setup { step, errno: errno as i32, reason: reason.to_owned() }
 }
 
 fn oom_score_failed(score: i32, error: &io::Error) -> SpawnError {

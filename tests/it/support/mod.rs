@@ -5,6 +5,7 @@ pub(crate) mod binaries;
 pub mod browser;
 pub(crate) mod charts;
 pub(crate) mod cluster;
+pub(crate) mod control_group;
 pub(crate) mod control_plane;
 pub(crate) mod corpus;
 pub(crate) mod counting;

@@ -291,7 +291,7 @@ impl Desk {
 }
 
 fn end(code: i32) -> RunEnd {
-    RunEnd { exit: Exit::Code(code), rusage: Rusage::default(), at: 1_500 }
+    RunEnd { exit: Exit::Code(code), rusage: Rusage::default(), at: 1_500, oom_killed: None }
 }
 
 /// As the keeper has it: started, with what the daemon said of its task then.

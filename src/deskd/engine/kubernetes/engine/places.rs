@@ -332,8 +332,9 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
     }
 
     fn ended_at_place(&mut self, run: &RunId, end: RunEnd) {
-        self.out.push(Event::Used { run: run.clone(), usage: end.rusage });
-        self.observe(run, Observation::Ended { exit: end.exit, reason: None, at: end.at });
+        let RunEnd { exit, rusage, at, oom_killed } = end;
+        self.out.push(Event::Used { run: run.clone(), usage: rusage, oom_killed });
+        self.observe(run, Observation::Ended { exit, reason: None, at });
     }
 
     /// A run whose record was written before anybody knew that it is at a place: it was followed as one
