@@ -105,6 +105,66 @@ fn a_client_that_makes_windows_and_destroys_them_keeps_nobody_waiting() {
     });
 }
 
+/// A window with nothing in it that is not shown.
+fn make_window(connection: &deskd::display::handshake::ServerConnection, parent: u32) -> u32 {
+    let id = connection.generate_id().expect("an id");
+    let (class, aux) = (WindowClass::INPUT_OUTPUT, CreateWindowAux::new());
+    connection.create_window(0, id, parent, 0, 0, 9, 9, 0, class, 0, &aux).expect("sent");
+    id
+}
+
+#[test]
+fn more_windows_than_the_server_can_count_leave_the_display_as_it_is() {
+    if !available() {
+        return;
+    }
+    let server = Xvnc::start();
+    let connection = observer(&server);
+    let root = connection.setup().roots[0].root;
+    for _ in 0..100 {
+        connection.stream().begin(PATIENCE);
+        (0..3000).for_each(|_| _ = make_window(&connection, root));
+        connection.get_input_focus().expect("sent").reply().expect("an answer");
+    }
+    let desk = Desk::start("", Some(&server));
+    eventually("readiness", || {
+        (Ask::new(&desk.tcp(), "GET", "/readyz").send().status == 200).then_some(())
+    });
+    // All windows are looked at anew after these.
+    for _ in 0..4 {
+        connection.stream().begin(PATIENCE);
+        for _ in 0..5_000 {
+            connection.destroy_window(make_window(&connection, root)).unwrap();
+        }
+        connection.get_input_focus().expect("sent").reply().expect("an answer");
+    }
+    eventually("a storm", || desk.log().contains("faster than they can be").then_some(()));
+    for _ in 0..3 {
+        desk.ask("POST", "/v1/desktop/probe").send().expect(200);
+    }
+    let display = &desk.get("/v1/desktop")["display"];
+    assert_eq!(display["server_epoch"], 1, "{display}\n{}", desk.log());
+}
+
+#[test]
+fn windows_with_thousands_of_windows_in_them_do_not_keep_the_display_from_answering() {
+    if !available() {
+        return;
+    }
+    let server = Xvnc::start();
+    let connection = observer(&server);
+    let root = connection.setup().roots[0].root;
+    for _ in 0..1000 {
+        connection.stream().begin(PATIENCE);
+        let window = make_window(&connection, root);
+        (0..512).for_each(|_| _ = make_window(&connection, window));
+        connection.get_input_focus().expect("sent").reply().expect("an answer");
+    }
+    let desk = Desk::start("", Some(&server));
+    // A round trip per window would take a minute, a request of the API at most 20 s.
+    desk.ask("POST", "/v1/desktop/probe").send().expect(200);
+}
+
 /// CPU time of all its threads so far, in nanoseconds.
 fn cpu_ns(pid: u32) -> u64 {
     let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).expect("threads");

@@ -9,7 +9,8 @@ use serde_json::Value;
 use x11rb::connection::Connection;
 use x11rb::protocol::Event;
 use x11rb::protocol::xproto::{
-    AtomEnum, ChangeWindowAttributesAux, ConnectionExt as _, CreateWindowAux, EventMask, PropMode,
+    AtomEnum, ChangeWindowAttributesAux, ConnectionExt as _, CreateNotifyEvent, CreateWindowAux,
+    DestroyNotifyEvent, EventMask, MapNotifyEvent, PropMode, ReparentNotifyEvent, UnmapNotifyEvent,
     WindowClass,
 };
 use x11rb::wrapper::ConnectionExt as _;
@@ -357,4 +358,92 @@ fn windows_that_vanish_while_they_are_looked_at_do_no_harm() {
     let last = client.window(client.root(), false);
     client.map(last);
     mapped(&mut helper, |w| w["id"] == last);
+}
+
+#[test]
+fn what_another_client_says_about_a_window_in_the_servers_name_is_not_believed() {
+    let Some((server, mut helper)) = followed() else { return };
+    let (client, liar) = (Client::new(&server), Client::new(&server));
+    let id = client.window(client.root(), false);
+    client.map(id);
+    mapped(&mut helper, |w| w["id"] == id);
+    let root = liar.root();
+    let (event, window, parent) = (root, id, id + 1);
+    let unmapped =
+        UnmapNotifyEvent { response_type: 18, sequence: 0, event, window, from_configure: false };
+    let destroyed = DestroyNotifyEvent { response_type: 17, sequence: 0, event, window };
+    let (x, y, override_redirect) = (0, 0, false);
+    let moved = ReparentNotifyEvent {
+        response_type: 21,
+        sequence: 0,
+        event,
+        window,
+        parent,
+        x,
+        y,
+        override_redirect,
+    };
+    let say = |bytes: [u8; 32]| {
+        let mask = EventMask::SUBSTRUCTURE_NOTIFY;
+        liar.0.send_event(false, root, mask, bytes).expect("sent");
+    };
+    for lie in [unmapped.into(), destroyed.into(), moved.into()] {
+        say(lie);
+    }
+    // Windows that there are not would take the place of those that there are.
+    for window in 0..12_000 {
+        let window = window << 10 | 1;
+        let made = CreateNotifyEvent {
+            response_type: 16,
+            sequence: 0,
+            parent: root,
+            window,
+            x,
+            y,
+            width: 9,
+            height: 9,
+            border_width: 0,
+            override_redirect,
+        };
+        let shown =
+            MapNotifyEvent { response_type: 19, sequence: 0, event, window, override_redirect };
+        say(made.into());
+        say(shown.into());
+        if window % 1024 == 1 {
+            liar.sync();
+        }
+    }
+    liar.sync();
+    client.title(id, "still here");
+    let other = client.window(client.root(), false);
+    client.map(other);
+    let mut changed = false;
+    helper.until(|said| {
+        assert!(said["unmapped"] != id && said["destroyed"] != id, "{said}");
+        changed |= said["changed"]["title"] == "still here";
+        said["mapped"]["id"] == other
+    });
+    assert!(changed || helper.until(|said| said["changed"]["title"] == "still here").is_object());
+}
+
+#[test]
+fn whoever_has_the_most_windows_makes_room_for_others() {
+    let Some((server, mut helper)) = followed() else { return };
+    let greedy: Vec<_> = (0..12).map(|_| Client::new(&server)).collect();
+    for client in &greedy {
+        client.0.stream().begin(PATIENCE);
+        for _ in 0..900 {
+            let id = client.0.generate_id().expect("an id");
+            let (class, aux) = (WindowClass::INPUT_OUTPUT, CreateWindowAux::new());
+            client
+                .0
+                .create_window(0, id, client.root(), 0, 0, 9, 9, 0, class, 0, &aux)
+                .expect("sent");
+        }
+        client.sync();
+    }
+    let modest = Client::new(&server);
+    let id = modest.window(modest.root(), false);
+    modest.map(id);
+    mapped(&mut helper, |w| w["id"] == id);
 }

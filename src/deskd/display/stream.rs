@@ -2,8 +2,7 @@
 //!
 //! x11rb waits for the server without a limit and believes the length of a reply before it has
 //! the bytes. [`ServerStream`] fails instead: each operation gets a deadline and a byte budget
-//! ([`ServerStream::begin`]), and a packet that claims to be too long is an error before a byte
-//! of it is stored.
+//! ([`ServerStream::begin`]), and of a packet that claims to be too long only the begin is stored.
 
 use std::cell::{Cell, RefCell};
 use std::io::{Error, ErrorKind, Result};
@@ -13,9 +12,10 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use x11rb::rust_connection::{DefaultStream, PollMode, Stream};
 
-/// Our largest legitimate reply is a QueryTree of 65,535 windows (256 KiB).
+/// Our largest legitimate reply is a QueryTree, which can tell of 65,535 windows (256 KiB). A server
+/// with more of them sends them all the same (Xorg, Xvnc): that reply is cut.
 const PACKET_BYTES_MAX: u64 = 1 << 20;
-/// What one operation may read in all: half a million events.
+/// What one operation may read in all: half a million events, or four million windows.
 const OPERATION_BYTES_MAX: usize = 16 << 20;
 /// Every packet starts with this many bytes; replies and generic events may have more.
 const PACKET_HEAD_BYTES: usize = 32;
@@ -111,15 +111,27 @@ impl Stream for ServerStream {
     }
 
     fn read(&self, buffer: &mut [u8], fds: &mut Vec<OwnedFd>) -> Result<usize> {
-        let length = self.inner.read(buffer, fds)?;
-        let budget = self.budget_bytes.get().checked_sub(length);
-        self.budget_bytes
-            .set(budget.ok_or_else(|| Error::other("the X server sent too much at once"))?);
-        if let Some(frames) = self.frames.borrow_mut().as_mut() {
-            frames.feed(&buffer[..length])?;
+        let mut frames = self.frames.borrow_mut();
+        loop {
+            // What was kept back comes first; x11rb's buffers are larger than that.
+            let before = frames.as_ref().map_or(0, |frames| frames.have);
+            let Some(room) = buffer.get_mut(before..).filter(|room| !room.is_empty()) else {
+                return Err(ErrorKind::InvalidInput.into());
+            };
+            let length = self.inner.read(room, fds)?;
+            let budget = self.budget_bytes.get().checked_sub(length);
+            self.budget_bytes
+                .set(budget.ok_or_else(|| Error::other("the X server sent too much at once"))?);
+            let Some(frames) = frames.as_mut() else { return Ok(length) };
+            if length == 0 {
+                return Ok(0);
+            }
+            let passed = frames.feed(buffer, before + length)?;
             self.events.set(frames.events);
+            if passed > 0 {
+                return Ok(passed);
+            }
         }
-        Ok(length)
     }
 
     fn write(&self, bytes: &[u8], fds: &mut Vec<OwnedFd>) -> Result<usize> {
@@ -135,13 +147,16 @@ impl Stream for ServerStream {
     }
 }
 
-/// Follows the packet boundaries of a byte stream and refuses packets that claim too much.
+/// Follows the packet boundaries of a byte stream, refuses packets that claim too much, and cuts long replies.
 #[derive(Debug, Default)]
 struct FrameGuard {
+    /// The begin of a packet, kept back until its head is complete: it may have to be changed.
     head: [u8; PACKET_HEAD_BYTES],
     have: usize,
-    /// Bytes of the current packet beyond its head that are still to come.
-    skip: u64,
+    /// Bytes of the current packet beyond its head that are still to come and to be passed on.
+    pass: u64,
+    /// Bytes after those that nobody gets.
+    drop: u64,
     /// Events whose head is complete.
     events: u64,
     /// Number of the request that the server had come to.
@@ -151,28 +166,52 @@ struct FrameGuard {
 }
 
 impl FrameGuard {
-    fn feed(&mut self, mut bytes: &[u8]) -> Result<()> {
-        while !bytes.is_empty() {
-            if self.skip > 0 {
-                let length = bytes.len().min(usize::try_from(self.skip).unwrap_or(usize::MAX));
-                self.skip -= length as u64;
-                bytes = &bytes[length..];
-                continue;
-            }
-            let length = bytes.len().min(PACKET_HEAD_BYTES - self.have);
-            self.head[self.have..self.have + length].copy_from_slice(&bytes[..length]);
-            self.have += length;
-            bytes = &bytes[length..];
-            if self.have == PACKET_HEAD_BYTES {
-                self.have = 0;
-                self.check()?;
-                self.events += u64::from(self.head[0] > REPLY);
-                self.skip = tail_bytes(&self.head);
-                if self.skip > PACKET_BYTES_MAX {
-                    return Err(Error::new(ErrorKind::InvalidData, "an oversized X11 packet"));
-                }
+    /// Takes the first `length` bytes of the buffer, of which the first `have` are those that were kept back
+    /// (their place, at least). What is to be passed on is at the buffer's begin afterwards; gives its length.
+    fn feed(&mut self, buffer: &mut [u8], length: usize) -> Result<usize> {
+        buffer[..self.have].copy_from_slice(&self.head[..self.have]);
+        self.have = 0;
+        let (mut from, mut to) = (0, 0);
+        while from < length {
+            let left = length - from;
+            if self.pass > 0 {
+                let part = left.min(usize::try_from(self.pass).unwrap_or(usize::MAX));
+                self.pass -= part as u64;
+                buffer.copy_within(from..from + part, to);
+                (from, to) = (from + part, to + part);
+            } else if self.drop > 0 {
+                let part = left.min(usize::try_from(self.drop).unwrap_or(usize::MAX));
+                self.drop -= part as u64;
+                from += part;
+            } else if left < PACKET_HEAD_BYTES {
+                self.head[..left].copy_from_slice(&buffer[from..length]);
+                self.have = left;
+                break;
+            } else {
+                self.head.copy_from_slice(&buffer[from..from + PACKET_HEAD_BYTES]);
+                self.begin()?;
+                buffer[to..to + PACKET_HEAD_BYTES].copy_from_slice(&self.head);
+                (from, to) = (from + PACKET_HEAD_BYTES, to + PACKET_HEAD_BYTES);
             }
         }
+        Ok(to)
+    }
+
+    /// A head is complete.
+    fn begin(&mut self) -> Result<()> {
+        self.check()?;
+        self.events += u64::from(self.head[0] > REPLY);
+        let tail = tail_bytes(&self.head);
+        self.pass = tail.min(PACKET_BYTES_MAX);
+        self.drop = tail - self.pass;
+        if self.drop == 0 {
+            return Ok(());
+        }
+        if self.head[0] != REPLY || tail > OPERATION_BYTES_MAX as u64 {
+            return Err(Error::new(ErrorKind::InvalidData, "an oversized X11 packet"));
+        }
+        let units = u32::try_from(self.pass / 4).unwrap_or_default();
+        self.head[4..8].copy_from_slice(&units.to_ne_bytes());
         Ok(())
     }
 }
@@ -229,12 +268,49 @@ mod tests {
         bytes
     }
 
-    #[test]
-    fn an_oversized_reply_or_generic_event_is_refused_by_its_head_alone() {
-        for kind in [REPLY, GENERIC_EVENT, GENERIC_EVENT | SENT_EVENT] {
-            assert!(FrameGuard::default().feed(&packet(kind, u32::MAX)).is_err());
+    /// What is passed on of `bytes`, which come in pieces of `cut`.
+    fn passed(guard: &mut FrameGuard, bytes: &[u8], cut: usize) -> Result<Vec<u8>> {
+        let mut out = Vec::new();
+        for piece in bytes.chunks(cut) {
+            let mut buffer = vec![0xee; guard.have];
+            buffer.extend(piece);
+            let length = buffer.len();
+            let passed = guard.feed(&mut buffer, length)?;
+            out.extend(&buffer[..passed]);
         }
-        assert!(FrameGuard::default().feed(&packet(12, u32::MAX)).is_ok());
+        Ok(out)
+    }
+
+    fn fed(bytes: &[u8]) -> Result<Vec<u8>> {
+        passed(&mut FrameGuard::default(), bytes, usize::MAX)
+    }
+
+    #[test]
+    fn an_oversized_packet_is_refused_by_its_head_alone() {
+        for kind in [REPLY, GENERIC_EVENT, GENERIC_EVENT | SENT_EVENT] {
+            assert!(fed(&packet(kind, u32::MAX)).is_err());
+        }
+        let more_than_a_packet = u32::try_from(PACKET_BYTES_MAX / 4).unwrap() + 1;
+        assert!(fed(&packet(GENERIC_EVENT, more_than_a_packet)).is_err());
+        assert!(fed(&packet(12, u32::MAX)).is_ok());
+    }
+
+    #[test]
+    fn a_reply_about_more_windows_than_it_can_count_is_cut_and_the_next_one_is_whole() {
+        let windows = 400_000_u32;
+        let mut bytes = packet(REPLY, windows);
+        bytes.extend((0..windows).flat_map(u32::to_ne_bytes));
+        let next = packet(12, 0);
+        bytes.extend(&next);
+        let kept = usize::try_from(PACKET_BYTES_MAX).unwrap();
+        let mut expected = packet(REPLY, u32::try_from(PACKET_BYTES_MAX / 4).unwrap());
+        expected.extend(&bytes[PACKET_HEAD_BYTES..PACKET_HEAD_BYTES + kept]);
+        expected.extend(&next);
+        for cut in [usize::MAX, 4096, 31, 1] {
+            let mut guard = FrameGuard::default();
+            assert!(passed(&mut guard, &bytes, cut).unwrap() == expected, "in pieces of {cut}");
+            assert_eq!((guard.have, guard.pass, guard.drop, guard.events), (0, 0, 0, 1));
+        }
     }
 
     #[test]
@@ -245,16 +321,16 @@ mod tests {
             bytes
         };
         for wrong in [40, 63, SENT_EVENT, SENT_EVENT | REPLY] {
-            assert!(FrameGuard::default().feed(&packet(wrong, 0)).is_err(), "{wrong}");
+            assert!(fed(&packet(wrong, 0)).is_err(), "{wrong}");
         }
-        assert!(FrameGuard::default().feed(&packet(ERROR, 0)).is_err(), "nothing was asked");
+        assert!(fed(&packet(ERROR, 0)).is_err(), "nothing was asked");
         let mut guard = FrameGuard { errors: true, ..FrameGuard::default() };
         for right in
             [(REPLY, 7), (12, 7), (0, 8), (KEYMAP_EVENT, 3), (12, 0x7000), (REPLY, 0xf000), (12, 3)]
         {
-            guard.feed(&numbered(right.0, right.1)).unwrap();
+            passed(&mut guard, &numbered(right.0, right.1), 32).unwrap();
         }
-        assert!(guard.feed(&numbered(REPLY, 2)).is_err(), "it went back");
+        assert!(passed(&mut guard, &numbered(REPLY, 2), 32).is_err(), "it went back");
     }
 
     proptest! {
@@ -273,11 +349,9 @@ mod tests {
                 }
             }
             let mut guard = FrameGuard::default();
-            for chunk in bytes.chunks(cut) {
-                guard.feed(chunk).unwrap();
-            }
-            prop_assert_eq!((guard.have, guard.skip), (0, 0));
-            prop_assert!(guard.feed(&packet(REPLY, u32::MAX)).is_err());
+            prop_assert_eq!(passed(&mut guard, &bytes, cut).unwrap(), bytes);
+            prop_assert_eq!((guard.have, guard.pass, guard.drop), (0, 0, 0));
+            prop_assert!(passed(&mut guard, &packet(REPLY, u32::MAX), cut).is_err());
         }
     }
 }

@@ -350,10 +350,9 @@ impl Worker {
     }
 
     fn adopt(&mut self) {
-        let sink = &self.sink;
         let Server::Here(here) = &mut self.server else { return };
         here.busy = true;
-        if let Err(error) = here.session.adopt(&mut |event| sink(DisplayEvent::Window(event))) {
+        if let Err(error) = here.session.adopt() {
             self.failed(error);
         }
     }

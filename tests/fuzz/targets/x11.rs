@@ -50,7 +50,7 @@ pub fn run(data: &[u8]) {
                 events += 1;
             };
             if let Ok(mut session) = Session::new(*connection, LIMIT) {
-                let _ = session.adopt(&mut emit);
+                let _ = session.adopt();
                 for _ in 0..4 {
                     let _ = session.drain(&mut emit);
                 }

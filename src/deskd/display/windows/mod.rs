@@ -2,6 +2,7 @@
 //!
 //! The decisions are in [`tracker`]; this module carries them out. It knows no tasks.
 
+mod adoption;
 mod client_ids;
 mod owner;
 mod query;
@@ -9,7 +10,7 @@ mod storm;
 mod text;
 mod tracker;
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
@@ -22,6 +23,7 @@ use x11rb::protocol::xproto::{
     AtomEnum, ChangeWindowAttributesAux, ClientMessageEvent, ConnectionExt as _, EventMask,
 };
 
+use self::adoption::Adoption;
 use self::query::Asker;
 use self::storm::Storm;
 use self::tracker::{Placement, Step, Tracker, XEvent};
@@ -40,8 +42,6 @@ const FRAME_DEPTH_MAX: usize = 8;
 /// Windows whose properties are read at a time.
 const REFRESH_WINDOWS_MAX: usize = 256;
 const ROOT_EVENTS: EventMask = EventMask::SUBSTRUCTURE_NOTIFY;
-/// Windows looked into below one child of the root when adopting.
-const FRAME_WINDOWS_MAX: usize = 512;
 
 /// Why a connection cannot be used now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -91,6 +91,8 @@ pub struct Session {
     /// When they were read last.
     refreshed_at: Option<Instant>,
     storm: Storm,
+    /// The windows that exist are being taken.
+    adoption: Option<Adoption>,
     /// When the window manager is to be woken.
     wake_at: Option<Instant>,
     /// Limit of one operation.
@@ -116,8 +118,9 @@ impl Session {
         let asker = Asker::new(connection)?;
         let tracker = Tracker::new(asker.connection.setup().resource_id_mask);
         let (stale, storm) = (BTreeSet::new(), Storm::default());
-        let (refreshed_at, wake_at) = (None, None);
-        let mut session = Self { asker, root, tracker, stale, refreshed_at, storm, wake_at, limit };
+        let (refreshed_at, wake_at, adoption) = (None, None, None);
+        let mut session =
+            Self { asker, root, tracker, stale, refreshed_at, storm, adoption, wake_at, limit };
         session.select(root, ROOT_EVENTS)?;
         Ok(session)
     }
@@ -158,79 +161,14 @@ impl Session {
         self.asker.connection.stream().begin(self.limit);
     }
 
-    /// Takes the windows that exist: at the start, and after events may have been missed.
-    pub fn adopt(&mut self, emit: &mut dyn FnMut(WindowEvent)) -> Result<(), SessionError> {
-        self.begin();
-        let Some((children, _)) = self.asker.family(self.root)? else { return Ok(()) };
-        let mut existing: HashSet<WindowId> = children.iter().copied().collect();
-        for child in children {
-            self.begin();
-            if !self.tracker.takes(child) {
-                continue;
-            }
-            let created = self.tracker.event(XEvent::Created(child));
-            self.carry_out(created, emit)?;
-            if let Some(client) = self.framed_client(child)? {
-                existing.insert(client);
-                let steps = self.tracker.is_frame(child);
-                self.carry_out(steps, emit)?;
-                let created = self.tracker.event(XEvent::Created(client));
-                self.carry_out(created, emit)?;
-                self.carry_out(vec![Step::Read(client)], emit)?;
-            } else {
-                self.carry_out(vec![Step::Read(child)], emit)?;
-            }
-        }
-        // Framed clients that were known before and not found again may still exist.
-        for id in self.tracker.ids().collect::<Vec<_>>() {
-            if !existing.contains(&id) && self.asker.family(id)?.is_some() {
-                existing.insert(id);
-                self.carry_out(vec![Step::Read(id)], emit)?;
-            }
-        }
-        let steps = self.tracker.retain(|id| existing.contains(&id));
-        self.carry_out(steps, emit)
-    }
-
-    /// The client inside a window manager's frame: the nearest descendant that carries WM_STATE
-    /// (ICCCM 4.1.3.1, as `XmuClientWindow` finds it) or was made by another client and is no
-    /// XEmbed plug (WM_STATE comes after the frame). Nothing when `window` is a client itself.
-    fn framed_client(&self, window: WindowId) -> Result<Option<WindowId>, SessionError> {
-        let mut level = vec![window];
-        let mut looked_at = 0;
-        for _ in 0..FRAME_DEPTH_MAX {
-            let mut below = Vec::new();
-            for id in level {
-                looked_at += 1;
-                if self.asker.has(id, self.asker.atoms.WM_STATE)? {
-                    return Ok((id != window).then_some(id));
-                }
-                if looked_at >= FRAME_WINDOWS_MAX {
-                    return Ok(None);
-                }
-                if !self.asker.same_client(id, window) {
-                    if !self.asker.has(id, self.asker.atoms._XEMBED_INFO)? {
-                        return Ok(Some(id));
-                    }
-                    // What is inside a plug is the plug's.
-                    continue;
-                }
-                below.extend(
-                    self.asker.family(id)?.map(|(children, _)| children).unwrap_or_default(),
-                );
-            }
-            level = below;
-        }
-        Ok(None)
-    }
-
     /// Takes events that have arrived, without waiting for more; true when some are left.
     ///
     /// Must be called before every wait: events also arrive while an answer is awaited.
     pub fn drain(&mut self, emit: &mut dyn FnMut(WindowEvent)) -> Result<bool, SessionError> {
         if self.storm.is_over(Instant::now()) {
-            self.after_storm(emit)?;
+            self.after_storm()?;
         }
+        let adopting = self.go_on_adopting(emit)?;
         for _ in 0..EVENTS_PER_TURN_MAX {
             self.begin();
             let read = self.asker.connection.stream().events();
@@ -245,9 +183,13 @@ impl Session {
                     continue;
                 }
                 self.wake_manager()?;
-                return Ok(false);
+                return Ok(adopting);
             };
             self.storm.took_event();
+            if event.sent_event() {
+                // Not by the server: any client can say so about any window.
+                continue;
+            }
             match event {
                 Event::ReparentNotify(event) if event.parent != self.root => {
                     self.reparented(event.window, event.parent, emit)?;
@@ -256,7 +198,11 @@ impl Session {
                     if matches!(event, Event::CreateNotify(_)) {
                         self.wake_at = Some(Instant::now() + Duration::from_millis(WAKE_AFTER_MS));
                     }
-                    let steps = self.decode(&event).map(|event| self.tracker.event(event));
+                    let event = self.decode(&event);
+                    if let (Some(event), Some(adoption)) = (event, &mut self.adoption) {
+                        adoption.note(event);
+                    }
+                    let steps = event.map(|event| self.tracker.event(event));
                     self.carry_out(steps.unwrap_or_default(), emit)?;
                 }
             }
@@ -276,17 +222,18 @@ impl Session {
             self.storm.took_event();
         }
         self.stale.clear();
+        self.adoption = None;
         self.storm.begin(Instant::now());
         Ok(())
     }
 
-    fn after_storm(&mut self, emit: &mut dyn FnMut(WindowEvent)) -> Result<(), SessionError> {
+    fn after_storm(&mut self) -> Result<(), SessionError> {
         self.begin();
         self.select(self.root, ROOT_EVENTS)?;
         for id in self.tracker.ids().collect::<Vec<_>>() {
             self.select(id, own_events())?;
         }
-        self.adopt(emit)
+        self.adopt()
     }
 
     /// When [`Self::drain`] has something to do, also without events.

@@ -221,8 +221,17 @@ impl Asker {
 
     /// Whether two windows were created by one client.
     pub(super) fn same_client(&self, one: WindowId, other: WindowId) -> bool {
-        let client = |id: WindowId| id & !self.connection.setup().resource_id_mask;
-        client(one) == client(other)
+        self.client(one) == self.client(other)
+    }
+
+    /// The bits that all windows of its client have.
+    pub(super) fn client(&self, id: WindowId) -> u32 {
+        id & !self.connection.setup().resource_id_mask
+    }
+
+    /// Whether there is such a window.
+    pub(super) fn exists(&self, id: WindowId) -> Result<bool, SessionError> {
+        Ok(present(self.connection.get_window_attributes(id)?.reply())?.is_some())
     }
 }
 

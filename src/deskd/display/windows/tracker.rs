@@ -13,7 +13,8 @@ use deskd_core::window::{Window, WindowEvent, WindowId};
 
 /// Windows followed at once. A desktop has some hundreds; the ones beyond are not reported.
 pub(super) const WINDOWS_MAX: usize = 8192;
-/// Of one client, so that none takes the place of all others: a window manager has a frame for each.
+/// Of one client: a window manager has a frame for each. Where there is no room, clients that have more make
+/// it for one that has fewer, so that no client, and no crowd of them, takes the place of all others.
 const CLIENT_WINDOWS_MAX: usize = 1024;
 
 /// What the server said.
@@ -89,8 +90,26 @@ impl Tracker {
     /// Whether a window is followed, or would be.
     pub(super) fn takes(&self, id: WindowId) -> bool {
         let of_client = self.of_client.get(&self.client(id)).copied().unwrap_or(0);
-        self.known.contains_key(&id)
-            || (self.known.len() < WINDOWS_MAX && of_client < CLIENT_WINDOWS_MAX)
+        let has_room = || self.known.len() < WINDOWS_MAX || self.greediest().1 > of_client + 1;
+        self.known.contains_key(&id) || (of_client < CLIENT_WINDOWS_MAX && has_room())
+    }
+
+    /// The client with the most windows, and their number.
+    fn greediest(&self) -> (u32, usize) {
+        let most = self.of_client.iter().max_by_key(|(_, count)| **count);
+        most.map(|(client, count)| (*client, *count)).unwrap_or_default()
+    }
+
+    /// Gives up a window of the client with the most, if there is no room for another one.
+    fn make_room(&mut self) -> Option<Step> {
+        if self.known.len() < WINDOWS_MAX {
+            return None;
+        }
+        let (greediest, _) = self.greediest();
+        let of_client = self.known.iter().filter(|(id, _)| self.client(**id) == greediest);
+        // One that is not shown, if there is one.
+        let (&id, _) = of_client.min_by_key(|(_, known)| known.shown.is_some())?;
+        self.forget(id)?.reported.then_some(Step::Emit(WindowEvent::Destroyed(id)))
     }
 
     fn client(&self, id: WindowId) -> u32 {
@@ -112,7 +131,7 @@ impl Tracker {
     /// Takes one event.
     pub(super) fn event(&mut self, event: XEvent) -> Vec<Step> {
         match event {
-            XEvent::Created(id) => self.follow(id).into_iter().collect(),
+            XEvent::Created(id) => self.follow(id),
             XEvent::Mapped(id) => {
                 let subscribe = self.follow(id);
                 let hidden = self.known.get(&id).is_some_and(|known| known.shown.is_none());
@@ -179,13 +198,14 @@ impl Tracker {
         self.known.keys().copied()
     }
 
-    fn follow(&mut self, id: WindowId) -> Option<Step> {
+    fn follow(&mut self, id: WindowId) -> Vec<Step> {
         if self.known.contains_key(&id) || !self.takes(id) {
-            return None;
+            return Vec::new();
         }
+        let given_up = self.make_room();
         *self.of_client.entry(self.client(id)).or_default() += 1;
         self.known.insert(id, Known { role: Role::TopLevel, shown: None, reported: false });
-        Some(Step::Subscribe(id))
+        given_up.into_iter().chain([Step::Subscribe(id)]).collect()
     }
 
     fn set_role(&mut self, id: WindowId, role: Role) {
@@ -286,6 +306,28 @@ mod tests {
         assert_eq!(tracker.read(7, Some(window(7, ""))), None);
         assert_eq!(tracker.event(XEvent::ToRoot(7)), [Step::Read(7)]);
         assert!(tracker.read(7, Some(window(7, ""))).is_some());
+    }
+
+    #[test]
+    fn a_crowd_of_clients_with_many_windows_makes_room_for_one_with_few() {
+        let mut tracker = Tracker::new(0xffff);
+        for id in (0..12).flat_map(|client| (1..=900).map(move |number| client << 16 | number)) {
+            shown_if_taken(&mut tracker, id);
+        }
+        assert_eq!(tracker.known.len(), WINDOWS_MAX);
+        let modest = 99 << 16 | 1;
+        let steps = tracker.event(XEvent::Mapped(modest));
+        assert!(matches!(steps[0], Step::Emit(WindowEvent::Destroyed(_))), "{steps:?}");
+        assert_eq!(steps[1..], [Step::Subscribe(modest), Step::Read(modest)]);
+        assert_eq!(tracker.known.len(), WINDOWS_MAX);
+        let counts = tracker.of_client.values().copied();
+        assert_eq!(counts.sum::<usize>(), WINDOWS_MAX);
+        assert!(tracker.greediest().1 < WINDOWS_MAX / 12 + 2, "{:?}", tracker.of_client);
+    }
+
+    fn shown_if_taken(tracker: &mut Tracker, id: WindowId) {
+        tracker.event(XEvent::Mapped(id));
+        tracker.read(id, Some(window(id, "")));
     }
 
     proptest! {
