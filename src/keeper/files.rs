@@ -7,9 +7,13 @@
 //! else ([`read_within`]).
 
 use std::collections::HashSet;
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::{DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, ErrorKind, Read as _};
-use std::os::unix::fs::{DirBuilderExt as _, FileTypeExt as _, OpenOptionsExt as _};
+use std::os::fd::AsRawFd as _;
+use std::os::unix::fs::{
+    DirBuilderExt as _, FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _,
+    PermissionsExt as _,
+};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::sync::{Mutex, PoisonError};
@@ -212,12 +216,43 @@ pub fn set_aside(path: &Path, why: &io::Error) -> io::Result<()> {
     Ok(())
 }
 
+/// Gives deskd back what the mode of a file or directory of its own keeps from it, and says so; whether it
+/// did.
+pub fn regain(path: &Path) -> bool {
+    let regained = || -> io::Result<bool> {
+        let file = locate(path, Links::Refuse)?;
+        let metadata = file.metadata()?;
+        let wanted = match metadata.file_type() {
+            kind if kind.is_dir() => 0o700,
+            kind if kind.is_file() => 0o600,
+            _ => return Ok(false),
+        };
+        let mode = metadata.mode() & 0o777;
+        let own = metadata.uid() == nix::unistd::geteuid().as_raw();
+        if !own || mode & wanted == wanted {
+            return Ok(false);
+        }
+        // fchmod(2) does not take a descriptor that only locates.
+        let itself = format!("/proc/self/fd/{}", file.as_raw_fd());
+        std::fs::set_permissions(itself, Permissions::from_mode(wanted))?;
+        let path = path.display();
+        tracing::warn!(
+            "{path} had mode {mode:04o}, with which deskd cannot use it; it has {wanted:04o} now"
+        );
+        Ok(true)
+    };
+    regained().unwrap_or(false)
+}
+
 /// Opens a file of deskd's own; what cannot be one is set aside first.
 ///
 /// # Errors
 /// As [`open_with`], [`set_aside`].
 pub fn open_own(options: &OpenOptions, path: &Path) -> io::Result<File> {
     match open_with(options, path, Links::Refuse) {
+        Err(error) if error.kind() == ErrorKind::PermissionDenied && regain(path) => {
+            open_with(options, path, Links::Refuse)
+        }
         Err(error) if error.kind() == ErrorKind::InvalidInput => {
             set_aside(path, &error)?;
             open_with(options, path, Links::Refuse)
@@ -226,8 +261,8 @@ pub fn open_own(options: &OpenOptions, path: &Path) -> io::Result<File> {
     }
 }
 
-/// Makes a directory of mode 0700 and those above it; what stands in its place is set aside. False: it was
-/// there.
+/// Makes a directory of mode 0700 and those above it; what stands in its place is set aside, and one that
+/// deskd cannot use is mended. False: it was there.
 ///
 /// # Errors
 /// As mkdir(2), [`set_aside`].
@@ -239,6 +274,7 @@ pub fn make_dir(path: &Path) -> io::Result<bool> {
         }
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {
             if path.metadata().is_ok_and(|it| it.is_dir()) {
+                regain(path);
                 return Ok(false);
             }
             set_aside(path, &error)?;

@@ -2,7 +2,7 @@
 //! the desktop comes up, and what is said is true.
 
 use std::os::unix::fs::{PermissionsExt, chown};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use nix::sys::stat::Mode;
 
@@ -78,6 +78,48 @@ fn the_desktop_comes_up_whatever_stands_in_the_place_of_its_files() {
             .expect(200);
         assert!(desk.log().contains("was renamed to"), "{what}: {}", desk.log());
     }
+}
+
+/// Everything below a directory, deepest first.
+fn below(dir: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(dir).expect("a directory").flatten() {
+        if entry.path().is_dir() {
+            found.extend(below(&entry.path()));
+        }
+        found.push(entry.path());
+    }
+    found
+}
+
+fn forbid(path: &Path) {
+    std::fs::set_permissions(path, PermissionsExt::from_mode(0o000)).expect("it can be changed");
+}
+
+#[test]
+fn what_its_mode_keeps_from_deskd_is_mended_and_nothing_is_lost() {
+    if !available() {
+        return;
+    }
+    let mut first = Desk::start(APPS, None);
+    let task = first.launch("says");
+    first.ended(&task);
+    first.end();
+    let before = first.dir.path().join("state");
+    let desk = Desk::start_in(APPS, None, &[], |state| {
+        std::fs::remove_dir(state).expect("it is empty");
+        std::fs::rename(&before, state).expect("it can be moved");
+        below(state).iter().filter(|path| !path.ends_with("token")).for_each(|path| forbid(path));
+    });
+    let said = || desk.ask("GET", &format!("/v1/tasks/{task}/log")).send().text();
+    assert_eq!(said(), "said\n", "{}", desk.log());
+    let again = desk.launch("says");
+    assert_eq!(desk.ended(&again)["exit"]["code"], 0);
+    assert!(desk.log().contains("keeper.lock had mode 0000"), "{}", desk.log());
+    // What cannot be read later on is missing, and said to be.
+    let dir = desk.dir.path().join("state/logs").join(&task);
+    below(&dir).iter().for_each(|path| forbid(path));
+    assert!(said().contains("missing here"), "{}", said());
 }
 
 #[test]

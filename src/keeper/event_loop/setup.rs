@@ -212,7 +212,7 @@ fn lock_state_dir(dir: &Path, inherited: Option<OwnedFd>) -> Result<Flock<File>,
 fn make_private(dir: &Path) -> io::Result<()> {
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
     let metadata = std::fs::metadata(dir)?;
-    if metadata.uid() == geteuid().as_raw() && metadata.mode() & 0o077 != 0 {
+    if metadata.uid() == geteuid().as_raw() && metadata.mode() & 0o777 != 0o700 {
         std::fs::set_permissions(dir, std::fs::Permissions::from_mode(0o700))?;
     }
     Ok(())

@@ -112,21 +112,49 @@ fn output(pieces: &[Piece]) -> u64 {
     pieces.iter().map(of).fold(0, u64::saturating_add)
 }
 
-/// Records that stand for more than there was: one with a piece of a head in it becomes damage, else
-/// the longest, until it fits.
-fn give_up_what_is_too_much(file: &[u8], pieces: &mut [Piece], span: u64) {
+/// Records that stand for more than there was: what comes after all of it goes, if that is so; else one with
+/// a piece of a head in it becomes damage, else the longest, until it fits.
+fn give_up_what_is_too_much(file: &[u8], pieces: &mut Vec<Piece>, span: u64) {
+    let mut output = output(pieces);
+    if output <= span {
+        return;
+    }
+    if let Some(whole) = whole_prefix(pieces, span) {
+        pieces.truncate(whole);
+        return;
+    }
     let has_head = |at: &Range<usize>| {
         let content = &file[at.start + HEAD_BYTES..at.end];
         HEAD_PIECES.iter().any(|piece| memchr::memmem::find(content, piece).is_some())
     };
-    while output(pieces) > span {
-        let likeliest = pieces.iter_mut().max_by_key(|piece| match piece {
-            Piece::Record { at, output } => (at.len() > HEAD_BYTES && has_head(at), *output),
-            Piece::Damage(_) => (false, 0),
-        });
-        let Some(likeliest) = likeliest else { return };
-        *likeliest = Piece::Damage(1);
+    let likely = |(number, piece): (usize, &Piece)| match piece {
+        Piece::Record { at, output } => {
+            Some((at.len() > HEAD_BYTES && has_head(at), *output, number))
+        }
+        Piece::Damage(_) => None,
+    };
+    let mut likeliest: Vec<_> = pieces.iter().enumerate().filter_map(likely).collect();
+    likeliest.sort_unstable();
+    while output > span {
+        let Some((_, one, number)) = likeliest.pop() else { return };
+        pieces[number] = Piece::Damage(1);
+        output = output.saturating_sub(one);
     }
+}
+
+/// How many pieces are `span` bytes of output, if those before anything is damaged are.
+fn whole_prefix(pieces: &[Piece], span: u64) -> Option<usize> {
+    let mut output = 0_u64;
+    for (number, piece) in pieces.iter().enumerate() {
+        match piece {
+            _ if output == span => return Some(number),
+            Piece::Record { output: more, .. } if output < span => {
+                output = output.saturating_add(*more);
+            }
+            _ => return None,
+        }
+    }
+    None
 }
 
 /// Damage beside damage is one.
@@ -252,5 +280,24 @@ mod tests {
         assert_eq!(shown(&bytes, None), "one <4> three");
         let mended = mend(&bytes, None);
         assert_eq!((mended.whole_bytes, mended.whole_output), (whole.len(), 14));
+    }
+
+    #[test]
+    fn what_comes_after_all_of_a_segment_is_none_of_it() {
+        let file: String = (0..100).map(|line| record(&format!("line {line}"))).collect();
+        let span = output(&pieces(file.as_bytes(), true));
+        let mended = mend(file.repeat(2).as_bytes(), Some(span));
+        assert_eq!(String::from_utf8(mended.bytes).unwrap(), file);
+    }
+
+    #[test]
+    fn many_records_that_are_too_much_take_no_time() {
+        let mut file = String::from("no record\n");
+        file.extend((0..90_000).map(|line| record(&format!("{}", line % 10))));
+        // For a hang: one look at all of them for each of them takes minutes.
+        let begun = std::time::Instant::now();
+        let mended = mend(file.as_bytes(), Some(1_000));
+        assert!(begun.elapsed() < std::time::Duration::from_secs(30), "{:?}", begun.elapsed());
+        assert!(mended.damaged && mended.bytes.len() < file.len() / 10);
     }
 }

@@ -166,7 +166,7 @@ impl LogReader {
             *at = self.seek(cursor, gap)?;
             return Ok(at.source.is_some() || at.place.cursor != cursor);
         };
-        let unlinked = source.file().metadata().map_err(|error| self.io(error))?.nlink() == 0;
+        let unlinked = source.is_unlinked().map_err(|error| self.io(error))?;
         let old = !unlinked && source.is_old().map_err(|error| self.io(error))?;
         if old || (matches!(found, Found::Damage) && !source.is_mended() && !unlinked) {
             let (bytes, start) = (source.bytes().map_err(|error| self.io(error))?, at.start);

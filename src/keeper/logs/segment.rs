@@ -4,7 +4,7 @@
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt as _;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
 use super::source::Source;
@@ -118,9 +118,10 @@ fn start_of(name: &str) -> Option<u64> {
     digits.parse().ok().filter(|start| *start <= CURSOR_MAX)
 }
 
-/// Sets aside what has the name of a file of a log and is none: no regular file, or larger than any.
-/// For the writer alone.
+/// Sets aside what has the name of a file of a log and is none: no regular file, or larger than any. Files
+/// that their mode keeps from deskd are mended. For the writer alone.
 pub(super) fn set_aside_strangers(dir: &Path) -> io::Result<()> {
+    files::regain(dir);
     for entry in std::fs::read_dir(dir)? {
         let entry = entry?;
         let name = entry.file_name();
@@ -132,7 +133,12 @@ pub(super) fn set_aside_strangers(dir: &Path) -> io::Result<()> {
         let why = match (metadata.is_file(), metadata.len() > SEGMENT_FILE_BYTES_MAX) {
             (false, _) => "it is not a regular file",
             (true, true) => "it is larger than any segment",
-            (true, false) => continue,
+            (true, false) => {
+                if metadata.mode() & 0o600 != 0o600 {
+                    files::regain(&entry.path());
+                }
+                continue;
+            }
         };
         files::set_aside(&entry.path(), &io::Error::other(why))?;
     }
