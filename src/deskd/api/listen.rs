@@ -5,10 +5,10 @@ use std::future::{Future as _, poll_fn};
 use std::io;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -31,6 +31,7 @@ use super::limits::{DRAIN_MS_MAX, HEAD_BYTES_MAX, Limits};
 use super::peers::{PeerKey, Peers, Place};
 use super::prefix;
 use crate::config::PathPrefix;
+use crate::telemetry::Seldom;
 use deskd_keeper::files;
 
 /// Pause after accept(2) failed, for example because no file descriptor is left.
@@ -39,9 +40,6 @@ const ACCEPT_PAUSE_MS: u64 = 100;
 /// Connections that are cut when no file descriptor is left: one for the new connection, the others for deskd's own
 /// files.
 const CUTS_PER_SHORTAGE: usize = 4;
-
-/// Between two lines of the log that say so.
-const COMPLAINT_PAUSE: Duration = Duration::from_secs(60);
 
 /// Connections accepted before those that are open get their turn.
 const ACCEPTS_PER_TURN: u32 = 16;
@@ -102,13 +100,13 @@ pub(super) struct Server {
 pub(super) struct Doors {
     unix: Arc<Peers>,
     tcp: Arc<Peers>,
-    /// When it was logged that descriptors are short.
-    complained: Arc<Mutex<Option<Instant>>>,
+    /// That descriptors are short.
+    complaint: Arc<Seldom>,
 }
 
 impl Doors {
     pub(super) fn new(limits: &Limits) -> Self {
-        Self { unix: Peers::new(limits), tcp: Peers::new(limits), complained: Arc::default() }
+        Self { unix: Peers::new(limits), tcp: Peers::new(limits), complaint: Arc::default() }
     }
 
     /// Cuts connections that wait for their peers, of the door with more of them; false: there are none.
@@ -126,20 +124,10 @@ impl Doors {
     fn refused(&self, error: &io::Error) -> bool {
         let is_short = matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE));
         let again = is_short && self.make_room();
-        if !is_short || self.is_worth_a_complaint() {
+        if !is_short || self.complaint.is_due() {
             tracing::warn!(%error, connections_cut = again, "a connection could not be accepted");
         }
         again
-    }
-
-    /// Once in a while: who floods a door does not fill the log.
-    fn is_worth_a_complaint(&self) -> bool {
-        let mut last = self.complained.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_due = last.is_none_or(|at| at.elapsed() >= COMPLAINT_PAUSE);
-        if is_due {
-            *last = Some(Instant::now());
-        }
-        is_due
     }
 }
 

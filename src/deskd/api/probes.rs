@@ -8,11 +8,12 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use axum::extract::{RawQuery, State};
+use axum::extract::{Extension, RawQuery, State};
 use axum::http::StatusCode;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use axum::response::{IntoResponse, Response};
 
+use super::guard::Peer;
 use super::hold;
 use super::limits::STALL_MS_MAX;
 use super::state::ApiState;
@@ -86,12 +87,20 @@ pub async fn livez(State(state): State<ApiState>, RawQuery(query): RawQuery) -> 
     responses((status = 200, description = "Started", body = String, content_type = "text/plain"),
               (status = 400, description = "`wait` is no time", body = String, content_type = "text/plain"),
               (status = 503, description = "Starting", body = String, content_type = "text/plain")))]
-pub async fn startupz(State(state): State<ApiState>, RawQuery(query): RawQuery) -> Response {
+pub async fn startupz(
+    State(state): State<ApiState>,
+    Extension(peer): Extension<Peer>,
+    RawQuery(query): RawQuery,
+) -> Response {
     let ask = match Ask::parse(query.as_deref()) {
         Ok(ask) => ask,
         Err(complaint) => return bad(complaint),
     };
-    state.held.started.until(&state, ask.wait, |snapshot| snapshot.desktop.started).await;
+    state
+        .held
+        .started
+        .until(&state, peer.key(), ask.wait, |snapshot| snapshot.desktop.started)
+        .await;
     let started = state.handle.snapshot().desktop.started;
     if query.is_none() && started {
         return ok();
@@ -113,13 +122,17 @@ pub async fn startupz(State(state): State<ApiState>, RawQuery(query): RawQuery) 
     responses((status = 200, description = "Ready", body = String, content_type = "text/plain"),
               (status = 400, description = "`wait` is no time", body = String, content_type = "text/plain"),
               (status = 503, description = "Not ready", body = String, content_type = "text/plain")))]
-pub async fn readyz(State(state): State<ApiState>, RawQuery(query): RawQuery) -> Response {
+pub async fn readyz(
+    State(state): State<ApiState>,
+    Extension(peer): Extension<Peer>,
+    RawQuery(query): RawQuery,
+) -> Response {
     let ask = match Ask::parse(query.as_deref()) {
         Ok(ask) => ask,
         Err(complaint) => return bad(complaint),
     };
     let passes = |snapshot: &Snapshot| ask.passes(&snapshot.desktop.checks);
-    state.held.ready.until(&state, ask.wait, passes).await;
+    state.held.ready.until(&state, peer.key(), ask.wait, passes).await;
     let snapshot = state.handle.snapshot();
     let mut checks = Cow::Borrowed(snapshot.desktop.checks.as_slice());
     if let Some(silent) = state.handle.display_silent_for() {

@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
 
 use super::visitors::Visitors;
+use crate::telemetry::Seldom;
 use deskd_core::wire::channel::{Channel, GREETING_BYTES, Half, Name, name_of};
 use deskd_core::wire::proof::{Bytes, Key};
 
@@ -34,7 +35,18 @@ pub struct Met {
 
 /// The places whose keepers are let in.
 #[derive(Debug, Clone, Default)]
-pub struct Port(Arc<Mutex<HashMap<Name, Known>>>);
+pub struct Port {
+    known: Arc<Mutex<HashMap<Name, Known>>>,
+    complaints: Arc<Complaints>,
+}
+
+#[derive(Debug, Default)]
+struct Complaints {
+    /// No connection can be taken.
+    shortage: Seldom,
+    /// Somebody names a place without having its key.
+    stranger: Seldom,
+}
 
 #[derive(Debug)]
 struct Known {
@@ -57,14 +69,14 @@ impl Port {
     /// Lets the keeper with this key in. Its connections arrive until they are not wanted any more.
     pub fn expect(&self, key: &Key) -> mpsc::Receiver<Met> {
         let (link, met) = mpsc::channel(MET_MAX);
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         known.retain(|_, known| !known.link.is_closed());
         known.insert(key.name(), Known { key: key.clone(), link });
         met
     }
 
     fn known(&self, name: Name) -> Option<(Key, mpsc::Sender<Met>)> {
-        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let Known { key, link } = known.get(&name).filter(|known| !known.link.is_closed())?;
         Some((key.clone(), link.clone()))
     }
@@ -90,7 +102,9 @@ impl Port {
                         ways.insert(number, way);
                     }
                     Err(error) => {
-                        tracing::warn!("cannot take a connection of a place: {error}");
+                        if self.complaints.shortage.is_due() {
+                            tracing::warn!("cannot take a connection of a place: {error}");
+                        }
                         tokio::time::sleep(PAUSE).await;
                     }
                 },
@@ -114,7 +128,9 @@ impl Port {
             return Ok(());
         };
         let Some((proof, channel)) = half.admit(&key, &greeting) else {
-            tracing::warn!("somebody who does not have a place's key names that place");
+            if self.complaints.stranger.is_due() {
+                tracing::warn!("somebody who does not have a place's key names that place");
+            }
             return Ok(());
         };
         stream.write_all(&proof).await?;

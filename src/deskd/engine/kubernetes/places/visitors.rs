@@ -51,9 +51,10 @@ impl Visitors {
         of.next().map(|(number, _)| *number)
     }
 
-    /// The address with the most.
+    /// The address with the most; of those with as many, the one that came first: the latest is proving who
+    /// it is.
     fn crowd(&self) -> Option<IpAddr> {
-        self.all.values().copied().max_by_key(|address| self.of(*address))
+        self.all.values().rev().copied().max_by_key(|address| self.of(*address))
     }
 }
 
@@ -78,6 +79,16 @@ mod tests {
         assert_eq!(visitors.arrive(address(2)).1, Some(first + 1));
         visitors.leave(honest);
         assert_eq!(visitors.all.len(), OF_ADDRESS_MAX);
+    }
+
+    #[test]
+    fn of_many_addresses_with_one_connection_each_the_first_goes() {
+        let mut visitors = Visitors::default();
+        let come = |visitors: &mut Visitors, last: usize| {
+            visitors.arrive(address(u8::try_from(last).unwrap()))
+        };
+        let numbers: Vec<_> = (0..VISITORS_MAX).map(|last| come(&mut visitors, last).0).collect();
+        assert_eq!(come(&mut visitors, VISITORS_MAX).1, Some(numbers[0]));
     }
 
     proptest! {
