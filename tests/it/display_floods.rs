@@ -9,15 +9,18 @@ use x11rb::protocol::xproto::{
 };
 use x11rb::wrapper::ConnectionExt as _;
 
+use crate::display_helper::Role;
 use crate::support::desk::Desk;
 use crate::support::http::Ask;
 use crate::support::proc;
 use crate::support::wait;
-use crate::support::xvnc::{PATIENCE, Xvnc, available, eventually, observer};
+use crate::support::xvnc::{Helper, PATIENCE, Place, Xvnc, available, eventually, observer};
 
 /// Peak resident memory of the daemon, program included, in KiB (debug build: about 20,000 of it are
 /// the program's own pages).
 const PEAK_KIB_MAX: u64 = 80 << 10;
+/// What the daemon may read during that, in bytes: a hundredth of an environment of 5 MB for each change.
+const READ_BYTES_MAX: u64 = 128 << 20;
 /// How long a client floods.
 const FLOOD: Duration = Duration::from_secs(8);
 /// For a hang.
@@ -163,6 +166,33 @@ fn windows_with_thousands_of_windows_in_them_do_not_keep_the_display_from_answer
     let desk = Desk::start("", Some(&server));
     // A round trip per window would take a minute, a request of the API at most 20 s.
     desk.ask("POST", "/v1/desktop/probe").send().expect(200);
+}
+
+#[test]
+fn a_program_whose_environment_is_large_has_it_read_once_however_its_titles_change() {
+    if !available() {
+        return;
+    }
+    let server = Xvnc::start();
+    let desk = Desk::start("", Some(&server));
+    let (socket, key) = (format!("/tmp/.X11-unix/X{}", server.number), server.key.clone());
+    let role = Role::Titles { socket, key, windows: 1000 };
+    // 5 MB, which deskd reads to know whose windows they are.
+    let script = "ulimit -s unlimited; big=$(head -c 120000 /dev/zero | tr '\\0' x)
+        for n in $(seq 45); do set -- B$n=$big \"$@\"; done; exec env \"$@\"";
+    let place = Place::pod().then(Place::shell(script));
+    let mut titles = Helper::start(&place, &serde_json::to_value(role).expect("JSON"));
+    assert_eq!(titles.next(), "they change");
+    let daemon = desk.daemon_pid().expect("a daemon");
+    let read = || proc::number(daemon, "io", "rchar");
+    let (before, over) = (read(), Instant::now() + FLOOD);
+    while Instant::now() < over {
+        desk.ask("POST", "/v1/desktop/probe").send().expect(200);
+    }
+    let bytes = read() - before;
+    assert!(bytes < READ_BYTES_MAX, "{bytes} bytes were read");
+    let display = &desk.get("/v1/desktop")["display"];
+    assert_eq!(display["server_epoch"], 1, "{display}\n{}", desk.log());
 }
 
 /// CPU time of all its threads so far, in nanoseconds.

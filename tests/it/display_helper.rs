@@ -8,7 +8,13 @@ use deskd::display::handshake::{Address, Handshake, connect};
 use deskd::display::{Cookie, DisplayConfig, DisplayEvent, DisplayHandle, Secret, probe, proof};
 use deskd_core::window::WindowEvent;
 use serde::{Deserialize, Serialize};
+use x11rb::connection::Connection;
+use x11rb::protocol::xproto::{
+    AtomEnum, ConnectionExt as _, CreateWindowAux, PropMode, WindowClass,
+};
+use x11rb::wrapper::ConnectionExt as _;
 
+use crate::support::wait;
 use crate::support::xvnc::HELPER_MARK;
 
 /// What the helper does.
@@ -24,6 +30,8 @@ pub enum Role {
     KubeEngine { kubeconfig: std::path::PathBuf, namespace: String, uid: String },
     /// Says the events of a display thread; reads `look`, `close ID` from stdin.
     Follow { display: String, key: String, hang_ms: u64 },
+    /// Maps this many windows and changes their titles all the time.
+    Titles { socket: String, key: String, windows: u32 },
 }
 
 fn say(value: &impl Serialize) {
@@ -66,6 +74,42 @@ fn plays_its_role() {
             crate::support::kube_engine::play(&kubeconfig, namespace, uid, |event| say(&event));
         }
         Role::Follow { display, key, hang_ms } => follow(&display, &key, hang_ms),
+        Role::Titles { socket, key, windows } => titles(socket, &key, windows),
+    }
+}
+
+/// About 4,000 changes a second: what deskd follows.
+fn titles(socket: String, key: &str, windows: u32) {
+    let (cookie, limit) = (Cookie::from_hex(key).ok(), Duration::from_secs(60));
+    let Handshake::Answering(connection) = connect(&Address::Path(socket), cookie.as_ref(), limit)
+    else {
+        panic!("no server");
+    };
+    let root = connection.setup().roots[0].root;
+    let all: Vec<_> = (0..windows)
+        .map(|_| {
+            connection.stream().begin(limit);
+            let id = connection.generate_id().expect("an id");
+            let (class, aux) = (WindowClass::INPUT_OUTPUT, CreateWindowAux::new());
+            connection.create_window(0, id, root, 0, 0, 9, 9, 0, class, 0, &aux).expect("sent");
+            connection.map_window(id).expect("sent");
+            id
+        })
+        .collect();
+    for round in 0_u32.. {
+        for some in all.chunks(100) {
+            connection.stream().begin(limit);
+            for id in some {
+                let (title, name) = (round.to_string(), AtomEnum::WM_NAME);
+                let (mode, kind) = (PropMode::REPLACE, AtomEnum::STRING);
+                connection.change_property8(mode, *id, name, kind, title.as_bytes()).expect("sent");
+            }
+            connection.get_input_focus().expect("sent").reply().expect("an answer");
+            wait::pause(Duration::from_millis(25));
+        }
+        if round == 0 {
+            say(&"they change");
+        }
     }
 }
 

@@ -15,6 +15,7 @@ use super::input::{INPUTS_MAX, Input};
 use super::journal::Journal;
 use super::lookup::config;
 use super::settings::Settings;
+use super::windows::Lookup;
 use crate::clock::now_ms;
 use crate::display::{DisplayHandle, DisplayThread};
 use crate::engine::keeper::{self, LinkError, LocalEngine};
@@ -50,9 +51,10 @@ pub fn start(settings: Settings, link: Stream) -> Result<Supervisor, StartError>
     let (engine, container_logs, to_keeper) = LocalEngine::new(link);
     let (journal, mut remembered) = Journal::open(&settings.state_dir);
     let from_display = inputs.clone();
+    let lookup = Lookup::default();
     let (display_thread, display) = DisplayHandle::new(settings.display.clone(), move |event| {
         // The driver is gone when nobody listens; the thread ends with its handle.
-        let _ = from_display.blocking_send(event.into());
+        let _ = from_display.blocking_send(lookup.input(event));
     })
     .map_err(StartError)?;
     let busy = Arc::new(Busy::new());

@@ -1,5 +1,8 @@
 //! What is looked up of a window, and windows that are asked to close.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
+
 use super::driver::Driver;
 use super::input::{Input, Reply};
 use crate::display::{DisplayEvent, attribution};
@@ -9,19 +12,55 @@ use deskd_core::window::{CloseOutcome, Window, WindowEvent, WindowId};
 use deskd_core::wire::TASK_VARIABLE;
 use deskd_keeper::procfs;
 
-impl From<DisplayEvent> for Input {
-    /// Reads `/proc`, which may wait for a process: on the display's thread, never on the driver's.
-    fn from(event: DisplayEvent) -> Self {
+/// Processes whose marks are kept.
+const MARKS_MAX: usize = 1024;
+
+/// Looks up whose processes windows are. Reads `/proc`, which may wait for a process: on the display's
+/// thread, never on the driver's.
+#[derive(Debug, Default)]
+pub struct Lookup {
+    /// By pid and start: an environment may have megabytes, and a title changes twenty times a second.
+    marks: RefCell<HashMap<(u32, u64), Option<TaskId>>>,
+}
+
+impl Lookup {
+    /// What the driver is told of an event.
+    pub fn input(&self, event: DisplayEvent) -> Input {
         match event {
-            DisplayEvent::Status(status) => Self::Display(status),
+            DisplayEvent::Status(status) => Input::Display(status),
             DisplayEvent::Window(event) => {
                 let ancestry = match &event {
-                    WindowEvent::Mapped(window) | WindowEvent::Changed(window) => ancestry(window),
+                    WindowEvent::Mapped(window) | WindowEvent::Changed(window) => {
+                        self.ancestry(window)
+                    }
                     WindowEvent::Unmapped(_) | WindowEvent::Destroyed(_) => Ancestry::default(),
                 };
-                Self::Window(event, ancestry)
+                Input::Window(event, ancestry)
             }
         }
+    }
+
+    /// The processes above the one that owns a window.
+    fn ancestry(&self, window: &Window) -> Ancestry {
+        let Some(pid) = window.pid.filter(|_| !window.override_redirect) else {
+            return Ancestry::default();
+        };
+        let parent_of = |pid| procfs::read_stat(pid).map(|stat| stat.ppid);
+        Ancestry { pids: attribution::ancestors(pid, parent_of), marked: self.marked(pid) }
+    }
+
+    /// Of which task a process says that it is.
+    fn marked(&self, pid: u32) -> Option<TaskId> {
+        let start_ticks = procfs::read_stat(pid)?.start_ticks;
+        let mut marks = self.marks.borrow_mut();
+        if marks.len() >= MARKS_MAX {
+            marks.clear();
+        }
+        let read = || String::from_utf8(procfs::read_env_value(pid, TASK_VARIABLE)?).ok();
+        marks
+            .entry((pid, start_ticks))
+            .or_insert_with(|| read().and_then(|id| id.parse().ok()))
+            .clone()
     }
 }
 
@@ -46,15 +85,4 @@ impl Driver {
             let _ = inputs.blocking_send(Input::Looked(Box::new(status), reply));
         });
     }
-}
-
-/// The processes above the one that owns a window.
-fn ancestry(window: &Window) -> Ancestry {
-    let Some(pid) = window.pid.filter(|_| !window.override_redirect) else {
-        return Ancestry::default();
-    };
-    let parent_of = |pid| procfs::read_stat(pid).map(|stat| stat.ppid);
-    let marker = procfs::read_env_value(pid, TASK_VARIABLE);
-    let marked = marker.and_then(|id| String::from_utf8(id).ok()?.parse().ok());
-    Ancestry { pids: attribution::ancestors(pid, parent_of), marked }
 }

@@ -1,10 +1,10 @@
 //! Takes the windows that exist: at the start, and after events may have been missed.
 //!
 //! What a client made below its windows is looked into here, so this may take long: it is done a
-//! slice at a time, between which the thread answers and takes events.
+//! turn at a time, between which the thread answers and takes events.
 
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::tracker::{Step, XEvent};
 use super::{FRAME_DEPTH_MAX, Session, SessionError};
@@ -14,9 +14,6 @@ use deskd_core::window::{WindowEvent, WindowId};
 const FRAME_WINDOWS_MAX: usize = 512;
 /// Those of one client, below all children of the root: a window manager has some ten in each frame.
 const CLIENT_FRAME_WINDOWS_MAX: usize = 16_384;
-/// Time of one slice.
-const SLICE: Duration = Duration::from_millis(50);
-
 /// What is still to be looked at.
 #[derive(Debug)]
 pub(super) struct Adoption {
@@ -62,13 +59,13 @@ impl Session {
         Ok(())
     }
 
-    /// One slice; true when there is more to do.
+    /// As much as the turn lasts; true when there is more to do.
     pub(super) fn go_on_adopting(
         &mut self,
+        until: Instant,
         emit: &mut dyn FnMut(WindowEvent),
     ) -> Result<bool, SessionError> {
         let Some(mut adoption) = self.adoption.take() else { return Ok(false) };
-        let until = Instant::now() + SLICE;
         while Instant::now() < until {
             self.begin();
             if let Some(child) = adoption.children.pop_front() {

@@ -33,8 +33,9 @@ use deskd_core::window::{CloseOutcome, WindowEvent, WindowId};
 
 /// A title that changes faster than this is reported at this pace.
 const CHANGES_COALESCE_MS: u64 = 50;
-/// Events taken before commands get their turn.
+/// Events taken, and time spent on them, before commands get their turn.
 const EVENTS_PER_TURN_MAX: usize = 1024;
+const TURN: Duration = Duration::from_millis(50);
 /// A window manager is woken this long after the last window was created.
 const WAKE_AFTER_MS: u64 = 1_000;
 /// Window managers put clients two or three windows deep.
@@ -88,8 +89,9 @@ pub struct Session {
     tracker: Tracker,
     /// Windows whose properties changed.
     stale: BTreeSet<WindowId>,
-    /// When they were read last.
+    /// When they were read last, and the first that was not.
     refreshed_at: Option<Instant>,
+    refreshed_to: WindowId,
     storm: Storm,
     /// The windows that exist are being taken.
     adoption: Option<Adoption>,
@@ -116,11 +118,19 @@ impl Session {
         connection.stream().begin(limit);
         let root = connection.setup().roots.first().map_or(0, |screen| screen.root);
         let asker = Asker::new(connection)?;
-        let tracker = Tracker::new(asker.connection.setup().resource_id_mask);
-        let (stale, storm) = (BTreeSet::new(), Storm::default());
-        let (refreshed_at, wake_at, adoption) = (None, None, None);
-        let mut session =
-            Self { asker, root, tracker, stale, refreshed_at, storm, adoption, wake_at, limit };
+        let own_bits = asker.connection.setup().resource_id_mask;
+        let mut session = Self {
+            asker,
+            root,
+            tracker: Tracker::new(own_bits),
+            stale: BTreeSet::new(),
+            refreshed_at: None,
+            refreshed_to: 0,
+            storm: Storm::default(),
+            adoption: None,
+            wake_at: None,
+            limit,
+        };
         session.select(root, ROOT_EVENTS)?;
         Ok(session)
     }
@@ -168,7 +178,8 @@ impl Session {
         if self.storm.is_over(Instant::now()) {
             self.after_storm()?;
         }
-        let adopting = self.go_on_adopting(emit)?;
+        let adopting = self.go_on_adopting(Instant::now() + TURN, emit)?;
+        let until = Instant::now() + TURN;
         for _ in 0..EVENTS_PER_TURN_MAX {
             self.begin();
             let read = self.asker.connection.stream().events();
@@ -179,8 +190,11 @@ impl Session {
             // Subscriptions have no answer that would have sent them off.
             self.asker.connection.flush()?;
             let Some(event) = self.asker.connection.poll_for_event()? else {
-                if self.refresh(emit)? {
-                    continue;
+                if self.refresh(until, emit)? {
+                    if Instant::now() < until {
+                        continue;
+                    }
+                    return Ok(true);
                 }
                 self.wake_manager()?;
                 return Ok(adopting);
@@ -205,6 +219,9 @@ impl Session {
                     let steps = event.map(|event| self.tracker.event(event));
                     self.carry_out(steps.unwrap_or_default(), emit)?;
                 }
+            }
+            if Instant::now() >= until {
+                break;
             }
         }
         Ok(true)
@@ -251,19 +268,30 @@ impl Session {
         (!self.stale.is_empty()).then(|| self.refreshed_at.map_or(now, |last| last + pause))
     }
 
-    /// Reads the windows whose properties changed, at most once per [`CHANGES_COALESCE_MS`]; false
-    /// when there was nothing to do.
-    fn refresh(&mut self, emit: &mut dyn FnMut(WindowEvent)) -> Result<bool, SessionError> {
+    /// Reads the windows whose properties changed, at most once per [`CHANGES_COALESCE_MS`] and as far as the
+    /// turn lasts; false when there was nothing to do.
+    fn refresh(
+        &mut self,
+        until: Instant,
+        emit: &mut dyn FnMut(WindowEvent),
+    ) -> Result<bool, SessionError> {
         if self.refresh_at().is_none_or(|at| at > Instant::now()) {
             return Ok(false);
         }
-        self.begin();
         self.refreshed_at = Some(Instant::now());
-        let mut stale = std::mem::take(&mut self.stale);
-        if let Some(&rest) = stale.iter().nth(REFRESH_WINDOWS_MAX) {
-            self.stale = stale.split_off(&rest);
+        for _ in 0..REFRESH_WINDOWS_MAX {
+            // From where the last turn ended: no window is read again before all others were.
+            let next = self.stale.range(self.refreshed_to..).next().or(self.stale.first());
+            let Some(id) = next.copied() else { break };
+            self.stale.remove(&id);
+            self.refreshed_to = id.saturating_add(1);
+            // Each has its own time: whoever is told of it may take some.
+            self.begin();
+            self.carry_out(vec![Step::Read(id)], emit)?;
+            if Instant::now() >= until {
+                break;
+            }
         }
-        self.carry_out(stale.into_iter().map(Step::Read).collect(), emit)?;
         Ok(true)
     }
 
