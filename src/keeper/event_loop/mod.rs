@@ -261,7 +261,8 @@ impl Keeper {
             self.next_at_place(),
             self.log_retry_at,
             self.daemon.start_at().filter(|_| !self.is_daemons_turn()),
-            self.heartbeat.next_at(),
+            // Its answer may be among what is not read yet.
+            self.heartbeat.next_at().filter(|_| !self.requests_left),
             self.reload.until(),
             self.starts.next_at(),
             self.adopted.next_at(),

@@ -250,6 +250,9 @@ impl Welcome {
     }
 }
 
+/// How long one read waits.
+const READ_TIME: Duration = Duration::from_millis(200);
+
 /// Plays the daemon.
 pub(crate) struct Client {
     stream: UnixStream,
@@ -277,7 +280,7 @@ impl Client {
 
     /// With a connection to the keeper of a place.
     pub(crate) fn over(stream: UnixStream) -> Self {
-        stream.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
+        stream.set_read_timeout(Some(READ_TIME)).unwrap();
         let (decoder, unclaimed) = Default::default();
         Self { stream, decoder, unclaimed, is_silent: false }
     }
@@ -294,9 +297,13 @@ impl Client {
 
     /// Sends without waiting for room for long; false when the other side does not read.
     pub(crate) fn try_send(&mut self, message: &ToKeeper) -> bool {
+        self.send_within(Duration::from_millis(500), message)
+    }
+
+    fn send_within(&mut self, limit: Duration, message: &ToKeeper) -> bool {
         let mut bytes = Vec::new();
         frame::encode(message, &mut bytes).unwrap();
-        self.stream.set_write_timeout(Some(Duration::from_millis(500))).unwrap();
+        self.stream.set_write_timeout(Some(limit)).unwrap();
         let is_sent = self.stream.write_all(&bytes).is_ok();
         self.stream.set_write_timeout(None).unwrap();
         is_sent
@@ -315,13 +322,20 @@ impl Client {
         while let Some(message) = self.decoder.take().unwrap() {
             match message {
                 FromKeeper::Ping { number } if !self.is_silent => {
-                    // A keeper that ended does not read it.
-                    self.try_send(&ToKeeper::Pong { number });
+                    // A keeper that ended does not read it. Half of it would be no message.
+                    self.send_within(PATIENCE, &ToKeeper::Pong { number });
                 }
                 other => self.unclaimed.push_back(other),
             }
         }
         true
+    }
+
+    /// Reads what there is, and so answers the question whether it lives.
+    pub(crate) fn keep_up(&mut self) {
+        self.stream.set_read_timeout(Some(Duration::from_millis(1))).unwrap();
+        assert!(self.read(), "the connection has ended");
+        self.stream.set_read_timeout(Some(READ_TIME)).unwrap();
     }
 
     /// Takes the first message that `wanted` makes something of; the others keep their order.
