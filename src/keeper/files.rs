@@ -6,7 +6,7 @@
 //! file, nothing without a limit; and where a file system can hang, a thread waits for it and nobody
 //! else ([`read_within`]).
 
-use std::collections::HashSet;
+use std::collections::BTreeMap;
 use std::fs::{DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, ErrorKind, Read as _};
 use std::os::fd::AsRawFd as _;
@@ -16,8 +16,8 @@ use std::os::unix::fs::{
 };
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{RecvTimeoutError, channel};
-use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Condvar, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use nix::fcntl::OFlag;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -32,6 +32,10 @@ pub const PIECE_TIME_MAX: Timespec = Timespec { tv_sec: 10, tv_nsec: 0 };
 const ASIDE_MAX: u32 = 10;
 /// Stack of a reading thread, in bytes.
 const STACK_BYTES: usize = 64 << 10;
+
+/// Files that are being read by [`read_within`], since when; one of them was read.
+static READS: Mutex<BTreeMap<PathBuf, Instant>> = Mutex::new(BTreeMap::new());
+static READ: Condvar = Condvar::new();
 
 /// Whether a name may be a symbolic link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -114,26 +118,32 @@ pub fn read(path: &Path, bytes_max: u64, links: Links) -> io::Result<Vec<u8>> {
 }
 
 /// The same for files of users, on a thread that may be left behind: fails after [`ANSWER_TIME_MAX`], and
-/// at once while an earlier read of the same file has not come back.
+/// at once while an earlier read of the same file has not come back in that time.
 ///
 /// # Errors
 /// As [`read`]; `TimedOut`.
 pub fn read_within(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
-    static HANGING: Mutex<Option<HashSet<PathBuf>>> = Mutex::new(None);
     let hangs = || io::Error::new(ErrorKind::TimedOut, "its file system does not answer");
     {
-        let mut hanging = HANGING.lock().unwrap_or_else(PoisonError::into_inner);
-        let hanging = hanging.get_or_insert_default();
-        if hanging.len() >= HANGING_MAX || !hanging.insert(path.to_owned()) {
+        let mut reads = READS.lock().unwrap_or_else(PoisonError::into_inner);
+        // Somebody else who reads it now is no sign that it hangs.
+        while let Some(begun) = reads.get(path) {
+            let left = ANSWER_TIME_MAX.saturating_sub(begun.elapsed());
+            if left.is_zero() {
+                return Err(hangs());
+            }
+            reads = READ.wait_timeout(reads, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        if reads.len() >= HANGING_MAX {
             return Err(hangs());
         }
+        reads.insert(path.to_owned(), Instant::now());
     }
     let (done, outcome) = channel();
     let own = path.to_owned();
     let back = |path: &Path| {
-        if let Some(hanging) = &mut *HANGING.lock().unwrap_or_else(PoisonError::into_inner) {
-            hanging.remove(path);
-        }
+        READS.lock().unwrap_or_else(PoisonError::into_inner).remove(path);
+        READ.notify_all();
     };
     let thread = std::thread::Builder::new().name("file".into()).stack_size(STACK_BYTES);
     let started = thread.spawn(move || {
@@ -316,8 +326,6 @@ fn no_file(what: &'static str) -> io::Error {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Instant;
-
     use nix::sys::stat::Mode;
 
     use super::*;
@@ -353,6 +361,18 @@ mod tests {
         let endless = read_named(Path::new("/dev/zero"), 10).unwrap_err();
         assert_eq!(endless.kind(), ErrorKind::FileTooLarge);
         assert!(read_named(dir.path(), 10).is_err());
+    }
+
+    #[test]
+    fn a_file_that_many_read_at_once_does_not_hang() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        std::fs::write(&path, "text").unwrap();
+        let read = || (0..100).all(|_| read_within(&path, 10).is_ok_and(|it| it == b"text"));
+        std::thread::scope(|scope| {
+            let readers: Vec<_> = (0..8).map(|_| scope.spawn(read)).collect();
+            assert!(readers.into_iter().all(|reader| reader.join().unwrap()));
+        });
     }
 
     #[test]
