@@ -21,3 +21,14 @@ impl Seldom {
         is_due
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_ten_thousand_complaints_at_once_the_log_has_one() {
+        let complaint = Seldom::default();
+        assert_eq!((0..10_000).filter(|_| complaint.is_due()).count(), 1);
+    }
+}
