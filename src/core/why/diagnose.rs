@@ -1,5 +1,7 @@
 //! From a log and evidence to a diagnosis: which rules fire, and which of them is the cause.
 
+use std::cmp::Reverse;
+
 use serde::{Deserialize, Serialize};
 
 use super::cause::Cause;
@@ -7,12 +9,12 @@ use super::confidence;
 use super::ending::{self, Ending};
 use super::evidence::Evidence;
 use super::fact::Fact;
-use super::guess;
+use super::guess::{self, Guess};
 use super::heard;
 use super::log::{self, Log};
 use super::reason::LostReason;
 use super::remedy::{self, Proposal, Remedy};
-use super::rule::{Confidence, Rule, Weight};
+use super::rule::{Confidence, Rule, Speaker, Weight};
 use super::rules::Rules;
 use super::scan::Hit;
 use super::scheduling;
@@ -153,19 +155,23 @@ impl Rules {
             None => judged(known, log, evidence),
         };
         let failed = ending.is_some() || Fact::Failed.holds(evidence) == Some(true);
-        let silent = diagnosis.cause.is_none() && failed;
-        silent.then(|| self.guessed(&asked)).flatten().unwrap_or(diagnosis)
+        let began_well = Fact::BeganWell.holds(evidence) == Some(true);
+        let silent = diagnosis.cause.is_none() && failed && !began_well;
+        let since = ending.and_then(Ending::complaint_since);
+        silent.then(|| self.guessed(&asked, since)).flatten().unwrap_or(diagnosis)
     }
 
     /// By what the last complaints are about, when nothing is told.
-    fn guessed(&self, asked: &Asked<'_>) -> Option<Diagnosis> {
+    fn guessed(&self, asked: &Asked<'_>, since: Option<usize>) -> Option<Diagnosis> {
         let of_log = |text: &Text<'_>| text.is_of_the_end(asked.log);
         let texts = asked.texts.iter().map(|(_, text)| text).filter(|text| of_log(text));
         let found = texts.flat_map(|text| {
-            let told = guess::of(self, text).into_iter();
-            told.map(move |(place, at)| (text, place, at))
+            let told = guess::of(self, text, since, asked.log).into_iter();
+            told.map(move |guess| (text, guess))
         });
-        let (text, place, at) = found.min_by_key(|(_, place, _)| self.get(*place).cause.rank())?;
+        let nearest =
+            |(_, it): &(&Text<'_>, Guess)| (Reverse(it.known), self.get(it.place).cause.rank());
+        let (text, Guess { place, at, .. }) = found.min_by_key(nearest)?;
         let (rule, proof) = (self.get(place), text.lines(at));
         let guess = Fired { rule, place, captures: Vec::new(), proof, late: true, fatal: false };
         Some(judged(vec![guess], asked.log, asked.evidence))
@@ -175,10 +181,7 @@ impl Rules {
     fn by_its_words(&self, asked: &Asked<'_>, known: Vec<Fired<'_>>, ending: Ending) -> Diagnosis {
         let evidence = ending.evidence();
         let sure: Vec<&str> = known.iter().map(|fired| fired.rule.id.as_str()).collect();
-        let since = match ending {
-            Ending::Complaint { since } => Some(since),
-            Ending::Failed { .. } => None,
-        };
+        let since = ending.complaint_since();
         let mut all = fired(self, &Asked { evidence: &evidence, since, ..*asked });
         match ending {
             Ending::Failed { code: _, at } => {
@@ -313,7 +316,7 @@ fn rank(fired: &Fired<'_>) -> impl Ord + use<> {
     let weak = weakness(fired);
     let own = rule.cause.rank();
     let among = if weak > 0 { own.max(Cause::Crashed.rank()) } else { own };
-    (among, weak, own, std::cmp::Reverse(rule.confidence), place)
+    (among, weak, own, Reverse(rule.confidence), place)
 }
 
 /// How little it tells of the root: 0 of words that count by themselves.
@@ -337,6 +340,8 @@ fn weakness(fired: &Fired<'_>) -> u8 {
         Weight::Noise if telling => 1,
         Weight::Noise => 3,
         _ if crash && possible => 2,
+        // The cluster's name for a kind of failure, which says nothing of why.
+        _ if possible && rule.speaker == Speaker::Cluster => 2,
         _ => 0,
     }
 }

@@ -3,6 +3,7 @@
 use super::evidence::{ClusterEvidence, Evidence};
 use super::log::{self, Log};
 use super::pattern::{Needle, find, needles};
+use super::signal;
 use super::unknown;
 use crate::task::Exit;
 
@@ -12,43 +13,6 @@ const LOOK_BYTES_MAX: usize = 64 << 10;
 pub(super) const LAST_LINES: usize = 4;
 /// The code of a failure of which no code is told.
 const SOME_FAILURE: i32 = 1;
-/// Signals by the words of shells and supervisors: signal(7).
-const SIGNALS: [(&str, i32); 34] = [
-    ("SIGSEGV", 11),
-    ("SIGABRT", 6),
-    ("SIGBUS", 7),
-    ("SIGILL", 4),
-    ("SIGFPE", 8),
-    ("SIGTRAP", 5),
-    ("SIGSYS", 31),
-    ("Segmentation fault", 11),
-    ("Segment Fault (", 11),
-    ("segfault at ", 11),
-    ("Aborted (core", 6),
-    ("Bus error (core", 7),
-    ("Bad system call (core", 31),
-    ("Illegal instruction (core", 4),
-    ("Floating point exception (core", 8),
-    ("Trace/breakpoint trap", 5),
-    ("(by signal 11)", 11),
-    ("(by signal 6)", 6),
-    ("Caught signal 6 (", 6),
-    ("Memory fault", 11),
-    ("signal: aborted", 6),
-    ("signal: killed", 9),
-    ("Signal: 11 (SEGV)", 11),
-    ("Signal: 6 (ABRT)", 6),
-    ("Signal: 5 (TRAP)", 5),
-    ("Signal: 4 (ILL)", 4),
-    ("Signal: 7 (BUS)", 7),
-    ("Signal: 8 (FPE)", 8),
-    ("Signal: 31 (SYS)", 31),
-    ("got signal SIGKILL", 9),
-    ("crashed with signal 11", 11),
-    ("crashed with signal 6", 6),
-    ("crashed with signal 8", 8),
-    ("crashed with signal 4", 4),
-];
 /// Words of a line that tells how a helper ended: the program may go on.
 const OF_CHILDREN: [&str; 3] = ["Child process exited", "g-spawn-exit-error", "dbus-launch"];
 /// What comes before an exit code.
@@ -77,7 +41,9 @@ const CODES: [&str; 22] = [
     "exited ",
 ];
 /// Words of a program, or of who started it, that gave up.
-const GIVEN_UP: [&str; 33] = [
+const GIVEN_UP: [&str; 35] = [
+    "panic: ",
+    "DBusException: ",
     "GPU process exited unexpectedly",
     "GPU process launch failed",
     "-ERROR **",
@@ -114,22 +80,11 @@ const GIVEN_UP: [&str; 33] = [
 ];
 
 /// The same, as they are looked for in every line.
-static SIGNAL_NEEDLES: [Needle<'_>; SIGNALS.len()] = needles(&first_of(&SIGNALS));
 static HANDLER: Needle<'_> = Needle::new(b"handler");
 static OF_GPU: Needle<'_> = Needle::new(b"GPU process");
 static CHILD_NEEDLES: [Needle<'_>; OF_CHILDREN.len()] = needles(&OF_CHILDREN);
 static CODE_NEEDLES: [Needle<'_>; CODES.len()] = needles(&CODES);
 static GIVEN_UP_NEEDLES: [Needle<'_>; GIVEN_UP.len()] = needles(&GIVEN_UP);
-
-const fn first_of<const N: usize>(pairs: &[(&'static str, i32); N]) -> [&'static str; N] {
-    let mut all = [""; N];
-    let mut place = 0;
-    while place < N {
-        all[place] = pairs[place].0;
-        place += 1;
-    }
-    all
-}
 
 /// How it ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -205,8 +160,8 @@ fn code_in(line: &[u8]) -> Option<i32> {
     if is_failed_assertion(line) {
         return Some(128 + 6);
     }
-    if let Some(place) = SIGNAL_NEEDLES.iter().position(has) {
-        return Some(128 + SIGNALS[place].1);
+    if let Some(signal) = signal::of(line) {
+        return Some(128 + signal);
     }
     let codes = CODE_NEEDLES.iter().filter_map(|it| Some(&line[it.find(line)? + it.len()..]));
     match codes.filter_map(number).next() {
@@ -248,6 +203,14 @@ impl Ending {
         match self {
             Self::Failed { code, at } => Self::Failed { code, at: original(at) },
             Self::Complaint { since } => Self::Complaint { since: original(since) },
+        }
+    }
+
+    /// Where the complaint begins that may be why it ended.
+    pub(super) fn complaint_since(self) -> Option<usize> {
+        match self {
+            Self::Failed { .. } => None,
+            Self::Complaint { since } => Some(since),
         }
     }
 

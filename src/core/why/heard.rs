@@ -10,7 +10,7 @@ use super::pattern::find;
 const LOOK_BYTES_MAX: usize = 64 << 10;
 
 /// What a line has that an engine, kubelet or API server wrote, whoever keeps the log.
-const ENGINES: [&str; 30] = [
+const ENGINES: [&str; 89] = [
     "Error response from daemon",
     "docker: ",
     "podman: ",
@@ -41,9 +41,68 @@ const ENGINES: [&str; 30] = [
     "error pulling image",
     "httpReadSeeker",
     "oauth token",
+    "is forbidden: ",
+    "in API group",
+    "system:serviceaccount:",
+    "serviceaccount \"",
+    "Configured service account",
+    "/api/v1",
+    "/apis/",
+    "kubernetes.default",
+    "kubernetes.client",
+    "io.fabric8.kubernetes",
+    "io.kubernetes.client",
+    "Kubernetes cluster unreachable",
+    "KUBERNETES_SERVICE",
+    ":6443",
+    ":16443",
+    ":443/api",
+    "api server",
+    "apiserver",
+    "API server",
+    "ApiException",
+    "etcdserver: ",
+    "reflector.go",
+    "leaderelection.go",
+    "to the server (",
+    "connection to the server ",
+    "PodSecurity",
+    "denied the request",
+    "pull access denied",
+    "pull rate limit",
+    "toomanyrequests",
+    "manifest unknown",
+    "manifest for ",
+    "no matching manifest",
+    "invalid reference format",
+    "InvalidImageName",
+    "pull policy of Never",
+    "image pull",
+    "pulling image",
+    "/v2/",
+    "nodes available",
+    "PodToleratesNodeTaints",
+    "NodeNotReady",
+    "NodeLost",
+    "node(s) had",
+    "Pod was ",
+    "Job was ",
+    "The node was low on resource",
+    "The node had condition",
+    "PersistentVolume",
+    "persistentvolume",
+    "MountVolume.",
+    "AttachVolume.",
+    "CreateContainer",
+    "pod sandbox",
+    "networkPlugin",
+    "failed to solve: ",
+    "container runtime",
+    "Helm",
+    "kubectl",
 ];
 /// A program that says so works: what it complained of before did not end it.
-const READY: [&str; 16] = [
+const READY: [&str; 17] = [
     "listening on ",
     "listening for ",
     "listening at ",
@@ -60,6 +119,7 @@ const READY: [&str; 16] = [
     "is ready",
     "the vnc desktop is",
     "is listening",
+    "in existing browser session",
 ];
 
 /// What a program puts before its warnings: GLib (whose critical ones end no program either), Gecko, Go's and X.Org's loggers, Chromium, Wine.
@@ -102,7 +162,10 @@ pub(super) fn is_fatal(line: &[u8]) -> bool {
 
 /// Programs complain of it and run well to their end: a driver, a bus, a file that they may not read.
 pub(super) fn is_shrugged_off(cause: Cause) -> bool {
-    matches!(cause, Cause::GlMissing | Cause::DbusMissing | Cause::FilePermission)
+    matches!(
+        cause,
+        Cause::GlMissing | Cause::ChromiumGpu | Cause::DbusMissing | Cause::FilePermission
+    )
 }
 
 /// Whether the program calls what follows this beginning of a line a warning.

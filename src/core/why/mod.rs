@@ -31,6 +31,7 @@ pub mod rules;
 mod scan;
 mod scheduling;
 mod sentence;
+mod signal;
 mod text;
 mod unknown;
 mod view;

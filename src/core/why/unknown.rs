@@ -17,7 +17,7 @@ const LINES_MAX: usize = 5;
 const LAST_LINES_MAX: usize = 3;
 
 /// Words of lines that look like errors.
-const ERROR_WORDS: [&str; 46] = [
+const ERROR_WORDS: [&str; 80] = [
     "doesn't exist",
     "does not exist",
     "enoent",
@@ -64,6 +64,40 @@ const ERROR_WORDS: [&str; 46] = [
     "no provider",
     "no matching",
     "not detected",
+    "no user exists",
+    "unknown user",
+    "unknown uid",
+    "unknown id",
+    "not owned by",
+    "is owned by",
+    "already in use",
+    "already running",
+    "already active",
+    "not writable",
+    "lacking the",
+    "exhausted",
+    "exceeded",
+    "exceeds",
+    "insufficient",
+    "unreachable",
+    "too old",
+    "too low",
+    "no usable",
+    "not installed",
+    "not loaded",
+    "is locked",
+    "don't exist",
+    "do not exist",
+    "evict",
+    "did not start",
+    "must be set",
+    "no space",
+    "is full",
+    "corrupt",
+    "deadline",
+    "requires",
+    "no gpu",
+    "bad ",
 ];
 
 /// Words of lines that programs write which run well: shown only when nothing better is there.

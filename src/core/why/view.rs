@@ -8,6 +8,7 @@ use std::ops::Range;
 use super::errno;
 use super::http;
 use super::messages;
+use super::signal;
 
 /// Bytes of a text that are read so: its end.
 pub(super) const VIEW_BYTES_MAX: usize = 64 << 10;
@@ -248,6 +249,7 @@ fn view(lines: &[Line<'_>], text: &[u8]) -> Option<View> {
     let mut bytes = Vec::with_capacity(text.len().min(VIEW_BYTES_MAX));
     let seen = &text[text.len().saturating_sub(VIEW_BYTES_MAX)..];
     let (answers, errors) = (http::may_tell(seen), errno::may_tell(seen));
+    let signals = signal::may_tell(seen);
     for line in lines {
         bytes.extend_from_slice(&line.text);
         if let Some(answer) = answers.then(|| http::told(&line.text)).flatten() {
@@ -257,6 +259,10 @@ fn view(lines: &[Line<'_>], text: &[u8]) -> Option<View> {
         if let Some(words) = errors.then(|| errno::told(&line.text)).flatten() {
             bytes.extend_from_slice(b": ");
             bytes.extend_from_slice(words.as_bytes());
+        }
+        if let Some(ended) = signals.then(|| signal::told(&line.text)).flatten() {
+            bytes.push(b' ');
+            bytes.extend_from_slice(ended.as_bytes());
         }
         bytes.push(b'\n');
     }
