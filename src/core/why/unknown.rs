@@ -17,7 +17,7 @@ const LINES_MAX: usize = 5;
 const LAST_LINES_MAX: usize = 3;
 
 /// Words of lines that look like errors.
-const ERROR_WORDS: [&str; 80] = [
+const ERROR_WORDS: [&str; 77] = [
     "doesn't exist",
     "does not exist",
     "enoent",
@@ -93,11 +93,8 @@ const ERROR_WORDS: [&str; 80] = [
     "must be set",
     "no space",
     "is full",
-    "corrupt",
     "deadline",
-    "requires",
     "no gpu",
-    "bad ",
 ];
 
 /// Words of lines that programs write which run well: shown only when nothing better is there.
