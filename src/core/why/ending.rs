@@ -11,6 +11,8 @@ use crate::task::Exit;
 const LOOK_BYTES_MAX: usize = 64 << 10;
 /// A complaint among so many last lines that say something may be why the log ends there.
 pub(super) const LAST_LINES: usize = 4;
+/// The same of a text that is not longer than twice this: whoever pastes so few lines pastes what is wrong.
+const SHORT_LINES: usize = 8;
 /// The code of a failure of which no code is told.
 const SOME_FAILURE: i32 = 1;
 /// Words of a line that tells how a helper ended: the program may go on.
@@ -111,6 +113,7 @@ pub(super) fn of(log: &Log<'_>) -> Option<Ending> {
     let floor = end.saturating_sub(LOOK_BYTES_MAX);
     let (mut failed, mut complaint) = (None::<(i32, usize)>, None);
     let mut lines = 0;
+    let most = if is_short(text) { SHORT_LINES } else { LAST_LINES };
     while end > 0 {
         let (from, line) = log::line_at(text, end);
         if !line.trim_ascii().is_empty() && !is_frame(line) {
@@ -123,7 +126,7 @@ pub(super) fn of(log: &Log<'_>) -> Option<Ending> {
                     None => failed = Some((code, from)),
                 }
             }
-            if lines <= LAST_LINES && unknown::is_telling(line) {
+            if lines <= most && unknown::is_telling(line) {
                 complaint = Some(from);
             }
         }
@@ -137,10 +140,20 @@ pub(super) fn of(log: &Log<'_>) -> Option<Ending> {
         .or_else(|| complaint.map(|since| Ending::Complaint { since }))
 }
 
-/// A line of a stack trace.
+/// Whether so few lines were pasted that each of them is what it is about.
+fn is_short(text: &[u8]) -> bool {
+    memchr::memchr_iter(b'\n', text).nth(2 * SHORT_LINES).is_none()
+}
+
+/// A line of a stack trace, of a planner's context (Terraform's diagnostics), a rule without words, or make's word that a
+/// command failed.
 fn is_frame(line: &[u8]) -> bool {
     let line = line.trim_ascii_start();
-    [&b"at "[..], b"File \"", b"from "].iter().any(|start| line.starts_with(start))
+    let line = line.strip_prefix("\u{2502}".as_bytes()).map_or(line, <[u8]>::trim_ascii_start);
+    let starts =
+        [&b"at "[..], b"File \"", b"from ", b"with module.", b"on ", b"make: ***", b"make["];
+    !line.iter().any(u8::is_ascii_alphanumeric)
+        || starts.iter().any(|start| line.starts_with(start))
 }
 
 /// The exit code of a failure that the line tells, as a shell does: 128 and the number of a signal.

@@ -72,6 +72,7 @@ const CRASHES: [(i32, &str, &str); 7] = [
 
 static WORD_NEEDLES: [Needle<'_>; WORDS.len()] = needles(&first_of(&WORDS));
 static END_NEEDLES: [Needle<'_>; ENDS.len()] = needles(&ENDS);
+static CODE: Needle<'_> = Needle::new(b"exit code ");
 static SIGNAL: Needle<'_> = Needle::new(b"signal");
 
 const fn first_of<const N: usize>(pairs: &[(&'static str, i32); N]) -> [&'static str; N] {
@@ -95,12 +96,12 @@ pub(super) fn of(line: &[u8]) -> Option<i32> {
 
 /// Whether any line of the text can tell of a signal by its number.
 pub(super) fn may_tell(text: &[u8]) -> bool {
-    SIGNAL.find(text).is_some()
+    SIGNAL.find(text).is_some() || CODE.find(text).is_some()
 }
 
 /// A crash that the line tells of by its number, in one form: rules read that.
 pub(super) fn told(line: &[u8]) -> Option<&'static str> {
-    let number = by_number(line)?;
+    let number = by_number(line).or_else(|| by_code(line))?;
     CRASHES.iter().find(|(it, ..)| *it == number).map(|(.., told)| *told)
 }
 
@@ -114,6 +115,14 @@ fn by_number(line: &[u8]) -> Option<i32> {
     let named = || memchr::memmem::find(line, name.as_bytes()).is_some();
     let ends = END_NEEDLES.iter().any(|words| words.find(line).is_some());
     ((1..=3).contains(&between) && (ends || named())).then_some(number)
+}
+
+/// The same by a code as shells tell it, of a program that others started.
+fn by_code(line: &[u8]) -> Option<i32> {
+    let rest = &line[CODE.find(line)? + CODE.len()..];
+    let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let code: i32 = std::str::from_utf8(&rest[..digits]).ok()?.parse().ok()?;
+    Some(code - 128).filter(|number| CRASHES.iter().any(|(it, ..)| it == number))
 }
 
 #[cfg(test)]
