@@ -166,8 +166,7 @@ impl Rules {
         let of_log = |text: &Text<'_>| text.is_of_the_end(asked.log);
         let texts = asked.texts.iter().map(|(_, text)| text).filter(|text| of_log(text));
         let found = texts.flat_map(|text| {
-            let told = guess::of(self, text, since, asked.log).into_iter();
-            told.map(move |guess| (text, guess))
+            guess::of(self, text, since, asked.log).into_iter().map(move |guess| (text, guess))
         });
         let nearest =
             |(_, it): &(&Text<'_>, Guess)| (Reverse(it.known), self.get(it.place).cause.rank());

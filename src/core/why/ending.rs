@@ -11,8 +11,6 @@ use crate::task::Exit;
 const LOOK_BYTES_MAX: usize = 64 << 10;
 /// A complaint among so many last lines that say something may be why the log ends there.
 pub(super) const LAST_LINES: usize = 4;
-/// The same of a text that is not longer than twice this: whoever pastes so few lines pastes what is wrong.
-const SHORT_LINES: usize = 8;
 /// The code of a failure of which no code is told.
 const SOME_FAILURE: i32 = 1;
 /// Words of a line that tells how a helper ended: the program may go on.
@@ -113,7 +111,6 @@ pub(super) fn of(log: &Log<'_>) -> Option<Ending> {
     let floor = end.saturating_sub(LOOK_BYTES_MAX);
     let (mut failed, mut complaint) = (None::<(i32, usize)>, None);
     let mut lines = 0;
-    let most = if is_short(text) { SHORT_LINES } else { LAST_LINES };
     while end > 0 {
         let (from, line) = log::line_at(text, end);
         if !line.trim_ascii().is_empty() && !is_frame(line) {
@@ -126,7 +123,7 @@ pub(super) fn of(log: &Log<'_>) -> Option<Ending> {
                     None => failed = Some((code, from)),
                 }
             }
-            if lines <= most && unknown::is_telling(line) {
+            if lines <= LAST_LINES && unknown::is_telling(line) {
                 complaint = Some(from);
             }
         }
@@ -138,11 +135,6 @@ pub(super) fn of(log: &Log<'_>) -> Option<Ending> {
     failed
         .map(|(code, at)| Ending::Failed { code, at })
         .or_else(|| complaint.map(|since| Ending::Complaint { since }))
-}
-
-/// Whether so few lines were pasted that each of them is what it is about.
-fn is_short(text: &[u8]) -> bool {
-    memchr::memchr_iter(b'\n', text).nth(2 * SHORT_LINES).is_none()
 }
 
 /// A line of a stack trace, of a planner's context (Terraform's diagnostics), a rule without words, or make's word that a
