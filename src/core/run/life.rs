@@ -309,7 +309,11 @@ impl Task {
             TaskState::Starting | TaskState::Running => {
                 self.stop_asked = true;
                 self.stop_steps.clear();
-                self.enter(TaskState::Stopping, now, text!("stop asked by {who}", who));
+                self.enter(
+                    TaskState::Stopping,
+                    now,
+                    text!("stop asked by {who}", who = who.text()),
+                );
                 true
             }
             TaskState::Stopping | TaskState::Ended => false,

@@ -7,7 +7,7 @@ use crate::health::Check;
 use crate::plan::{Plan, Rejected, Unplannable};
 use crate::task::{Exit, Task};
 use crate::why::reason::{Explanation, LostReason, Waiting};
-use crate::why::{Applied, Diagnosis, Proposal};
+use crate::why::{Applied, Diagnosis, Place, Proof, Proposal};
 
 impl Localized for Task {
     fn texts(&mut self, each: &mut dyn FnMut(&mut Text)) {
@@ -53,6 +53,9 @@ impl Localized for Diagnosis {
         if let Some(proposal) = &mut self.remedy {
             proposal.texts(each);
         }
+        // A line of the log may read as a sentence of deskd's, and stays as it is.
+        let facts = |proof: &&mut Proof| matches!(proof.place, Place::Evidence(_));
+        self.proof.iter_mut().filter(facts).for_each(|fact| each(&mut fact.text));
         self.others.iter_mut().for_each(|other| each(&mut other.sentence));
     }
 }

@@ -74,8 +74,8 @@ pub struct Other {
 pub struct Proof {
     /// Where.
     pub place: Place,
-    /// Its words: of a line, as they are there (bytes that are no UTF-8 replaced).
-    pub text: String,
+    /// A fact as a sentence. Of a line its words, as they are there (bytes that are no UTF-8 replaced).
+    pub text: crate::text::Text,
 }
 
 /// Where a proof is from.

@@ -6,6 +6,8 @@ use super::evidence::{DevShmEvidence, Evidence, Usage};
 use super::reason::Actor;
 use crate::plan::EngineKind;
 use crate::task::Exit;
+use crate::text;
+use crate::text::Text;
 
 /// A `/dev/shm` of less than this many bytes is small for a browser: 64 MiB is what container
 /// runtimes give (`containerd`, `pkg/oci/mounts.go`).
@@ -183,57 +185,57 @@ impl Fact {
     /// The same as a line of proof: where in the evidence, and what it says. Nothing for what is
     /// no proof by itself.
     #[must_use]
-    pub fn shown(self, e: &Evidence) -> Option<(&'static str, String)> {
-        let exit = || e.exit.as_ref().map(|exit| ("exit", exit.sentence().into()));
+    pub fn shown(self, e: &Evidence) -> Option<(&'static str, Text)> {
+        let exit = || e.exit.as_ref().map(|exit| ("exit", exit.sentence()));
         match self {
             Self::ExitZero | Self::ExitCode(_) | Self::Signal(_) | Self::Hangup => exit(),
-            Self::NoWindow => Some(("had_window", "it never showed a window".into())),
+            Self::NoWindow => Some(("had_window", text!("it never showed a window"))),
             Self::AtOnce | Self::Lasted => {
-                e.ran_ms.map(|ms| ("ran_ms", format!("it ran for {ms} ms")))
+                e.ran_ms.map(|ms| ("ran_ms", text!("it ran for {ms} ms", ms)))
             }
             Self::OomKilled => match &e.cluster.container_reason {
                 Some(reason) if e.oom_killed != Some(true) => {
-                    Some(("cluster.container_reason", reason.clone()))
+                    Some(("cluster.container_reason", Text::words(reason)))
                 }
-                _ => Some(("oom_killed", "the kernel killed a process of its container".into())),
+                _ => Some(("oom_killed", text!("the kernel killed a process of its container"))),
             },
             Self::UsedLittleMemory => max_rss_kib(e)
-                .map(|used| ("rusage", format!("at most {used} KiB of memory were in use"))),
+                .map(|used| ("rusage", text!("at most {used} KiB of memory were in use", used))),
             Self::DevShmScarce => e.dev_shm.and_then(|shm| {
                 let size = shm.size?;
                 let text = match shm.used {
-                    Some(used) => format!("/dev/shm: {used} of {size} bytes are used"),
-                    None => format!("/dev/shm has {size} bytes"),
+                    Some(used) => text!("/dev/shm: {used} of {size} bytes are used", used, size),
+                    None => text!("/dev/shm has {size} bytes", size),
                 };
                 Some(("dev_shm", text))
             }),
             Self::DisplayLost => {
-                Some(("display.lost", "the X server was restarted or went away meanwhile".into()))
+                Some(("display.lost", text!("the X server was restarted or went away meanwhile")))
             }
             Self::DisplaySilent => {
-                Some(("display.answers", "the X server does not answer on its unix socket".into()))
+                Some(("display.answers", text!("the X server does not answer on its unix socket")))
             }
             Self::DisplayAway => {
-                Some(("display.answers", "the display it was given does not answer deskd".into()))
+                Some(("display.answers", text!("the display it was given does not answer deskd")))
             }
             Self::ServerStayed => {
-                Some(("display.answers", "the X server answers, and was not restarted".into()))
+                Some(("display.answers", text!("the X server answers, and was not restarted")))
             }
             Self::DisplayAnswersThere => {
-                Some(("display.answers", "the desktop's X server answers deskd".into()))
+                Some(("display.answers", text!("the desktop's X server answers deskd")))
             }
-            Self::DisplayNotGiven => Some(("env", "DISPLAY is not set".into())),
+            Self::DisplayNotGiven => Some(("env", text!("DISPLAY is not set"))),
             Self::Stopped | Self::StoppedByUser | Self::StoppedByDeskd | Self::StoppedByNode => {
                 match &e.stopped_by {
-                    Some(who) => Some(("stopped_by", who.to_string())),
+                    Some(who) => Some(("stopped_by", who.text())),
                     None => e
                         .killed_by_deskd
-                        .then(|| ("killed_by_deskd", "it took no SIGTERM: SIGKILL".to_owned())),
+                        .then(|| ("killed_by_deskd", text!("it took no SIGTERM: SIGKILL"))),
                 }
             }
-            Self::Reported(cause) => Some(("reported", cause.as_str().to_owned())),
+            Self::Reported(cause) => Some(("reported", Text::words(cause.as_str()))),
             Self::ApiAway => {
-                Some(("cluster.api_away", "the Kubernetes API does not answer".into()))
+                Some(("cluster.api_away", text!("the Kubernetes API does not answer")))
             }
             _ => None,
         }

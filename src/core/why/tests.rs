@@ -31,7 +31,7 @@ fn cause_of(log: &str, e: &Evidence) -> Diagnosis {
     let diagnosis = diagnose(&Log::whole(log.as_bytes()), e);
     for proof in &diagnosis.proof {
         if !matches!(proof.place, Place::Evidence(_)) {
-            assert!(log.contains(&proof.text), "{proof:?} is not in {log:?}");
+            assert!(log.contains(proof.text.as_str()), "{proof:?} is not in {log:?}");
         }
     }
     diagnosis

@@ -124,7 +124,7 @@ impl<'a> Text<'a> {
             Origin::End => Place::LineFromEnd(log::line_from_end(self.bytes, from)),
             Origin::Field(name) => Place::Evidence(name.into()),
         };
-        Proof { place, text: log::shown(line, at - from).into_owned() }
+        Proof { place, text: log::shown(line, at - from).into_owned().into() }
     }
 
     /// A line near `at` that has one of the patterns: where it begins, and the line.

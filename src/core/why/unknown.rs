@@ -197,5 +197,5 @@ fn proof(log: &Log<'_>, from: usize, line: &[u8]) -> Proof {
     } else {
         Place::LineFromEnd(log::line_from_end(log.end, from))
     };
-    Proof { place, text: log::shown(line, 0).into_owned() }
+    Proof { place, text: log::shown(line, 0).into_owned().into() }
 }

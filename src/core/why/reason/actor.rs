@@ -4,6 +4,9 @@ use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::text;
+use crate::text::Text;
+
 /// Who asked for a stop or a remedy. JSON has the words of its `Display`; whatever else stands there
 /// is the name of a user.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,17 +35,24 @@ impl Actor {
     pub fn a_user() -> Self {
         Self::User(A_USER.to_owned())
     }
+
+    /// Who it is.
+    #[must_use]
+    pub fn text(&self) -> Text {
+        match self {
+            Self::User(name) if name == A_USER => text!("a user"),
+            Self::User(name) => Text::words(name),
+            Self::Deskd => Text::words("deskd"),
+            Self::Shutdown => text!("the shutdown"),
+            Self::PodDeleter => text!("whoever deleted its pod"),
+            Self::Node => text!("the node"),
+        }
+    }
 }
 
 impl fmt::Display for Actor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::User(name) => name,
-            Self::Deskd => "deskd",
-            Self::Shutdown => "the shutdown",
-            Self::PodDeleter => "whoever deleted its pod",
-            Self::Node => "the node",
-        })
+        self.text().fmt(f)
     }
 }
 

@@ -51,8 +51,8 @@ proptest! {
         let (start, end) = (String::from_utf8_lossy(&start), String::from_utf8_lossy(&end));
         for proof in &diagnosis.proof {
             match proof.place {
-                Place::Line(_) => prop_assert!(start.contains(&proof.text), "{:?}", proof),
-                Place::LineFromEnd(_) => prop_assert!(end.contains(&proof.text), "{:?}", proof),
+                Place::Line(_) => prop_assert!(start.contains(proof.text.as_str()), "{:?}", proof),
+                Place::LineFromEnd(_) => prop_assert!(end.contains(proof.text.as_str()), "{:?}", proof),
                 Place::Evidence(_) => {}
             }
         }

@@ -1,7 +1,9 @@
 //! Which of several is the cause, what counts when, and what deskd offers.
 
 use super::*;
+use crate::text::{Language, Localized as _};
 use crate::why::evidence::Usage;
+use crate::why::fact::Fact;
 use crate::why::rule::Confidence;
 
 const NOISE: &str = "(a:1): dconf-CRITICAL **: unable to create directory '/run/user/0/dconf': Permission denied.\n\
@@ -119,7 +121,8 @@ fn nothing_known_is_said_and_the_last_lines_that_look_like_errors_are_shown() {
     let diagnosis = cause_of(log, &Evidence { exit: Some(Exit::Code(3)), ..Evidence::default() });
     assert_eq!(diagnosis.cause, None);
     assert!(diagnosis.sentence.contains("ended by exit code 3, and no known cause fits"));
-    let line = Proof { place: Place::Line(3), text: "frobnicate: error 7".into() };
+    let line =
+        Proof { place: Place::Line(3), text: crate::text::Text::words("frobnicate: error 7") };
     assert_eq!(diagnosis.proof, [line]);
 }
 
@@ -170,4 +173,22 @@ fn what_the_cluster_says_is_enough_without_a_log_or_an_exit() {
     e.cluster.pod_message =
         Some("Pod was active on the node longer than the specified deadline".into());
     assert_eq!(diagnose(&Log::default(), &e).cause, Some(Cause::DeadlineExceeded));
+}
+
+#[test]
+fn facts_are_told_in_the_reader_s_language_and_lines_of_a_log_are_left_as_they_are() {
+    let asked = Some(Actor::Node);
+    let e = Evidence { exit: Some(Exit::Code(1)), stopped_by: asked, ..Evidence::default() };
+    let mut diagnosis = diagnose(&Log::whole(b""), &e);
+    diagnosis.proof = [Fact::StoppedByNode, Fact::AtOnce]
+        .into_iter()
+        .filter_map(|fact| fact.shown(&Evidence { ran_ms: Some(7), ..e.clone() }))
+        .map(|(field, text)| Proof { place: Place::Evidence(field.into()), text })
+        .collect();
+    // As the journal gives it back.
+    let words = serde_json::from_str("\"DISPLAY is not set\"").unwrap();
+    diagnosis.proof.push(Proof { place: Place::Line(1), text: words });
+    let german = diagnosis.in_language(Language::German);
+    let texts: Vec<_> = german.proof.iter().map(|proof| proof.text.as_str()).collect();
+    assert_eq!(texts, ["der Knoten", "es lief 7 ms", "DISPLAY is not set"]);
 }
