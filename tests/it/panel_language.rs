@@ -139,6 +139,7 @@ fn each_reader_is_told_of_a_failure_and_what_to_do_in_the_browser_s_language() {
         browser.click("[data-act=unfold]");
         shown("[data-act=remedy]", words.remedy);
         shown(".diagnosis .advice", words.advice);
+        assert_eq!(text(&browser, ".diagnosis .advice code"), "desktop.pod");
         for wanted in [words.reason, words.history] {
             shown(".more-cell", wanted);
         }

@@ -1,6 +1,6 @@
 // What the unfolded row of a task tells: facts, why it failed, what was done about it, its history.
 
-import { h } from "./dom.js";
+import { h, prose } from "./dom.js";
 import { barred, failed, offer, origin, waits } from "./store.js";
 import { bytes, duration, number, t, time } from "./text.js";
 
@@ -16,7 +16,7 @@ function diagnosis(found, title) {
     h("h2", {}, found.cause ? title : t("Its last output")),
     found.cause ? h("p", {}, found.sentence) : null,
     proof === "" ? null : h("pre", {}, h("code", {}, proof)),
-    found.advice === "" ? null : h("p", { class: "advice" }, found.advice),
+    found.advice === "" ? null : h("p", { class: "advice" }, ...prose(found.advice)),
   ];
 }
 
@@ -88,7 +88,7 @@ function stages(task) {
 
 /** The cell of all details; `button` is the one that applies a remedy. */
 export function details(task, button, places) {
-  const list = (title, items) => (items.length === 0 ? null : h("div", {}, h("h2", {}, title), h("ul", {}, ...items.map((item) => h("li", {}, item)))));
+  const list = (title, items) => (items.length === 0 ? null : h("div", {}, h("h2", {}, title), h("ul", {}, ...items.map((item) => h("li", {}, ...[item].flat())))));
   const facts = [
     [t("Command"), h("code", {}, task.command.join(" "))],
     ...(task.program ? [[t("Program"), h("code", {}, task.program.join(" "))]] : []),
@@ -114,8 +114,8 @@ export function details(task, button, places) {
     trouble(task, button),
     task.remedied ? remedied(task.remedied) : null,
     list(t("Stages of the launch"), stages(task)),
-    list(t("Why this engine"), task.reasons),
-    list(t("Why not another"), (task.rejected ?? []).map((no) => `${engine(no.engine)}: ${no.why}`)),
+    list(t("Why this engine"), task.reasons.map(prose)),
+    list(t("Why not another"), (task.rejected ?? []).map((no) => prose(`${engine(no.engine)}: ${no.why}`))),
     list(t("Steps of the stop"), task.stop_steps.map(moment)),
     list(t("History"), task.history.map(moment)),
   );

@@ -17,6 +17,12 @@ export function h(tag, attributes = {}, ...children) {
   return element;
 }
 
+/** A text as children of an element: what is between backticks is code, as the daemon writes commands and settings. */
+export function prose(text) {
+  const pieces = text.split("`");
+  return pieces.length % 2 === 0 ? [text] : pieces.map((piece, at) => (at % 2 === 0 ? piece : h("code", {}, piece)));
+}
+
 /** Sets text only when it differs, so that nothing is laid out again for nothing. */
 export function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
