@@ -68,6 +68,7 @@ test:
 	@tests/setup/schemathesis
 	@tests/cluster/build >/dev/null
 	@tests/cluster/build 1.34 >/dev/null
+	@tests/cluster/build-runc >/dev/null
 	@tests/helm/build >/dev/null
 	@tests/setup/all-tests
 

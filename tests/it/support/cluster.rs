@@ -23,18 +23,8 @@ use super::{proc, wait};
 /// Longest wait for something in the cluster: images are there, but a busy machine starts slowly.
 const CLUSTER_PATIENCE: Duration = Duration::from_mins(1);
 /// Of what `tests/setup/packages cluster` installs.
-const PROGRAMS: [&str; 10] = [
-    "runc",
-    "openssl",
-    "jq",
-    "unshare",
-    "nsenter",
-    "ip",
-    "buildah",
-    "debootstrap",
-    "setsid",
-    "python3",
-];
+const PROGRAMS: [&str; 9] =
+    ["openssl", "jq", "unshare", "nsenter", "ip", "buildah", "debootstrap", "setsid", "python3"];
 
 /// A running cluster.
 pub(crate) struct Cluster {
@@ -127,11 +117,12 @@ impl Cluster {
         const PORT: u16 = 8001;
         let first = self.network.parent().unwrap().parent().unwrap().file_name().unwrap();
         let bin = std::fs::read_to_string(self.dir.join("bin")).unwrap();
+        let kubectl = std::env::split_paths(bin.trim()).map(|dir| dir.join("kubectl"));
         let mut command = Command::new("setsid");
         command
             .args(["nsenter", "--mount", "--net", "--pid", "--target"])
             .arg(first)
-            .arg(Path::new(bin.trim()).join("kubectl"))
+            .arg(kubectl.into_iter().find(|it| it.exists()).expect("kubectl"))
             .args(["--kubeconfig=/run/cluster/admin.kubeconfig", "proxy"])
             .arg(format!("--port={PORT}"))
             .stdin(Stdio::null())
