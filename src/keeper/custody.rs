@@ -84,6 +84,8 @@ enum Note {
 #[derive(Debug)]
 pub struct Custody {
     socket: OwnedFd,
+    /// What goes along with [`Note::Keeper`], until that is sent.
+    own: Option<Vec<OwnedFd>>,
     dirty: BTreeSet<TaskKey>,
 }
 
@@ -101,9 +103,11 @@ impl Custody {
         let flags = SockFlag::SOCK_CLOEXEC;
         let (socket, other) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags)?;
         fcntl(&socket, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
-        let custody = Self { socket, dirty: known };
-        let fds: Vec<BorrowedFd<'_>> = std::iter::once(lock).chain(round).chain(file).collect();
-        custody.send(&Note::Keeper, &fds)?;
+        let fds = std::iter::once(lock).chain(round).chain(file);
+        let own = fds.map(|fd| fd.try_clone_to_owned()).collect::<io::Result<Vec<_>>>()?;
+        let mut custody = Self { socket, own: Some(own), dirty: known };
+        // Not a condition for having a daemon.
+        let _ = custody.introduce();
         Ok((custody, link::inheritable(other.as_fd())?))
     }
 
@@ -124,7 +128,19 @@ impl Custody {
         self.dirty.first().copied()
     }
 
-    /// Tells of a task: `held` and its descriptors, or that it is gone. False: the daemon has to read first.
+    /// Gives the daemon what is the keeper's own, unless it has that. False: later.
+    #[must_use]
+    pub fn introduce(&mut self) -> bool {
+        let Some(own) = self.own.take() else { return true };
+        let fds: Vec<BorrowedFd<'_>> = own.iter().map(AsFd::as_fd).collect();
+        if self.send(&Note::Keeper, &fds).is_err_and(|error| is_for_now(&error)) {
+            self.own = Some(own);
+            return false;
+        }
+        true
+    }
+
+    /// Tells of a task: `held` and its descriptors, or that it is gone. False: later.
     pub fn tell(&mut self, key: TaskKey, held: Option<(Held, Vec<BorrowedFd<'_>>)>) -> bool {
         let sent = match held {
             Some((mut held, fds)) => {
@@ -135,10 +151,7 @@ impl Custody {
             }
             None => self.send(&Note::Release { key: key.0 }, &[]),
         };
-        let full = |error: &io::Error| {
-            matches!(error.raw_os_error(), Some(nix::libc::EAGAIN | nix::libc::ETOOMANYREFS))
-        };
-        if sent.as_ref().is_err_and(full) {
+        if sent.is_err_and(|error| is_for_now(&error)) {
             return false;
         }
         // A daemon that does not listen holds nothing.
@@ -155,6 +168,12 @@ impl Custody {
         sendmsg::<()>(self.socket.as_raw_fd(), &part, rights, MsgFlags::MSG_NOSIGNAL, None)?;
         Ok(())
     }
+}
+
+/// The daemon has to read first, or there are too many descriptors on their way: those of all processes of a user count
+/// together, so anybody's.
+fn is_for_now(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(nix::libc::EAGAIN | nix::libc::ETOOMANYREFS))
 }
 
 /// What the daemon of a dead keeper has.

@@ -14,7 +14,7 @@ use nix::sys::signal::Signal;
 
 use super::clock::monotonic_ns;
 use super::reap::Ended;
-use super::spawn::starter::{Answered, KINDS, Kind, Lost, Starter, not_started};
+use super::spawn::starter::{Answered, KINDS, Kind, Lost, Parcel, Starter, not_started};
 use super::spawn::{Pipes, SLOTS};
 use deskd_core::id::TaskId;
 use deskd_core::wire::{SpawnError, SpawnRequest, StartTimes};
@@ -86,6 +86,15 @@ impl UnderWay {
     pub fn kind(&self) -> Kind {
         self.kind
     }
+
+    /// As a starter gets it.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn parcel(&self) -> io::Result<Parcel<'_>> {
+        let output = self.pipes.write.each_ref().map(OwnedFd::as_fd);
+        Parcel::pack(self.slot, self.tag, &self.start.request, output)
+    }
 }
 
 /// What became of a start.
@@ -125,6 +134,8 @@ pub enum Asking {
     Asked,
     /// There is no starter of this kind.
     NoStarter(Box<UnderWay>),
+    /// Nobody can send descriptors, and nothing is under way: a starter has to inherit those of it.
+    Crowded(Box<UnderWay>),
     /// It has to wait: the starter has much to do, or is about to go.
     Later,
     /// It cannot be asked for.
@@ -194,18 +205,14 @@ impl Starts {
             return Asking::Later;
         }
         asked.start.starters += 1;
-        let output = asked.pipes.write.each_ref().map(OwnedFd::as_fd);
-        match entry.starter.ask(asked.slot, asked.tag, &asked.start.request, output) {
-            Ok(()) => {
-                self.continue_at.get_or_insert(now + Duration::from_millis(CONTINUE_MS));
-                self.under_way.push(asked);
-                Asking::Asked
-            }
+        match asked.parcel().and_then(|parcel| entry.starter.ask(&parcel)) {
+            Ok(()) => self.asked(asked, now),
             Err(error) if self.has_to_wait(&error) => {
                 asked.start.starters -= 1;
                 self.put_back(asked.start);
                 Asking::Later
             }
+            Err(error) if is(&error, Errno::ETOOMANYREFS) => Asking::Crowded(Box::new(asked)),
             Err(error) if is_gone(&error) && asked.start.starters < STARTERS_MAX => {
                 self.put_back(asked.start);
                 // Its end is seen at its socket.
@@ -218,10 +225,16 @@ impl Starts {
         }
     }
 
+    /// A starter has it.
+    pub fn asked(&mut self, asked: UnderWay, now: Instant) -> Asking {
+        self.continue_at.get_or_insert(now + Duration::from_millis(CONTINUE_MS));
+        self.under_way.push(asked);
+        Asking::Asked
+    }
+
     /// The socket's buffer is full, or too many descriptors are on their way: answers will make room.
     fn has_to_wait(&self, error: &io::Error) -> bool {
-        const FULL: [Errno; 2] = [Errno::EAGAIN, Errno::ETOOMANYREFS];
-        let full = error.raw_os_error().is_some_and(|it| FULL.contains(&Errno::from_raw(it)));
+        let full = is(error, Errno::EAGAIN) || is(error, Errno::ETOOMANYREFS);
         full && !self.under_way.is_empty()
     }
 
@@ -354,6 +367,9 @@ impl Starts {
 }
 
 fn is_gone(error: &io::Error) -> bool {
-    const GONE: [Errno; 3] = [Errno::EPIPE, Errno::ECONNRESET, Errno::ENOTCONN];
-    error.raw_os_error().is_some_and(|it| GONE.contains(&Errno::from_raw(it)))
+    [Errno::EPIPE, Errno::ECONNRESET, Errno::ENOTCONN].into_iter().any(|errno| is(error, errno))
+}
+
+fn is(error: &io::Error, errno: Errno) -> bool {
+    error.raw_os_error() == Some(errno as i32)
 }

@@ -43,6 +43,7 @@ mod config;
 mod config_schema;
 mod config_warm;
 mod control_plane;
+mod descriptor_floods;
 mod desktop;
 mod desktop_disk;
 mod desktop_flood;

@@ -182,6 +182,10 @@ impl Keeper {
     pub(super) fn keep_custody(&mut self, now: Instant) {
         self.adopted.custody_at = None;
         let Some(custody) = &mut self.custody else { return };
+        if !custody.introduce() {
+            self.adopted.custody_at = Some(now + Duration::from_millis(CUSTODY_RETRY_MS));
+            return;
+        }
         while let Some(key) = custody.next() {
             let living = self.table.get(key).filter(|task| !task.tree_gone);
             // Not reaped, so the pid is surely its own; of an adopted one there is a pidfd already.

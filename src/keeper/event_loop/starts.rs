@@ -106,7 +106,7 @@ impl Keeper {
             };
             let mut asking = self.starts.ask(asked, now);
             if let Asking::NoStarter(asked) = asking {
-                asking = match self.add_starter(&asked) {
+                asking = match self.add_starter(&asked, false) {
                     Ok(()) => self.starts.ask(*asked, now),
                     Err(error) => {
                         self.refused(&asked.start.request.id, error);
@@ -114,21 +114,37 @@ impl Keeper {
                     }
                 };
             }
+            if let Asking::Crowded(asked) = asking {
+                self.starter_is_gone(asked.kind());
+                asking = match self.add_starter(&asked, true) {
+                    Ok(()) => self.starts.asked(*asked, now),
+                    Err(error) => {
+                        self.refused(&asked.start.request.id, error);
+                        continue;
+                    }
+                };
+            }
             match asking {
-                Asking::Asked | Asking::NoStarter(_) => self.prepare_log(&id, log_from),
+                Asking::Asked | Asking::NoStarter(_) | Asking::Crowded(_) => {
+                    self.prepare_log(&id, log_from)
+                }
                 Asking::Later => return,
                 Asking::Refused(finished) => self.all_finished(vec![*finished]),
             }
         }
     }
 
-    fn add_starter(&mut self, asked: &UnderWay) -> Result<(), SpawnError> {
+    /// A starter for what is to be asked; if it inherits the descriptors, it is asked.
+    fn add_starter(&mut self, asked: &UnderWay, inherits: bool) -> Result<(), SpawnError> {
         let kind = asked.kind();
-        let starter = Starter::begin(&mut self.spawner, kind)?;
+        let failed = |error: std::io::Error| crate::spawn::starter::not_started(&error);
+        let first = inherits.then(|| asked.parcel()).transpose().map_err(failed)?;
+        let starter = Starter::begin(&mut self.spawner, kind, first.as_ref())?;
+        first.map_or(Ok(()), |first| starter.hand_over(&first)).map_err(failed)?;
         let event = EpollEvent::new(EpollFlags::EPOLLIN, Source::Starters as u64 + kind as u64);
         if let Err(errno) = self.epoll.add(&starter, event) {
             starter.signal(nix::sys::signal::Signal::SIGKILL);
-            return Err(crate::spawn::starter::not_started(&errno.into()));
+            return Err(failed(errno.into()));
         }
         self.starts.add_starter(asked, starter);
         Ok(())

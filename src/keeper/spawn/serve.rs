@@ -24,7 +24,7 @@ use super::board::{Board, Slot};
 use super::command::Inner;
 use super::oom_score::{self, OomScore};
 use super::order::{self, Answer, Order};
-use super::starter::{BOARD_FD, Kind, MESSAGE_BYTES_MAX, NAME, SOCKET_FD, not_started};
+use super::starter::{BOARD_FD, FILES_FD, Kind, MESSAGE_BYTES_MAX, NAME, SOCKET_FD, not_started};
 use super::{CHILD_STACK_BYTES, Command, Spawner, child, explain, oom_score_failed};
 use crate::clock::monotonic_ns;
 use crate::inherited;
@@ -39,11 +39,15 @@ const THREAD_STACK_BYTES: usize = 256 << 10;
 const IDLE_S: i64 = 30;
 /// Descriptors of one request: standard output and error, and a memory file with a long one.
 const FILES_MAX: usize = 3;
+/// By their numbers.
+const FILES: std::ops::Range<RawFd> = FILES_FD..FILES_FD + FILES_MAX as RawFd;
 
 /// What the threads share.
 struct Pool {
     socket: OwnedFd,
     board: Board,
+    /// Of the request that could not send its own.
+    inherited: Mutex<Vec<OwnedFd>>,
     spawner: Spawner,
     /// Absent: it cannot be opened, and processes get theirs when they run.
     oom_score: Option<OomScore>,
@@ -58,7 +62,10 @@ struct Pool {
 /// It cannot be what it has to be; the keeper starts another, or says so.
 pub fn serve(kind: Kind) -> io::Result<()> {
     let socket = inherited::owned(SOCKET_FD)?;
-    let board = Board::map(inherited::owned(BOARD_FD)?)?;
+    let board = inherited::owned(BOARD_FD)?;
+    // Before anything else is opened, which would get their numbers.
+    let inherited = Mutex::new(FILES.map_while(|fd| inherited::owned(fd).ok()).collect());
+    let board = Board::map(board)?;
     let spawner = Spawner::new()?;
     // Before this process is not dumpable, after which it may not open its own.
     let oom_score = OomScore::open().ok();
@@ -69,7 +76,7 @@ pub fn serve(kind: Kind) -> io::Result<()> {
     set_dumpable(false)?;
     setsockopt(&socket, ReceiveTimeout, &TimeVal::new(IDLE_S, 0))?;
     let (rulesets, threads, idle) = (Mutex::default(), AtomicUsize::new(1), AtomicUsize::new(0));
-    let pool = Pool { socket, board, spawner, oom_score, rulesets, threads, idle };
+    let pool = Pool { socket, board, inherited, spawner, oom_score, rulesets, threads, idle };
     work(&Arc::new(pool), true);
     Ok(())
 }
@@ -147,6 +154,10 @@ impl Pool {
         let count = message.bytes;
         if count == 0 {
             return Ok(Next::End);
+        }
+        if files.is_empty() {
+            let mut inherited = self.inherited.lock().unwrap_or_else(PoisonError::into_inner);
+            files = std::mem::take(&mut *inherited);
         }
         let order = match order::is_in_file(&bytes[..count]) {
             true => order::decode(&read_whole(files.pop().ok_or(ErrorKind::InvalidData)?)?)?,

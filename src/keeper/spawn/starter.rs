@@ -10,6 +10,10 @@
 //! and the answer is a pid or an error. Programs can signal it: one that is stopped is continued, one
 //! that was killed is started anew, with a domain of its own. What it had begun then is on the
 //! [board](super::board). One that has nothing to do for a while ends by itself.
+//!
+//! How many descriptors may be on their way in messages is counted for all processes of a user together, in this pod
+//! and in others of the node. So whoever sends many to himself keeps the keeper from sending any (ETOOMANYREFS). Then a
+//! new starter inherits those of one request.
 
 use std::ffi::{CStr, OsStr};
 use std::io::{self, ErrorKind, IoSlice, Write as _};
@@ -37,6 +41,8 @@ pub(super) const NAME: &CStr = c"deskd-starter";
 /// The descriptors that a starter finds: its socket, and the board.
 pub(super) const SOCKET_FD: RawFd = 0;
 pub(super) const BOARD_FD: RawFd = 3;
+/// Descriptors that one request finds beside them, if it could not send its own.
+pub(super) const FILES_FD: RawFd = 4;
 /// A longer request is in a memory file that goes along: a message has to fit into the socket's buffer.
 pub(super) const MESSAGE_BYTES_MAX: usize = 32 << 10;
 
@@ -82,6 +88,41 @@ impl Kind {
     }
 }
 
+/// A request as a starter gets it.
+#[derive(Debug)]
+pub struct Parcel<'a> {
+    slot: u32,
+    message: Vec<u8>,
+    output: [BorrowedFd<'a>; 2],
+    /// With a longer request.
+    file: Option<OwnedFd>,
+}
+
+impl<'a> Parcel<'a> {
+    /// For a program whose processes will bear `tag`; `output` are the ends of pipes that become standard output and
+    /// error.
+    ///
+    /// # Errors
+    /// There is no memory file for a long one.
+    pub fn pack(
+        slot: u32,
+        tag: u64,
+        request: &SpawnRequest,
+        output: [BorrowedFd<'a>; 2],
+    ) -> io::Result<Self> {
+        let message = order::encode(slot, tag, request);
+        let (message, file) = match message.len() {
+            ..=MESSAGE_BYTES_MAX => (message, None),
+            _ => (order::in_file(slot), Some(in_memory(&message)?)),
+        };
+        Ok(Self { slot, message, output, file })
+    }
+
+    fn files(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.output.into_iter().chain(self.file.as_ref().map(AsFd::as_fd))
+    }
+}
+
 /// What a starter says of a start.
 #[derive(Debug)]
 pub struct Answered {
@@ -102,13 +143,19 @@ pub struct Starter {
 }
 
 impl Starter {
-    /// Starts one.
-    pub fn begin(spawner: &mut Spawner, kind: Kind) -> Result<Self, SpawnError> {
+    /// Starts one, which inherits the descriptors of `first` if that is [to be handed over](Self::hand_over).
+    pub fn begin(
+        spawner: &mut Spawner,
+        kind: Kind,
+        first: Option<&Parcel<'_>>,
+    ) -> Result<Self, SpawnError> {
         let failed = |error: io::Error| not_started(&error);
         let (socket, theirs) = pair().map_err(failed)?;
         let (board, file) = Board::create().map_err(failed)?;
         let command = Command::of_file(c"/proc/self/exe", &[NAME, kind.option()])?;
-        let pid = spawner.start_uncaptured(&command, Some(theirs.as_fd()), &[file.as_fd()])?;
+        let mut more = vec![file.as_fd()];
+        more.extend(first.into_iter().flat_map(Parcel::files));
+        let pid = spawner.start_uncaptured(&command, Some(theirs.as_fd()), &more)?;
         Ok(Self { pid, socket, board })
     }
 
@@ -118,33 +165,29 @@ impl Starter {
         self.pid
     }
 
-    /// Asks it to start a program, whose processes will bear `tag`; `output` are the ends of pipes that become
-    /// standard output and error.
+    /// Asks it to start a program.
     ///
     /// # Errors
     /// The socket's: nothing was asked for.
-    pub fn ask(
-        &self,
-        slot: u32,
-        tag: u64,
-        request: &SpawnRequest,
-        output: [BorrowedFd<'_>; 2],
-    ) -> io::Result<()> {
-        if let Some(slot) = self.board.slot(slot) {
+    pub fn ask(&self, parcel: &Parcel<'_>) -> io::Result<()> {
+        let fds: Vec<RawFd> = parcel.files().map(|fd| fd.as_raw_fd()).collect();
+        self.send(parcel, &[ControlMessage::ScmRights(&fds)])
+    }
+
+    /// The same, of a starter that began with its descriptors.
+    ///
+    /// # Errors
+    /// The socket's: nothing was asked for.
+    pub fn hand_over(&self, parcel: &Parcel<'_>) -> io::Result<()> {
+        self.send(parcel, &[])
+    }
+
+    fn send(&self, parcel: &Parcel<'_>, rights: &[ControlMessage<'_>]) -> io::Result<()> {
+        if let Some(slot) = self.board.slot(parcel.slot) {
             slot.clear();
         }
-        let [stdout, stderr] = output.map(|fd| fd.as_raw_fd());
-        let message = order::encode(slot, tag, request);
-        let (message, file) = match message.len() {
-            ..=MESSAGE_BYTES_MAX => (message, None),
-            _ => (order::in_file(slot), Some(in_memory(&message)?)),
-        };
-        let fds: Vec<RawFd> =
-            [stdout, stderr].into_iter().chain(file.as_ref().map(|it| it.as_raw_fd())).collect();
-        let rights = [ControlMessage::ScmRights(&fds)];
-        let flags = MsgFlags::MSG_NOSIGNAL;
-        let part = [IoSlice::new(&message)];
-        sendmsg::<()>(self.socket.as_raw_fd(), &part, &rights, flags, None)?;
+        let part = [IoSlice::new(&parcel.message)];
+        sendmsg::<()>(self.socket.as_raw_fd(), &part, rights, MsgFlags::MSG_NOSIGNAL, None)?;
         Ok(())
     }
 
