@@ -129,16 +129,9 @@ async fn hear_of_logs(feed: UnixStream, follows: Arc<Follows>) {
     tracing::debug!("{error}");
 }
 
-/// Reads the directory of applications before anybody asks, and follows it. Without inotify they
-/// stay what they are now: no reason for the daemon to end.
+/// Reads the directory of applications before anybody asks, and follows it.
 async fn watch_apps(dir: PathBuf, handle: Handle) {
-    let mut catalog = match Catalog::open(dir) {
-        Ok(catalog) => catalog,
-        Err(error) => {
-            tracing::error!("cannot watch the directory of applications: {error}");
-            return;
-        }
-    };
+    let mut catalog = Catalog::open(dir);
     handle.set_directory_apps(catalog.read()).await;
     let runtime = tokio::runtime::Handle::current();
     let followed = catalog.follow(move |apps| runtime.block_on(handle.set_directory_apps(apps)));

@@ -10,7 +10,7 @@ use std::process::{Command, Output};
 use serde_json::{Value, json};
 
 use super::support::desk::Desk;
-use super::support::http::Answer;
+use super::support::http::{Answer, Ask};
 use super::support::xvnc::{Xvnc, available, eventually};
 
 const CONFIG: &str = "[user]\nname = \"anna\"\ngroups = [\"interns\"]\n\
@@ -243,6 +243,40 @@ fn a_mounted_configmap_is_followed_file_by_file() {
     });
     let log = desk.log();
     assert!(log.contains("b.json is not used") && log.contains("a.json is not used"), "{log}");
+}
+
+/// As if others of the user had all instances of inotify that it may have: there are none in a user namespace of its own.
+const WITHOUT_INOTIFY: &[&str] = &[
+    "unshare",
+    "--user",
+    "--map-current-user",
+    "--keep-caps",
+    "sh",
+    "-c",
+    "echo 0 >/proc/sys/user/max_inotify_instances && exec setpriv --ambient-caps=-all --inh-caps=-all \"$@\"",
+    "sh",
+];
+
+#[test]
+fn a_directory_that_cannot_be_watched_is_read_and_looked_at_again() {
+    if !available() {
+        return;
+    }
+    let map = ConfigMap::new();
+    let path = map.dir.path().to_owned();
+    std::fs::copy(fixture("2048-alpine"), path.join("a.json")).unwrap();
+    let config = format!("apps_directory = {:?}\n", path.to_str().unwrap());
+    let desk = Desk::start_called("deskd-it-", WITHOUT_INOTIFY, &config);
+    // Root is nobody to deskd there.
+    let bearer = format!("Bearer {}", desk.token());
+    let listed = || {
+        let ask = Ask::new(&desk.tcp(), "GET", "/v1/apps").header("authorization", &bearer);
+        ids(&ask.send().expect(200))
+    };
+    assert_eq!(listed(), ["2048-alpine"]);
+    assert!(desk.log().contains("cannot be watched (Too many open files)"), "{}", desk.log());
+    std::fs::copy(fixture("2048-ubuntu"), path.join("b.json")).unwrap();
+    eventually("the new file", || (listed() == ["2048-alpine", "2048-ubuntu"]).then_some(()));
 }
 
 #[test]

@@ -58,13 +58,11 @@ pub struct Catalog {
 
 impl Catalog {
     /// Begins to watch `dir`, which need not exist yet.
-    ///
-    /// # Errors
-    /// When the kernel has no inotify instance left (`fs.inotify.max_user_instances`).
-    pub fn open(dir: PathBuf) -> io::Result<Self> {
-        let mut watch = Watch::new(dir.clone())?;
+    #[must_use]
+    pub fn open(dir: PathBuf) -> Self {
+        let mut watch = Watch::new(dir.clone());
         watch.renew();
-        Ok(Self { watch, files: Files::new(dir) })
+        Self { watch, files: Files::new(dir) }
     }
 
     /// Reads all files.
@@ -113,7 +111,7 @@ mod tests {
     fn a_directory_that_comes_later_with_all_above_it_is_seen_and_the_follower_can_leave() {
         let root = tempfile::tempdir().unwrap();
         let dir = root.path().join("not/yet/there");
-        let mut catalog = Catalog::open(dir.clone()).unwrap();
+        let mut catalog = Catalog::open(dir.clone());
         assert!(catalog.read().is_empty());
         let (found, seen) = channel();
         catalog
