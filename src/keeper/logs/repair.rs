@@ -12,7 +12,7 @@ use std::path::Path;
 use super::mend::mend;
 use super::record::{self, GapReason, HEAD_BYTES};
 use super::segment::{self, BLOCK_BYTES, Place};
-use super::source::Source;
+use super::source::{Source, is_for_good};
 use super::writer::{Log, Segment};
 use crate::files::{self, Links};
 
@@ -41,10 +41,21 @@ pub(super) fn repair(dir: &Path, log: &mut Log, block: &mut Vec<u8>) -> io::Resu
     let mut torn = 0;
     if let Some(last) = log.segments.last_mut() {
         let path = segment::path(dir, last.start);
-        let file = files::open(&path, Links::Refuse)?;
         let from = Place { offset: 0, cursor: last.start };
-        let source = Source::File(file.try_clone()?);
-        let (mut place, damaged) = segment::walk(&source, from, u64::MAX, block)?;
+        let read = files::open(&path, Links::Refuse).and_then(|file| {
+            let source = Source::File(file.try_clone()?);
+            Ok((file, segment::walk(&source, from, u64::MAX, block)?))
+        });
+        let (file, (mut place, damaged)) = match read {
+            Err(error) if is_for_good(&error) => {
+                // The log goes on behind it, and all of it is a gap: it stands for less output than it has bytes.
+                log.sealed = true;
+                log.end = last.start.saturating_add(last.bytes);
+                log.loaded = true;
+                return Ok(());
+            }
+            read => read?,
+        };
         if damaged {
             // Records after it stay where they are; only what is behind the last one is cut.
             block.clear();

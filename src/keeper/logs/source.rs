@@ -13,7 +13,7 @@ use super::segment::{self, Place, SEGMENT_FILE_BYTES_MAX};
 use crate::files::{self, Links};
 
 /// Not because there was no descriptor or no memory for a moment.
-fn is_for_good(error: &io::Error) -> bool {
+pub(super) fn is_for_good(error: &io::Error) -> bool {
     let kinds = [io::ErrorKind::PermissionDenied, io::ErrorKind::InvalidInput];
     let of_disk = [libc::EIO, libc::EUCLEAN, libc::EBADMSG];
     kinds.contains(&error.kind()) || error.raw_os_error().is_some_and(|it| of_disk.contains(&it))

@@ -238,3 +238,41 @@ fn a_segment_that_is_replaced_while_it_is_written_makes_room_for_another() {
     assert_eq!(output, b"after\n");
     assert_eq!(gaps.iter().map(|gap| gap.dropped_bytes).sum::<u64>(), 7);
 }
+
+/// As another user, who may read only what is his, until the end of this thread.
+fn as_somebody_else() {
+    let id = 65_534;
+    nix::unistd::setfsgid(id.into());
+    nix::unistd::setfsuid(id.into());
+}
+
+#[test]
+fn a_last_segment_that_cannot_be_read_keeps_nothing_else_from_the_log() {
+    if !nix::unistd::Uid::effective().is_root() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    std::os::unix::fs::chown(dir.path(), Some(65_534), Some(65_534)).unwrap();
+    let (path, task) = (dir.path().to_owned(), task("hidden"));
+    let write = |line: &'static str| {
+        let (path, task) = (path.clone(), task.clone());
+        let thread = std::thread::spawn(move || {
+            as_somebody_else();
+            let mut store = store(&path, 2000, 1 << 20, 1 << 20);
+            let mut log = store.open_task(&task);
+            store.append(&mut log, Stream::Stdout, line.as_bytes());
+            let read = read_all(&mut LogReader::open(&path, &task).unwrap());
+            (store.trouble().map(str::to_owned), read.0, read.1, read.2, store.end(&log))
+        });
+        thread.join().unwrap()
+    };
+    assert_eq!(write("one\n"), (None, vec!["one".to_owned()], 0, 4, 4));
+    let segment = segment::path(&path.join(task.as_str()), 0);
+    // Somebody else's.
+    std::os::unix::fs::chown(&segment, Some(0), Some(0)).unwrap();
+    let size = std::fs::metadata(&segment).unwrap().len();
+    let (trouble, lines, missing, next, end) = write("two\n");
+    assert_eq!((trouble, lines), (None, vec!["two".to_owned()]));
+    assert_eq!((missing, next, end), (size, size + 4, size + 4));
+    assert_eq!(write("three\n").1, ["two", "three"]);
+}
