@@ -92,6 +92,18 @@ fn bytes_that_are_no_request_end_a_connection_and_nothing_else() {
 }
 
 #[test]
+fn a_path_that_is_no_text_names_nothing_and_is_refused_like_any_other() {
+    if !available() {
+        return;
+    }
+    let desk = Desk::start("", None);
+    for path in ["/v1/tasks/%ff", "/v1/tasks/%ff/log", "/v1/apps/%c3", "/v1/apps/a%80/icon"] {
+        let answer = desk.ask("GET", path).send();
+        assert_eq!(answer.refusal(404), "unknown_path", "{path}");
+    }
+}
+
+#[test]
 fn no_answer_is_taken_for_another_kind_than_it_says() {
     if !available() {
         return;

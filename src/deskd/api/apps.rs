@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 
 use super::app_input::AppInput;
 use super::error::{ApiError, ErrorBody};
-use super::extract::{JsonText, Query, Wanted, app_id};
+use super::extract::{JsonText, Path, Query, Wanted, app_id};
 use super::icons;
 use super::limits::{ARG_BYTES_MAX, ARGS_MAX};
 use super::state::ApiState;

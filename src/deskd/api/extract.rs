@@ -105,6 +105,19 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
     }
 }
 
+/// The one parameter of a path.
+#[derive(Debug)]
+pub struct Path<T>(pub T);
+
+impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Path<T> {
+    type Rejection = ApiError;
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let found = axum::extract::Path::from_request_parts(parts, state).await;
+        // What is no text is the name of nothing.
+        found.map(|axum::extract::Path(value)| Self(value)).map_err(|_| ApiError::UnknownPath)
+    }
+}
+
 /// A task id from a path. What is no id names no task.
 pub fn task_id(text: &str) -> Result<TaskId, ApiError> {
     text.parse().map_err(|_| ApiError::UnknownTask(text.to_owned()))

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Bytes;
-use axum::extract::{Extension, Path, State};
+use axum::extract::{Extension, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 use futures_util::stream;
@@ -17,7 +17,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::error::{ApiError, ErrorBody};
-use super::extract::{Query, task_id};
+use super::extract::{Path, Query, task_id};
 use super::fan_out::{Feed, pause};
 use super::guard::Peer;
 use super::limits::KEEP_ALIVE_S;

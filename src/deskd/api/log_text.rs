@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
-use axum::extract::{Extension, Path, State};
+use axum::extract::{Extension, State};
 use axum::http::header::{CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use axum::http::{HeaderName, HeaderValue};
 use axum::response::Response;
@@ -13,7 +13,7 @@ use futures_util::stream;
 use serde::Deserialize;
 
 use super::error::{ApiError, ErrorBody};
-use super::extract::{Query, task_id};
+use super::extract::{Path, Query, task_id};
 use super::guard::Peer;
 use super::limits::{CHUNK_BYTES_MAX, RANGE_BYTES_MAX};
 use super::state::{ApiState, Shared};

@@ -1,12 +1,12 @@
 //! Images pulled on the nodes before somebody waits for them.
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 
 use super::error::{ApiError, ErrorBody};
-use super::extract::app_id;
+use super::extract::{Path, app_id};
 use super::state::ApiState;
 use deskd_core::pull::PullStatus;
 

@@ -4,13 +4,13 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{Extension, Path, State};
+use axum::extract::{Extension, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
 use super::error::{ApiError, ErrorBody, wait_limit};
-use super::extract::{OptionalJson, Query, Wanted, task_id};
+use super::extract::{OptionalJson, Path, Query, Wanted, task_id};
 use super::guard::Peer;
 use super::limits::{GRACE_MS_MAX, WAIT_MS_MAX};
 use super::state::ApiState;

@@ -1,11 +1,12 @@
 //! `manager/image`: the applications that come in images. A user's token reads them; only deskd's
 //! own token, or the unix socket, changes them.
 
-use axum::extract::{Extension, Path, State};
+use axum::extract::{Extension, State};
 use axum::response::{IntoResponse as _, Response};
 use serde_json::{Map, Value, json};
 
 use super::super::error::ApiError;
+use super::super::extract::Path;
 use super::super::state::ApiState;
 use super::admission::ByUser;
 use super::calls::named;
