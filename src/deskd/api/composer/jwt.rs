@@ -10,8 +10,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rustls_pki_types::SubjectPublicKeyInfoDer;
 use rustls_pki_types::pem::PemObject as _;
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer};
 use webpki::RawPublicKeyEntity;
 use webpki::ring::RSA_PKCS1_2048_8192_SHA256;
 
@@ -86,8 +86,13 @@ pub(super) struct Key(SubjectPublicKeyInfoDer<'static>);
 #[derive(Deserialize)]
 struct Header {
     alg: String,
-    #[serde(default)]
+    /// `null` too.
+    #[serde(default, deserialize_with = "present")]
     crit: Option<serde_json::Value>,
+}
+
+fn present<'de, D: Deserializer<'de>>(from: D) -> Result<Option<serde_json::Value>, D::Error> {
+    serde_json::Value::deserialize(from).map(Some)
 }
 
 #[derive(Deserialize)]
@@ -241,6 +246,34 @@ mod tests {
             (&long, Refusal::Malformed),
         ] {
             assert_eq!(verify(token, None, NOW_S), Err(expected), "{token:.80}");
+        }
+    }
+
+    #[test]
+    fn what_is_written_otherwise_than_it_has_to_be_is_refused() {
+        let anna: Vec<_> = fixture!("anna.jwt").split('.').collect();
+        let with = |at: usize, part: &str| {
+            let mut parts = anna.clone();
+            parts[at] = part;
+            verify(&parts.join("."), None, NOW_S).unwrap_err()
+        };
+        let header = |json: &str| with(0, &URL_SAFE_NO_PAD.encode(json));
+        for critical in ["null", "[]", "[\"b64\"]", "0", "{}"] {
+            let json = format!(r#"{{"alg":"RS256","crit":{critical}}}"#);
+            assert_eq!(header(&json), Refusal::Critical, "{json}");
+        }
+        let deep = format!(r#"{{"alg":"RS256","x":{}{}}}"#, "[".repeat(3000), "]".repeat(3000));
+        for json in [r#"{"alg":"none","alg":"RS256"}"#, r#"{"alg":["RS256"]}"#, "[]", ""] {
+            assert_eq!(header(json), Refusal::Malformed, "{json:.60}");
+        }
+        // What nobody asks for is passed over, however deep it is.
+        assert_eq!(header(&deep), Refusal::Signature);
+        let flipped = |last: char| format!("{}{last}", &anna[2][..anna[2].len() - 1]);
+        let same_bits = flipped(char::from(anna[2].as_bytes()[anna[2].len() - 1] + 1));
+        for signature in [&format!("{}=", anna[2]), &format!("{} ", anna[2]), &same_bits, "", "AA"]
+        {
+            let refusal = with(2, signature);
+            assert!(matches!(refusal, Refusal::Malformed | Refusal::Signature), "{signature}");
         }
     }
 
