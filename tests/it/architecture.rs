@@ -27,8 +27,8 @@ fn root() -> &'static Path {
     Path::new(env!("DESKD_ROOT"))
 }
 
-/// Every Rust file below `dir`, with its text.
-pub(crate) fn sources(dir: &str) -> Vec<(PathBuf, String)> {
+/// Every text file below `dir`.
+fn files(dir: &str) -> Vec<(PathBuf, String)> {
     let mut files = Vec::new();
     let mut open = vec![root().join(dir)];
     while let Some(next) = open.pop() {
@@ -36,12 +36,18 @@ pub(crate) fn sources(dir: &str) -> Vec<(PathBuf, String)> {
             let path = entry.path();
             if entry.file_type().unwrap().is_dir() {
                 open.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "rs") {
-                let text = std::fs::read_to_string(&path).unwrap();
+            } else if let Ok(text) = std::fs::read_to_string(&path) {
                 files.push((path.strip_prefix(root()).unwrap().to_owned(), text));
             }
         }
     }
+    files
+}
+
+/// Every Rust file below `dir`, with its text.
+pub(crate) fn sources(dir: &str) -> Vec<(PathBuf, String)> {
+    let mut files = files(dir);
+    files.retain(|(path, _)| path.extension().is_some_and(|extension| extension == "rs"));
     assert!(!files.is_empty(), "no Rust files below {dir}");
     files
 }
@@ -118,6 +124,25 @@ fn paths(text: &str) -> Vec<String> {
         None => vec![word.to_owned()],
     };
     words.filter(is_path).flat_map(each).collect()
+}
+
+/// The manifests that words of programs and of other manifests send their reader to.
+#[test]
+fn manifests_that_messages_name_are_there() {
+    let ends = |letter: char| !(letter.is_alphanumeric() || "/._-".contains(letter));
+    let (mut named, mut missing) = (0, Vec::new());
+    for (file, text) in ["src", "container", "systemd"].into_iter().flat_map(files) {
+        for word in text.split(ends).filter(|word| word.starts_with("container/")) {
+            let path = word.trim_end_matches('.');
+            if path.contains('.') {
+                named += 1;
+                if !root().join(path).exists() {
+                    missing.push(format!("{}: {path}", file.display()));
+                }
+            }
+        }
+    }
+    assert!(named > 0 && missing.is_empty(), "of {named} are not there: {missing:#?}");
 }
 
 #[test]

@@ -130,7 +130,9 @@ fn the_doctor_tells_in_each_container_what_works_there_and_what_to_change_where(
         pod.exec("deskd", &["sh", "-c", found.of(topic)["command"].as_str().expect("a command")]);
     }
     let missing = found.of("Kubernetes right");
-    assert!(missing["change"].as_str().is_some_and(|text| text.contains("rbac-nodes.yaml")));
+    assert!(
+        missing["change"].as_str().is_some_and(|text| text.contains("container/nodes/rbac.yaml"))
+    );
     let command = missing["command"].as_str().expect("a command").split(' ').skip(1);
     let answer = cluster.kubectl(&command.collect::<Vec<_>>(), "");
     assert_eq!(String::from_utf8_lossy(&answer.stdout), "no\n", "{missing:#}");

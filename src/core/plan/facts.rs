@@ -255,6 +255,17 @@ pub struct Right {
     pub sentence: Text,
 }
 
+impl Right {
+    /// The manifest of the project that grants a right in a namespace, or in the whole cluster if that is empty.
+    #[must_use]
+    pub fn manifest(namespace: &str) -> &'static str {
+        match namespace {
+            "" => "container/nodes/rbac.yaml",
+            _ => "container/base/rbac.yaml",
+        }
+    }
+}
+
 /// One resource of one quota.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Quota {

@@ -142,7 +142,7 @@ fn review(need: &Need) -> Value {
 
 fn right(need: Need, allowed: bool) -> Right {
     let Need { engine, verb, resource, namespace, loss, .. } = need;
-    let file = if namespace.is_empty() { "rbac-nodes.yaml" } else { "rbac.yaml" };
+    let file = Right::manifest(&namespace);
     let place = match namespace.as_str() {
         "" => text!("of the cluster"),
         name => text!("in the namespace {name}", name),
@@ -150,7 +150,7 @@ fn right(need: Need, allowed: bool) -> Right {
     let sentence = match allowed {
         true => Text::default(),
         false => text!(
-            "{loss}: deskd may not {verb} {resource} {place}; grant it as container/{file} does",
+            "{loss}: deskd may not {verb} {resource} {place}; grant it as {file} does",
             loss,
             verb,
             resource,
@@ -241,7 +241,11 @@ mod tests {
             for word in [&right.verb, &right.resource, &place] {
                 assert!(right.sentence.contains(word.as_str()), "{}", right.sentence);
             }
-            assert!(right.sentence.contains("container/rbac"), "{}", right.sentence);
+            assert!(
+                right.sentence.contains(Right::manifest(&right.namespace)),
+                "{}",
+                right.sentence
+            );
         }
     }
 

@@ -78,9 +78,10 @@ fn allowed(cluster: &KubernetesFacts) -> impl Iterator<Item = &Right> {
 
 fn missing(right: &Right, cluster: &KubernetesFacts) -> Finding {
     let home = cluster.own_pod.as_ref().map_or("NAMESPACE", |pod| pod.namespace.as_str());
-    let (file, scope) = match right.namespace.as_str() {
-        "" => ("rbac-nodes.yaml", String::new()),
-        name => ("rbac.yaml", format!(" --namespace {name}")),
+    let file = Right::manifest(&right.namespace);
+    let scope = match right.namespace.as_str() {
+        "" => String::new(),
+        name => format!(" --namespace {name}"),
     };
     // A right that no engine needs only makes explanations better.
     let state = if right.engine.is_some() { State::Wrong } else { State::Remark };
@@ -90,7 +91,7 @@ fn missing(right: &Right, cluster: &KubernetesFacts) -> Finding {
         state,
         right.sentence.clone(),
         format!(
-            "kubectl apply -f container/{file}, which grants it to service account deskd; the desktop pod needs \
+            "kubectl apply -f {file}, which grants it to service account deskd; the desktop pod needs \
              that account (serviceAccountName) and its token"
         ),
         format!(
