@@ -154,7 +154,7 @@ fn a_program_that_trusts_shared_memory_dies_as_a_pod_and_runs_as_an_ephemeral_co
         "a pod of its own",
         "What went wrong before",
         "(MIT-SHM)",
-        "`oc.containerengine`",
+        "oc.containerengine",
     ] {
         assert!(told.contains(words), "{words:?} is not in: {told}");
     }
