@@ -142,6 +142,8 @@ pub enum Cause {
     RuntimeDirWrong,
     /// It may open no more files.
     OpenFilesLimit,
+    /// It may start no more threads or processes.
+    ProcessesLimit,
     /// The GPU's kernel driver and its libraries have different versions.
     GpuDriverMismatch,
     /// A D-Bus service cannot be activated here.
@@ -154,7 +156,7 @@ impl Cause {
     /// All of them, root causes before what they entail: the order in which a diagnosis chooses
     /// among several that fired. A full disk before the crash it makes, a display that cannot be
     /// reached before the toolkit's plugin that could not start without it.
-    pub const ROOTS_FIRST: [Self; 64] = [
+    pub const ROOTS_FIRST: [Self; 65] = [
         Self::ApiAway,
         Self::RightMissing,
         Self::AdmissionDenied,
@@ -207,6 +209,7 @@ impl Cause {
         Self::RuntimeDirWrong,
         Self::FilePermission,
         Self::OpenFilesLimit,
+        Self::ProcessesLimit,
         Self::AllocationFailed,
         Self::DisplayLost,
         Self::GpuDriverMismatch,
@@ -286,6 +289,7 @@ impl Cause {
             Self::PortInUse => "port_in_use",
             Self::RuntimeDirWrong => "runtime_dir_wrong",
             Self::OpenFilesLimit => "open_files_limit",
+            Self::ProcessesLimit => "processes_limit",
             Self::GpuDriverMismatch => "gpu_driver_mismatch",
             Self::DbusActivation => "dbus_activation",
             Self::ApiAway => "api_away",

@@ -8,10 +8,11 @@ use super::pattern::find;
 /// What comes before a number.
 const BEFORE: [&str; 4] = ["errno", "os error ", "error code: ", "oserror("];
 /// Numbers on Linux, names, and words (errno(3), glibc 2.36).
-const ERRORS: [(u32, &str, &str); 15] = [
+const ERRORS: [(u32, &str, &str); 16] = [
     (1, "EPERM", "Operation not permitted"),
     (2, "ENOENT", "No such file or directory"),
     (8, "ENOEXEC", "Exec format error"),
+    (11, "EAGAIN", "Resource temporarily unavailable"),
     (12, "ENOMEM", "Cannot allocate memory"),
     (13, "EACCES", "Permission denied"),
     (13, "EACCESS", "Permission denied"),
