@@ -1,7 +1,7 @@
 //! How sure a cause is: what its rule says, lowered by what else the text tells.
 
 use super::cause::Cause;
-use super::diagnose::Fired;
+use super::diagnose::{Diagnosis, Fired};
 use super::rule::{Confidence, Speaker, Weight};
 
 /// Of the first of these, which are in their order.
@@ -23,4 +23,12 @@ fn rivals(first: &Fired<'_>, other: &Fired<'_>) -> bool {
     let follows = other.rule.cause.rank() >= Cause::Crashed.rank();
     let differs = other.rule.cause != first.rule.cause;
     differs && told && !(follows && first.rule.cause.rank() < Cause::Crashed.rank())
+}
+
+/// At most so sure, unless the rule is one of these.
+pub(super) fn capped(mut diagnosis: Diagnosis, sure: &[&str], most: Confidence) -> Diagnosis {
+    if !diagnosis.rule.as_deref().is_some_and(|rule| sure.contains(&rule)) {
+        diagnosis.confidence = diagnosis.confidence.min(most);
+    }
+    diagnosis
 }

@@ -11,6 +11,7 @@ use super::evidence::Evidence;
 use super::fact::Fact;
 use super::guess::{self, Guess};
 use super::heard;
+use super::last_words;
 use super::log::{self, Log};
 use super::reason::LostReason;
 use super::remedy::{self, Proposal, Remedy};
@@ -158,16 +159,23 @@ impl Rules {
         let began_well = Fact::BeganWell.holds(evidence) == Some(true);
         let silent = diagnosis.cause.is_none() && failed && !began_well;
         let since = ending.and_then(Ending::complaint_since);
-        silent.then(|| self.guessed(&asked, since)).flatten().unwrap_or(diagnosis)
+        if last_words::are_wanted(&diagnosis, self) {
+            return last_words::joined(self.guessed(&asked, last_words::guesses), diagnosis);
+        }
+        let complaints = |rules: &Self, text: &Text<'_>| guess::of(rules, text, since, log);
+        silent.then(|| self.guessed(&asked, complaints)).flatten().unwrap_or(diagnosis)
     }
 
     /// By what the last complaints are about, when nothing is told.
-    fn guessed(&self, asked: &Asked<'_>, since: Option<usize>) -> Option<Diagnosis> {
+    fn guessed(
+        &self,
+        asked: &Asked<'_>,
+        guesses: impl Fn(&Self, &Text<'_>) -> Vec<Guess>,
+    ) -> Option<Diagnosis> {
         let of_log = |text: &Text<'_>| text.is_of_the_end(asked.log);
         let texts = asked.texts.iter().map(|(_, text)| text).filter(|text| of_log(text));
-        let found = texts.flat_map(|text| {
-            guess::of(self, text, since, asked.log).into_iter().map(move |guess| (text, guess))
-        });
+        let found =
+            texts.flat_map(|text| guesses(self, text).into_iter().map(move |guess| (text, guess)));
         let nearest =
             |(_, it): &(&Text<'_>, Guess)| (Reverse(it.known), self.get(it.place).cause.rank());
         let (text, Guess { place, at, .. }) = found.min_by_key(nearest)?;
@@ -191,7 +199,7 @@ impl Rules {
                 let diagnosis = judged(all, asked.log, asked.evidence);
                 let most =
                     if in_words(&diagnosis) { Confidence::Likely } else { Confidence::Possible };
-                return capped(diagnosis, &sure, most);
+                return confidence::capped(diagnosis, &sure, most);
             }
             Ending::Complaint { .. } if !known.is_empty() => {
                 return judged(known, asked.log, asked.evidence);
@@ -211,20 +219,12 @@ impl Rules {
                 });
             }
         }
-        capped(judged(all, asked.log, asked.evidence), &sure, Confidence::Possible)
+        confidence::capped(judged(all, asked.log, asked.evidence), &sure, Confidence::Possible)
     }
 
-    fn has_words(&self, rule: &str) -> bool {
+    pub(super) fn has_words(&self, rule: &str) -> bool {
         self.all().any(|it| it.id == rule && !it.patterns.is_empty())
     }
-}
-
-/// At most so sure, unless the rule is one of these.
-fn capped(mut diagnosis: Diagnosis, sure: &[&str], most: Confidence) -> Diagnosis {
-    if !diagnosis.rule.as_deref().is_some_and(|rule| sure.contains(&rule)) {
-        diagnosis.confidence = diagnosis.confidence.min(most);
-    }
-    diagnosis
 }
 
 impl<'a> Asked<'a> {

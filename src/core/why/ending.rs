@@ -11,6 +11,27 @@ use crate::task::Exit;
 const LOOK_BYTES_MAX: usize = 64 << 10;
 /// A complaint among so many last lines that say something may be why the log ends there.
 pub(super) const LAST_LINES: usize = 4;
+/// The same where what follows it says what to do about it.
+const ADVISED_LINES: usize = 12;
+/// What such advice has.
+const ADVICE: [&str; 16] = [
+    "http://",
+    "https://",
+    "install ",
+    "please ",
+    "try ",
+    "make sure ",
+    "check ",
+    "ensure ",
+    "see ",
+    "read our ",
+    "you need to ",
+    "you must ",
+    "you may ",
+    "you can ",
+    "if you ",
+    "--help",
+];
 /// The code of a failure of which no code is told.
 const SOME_FAILURE: i32 = 1;
 /// Words of a line that tells how a helper ended: the program may go on.
@@ -84,6 +105,7 @@ static HANDLER: Needle<'_> = Needle::new(b"handler");
 static OF_GPU: Needle<'_> = Needle::new(b"GPU process");
 static CHILD_NEEDLES: [Needle<'_>; OF_CHILDREN.len()] = needles(&OF_CHILDREN);
 static CODE_NEEDLES: [Needle<'_>; CODES.len()] = needles(&CODES);
+static ADVICE_NEEDLES: [Needle<'_>; ADVICE.len()] = needles(&ADVICE);
 static GIVEN_UP_NEEDLES: [Needle<'_>; GIVEN_UP.len()] = needles(&GIVEN_UP);
 
 /// How it ended.
@@ -110,7 +132,7 @@ pub(super) fn of(log: &Log<'_>) -> Option<Ending> {
     let mut end = text.trim_ascii_end().len();
     let floor = end.saturating_sub(LOOK_BYTES_MAX);
     let (mut failed, mut complaint) = (None::<(i32, usize)>, None);
-    let mut lines = 0;
+    let (mut lines, mut advised) = (0, false);
     while end > 0 {
         let (from, line) = log::line_at(text, end);
         if !line.trim_ascii().is_empty() && !is_frame(line) {
@@ -123,9 +145,12 @@ pub(super) fn of(log: &Log<'_>) -> Option<Ending> {
                     None => failed = Some((code, from)),
                 }
             }
-            if lines <= LAST_LINES && unknown::is_telling(line) {
+            let most = if advised { ADVISED_LINES } else { LAST_LINES };
+            if lines <= most && unknown::is_telling(line) {
                 complaint = Some(from);
             }
+            advised |=
+                lines <= ADVISED_LINES && ADVICE_NEEDLES.iter().any(|it| it.find(line).is_some());
         }
         if from <= floor {
             break;
@@ -194,8 +219,13 @@ fn by_systemd(line: &[u8]) -> Option<i32> {
 }
 
 /// The number, of those that are exit codes, that the text begins with.
+///
+/// A negative one is a signal's number: Python's subprocess, and what is made with it (ROS).
 fn number(text: &[u8]) -> Option<i32> {
     let text = text.trim_ascii_start();
+    if let Some(text) = text.strip_prefix(b"-") {
+        return number(text).filter(|signal| (1..=31).contains(signal)).map(|signal| 128 + signal);
+    }
     let digits = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
     let ends = !matches!(text.get(digits), Some(b':' | b'-' | b'/' | b'a'..=b'z'));
     let number: i32 = std::str::from_utf8(&text[..digits]).ok()?.parse().ok()?;
@@ -250,6 +280,7 @@ mod tests {
         check("app: a.cc:9: void f(): Assertion `p && \"no\"' failed.", failed(134));
         check("gtk_show: assertion `GTK_IS_WIDGET (w)' failed\na\nb\nc\nd", None);
         check("        Signal: 11 (SEGV)", failed(139));
+        check("[viewer-3] process has died [pid 3, exit code -11, cmd /opt/viewer]", failed(139));
         check("exited with code 0", None);
         check("exited: app (exit status 0; expected)", None);
         check("a.service: Main process exited, code=exited, status=203/EXEC", failed(203));
@@ -263,6 +294,10 @@ mod tests {
     fn a_complaint_at_the_end_may_be_why_it_ended() {
         check("ok\nmkdir: cannot create directory 'x'", Some(Ending::Complaint { since: 3 }));
         check("mkdir: cannot create directory 'x'\na\nb\nc\nd\ne", None);
+        check(
+            "the server is missing\na\nb\nc\nInstall it.\nd\nif you use a container\n",
+            Some(Ending::Complaint { since: 0 }),
+        );
         check("all is well", None);
         check("", None);
     }

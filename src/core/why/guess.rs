@@ -71,18 +71,9 @@ pub(super) fn of(
         {
             // Of who may have gone on, only what its log ends with.
             let may_end = |since| text.is_since(from, since, log);
-            let fits = |rule: &Rule| {
-                rule.weight == Weight::Guess
-                    && since.is_none_or(may_end)
-                    && !rule.is_excluded(line)
-                    && text.is_spoken_by(rule, from, false)
+            found.extend(guesses(rules, text, from, line, |rule| {
+                since.is_none_or(may_end)
                     && (rule.speaker == Speaker::Cluster || !has(line, &SURVIVED))
-            };
-            let guesses = rules.all().enumerate().filter(|(_, rule)| fits(rule));
-            found.extend(guesses.filter_map(|(place, rule)| {
-                let there = rule.patterns.iter().filter(|p| pattern::matches(p, line).is_some());
-                let known = there.map(|p| pattern::pieces(p).map(str::len).sum()).max()?;
-                Some(Guess { place, at: from, known })
             }));
         }
         if from == 0 {
@@ -91,4 +82,27 @@ pub(super) fn of(
         end = from - 1;
     }
     found
+}
+
+/// The guesses whose words are there.
+pub(super) fn guesses(
+    rules: &Rules,
+    text: &Text<'_>,
+    at: usize,
+    words: &[u8],
+    allows: impl Fn(&Rule) -> bool,
+) -> Vec<Guess> {
+    let fits = |rule: &Rule| {
+        rule.weight == Weight::Guess
+            && !rule.is_excluded(words)
+            && text.is_spoken_by(rule, at, false)
+            && allows(rule)
+    };
+    let near = rules.all().enumerate().filter(|(_, rule)| fits(rule));
+    near.filter_map(|(place, rule)| {
+        let there = rule.patterns.iter().filter(|p| pattern::matches(p, words).is_some());
+        let known = there.map(|p| pattern::pieces(p).map(str::len).sum()).max()?;
+        Some(Guess { place, at, known })
+    })
+    .collect()
 }

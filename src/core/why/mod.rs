@@ -21,6 +21,7 @@ pub mod fact;
 mod guess;
 mod heard;
 mod http;
+mod last_words;
 pub mod log;
 mod messages;
 mod pattern;
