@@ -130,11 +130,11 @@ fn at_the_start_of_a_daemon_that_can_be_read_nobody_reads_its_files_either() {
     // Of the keepers, whose options end with it, the window is another test's.
     let attack = Attack::on("deskd-to-attack", dir.path());
     let deaths = |keeper: &Keeper| keeper.stderr().matches("the keeper starts another").count();
-    eventually("each has been started again eight times", || {
-        keepers.iter().all(|keeper| deaths(keeper) >= 8).then_some(())
+    // On a busy machine the attacker comes too late for many: then until it saw enough of them.
+    eventually("each was started again eight times, and the attacker saw a hundred", || {
+        let often = keepers.iter().all(|keeper| deaths(keeper) >= 8);
+        (often && attack.said("seen").len() >= 100).then_some(())
     });
-    let seen = attack.said("seen").len();
-    assert!(seen >= 100, "it saw {seen} only");
     let pids: Vec<String> = keepers.iter().map(|keeper| keeper.pid().to_string()).collect();
     let mut read = attack.said("read");
     read.retain(|line| !pids.iter().any(|pid| line.ends_with(&format!(" {pid}"))));
