@@ -112,8 +112,7 @@ fn an_image_that_is_missing_is_named_and_what_waits_for_it_can_be_stopped() {
         });
         println!("{}\n    {}", seen["waiting"], seen["diagnosis"]["sentence"]);
     };
-    let of_volume =
-        "lacks the image localhost/tools:1 of its volume tools, and the pull policy is Never";
+    let of_volume = "lacks the image localhost/tools:1 of its volume tools, and with pull policy Never it is not pulled";
     waits(&tools, of_volume, "image_never_pulled");
     waits(&nowhere, "the image 127.0.0.1:5011/app:1", "registry_away");
 

@@ -38,7 +38,7 @@ impl EndReason {
                 text!("its program cannot be started: {words}", words)
             }
             Self::Deadline => {
-                text!("it ran longer than its deadline (label io.deskd.deadline) and was ended")
+                text!("it ran longer than its label io.deskd.deadline allows and was ended")
             }
             Self::PreemptedByScheduler => {
                 text!(

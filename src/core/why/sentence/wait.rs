@@ -50,12 +50,15 @@ impl WaitReason {
                 )
             }
             Self::Sandbox => {
-                text!("the node cannot make its network and sandbox{words}", words = behind(words))
+                text!("the node cannot set up its network{words}", words = behind(words))
             }
             Self::Volume => {
-                text!("the node cannot mount one of its volumes{words}", words = behind(words))
+                text!(
+                    "one of its volumes cannot be mounted on the node{words}",
+                    words = behind(words)
+                )
             }
-            Self::Network => text!("the node's network is not ready{words}", words = behind(words)),
+            Self::Network => text!("the node has no network yet{words}", words = behind(words)),
             Self::Device => {
                 text!(
                     "the node cannot prepare a device that it claims{words}",
@@ -92,8 +95,8 @@ impl WaitReason {
                 volume = of_volume(volume.as_deref())
             ),
             Self::ImageNeverPulled { node, image } => text!(
-                "{node} lacks {image}, and the pull policy is Never: load the image there, or change the \
-                 policy",
+                "{node} lacks {image}, and with pull policy Never it is not pulled: load the image there, or \
+                 change the policy",
                 image = image.sentence(),
                 node = the_node(node.as_deref())
             ),
@@ -112,7 +115,11 @@ impl WaitReason {
             ),
             Self::ImageVolume { node } => {
                 let node = the_node(node.as_deref());
-                text!("{node} cannot mount an image as one of its volumes: {said}", node, said)
+                text!(
+                    "an image, one of its volumes, cannot be mounted on {node}: {said}",
+                    node,
+                    said
+                )
             }
             Self::ContainerStart { node } => {
                 text!(
@@ -138,7 +145,7 @@ impl Delay {
             Self::NamespaceNotReady => text!("the namespace is not ready: {said}", said),
             Self::Busy => text!("the API server is busy and asks to wait"),
             Self::Error { code } => {
-                text!("the API server answered with error {code}: {said}", code, said)
+                text!("the Kubernetes API answered with error {code}: {said}", code, said)
             }
             Self::NoAnswer => said,
         }

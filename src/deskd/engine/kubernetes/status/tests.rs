@@ -60,7 +60,7 @@ fn each_reason_to_wait_has_a_sentence_that_names_the_thing() {
         ("ErrImagePull", "pull access denied", "registry/2048:1 could not be pulled: pull", false),
         ("ImagePullBackOff", "Back-off pulling image", "tries again ever more rarely", true),
         ("InvalidImageName", "couldn't parse", "is not the name of an image", true),
-        ("ErrImageNeverPull", "not present", "the pull policy is Never", true),
+        ("ErrImageNeverPull", "not present", "with pull policy Never", true),
         ("CreateContainerConfigError", "secret \"s\" not found", "secret \"s\" not found", true),
         ("CreateContainerError", "no space", "cannot start the container: no space", true),
         ("SomethingNew", "who knows", "(SomethingNew): who knows", false),
@@ -192,18 +192,17 @@ fn an_image_that_is_missing_is_named_also_when_it_is_that_of_a_volume() {
             format!("Container image \"{image}\" is not present with pull policy of Never");
         waiting("ErrImageNeverPull", &message)
     };
-    let of_volume =
-        "the node n1 lacks the image tools:1 of its volume tools, and the pull policy is Never";
+    let of_volume = "the node n1 lacks the image tools:1 of its volume tools, and with pull policy Never it is not pulled";
     waits(&never("tools:1"), of_volume, true);
     waits(
         &never("registry/2048:1"),
-        "the node n1 lacks the image registry/2048:1, and the pull",
+        "the node n1 lacks the image registry/2048:1, and with pull",
         true,
     );
     // Of a volume that this container does not mount.
     waits(
         &never("registry/other"),
-        "the node n1 lacks the image registry/2048:1, and the pull",
+        "the node n1 lacks the image registry/2048:1, and with pull",
         true,
     );
     let written_out = "failed to pull and unpack image \"docker.io/library/tools:1\": not found";
@@ -222,7 +221,7 @@ fn an_image_that_is_missing_is_named_also_when_it_is_that_of_a_volume() {
         "failed to mount image volume: ImageVolumeMountFailed: failed to ensure image subpath";
     waits(
         &waiting("CreateContainerError", mount),
-        "the node n1 cannot mount an image as one of its volumes: failed to mount image volume",
+        "an image, one of its volumes, cannot be mounted on the node n1: failed to mount image volume",
         true,
     );
 }
@@ -234,7 +233,11 @@ fn what_happens_to_the_pod_is_the_cause() {
     };
     let table = [
         ("Evicted", "The node was low on resource: memory.", "the node n1 evicted its pod: The"),
-        ("DeadlineExceeded", "Pod was active on the node longer", "longer than its deadline"),
+        (
+            "DeadlineExceeded",
+            "Pod was active on the node longer",
+            "longer than its label io.deskd.deadline",
+        ),
         ("NodeLost", "Node n1 which was running pod", "the node n1 does not answer"),
         ("OutOfnvidia.com/gpu", "Node didn't have", "not enough nvidia.com/gpu for its pod"),
         ("NodeShutdown", "Pod was terminated", "the node n1 shut down"),
@@ -252,7 +255,7 @@ fn what_happens_to_the_pod_is_the_cause() {
     }
     let mut deadline = app("Failed", &json!({ "terminated": { "exitCode": 137 } }));
     deadline.status.reason = Some("DeadlineExceeded".into());
-    ends(&deadline, &signal(9, "SIGKILL"), "longer than its deadline");
+    ends(&deadline, &signal(9, "SIGKILL"), "longer than its label io.deskd.deadline");
 }
 
 #[test]
