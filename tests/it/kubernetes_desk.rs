@@ -282,6 +282,31 @@ fn a_missing_right_turns_one_engine_off_with_a_sentence() {
 }
 
 #[test]
+fn a_stop_that_was_refused_is_carried_out_once_the_right_is_back() {
+    let Some((_display, desk)) = started("") else { return };
+    desk.add(&document("qt", Some(POD_ENGINE), &json!({})));
+    for (kind, in_the_way) in
+        [("role", "does not find the role"), ("rolebinding", "lacks the right")]
+    {
+        let task = desk.desk.launch("qt");
+        let mut right = desk.namespace.kubectl_json(&["get", kind, "deskd-apps"]);
+        right["metadata"] = json!({ "name": "deskd-apps" });
+        desk.namespace.kubectl(&["delete", kind, "deskd-apps"]);
+        desk.desk
+            .ask("POST", &format!("/v1/tasks/{task}/stop"))
+            .json(&json!({}))
+            .send()
+            .expect(202);
+        let steps = || desk.task(&task)["stop_steps"].to_string();
+        wait::until("it says what is in the way", || steps().contains(in_the_way).then_some(()));
+        assert_eq!(desk.task(&task)["state"], "stopping");
+        desk.namespace.apply(&right);
+        wait::until("it ends", || (desk.task(&task)["state"] == "ended").then_some(()));
+        assert_eq!(steps().matches(in_the_way).count(), 1, "it is told once: {}", steps());
+    }
+}
+
+#[test]
 fn what_the_api_server_refuses_is_an_error_of_the_launch_in_a_sentence() {
     let Some((_display, desk)) = started("") else { return };
     desk.add(&document("qt", Some(POD_ENGINE), &json!({})));

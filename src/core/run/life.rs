@@ -21,6 +21,8 @@ use crate::why::{Actor, Applied};
 /// What kubelet says about a start is whole seconds: one that was seen from the beginning may seem to
 /// be so much older. Of one that is older deskd did not see the first window.
 const STARTED_MS_COARSE: UnixMs = 1_000;
+/// Steps of a stop that a task keeps: the first, and of those beyond this number the last.
+const STOP_STEPS_MAX: usize = 64;
 
 impl Task {
     /// A planned task that has not run yet.
@@ -309,6 +311,8 @@ impl Task {
             TaskState::Starting | TaskState::Running => {
                 self.stop_asked = true;
                 self.stop_steps.clear();
+                // It told why the task waited, and nobody would renew it.
+                self.diagnosis = None;
                 self.enter(
                     TaskState::Stopping,
                     now,
@@ -321,9 +325,13 @@ impl Task {
     }
 
     fn stop_step(&mut self, step: StopStep) -> bool {
-        if !self.stop_asked || self.stop_steps.contains(&step) {
+        // What is tried again and again is one step for as long as the same is in the way.
+        let told = |last: &StopStep| (last.step, &last.detail) == (step.step, &step.detail);
+        let repeated = self.stop_steps.last().is_some_and(told) || self.stop_steps.contains(&step);
+        if !self.stop_asked || repeated {
             return false;
         }
+        self.stop_steps.truncate(STOP_STEPS_MAX - 1);
         self.stop_steps.push(step);
         true
     }

@@ -138,6 +138,9 @@ pub enum Delay {
     Token,
     /// The namespace has no service account yet.
     NamespaceNotReady,
+    /// A role that is bound to deskd is not there: the API server has just started and does not know it yet,
+    /// or somebody deleted it.
+    RoleNotFound,
     /// 429: the API server is busy.
     Busy,
     /// Another error of the API server.

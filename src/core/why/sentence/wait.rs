@@ -143,6 +143,11 @@ impl Delay {
                 text!("the API server does not accept deskd's token: check whether it has expired")
             }
             Self::NamespaceNotReady => text!("the namespace is not ready: {said}", said),
+            Self::RoleNotFound => text!(
+                "the API server does not find the role that grants it (if it has not just started, apply the \
+                 manifests of deskd's rights again): {said}",
+                said
+            ),
             Self::Busy => text!("the API server is busy and asks to wait"),
             Self::Error { code } => {
                 text!("the Kubernetes API answered with error {code}: {said}", code, said)

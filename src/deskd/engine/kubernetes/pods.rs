@@ -15,6 +15,7 @@ use super::objects::Pod;
 use super::refusal::{Verdict, verdict};
 use super::{RefusalCode, Refused, Waiting};
 use deskd_core::kubernetes::{LABEL_RUN, LABEL_TASK, ObjectRef};
+use deskd_core::text::Text;
 use deskd_core::why::reason::{Delay, RefusalReason, Request, WaitReason};
 use deskd_core::wire::RunId;
 
@@ -96,7 +97,7 @@ pub async fn create(
         }
     }
     if may_exist {
-        delete(api, object, Duration::ZERO, &|_| {}).await?;
+        delete(api, object, Duration::ZERO, &mut |_| {}).await?;
     }
     Err(stopped())
 }
@@ -143,7 +144,7 @@ pub async fn delete(
     api: &Api,
     object: &ObjectRef,
     grace: Duration,
-    waits: Waits<'_>,
+    waits: &mut (dyn FnMut(Waiting) + Send),
 ) -> Result<(), Refused> {
     let request = delete_request(object);
     let mut pauses = Pauses::default();
@@ -156,6 +157,33 @@ pub async fn delete(
         }
         pauses.pause().await;
     }
+}
+
+/// Deletes a pod however often that is refused: rights and policies change, and nobody wants the pod.
+/// `tells` gets what is in the way, each time.
+pub async fn delete_at_last(
+    api: &Api,
+    object: &ObjectRef,
+    grace: Duration,
+    tells: &mut (dyn FnMut(Text) + Send),
+) {
+    let mut pauses = Pauses::default();
+    while let Err(refusal) = delete(api, object, grace, &mut |why| tells(why.sentence())).await {
+        tells(refusal.sentence());
+        pauses.pause().await;
+    }
+}
+
+/// Deletes a pod that nobody knows of any more; what is in the way is logged once.
+pub async fn delete_unwanted(api: &Api, object: &ObjectRef) {
+    let mut logged = Text::default();
+    let mut log = |why: Text| {
+        if logged != why {
+            tracing::warn!("{why}");
+            logged = why;
+        }
+    };
+    delete_at_last(api, object, Duration::ZERO, &mut log).await;
 }
 
 /// Whether the API server would delete a pod for deskd: its rights and the admission policies are asked,

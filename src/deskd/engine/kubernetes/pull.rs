@@ -129,7 +129,7 @@ impl Pulls {
 }
 
 async fn remove(api: &Api, object: &ObjectRef) {
-    if let Err(refusal) = pods::delete(api, object, Duration::ZERO, &|_| {}).await {
+    if let Err(refusal) = pods::delete(api, object, Duration::ZERO, &mut |_| {}).await {
         tracing::warn!("{refusal}");
     }
 }

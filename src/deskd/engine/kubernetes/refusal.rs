@@ -67,6 +67,10 @@ fn forbidden(status: &Status, said: &str) -> Result<ApiRefusal, Delay> {
     if said.contains("error looking up service account") {
         return Err(Delay::NamespaceNotReady);
     }
+    // An API server that has just started answers before it has read the roles.
+    if said.split_once("RBAC: ").is_some_and(|(_, errors)| errors.contains(" not found")) {
+        return Err(Delay::RoleNotFound);
+    }
     Ok(ApiRefusal::Right)
 }
 
@@ -242,6 +246,14 @@ mod tests {
         assert!(matches!(
             verdict(&status(403, "Forbidden", account), &request()),
             Verdict::Later(Delay::NamespaceNotReady, _)
+        ));
+        // Of an API server of 1.36 that had started a second ago.
+        let role = "pods \"p\" is forbidden: User \"system:serviceaccount:d:deskd\" cannot delete resource \
+                    \"pods\" in API group \"\" in the namespace \"d\": RBAC: [role.rbac.authorization.k8s.io \
+                    \"deskd-apps\" not found, role.rbac.authorization.k8s.io \"deskd-desktop\" not found]";
+        assert!(matches!(
+            verdict(&status(403, "Forbidden", role), &request()),
+            Verdict::Later(Delay::RoleNotFound, _)
         ));
     }
 

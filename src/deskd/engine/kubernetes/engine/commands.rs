@@ -221,10 +221,7 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
             EngineKind::PodApplication if known.present => {
                 let (api, object) = (self.api.clone(), known.object.clone());
                 self.workers.spawn(async move {
-                    let deleted = pods::delete(&api, &object, Duration::ZERO, &|_| {}).await;
-                    if let Err(refusal) = deleted {
-                        tracing::warn!("{refusal}");
-                    }
+                    pods::delete_unwanted(&api, &object).await;
                 });
             }
             // Its entry stays in the pod, so it stays forgotten.

@@ -9,7 +9,7 @@ use super::{Engine, Input};
 use crate::clock::now_ms;
 use crate::engine::kubernetes::processes::StopWork;
 use crate::engine::kubernetes::runs::{Creation, Stopping};
-use crate::engine::kubernetes::{Event, Observation, Waiting, pods};
+use crate::engine::kubernetes::{Event, Observation, pods};
 use deskd_core::plan::EngineKind;
 use deskd_core::task::{Exit, StopStep, StopStepKind};
 use deskd_core::text;
@@ -60,15 +60,13 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
                     // News that do not fit now are told with the next attempt.
                     let _ = inputs.try_send(Input::Step(run.clone(), step));
                 };
-                let waits = |why: Waiting| tell(StopStepKind::Term, why.sentence());
                 let kind = if grace.is_zero() { StopStepKind::Kill } else { StopStepKind::Term };
-                let detail = match pods::delete(&api, &object, grace, &waits).await {
-                    Ok(()) => deleted(&object.pod, grace),
-                    Err(refusal) => refusal.sentence(),
-                };
-                tell(kind, detail);
+                let mut in_the_way = |why| tell(StopStepKind::Term, why);
+                pods::delete_at_last(&api, &object, grace, &mut in_the_way).await;
+                tell(kind, deleted(&object.pod, grace));
                 if kind == StopStepKind::Term {
-                    tokio::time::sleep_until(kill_at).await;
+                    // It counts from when the API server was asked.
+                    tokio::time::sleep(grace).await;
                     tell(StopStepKind::Kill, text!("its grace is over: the node sends SIGKILL"));
                 }
             })

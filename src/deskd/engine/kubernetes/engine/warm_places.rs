@@ -70,9 +70,7 @@ impl<T: From<Event> + Send + 'static> Engine<T> {
     pub(super) fn delete_place(&mut self, object: ObjectRef) {
         let api = self.api.clone();
         self.workers.spawn(async move {
-            if let Err(refusal) = pods::delete(&api, &object, Duration::ZERO, &|_| {}).await {
-                tracing::warn!("{refusal}");
-            }
+            pods::delete_unwanted(&api, &object).await;
         });
     }
 
