@@ -1,7 +1,7 @@
 //! The desktop pod of `container/pod.yaml` on a real kubelet.
 
 use nix::sys::signal::Signal;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::support::cluster::{Cluster, Pod, container, eventually};
 use crate::support::http::Ask;
@@ -131,4 +131,37 @@ fn both_games_of_the_documents_draw_on_one_desktop() {
     }
     assert_eq!(pod.processes("gnome-2048").len(), 1, "an ephemeral container is the pod's");
     assert_eq!(pod.processes("2048-qt").len(), 0, "a pod of its own is not");
+}
+
+/// The API server, through which `kubectl proxy` asks, sends its own address as `Host`.
+#[test]
+fn the_panel_is_used_through_kubectl_proxy_without_any_setting() {
+    let Some(cluster) = Cluster::shared() else { return };
+    let namespace = cluster.namespace("proxied");
+    let pod = namespace.desktop(|manifest| manifest);
+    pod.wait_until_ready(true);
+    let below = format!("/api/v1/namespaces/{}/pods/{}:{PORT}/proxy", namespace.name, pod.name);
+    let ask = |method: &str, path: &str| {
+        Ask::new(&cluster.api(), method, &format!("{below}{path}"))
+            .header("origin", "http://127.0.0.1:8001")
+    };
+    let printed = pod.exec("deskd", &["deskd", "panel"]);
+    let code = printed.split_once("/login?code=").expect("a link").1;
+    let code = code.split_whitespace().next().expect("a code");
+    let entered = ask("GET", &format!("/login?code={code}")).send();
+    assert_eq!(entered.status, 200, "{}", entered.text());
+    let cookie = entered.header("set-cookie").expect("a session");
+    let cookie = cookie.split(';').next().expect("a cookie");
+    let own = |method, path| {
+        ask(method, path).header("cookie", cookie).header("sec-fetch-site", "same-origin")
+    };
+    assert_eq!(own("GET", "/").send().status, 200);
+    let task = own("POST", "/v1/tasks").json(&json!({ "app": "xclock" })).send().expect(201);
+    assert_eq!(own("GET", "/v1/tasks").send().expect(200)[0]["id"], task["id"]);
+    for other in ["cross-site", "same-site"] {
+        let foreign = ask("POST", "/v1/tasks").header("cookie", cookie);
+        let refused =
+            foreign.header("sec-fetch-site", other).json(&json!({ "app": "xclock" })).send();
+        assert_eq!(refused.status, 403, "{other}: {}", refused.text());
+    }
 }

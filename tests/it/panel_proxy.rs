@@ -109,7 +109,7 @@ fn two_desktops_are_used_below_the_paths_of_one_proxy() {
     }
     // One is told its path by the configuration, the other never sees it.
     let kept = Desk::start(&format!("panel_path = \"/kept/anna\"\n{APPS}"), None);
-    let taken = Desk::start(&format!("panel_hosts = [\"desk.localhost\"]\n{APPS}"), None);
+    let taken = Desk::start(APPS, None);
     let proxy = Proxy::start(&format!(
         "location /kept/anna {{ proxy_pass http://{}; proxy_set_header Host $http_host; }}\n\
          location /taken/ {{ proxy_pass http://{}/; }}",

@@ -4,7 +4,7 @@
 //! A bearer token proves that a program means deskd, so it needs no Host check. A cookie is sent by
 //! browsers on behalf of whoever asks, so Host keeps DNS rebinding out and Origin other sites.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::time::Instant;
 
 use axum::extract::{Request, State};
@@ -39,9 +39,7 @@ pub enum Peer {
     },
     /// TCP.
     Tcp {
-        /// The address the client connected to.
-        local: SocketAddr,
-        /// Its own.
+        /// The address of the client.
         remote: IpAddr,
     },
 }
@@ -52,7 +50,7 @@ impl Peer {
     pub fn key(self) -> PeerKey {
         match self {
             Self::Unix { uid } => PeerKey::Uid(uid),
-            Self::Tcp { remote, .. } => PeerKey::of(remote),
+            Self::Tcp { remote } => PeerKey::of(remote),
         }
     }
 }
@@ -70,7 +68,7 @@ pub fn admit(state: &Shared, request: &Request) -> Result<(), ApiError> {
     match request.extensions().get::<Peer>() {
         Some(Peer::Unix { uid }) if *uid == 0 || *uid == state.own_uid => Ok(()),
         Some(Peer::Unix { uid }) => Err(ApiError::PeerUid(*uid)),
-        Some(Peer::Tcp { local, .. }) => {
+        Some(Peer::Tcp { .. }) => {
             if let Some(bearer) = headers.get(AUTHORIZATION) {
                 let bearer = bearer.to_str().ok().and_then(|text| text.split_once(' '));
                 return match bearer {
@@ -83,7 +81,7 @@ pub fn admit(state: &Shared, request: &Request) -> Result<(), ApiError> {
                     _ => Err(ApiError::Unauthorized("the bearer token is wrong")),
                 };
             }
-            check_host(state, headers, *local)?;
+            check_host(state, headers)?;
             if !state.sessions.is_open(headers) {
                 return Err(ApiError::Unauthorized(
                     "a bearer token or a panel session is needed (`deskd panel` opens one)",
@@ -96,24 +94,24 @@ pub fn admit(state: &Shared, request: &Request) -> Result<(), ApiError> {
 }
 
 /// Refuses names that are not ours: a page of another site whose name was made to resolve to us
-/// (DNS rebinding) sends its own name.
-pub fn check_host(state: &Shared, headers: &HeaderMap, local: SocketAddr) -> Result<(), ApiError> {
+/// (DNS rebinding) sends its own name. An address is no name: nobody makes it resolve to us, and proxies
+/// send theirs (`kubectl proxy` that of the API server).
+pub fn check_host(state: &Shared, headers: &HeaderMap) -> Result<(), ApiError> {
     let text = headers.get(HOST).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    if host_is_ours(text, local.ip(), &state.panel.hosts) {
+    if host_is_ours(text, &state.panel.hosts) {
         Ok(())
     } else {
         Err(ApiError::Host(text.chars().take(80).collect()))
     }
 }
 
-fn host_is_ours(text: &str, local: IpAddr, panel_hosts: &[String]) -> bool {
+fn host_is_ours(text: &str, panel_hosts: &[String]) -> bool {
     let Some(host) = host_of(text) else { return false };
     let bare = host.trim_start_matches('[').trim_end_matches(']');
-    match bare.parse::<IpAddr>() {
-        Ok(ip) if ip.is_loopback() || ip.to_canonical() == local.to_canonical() => true,
-        _ if host == "localhost" || host.ends_with(".localhost") => true,
-        _ => is_listed(bare, panel_hosts),
-    }
+    bare.parse::<IpAddr>().is_ok()
+        || host == "localhost"
+        || host.ends_with(".localhost")
+        || is_listed(bare, panel_hosts)
 }
 
 /// The host of `host[:port]`, in lower case, without the dot of the root.
@@ -127,8 +125,9 @@ fn is_listed(host: &str, panel_hosts: &[String]) -> bool {
 }
 
 /// A cookie is only good for deskd's own page: a change has to say that it comes from there, and
-/// nothing may say that it comes from elsewhere (Fetch Metadata). Somebody may follow a link to the
-/// panel itself.
+/// nothing may say that it comes from elsewhere (Fetch Metadata). Where the browser itself says that it
+/// asks the page's own site, `Host` and `Origin` may differ: a proxy sends its own name. Somebody may
+/// follow a link to the panel itself.
 fn check_origin(request: &Request, panel: &Panel) -> Result<(), ApiError> {
     let headers = request.headers();
     let text = |name: HeaderName| headers.get(name).map(|value| value.to_str().unwrap_or_default());
@@ -145,8 +144,13 @@ fn check_origin(request: &Request, panel: &Panel) -> Result<(), ApiError> {
         && request.uri().path() == "/"
         && text(SEC_FETCH_MODE) == Some("navigate")
         && (text(SEC_FETCH_DEST) == Some("document") || is_embedded);
-    let site = text(SEC_FETCH_SITE).is_none_or(|site| matches!(site, "same-origin" | "none"));
-    if from_here && (site || follows_link) { Ok(()) } else { Err(ApiError::Origin) }
+    let site = text(SEC_FETCH_SITE);
+    let from_nowhere_else = site.is_none_or(|site| site == "none");
+    if site == Some("same-origin") || from_here && (from_nowhere_else || follows_link) {
+        Ok(())
+    } else {
+        Err(ApiError::Origin)
+    }
 }
 
 /// A proxy may send its own name for deskd's in `Host`; the browser's `Origin` has the one in its
@@ -267,8 +271,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn loopback_the_bound_address_and_configured_names_are_ours_and_nothing_else() {
-        let pod: IpAddr = "10.1.2.3".parse().unwrap();
+    fn addresses_localhost_and_configured_names_are_ours_and_nothing_else() {
         let names = ["desk.example".to_owned()];
         for ours in [
             "localhost",
@@ -277,16 +280,22 @@ mod tests {
             "127.1.1.1",
             "[::1]:29791",
             "10.1.2.3:29791",
+            "[fd00::1]",
             "Desk.Example",
             "desk.example.:8443",
             "deskd.localhost:1",
         ] {
-            assert!(host_is_ours(ours, pod, &names), "{ours}");
+            assert!(host_is_ours(ours, &names), "{ours}");
         }
-        for other in
-            ["", "evil.example", "10.1.2.4", "localhost.evil.example", "127.0.0.1.evil", "a b"]
-        {
-            assert!(!host_is_ours(other, pod, &names), "{other}");
+        for other in [
+            "",
+            "evil.example",
+            "10.1.2.4.evil.example",
+            "localhost.evil.example",
+            "127.0.0.1.evil",
+            "a b",
+        ] {
+            assert!(!host_is_ours(other, &names), "{other}");
         }
     }
 
@@ -318,6 +327,9 @@ mod tests {
             assert_eq!(request(Method::GET, "/v1/tasks", &given[..1]), taken, "{site}");
             assert_eq!(request(Method::POST, "/v1/tasks", &given), taken, "{site}");
         }
+        // Behind a proxy that sends another Host.
+        let own = (SEC_FETCH_SITE, "same-origin");
+        assert!(request(Method::POST, "/v1/tasks", &[(ORIGIN, "http://127.0.0.1:8001"), own]));
         let link = [
             (SEC_FETCH_SITE, "cross-site"),
             (SEC_FETCH_MODE, "navigate"),

@@ -153,10 +153,8 @@ impl Server {
         while let Some((stream, remote)) = self.accept(async || listener.accept().await).await {
             // A log line goes out at once, not after the peer's delayed acknowledgement.
             let _ = stream.set_nodelay(true);
-            if let Ok(local) = stream.local_addr() {
-                let key = PeerKey::of(remote.ip());
-                self.serve(stream, Peer::Tcp { local, remote: remote.ip() }, peers.admit(key));
-            }
+            let remote = remote.ip();
+            self.serve(stream, Peer::Tcp { remote }, peers.admit(PeerKey::of(remote)));
         }
     }
 

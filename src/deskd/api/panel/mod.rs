@@ -75,8 +75,8 @@ pub async fn login(
     RawQuery(query): RawQuery,
 ) -> Response {
     let language = texts::language(query.as_deref(), &headers);
-    if let Peer::Tcp { local, .. } = peer
-        && let Err(error) = check_host(&state, &headers, local)
+    if matches!(peer, Peer::Tcp { .. })
+        && let Err(error) = check_host(&state, &headers)
     {
         return refused(&state, &error, language);
     }
