@@ -5,13 +5,12 @@
 use serde_json::{Value, json};
 
 use crate::panel;
-use crate::support::control_plane::Namespace;
-use crate::support::control_plane::{self, ControlPlane};
+use crate::support::control_plane::{ControlPlane, Namespace};
 use crate::support::kube_desk::{
-    KubeDesk, POD, Particulars, add_ephemeral, document, document_of, set_status,
+    KubeDesk, POD, Particulars, add_ephemeral, available, document, document_of, set_status,
 };
 use crate::support::wait;
-use crate::support::xvnc::{self, Xvnc};
+use crate::support::xvnc::Xvnc;
 
 const IMAGE: &str = "abcdesktopio/2048-alpine.d:3.0";
 const EPHEMERAL: &str = "balloon-2048-alpine-05d62";
@@ -42,7 +41,7 @@ fn started_after(
     edits: &[(&str, &str)],
     before: &dyn Fn(&Namespace<'_>),
 ) -> Option<(Xvnc, KubeDesk<'static>)> {
-    if !(control_plane::available() && xvnc::available()) {
+    if !available() {
         return None;
     }
     let display = Xvnc::start();

@@ -83,6 +83,7 @@ mod kubernetes_others;
 mod kubernetes_places;
 mod kubernetes_pod_places;
 mod kubernetes_processes;
+mod kubernetes_refusals;
 mod kubernetes_rights;
 mod kubernetes_versions;
 mod kubernetes_warm_places;

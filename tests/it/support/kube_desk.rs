@@ -6,10 +6,10 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::control_plane::{ControlPlane, Namespace};
+use super::control_plane::{self, ControlPlane, Namespace};
 use super::desk::Desk;
 use super::rights::Rights;
-use super::xvnc::Xvnc;
+use super::xvnc::{self, Xvnc};
 
 /// The name of the desktop pod, and of deskd's container in it.
 pub(crate) const POD: &str = "desktop";
@@ -34,6 +34,22 @@ impl Default for Particulars<'_> {
         const NONE: Value = Value::Null;
         Self { apps: None, labels: &NONE, edits: &[], before: &|_| {}, prepare: &|_| {} }
     }
+}
+
+/// Whether there is what a desktop with an API server needs.
+pub(crate) fn available() -> bool {
+    control_plane::available() && xvnc::available()
+}
+
+/// A display, and a deskd in the shared cluster that has looked around; nothing where they cannot be.
+pub(crate) fn started(config: &str) -> Option<(Xvnc, KubeDesk<'static>)> {
+    if !available() {
+        return None;
+    }
+    let display = Xvnc::start();
+    let desk = KubeDesk::start(ControlPlane::shared(), config, Some(&display));
+    desk.until_known();
+    Some((display, desk))
 }
 
 /// deskd, and the namespace its pod is in.
