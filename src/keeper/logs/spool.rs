@@ -29,6 +29,9 @@ use deskd_core::id::TaskId;
 const PIECE_BYTES: u64 = 1 << 20;
 /// A piece of which everything was given away is gone on with while it is smaller than this, in bytes.
 const IDLE_PIECE_BYTES_MAX: u64 = 64 << 10;
+/// Pieces of one task at most: a disk with room needs fewer, and one that is full again and again begins a piece,
+/// and so takes a descriptor, whenever it takes something.
+const PIECES_PER_TASK_MAX: usize = 80;
 /// ramfs, as `<linux/magic.h>` has it.
 const RAMFS_MAGIC: FsType = FsType(0x8584_58f6);
 
@@ -143,6 +146,9 @@ impl Spool {
         self.make_room(self.batch.len() as u64);
         let (Some(log), wanted) = (self.logs.get_mut(&log.key), bytes.len() as u64) else { return };
         let end = log.end + wanted;
+        while log.pieces.len() >= PIECES_PER_TASK_MAX {
+            self.bytes -= log.drop_oldest();
+        }
         let (kept, failure) = match piece_for_more(log, self.directory.as_ref()) {
             Ok(piece) => {
                 let (written, failure) = self.disk.write_all(&piece.file, &self.batch, piece.bytes);
@@ -246,17 +252,31 @@ impl Spool {
         while self.bytes + bytes > self.limit_bytes {
             let of = |log: &Kept| log.pieces.iter().map(|piece| piece.bytes).sum::<u64>();
             let Some(log) = self.logs.values_mut().max_by_key(|log| of(log)) else { return };
-            let Some(dropped) = log.pieces.pop_front() else { return };
-            self.bytes -= dropped.bytes;
-            if let Some(next) = log.pieces.front_mut() {
-                next.missing = GapReason::TotalLimit;
+            if log.pieces.is_empty() {
+                return;
             }
+            self.bytes -= log.drop_oldest();
         }
+    }
+}
+
+impl Kept {
+    /// Drops the oldest piece; returns its bytes.
+    fn drop_oldest(&mut self) -> u64 {
+        let dropped = self.pieces.pop_front().map_or(0, |piece| piece.bytes);
+        if let Some(next) = self.pieces.front_mut() {
+            next.missing = GapReason::TotalLimit;
+        }
+        dropped
     }
 }
 
 /// The piece that the next record belongs to: the last one, unless it is full or ends before that.
 fn piece_for_more<'a>(log: &'a mut Kept, directory: Option<&PathBuf>) -> io::Result<&'a mut Piece> {
+    if let Some(last) = log.pieces.back_mut().filter(|last| last.bytes == 0) {
+        // What a full disk did not take is a hole before it.
+        (last.start, last.end) = (log.end, log.end);
+    }
     let goes_on =
         log.pieces.back().is_some_and(|last| last.end == log.end && last.bytes < PIECE_BYTES);
     if !goes_on {
@@ -434,6 +454,24 @@ mod tests {
         spool.append(&log, Stream::Stdout, b"after\n");
         assert_eq!(read_all(&mut spool, 0, 1), (b"before\na\nafter\n".to_vec(), 5, 20));
         assert_eq!(spool.trouble(), None);
+    }
+
+    #[test]
+    fn a_disk_that_is_full_again_and_again_takes_no_more_descriptors() {
+        let mut spool = Spool::open(&[], LIMITS);
+        let log = spool.open_task(&task(), 0);
+        let pieces = |spool: &Spool| spool.logs.values().map(|log| log.pieces.len()).sum::<usize>();
+        for free_bytes in [0, 60] {
+            for _ in 0..1000 {
+                spool.disk.free_bytes = Some(free_bytes);
+                spool.append(&log, Stream::Stdout, b"a\nlost\n");
+            }
+            assert!(pieces(&spool) <= PIECES_PER_TASK_MAX, "{}", pieces(&spool));
+            assert!(free_bytes > 0 || pieces(&spool) == 1);
+        }
+        let (output, missing, end) = read_all(&mut spool, 0, 1);
+        assert_eq!(missing + output.len() as u64, end);
+        assert!(output.ends_with(b"a\n") && end == 2000 * 7);
     }
 
     proptest! {
