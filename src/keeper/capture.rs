@@ -29,6 +29,16 @@ const PIPE_BYTES_MAX: usize = 1 << 20;
 /// Full reads in a row after which a pipe is enlarged.
 const FULL_READS: u32 = 4;
 
+/// How far a pipe is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Until {
+    /// Less came than could.
+    MostLikelyEmpty,
+    /// Nothing came. Less comes than could where the user's pipes hold so much already (pipe(7)) that the
+    /// round's own is small.
+    Empty,
+}
+
 /// An open pipe.
 #[derive(Debug)]
 struct Pipe {
@@ -89,7 +99,7 @@ impl Capture {
         let ready = self.epoll.wait(&mut events, EpollTimeout::ZERO)?;
         let bytes_each = ROUND_BYTES_MAX / ready.max(1);
         for event in &events[..ready] {
-            self.read(event.data(), bytes_each, sink);
+            self.read(event.data(), bytes_each, Until::MostLikelyEmpty, sink);
         }
         Ok(())
     }
@@ -100,7 +110,7 @@ impl Capture {
         let of_task = self.pipes.iter().filter(|(_, pipe)| pipe.task == task);
         let tokens: Vec<u64> = of_task.map(|(token, _)| *token).collect();
         for token in tokens {
-            self.read(token, PIPE_BYTES_MAX, sink);
+            self.read(token, PIPE_BYTES_MAX, Until::Empty, sink);
         }
     }
 
@@ -120,7 +130,7 @@ impl Capture {
     }
 
     /// Reads at least `bytes_max` bytes if there are so many, and less than one buffer more.
-    fn read(&mut self, token: u64, bytes_max: usize, sink: &mut impl Sink) {
+    fn read(&mut self, token: u64, bytes_max: usize, until: Until, sink: &mut impl Sink) {
         let Some(pipe) = self.pipes.get_mut(&token) else { return };
         let mut total = 0;
         while total < bytes_max {
@@ -132,8 +142,8 @@ impl Capture {
                     let bytes = bytes.len();
                     pipe.note_read(bytes);
                     total += bytes;
-                    if bytes < ROUND_BYTES {
-                        // Most likely empty now; epoll says so if not. EOF is seen next time.
+                    if bytes < ROUND_BYTES && until == Until::MostLikelyEmpty {
+                        // epoll says so if it is not. EOF is seen next time.
                         break;
                     }
                 }
@@ -165,5 +175,42 @@ impl Pipe {
 impl AsFd for Capture {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.epoll.0.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Seen(Vec<u8>);
+
+    impl Sink for Seen {
+        fn end(&mut self, _: TaskKey) -> u64 {
+            self.0.len() as u64
+        }
+
+        fn bytes(&mut self, _: TaskKey, _: Stream, bytes: &[u8]) {
+            self.0.extend_from_slice(bytes);
+        }
+
+        fn closed(&mut self, _: TaskKey) {}
+    }
+
+    #[test]
+    fn all_that_is_in_a_pipe_is_taken_at_the_end_however_small_pipes_may_be() {
+        let round = Round::create().unwrap();
+        // As where the user has more than `pipe-user-pages-soft` pages in pipes.
+        rustix::pipe::fcntl_setpipe_size(round.fds()[1], 1).unwrap();
+        let mut capture = Capture::new(round).unwrap();
+        let (read, mut write) = std::io::pipe().unwrap();
+        let text = [b'x'; 60_000];
+        write.write_all(&text).unwrap();
+        capture.add(read.into(), TaskKey(1), Stream::Stdout).unwrap();
+        let mut seen = Seen::default();
+        capture.drain(TaskKey(1), &mut seen);
+        assert_eq!(seen.0.len(), text.len());
     }
 }
