@@ -1,8 +1,8 @@
 //! The socket of a keeper at a place: whoever proves to be its daemon is let in.
 //!
-//! Every program of the pod can connect. One that says nothing, or something wrong, is cut; one that
-//! connects again and again takes the place of its own earlier connections: each gets a moment, so
-//! that a daemon, which needs less, gets through. The proof is that of [`deskd_core::wire::proof`].
+//! Every program of the pod can connect. One of this place is cut at once. One that says nothing, or
+//! something wrong, is cut; one that connects again and again takes the place of its own earlier
+//! connections: each gets a moment, so that a daemon, which needs less, gets through. The proof is that of [`deskd_core::wire::proof`].
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read as _, Write as _};
@@ -12,7 +12,10 @@ use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
 use std::time::{Duration, Instant};
 
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use nix::sys::socket::getsockopt;
+use nix::sys::socket::sockopt::PeerCredentials;
 
+use crate::seldom::Seldom;
 use deskd_core::wire::proof::{ANSWER_BYTES, Bytes, Key};
 
 /// How long one that has not proved anything is waited for.
@@ -34,6 +37,8 @@ pub struct Door {
     epoll: Epoll,
     visitors: VecDeque<Visitor>,
     next_token: u64,
+    /// That somebody has not the key.
+    stranger: Seldom,
 }
 
 #[derive(Debug)]
@@ -57,7 +62,8 @@ impl Door {
         listener.set_nonblocking(true)?;
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
         epoll.add(&listener, EpollEvent::new(EpollFlags::EPOLLIN, LISTENER))?;
-        Ok(Self { key, listener, epoll, visitors: VecDeque::new(), next_token: LISTENER + 1 })
+        let (visitors, next_token, stranger) = (VecDeque::new(), LISTENER + 1, Seldom::default());
+        Ok(Self { key, listener, epoll, visitors, next_token, stranger })
     }
 
     /// Hears everybody once; the connection of a daemon that has proved to be one.
@@ -88,6 +94,10 @@ impl Door {
 
     fn accept(&mut self, now: Instant) {
         let Ok((stream, _)) = self.listener.accept() else { return };
+        // The daemon is in another PID namespace: no program of this place takes its turn.
+        if getsockopt(&stream, PeerCredentials).is_ok_and(|peer| peer.pid() != 0) {
+            return;
+        }
         let token = self.next_token;
         self.next_token += 1;
         let mut challenge = Bytes::default();
@@ -129,7 +139,11 @@ impl Door {
         }
         let visitor = self.visitors.remove(at)?;
         let Some(proof) = self.key.admit(&visitor.challenge, &visitor.heard) else {
-            tracing::warn!("somebody who does not have this place's key tried to be its daemon");
+            if self.stranger.is_due() {
+                tracing::warn!(
+                    "somebody who does not have this place's key tried to be its daemon"
+                );
+            }
             return None;
         };
         self.epoll.delete(&visitor.stream).ok()?;

@@ -9,7 +9,6 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use nix::errno::Errno;
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, WatchDescriptor};
 
 use crate::procfs;
@@ -78,21 +77,15 @@ impl EntryPoints {
         is_new && self.inotify.is_some()
     }
 
-    /// Files were opened.
+    /// Files were opened. What follows those that were read tells of itself again: a program may open a
+    /// file without end.
     pub fn opened(&mut self, now: Instant) {
-        let Some(inotify) = &self.inotify else { return };
-        loop {
-            let events = match inotify.read_events() {
-                Ok(events) => events,
-                Err(Errno::EINTR) => continue,
-                Err(_) => return,
-            };
-            for wanted in &mut self.wanted {
-                if let Seen::Not { watch: Some(watch), next, .. } = &mut wanted.seen
-                    && events.iter().any(|event| event.wd == *watch)
-                {
-                    *next = Some((now, PAUSE_FIRST));
-                }
+        let events = self.inotify.as_ref().and_then(|inotify| inotify.read_events().ok());
+        for wanted in &mut self.wanted {
+            if let Seen::Not { watch: Some(watch), next, .. } = &mut wanted.seen
+                && events.iter().flatten().any(|event| event.wd == *watch)
+            {
+                *next = Some((now, PAUSE_FIRST));
             }
         }
     }

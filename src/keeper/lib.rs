@@ -68,6 +68,7 @@ pub mod place;
 pub mod procfs;
 mod reap;
 mod release;
+pub mod seldom;
 mod shutdown;
 mod signal;
 mod spawn;

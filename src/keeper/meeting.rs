@@ -16,6 +16,7 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 
 use crate::image::Image;
 use crate::link::Connection;
+use crate::signal::is_from_outside;
 use crate::way::Way;
 use crate::{KeeperError, tried};
 use deskd_core::exit::Exit;
@@ -70,8 +71,8 @@ pub fn meet(key: Key, to: SocketAddr, patience: Duration) -> Result<Met, KeeperE
             Err(errno) => return Err(tried("wait for events")(errno)),
         }
         if let Ok(Some(signal)) = signals.read_signal()
-            // Of its own namespace nobody may end it: those have a number.
-            && signal.ssi_pid == 0
+            // Of its own namespace nobody may end it.
+            && is_from_outside(&signal)
         {
             return Ok(Met::Ended);
         }

@@ -1,7 +1,8 @@
-//! Sending signals to processes of a snapshot.
+//! Sending signals to processes of a snapshot, and who sent one.
 
 use std::collections::HashSet;
 
+use nix::sys::signalfd::siginfo;
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
@@ -40,6 +41,13 @@ fn send_one(process: &Process, signals: &[Signal]) -> Result<(), Errno> {
         return Err(Errno::SRCH);
     }
     signals.iter().try_for_each(|signal| pidfd_send_signal(&fd, *signal))
+}
+
+/// Whether the sender of a signal is outside of this PID namespace, where it has no number. Of kill(2) the kernel
+/// says who sent it. With sigqueue(3) the sender says that, and with `F_SETSIG` (fcntl(2)) nobody.
+#[must_use]
+pub fn is_from_outside(info: &siginfo) -> bool {
+    info.ssi_pid == 0 && info.ssi_code == nix::libc::SI_USER
 }
 
 /// The processes that are not in `known`, which they are added to.

@@ -96,6 +96,7 @@ mod panel_language;
 mod panel_modules;
 mod panel_proxy;
 mod panel_remedy;
+mod place_attack;
 mod place_far;
 mod place_keeper;
 mod place_proof;

@@ -31,8 +31,8 @@ use super::limits::{DRAIN_MS_MAX, HEAD_BYTES_MAX, Limits};
 use super::peers::{PeerKey, Peers, Place};
 use super::prefix;
 use crate::config::PathPrefix;
-use crate::telemetry::Seldom;
 use deskd_keeper::files;
+use deskd_keeper::seldom::Seldom;
 
 /// Pause after accept(2) failed, for example because no file descriptor is left.
 const ACCEPT_PAUSE_MS: u64 = 100;

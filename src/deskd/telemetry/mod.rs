@@ -1,14 +1,10 @@
 //! deskd's own log: to standard error, for people on a terminal and as JSON otherwise.
 
-mod seldom;
-
 use std::io::IsTerminal;
 
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
-
-pub use seldom::Seldom;
 
 /// Starts logging with the filter of `DESKD_LOG` (such as `info,deskd::display=debug`; `info` when
 /// absent). A filter that cannot be read is reported and replaced by `info`.

@@ -51,6 +51,8 @@ use deskd_core::wire::{DaemonEnd, FromKeeper};
 const EVENTS_MAX: usize = 6 + KINDS.len();
 /// Requests answered in one turn: nothing else happens meanwhile.
 const REQUESTS_PER_TURN: usize = 8;
+/// Signals taken in one turn: there are four kinds, and somebody may send them without end.
+const SIGNALS_PER_TURN: usize = 8;
 /// Until the next look at `/proc` after one that failed.
 const SURVEY_RETRY_MS: u64 = 100;
 
@@ -272,13 +274,13 @@ impl Keeper {
     }
 
     fn take_signals(&mut self) -> Result<(), KeeperError> {
-        while let Some(info) = self.signals.read_signal().map_err(tried("read a signal"))? {
+        for _ in 0..SIGNALS_PER_TURN {
+            let info = self.signals.read_signal().map_err(tried("read a signal"))?;
+            let Some(info) = info else { break };
             // After SIGCHLD follows reaping.
             let Ok(signal) = Signal::try_from(info.ssi_signo.cast_signed()) else { continue };
             match signal {
-                _ if !self.may_signal(signal, info.ssi_pid) => {
-                    tracing::warn!("a program of this place tried to end its keeper ({signal})");
-                }
+                _ if !self.may_signal(signal, &info) => {}
                 Signal::SIGTERM | Signal::SIGINT => self.shut_down(),
                 Signal::SIGHUP => self.reload(Instant::now()),
                 _ => {}

@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use nix::sys::epoll::{EpollEvent, EpollFlags};
+use nix::sys::prctl::get_no_new_privs;
 use nix::sys::signal::Signal;
+use nix::sys::signalfd::siginfo;
 
 use super::setup::capture;
 use super::{Keeper, Source};
@@ -17,6 +19,8 @@ use crate::link::Connection;
 use crate::logs::{Given, Spool};
 use crate::output::Output;
 use crate::place::{ORPHAN_AFTER, PlaceConfig, SPOOL_DIRECTORIES};
+use crate::seldom::Seldom;
+use crate::signal::is_from_outside;
 use crate::table::TaskKey;
 use crate::way::Way;
 use crate::{KeeperConfig, KeeperError, procfs, tried};
@@ -33,6 +37,10 @@ pub(super) struct Place {
     entrance: Entrance,
     image: Image,
     entry_points: EntryPoints,
+    /// Nobody here can take other privileges, so its programs can have a wall.
+    walled: bool,
+    /// That a program tried to end its keeper.
+    insider: Seldom,
 }
 
 impl Keeper {
@@ -60,7 +68,13 @@ impl Keeper {
         tracing::info!(
             "programs of this image run here; what they write is in deskd's logs: `deskd logs TASK`"
         );
-        keeper.place = Some(Place { entrance, image, entry_points: EntryPoints::default() });
+        keeper.place = Some(Place {
+            entrance,
+            image,
+            entry_points: EntryPoints::default(),
+            walled: get_no_new_privs().unwrap_or(false),
+            insider: Seldom::default(),
+        });
         Ok(keeper)
     }
 
@@ -170,17 +184,25 @@ impl Keeper {
     }
 
     /// Whether a signal is for this keeper. At a place the programs are of its user and in its PID
-    /// namespace, and who may end it is outside, where senders have no number.
-    pub(super) fn may_signal(&self, signal: Signal, sender: u32) -> bool {
-        self.place.is_none() || sender == 0 || signal == Signal::SIGCHLD
+    /// namespace, and who may end it is outside.
+    pub(super) fn may_signal(&self, signal: Signal, info: &siginfo) -> bool {
+        let Some(place) = &self.place else { return true };
+        let may = signal == Signal::SIGCHLD || is_from_outside(info);
+        if !may && place.insider.is_due() {
+            tracing::warn!("a program of this place tried to end its keeper ({signal})");
+        }
+        may
     }
 
-    /// A request with what the image says added.
-    pub(super) fn with_image(&self, request: SpawnRequest) -> SpawnRequest {
-        match &self.place {
-            Some(place) => place.image.add_to(request),
-            None => request,
+    /// A request with what a place adds: what the image says, and a wall that hides nothing and keeps its
+    /// program from the keeper, which a PID namespace does not do entirely (prlimit(2)).
+    pub(super) fn at_this_place(&self, request: SpawnRequest) -> SpawnRequest {
+        let Some(place) = &self.place else { return request };
+        let mut request = place.image.add_to(request);
+        if place.walled {
+            request.wall.get_or_insert_default();
         }
+        request
     }
 
     /// A container ends with its first process, and so does what a run left at a place.

@@ -38,7 +38,7 @@ impl Keeper {
         let id = request.id.clone();
         match self.admit(&request, known) {
             Ok(true) => {
-                self.starts.push(Start::new(self.with_image(request)));
+                self.starts.push(Start::new(self.at_this_place(request)));
                 self.ask_starters();
             }
             // It is answered when it is over.

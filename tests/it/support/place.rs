@@ -37,6 +37,8 @@ pub(crate) struct Setup {
     pub(crate) options: Vec<&'static str>,
     /// As an ordinary user, with the program as it is installed.
     pub(crate) unprivileged: bool,
+    /// Whose programs get no privileges, as with `allowPrivilegeEscalation: false`.
+    pub(crate) no_new_privs: bool,
     /// As in a pod of its own, with a daemon that listens there.
     pub(crate) daemon: Option<std::net::SocketAddr>,
     /// What is to run first there.
@@ -68,6 +70,8 @@ impl Setup {
             true => &["setpriv", "--reuid=4096", "--regid=4096", "--clear-groups", "--"],
             false => &[],
         };
+        let restricted: &[&str] =
+            if self.no_new_privs { &["setpriv", "--no-new-privs", "--"] } else { &[] };
         let (path, grace) = (keeper.to_str().unwrap(), Duration::from_secs(4));
         let command = match self.daemon {
             None => PlaceConfig::command(path, grace, 100),
@@ -84,6 +88,7 @@ impl Setup {
         unshare
             .args(["--pid", "--mount-proc", "--kill-child", "--fork", "--"])
             .args(user)
+            .args(restricted)
             .args(command)
             .args(self.options)
             .env_clear()

@@ -13,9 +13,9 @@ use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
 
 use super::visitors::Visitors;
-use crate::telemetry::Seldom;
 use deskd_core::wire::channel::{Channel, GREETING_BYTES, Half, Name, name_of};
 use deskd_core::wire::proof::{Bytes, Key};
+use deskd_keeper::seldom::Seldom;
 
 /// From a connection to the keeper's proof.
 const PROOF_TIME_MAX: Duration = Duration::from_secs(5);
