@@ -43,15 +43,13 @@ impl Journal {
     #[must_use]
     pub fn open(state_dir: &Path) -> (Self, Remembered) {
         let path = state_dir.join("tasks.jsonl");
-        let mut options = OpenOptions::new();
-        options.read(true).append(true).create(true).mode(0o600);
-        let opened = files::open_own(&options, &path).and_then(|file| {
+        let opened = open_file(&path).and_then(|file| {
             if file.metadata()?.len() <= READ_BYTES_MAX {
                 return Ok(file);
             }
             let why = std::io::Error::other(format!("it has more than {READ_BYTES_MAX} bytes"));
             files::set_aside(&path, &why)?;
-            files::open_own(&options, &path)
+            open_file(&path)
         });
         let mut journal = Self {
             path,
@@ -89,6 +87,9 @@ impl Journal {
         if self.pending.is_empty() {
             return;
         }
+        if self.file.is_none() {
+            self.open_at_last();
+        }
         let Some(file) = &mut self.file else {
             self.pending.clear();
             return;
@@ -108,6 +109,22 @@ impl Journal {
             }
         }
         self.pending.shrink_to(64 << 10);
+    }
+
+    /// The file could not be opened when this daemon began, and so was not read: it is set aside if there is
+    /// one, and what is live is written into another.
+    fn open_at_last(&mut self) {
+        let opened = open_file(&self.path).and_then(|file| {
+            if file.metadata()?.len() == 0 {
+                return Ok(file);
+            }
+            files::set_aside(&self.path, &std::io::Error::other("it could not be opened before"))?;
+            open_file(&self.path)
+        });
+        match opened {
+            Ok(file) => (self.file, self.missing_until) = (Some(file), Some(0)),
+            Err(error) => self.fail(&error),
+        }
     }
 
     /// Whether enough of the file is superseded, or something is missing in it that can be written now.
@@ -165,6 +182,12 @@ impl Journal {
             self.path.display()
         ));
     }
+}
+
+fn open_file(path: &Path) -> std::io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).append(true).create(true).mode(0o600);
+    files::open_own(&options, path)
 }
 
 #[cfg(test)]
@@ -259,6 +282,29 @@ mod tests {
         journal.push(&task(1, 0));
         journal.flush();
         assert!(journal.trouble().unwrap().contains(file.to_str().unwrap()));
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_opened_at_the_start_is_opened_once_it_can() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = dir.path().join("state");
+        std::fs::write(&state, "").unwrap();
+        let (mut journal, _) = Journal::open(&state);
+        journal.push(&task(1, 0));
+        journal.flush();
+        assert!(journal.trouble().is_some() && !journal.wants_rewrite());
+        std::fs::remove_file(&state).unwrap();
+        std::fs::create_dir(&state).unwrap();
+        let unread = Journal::open(&state).0.path;
+        std::fs::write(&unread, "unread\n").unwrap();
+        journal.push(&task(2, 0));
+        journal.flush();
+        assert!(journal.trouble().is_none() && journal.wants_rewrite());
+        journal.rewrite([task(1, 0), task(2, 0)].into_iter());
+        assert!(!journal.wants_rewrite());
+        assert_eq!(seen(&Journal::open(&state).1).len(), 2);
+        let aside = std::fs::read_to_string(state.join("tasks.jsonl.damaged-1"));
+        assert_eq!(aside.unwrap(), "unread\n");
     }
 
     #[test]
