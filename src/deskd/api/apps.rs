@@ -12,7 +12,7 @@ use super::app_input::AppInput;
 use super::error::{ApiError, ErrorBody};
 use super::extract::{JsonText, Path, Query, Wanted, app_id};
 use super::icons;
-use super::limits::{ARG_BYTES_MAX, ARGS_MAX};
+use super::limits::{ARGS_BYTES_MAX, ARGS_MAX};
 use super::state::ApiState;
 use crate::supervisor::AppChange;
 use deskd_core::app::access::Identity;
@@ -142,7 +142,7 @@ pub enum PutApps {
     responses((status = 201, description = "At least one was added", body = PutApps),
               (status = 200, description = "All replaced older ones", body = PutApps),
               (status = 400, description = "Not valid", body = ErrorBody),
-              (status = 409, description = "It comes from the configuration or the watched directory",
+              (status = 409, description = "It comes from the configuration or the watched directory, or `too_many_apps`",
                body = ErrorBody)))]
 pub async fn put_apps(State(state): State<ApiState>, body: JsonText) -> Result<Response, ApiError> {
     let value: serde_json::Value = body.parse()?;
@@ -250,10 +250,26 @@ pub fn check_args(args: &[String]) -> Result<(), ApiError> {
     if args.len() > ARGS_MAX {
         return Err(ApiError::Body(format!("args: more than {ARGS_MAX}")));
     }
-    match args.iter().position(|arg| arg.len() > ARG_BYTES_MAX || arg.contains('\0')) {
-        Some(at) => Err(ApiError::Body(format!(
-            "args[{at}]: longer than {ARG_BYTES_MAX} bytes, or has a NUL character"
-        ))),
+    if args.iter().map(String::len).sum::<usize>() > ARGS_BYTES_MAX {
+        return Err(ApiError::Body(format!("args: more than {ARGS_BYTES_MAX} bytes together")));
+    }
+    match args.iter().position(|arg| arg.contains('\0')) {
+        Some(at) => Err(ApiError::Body(format!("args[{at}]: has a NUL character"))),
         None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_have_a_limit_together_and_no_nul() {
+        let args = |count: usize, arg: &str| check_args(&vec![arg.to_owned(); count]);
+        assert!(args(ARGS_MAX, "ordinary").is_ok() && args(1, &"x".repeat(ARGS_BYTES_MAX)).is_ok());
+        for refused in [args(ARGS_MAX + 1, ""), args(2, &"x".repeat(ARGS_BYTES_MAX)), args(1, "\0")]
+        {
+            assert!(matches!(refused, Err(ApiError::Body(_))), "{refused:?}");
+        }
     }
 }

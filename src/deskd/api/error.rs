@@ -236,6 +236,7 @@ impl ApiError {
             Self::App(AppError::Unknown(_)) => (S::NOT_FOUND, "unknown_app"),
             Self::App(AppError::FromConfig(_)) => (S::CONFLICT, "app_from_config"),
             Self::App(AppError::FromDirectory { .. }) => (S::CONFLICT, "app_from_directory"),
+            Self::App(AppError::TooMany) => (S::CONFLICT, "too_many_apps"),
             Self::App(AppError::Ending) => (S::SERVICE_UNAVAILABLE, "shutting_down"),
             Self::Document(_) => (S::BAD_REQUEST, "invalid_document"),
             Self::NoIcon(_) => (S::NOT_FOUND, "no_icon"),

@@ -16,8 +16,9 @@ pub const IDEMPOTENCY_KEY_BYTES_MAX: usize = 128;
 pub const LAUNCHES_MAX: usize = 256;
 /// Most arguments of one launch.
 pub const ARGS_MAX: usize = 4096;
-/// Longest single argument: the kernel's MAX_ARG_STRLEN (`execve(2)`).
-pub const ARG_BYTES_MAX: usize = 128 << 10;
+/// Most bytes of the arguments of one launch, which its task keeps, and the journal: as many as the kernel takes of a
+/// single one (MAX_ARG_STRLEN, `execve(2)`).
+pub const ARGS_BYTES_MAX: usize = 128 << 10;
 /// Longest wait of `/wait`.
 pub const WAIT_MS_MAX: u64 = 60_000;
 /// Longest grace of a stop.

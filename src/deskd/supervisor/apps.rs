@@ -18,6 +18,11 @@ use deskd_core::run::{self, journal::Line};
 
 type Layer = BTreeMap<AppId, Arc<App>>;
 
+/// Applications added over the API, at most.
+const ADDED_MAX: usize = 1000;
+/// Their bytes in the journal, at most: the daemon has them in memory, and reads no journal that is too large.
+const ADDED_BYTES_MAX: usize = 64 << 20;
+
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Apps {
@@ -26,8 +31,18 @@ pub(super) struct Apps {
     /// The file of each application of the directory.
     files: BTreeMap<AppId, PathBuf>,
     added: Layer,
+    /// Bytes of each of them.
+    added_bytes: BTreeMap<AppId, usize>,
     /// Of the directory, but not used: the configuration file has them too.
     hidden: BTreeSet<AppId>,
+}
+
+fn bytes_of(apps: &[App]) -> impl Iterator<Item = (AppId, usize)> {
+    apps.iter().map(|app| {
+        let mut line = Vec::new();
+        Line::App(Box::new(Cow::Borrowed(app))).write(&mut line);
+        (app.id.clone(), line.len())
+    })
 }
 
 fn layer(apps: impl IntoIterator<Item = App>) -> Layer {
@@ -39,6 +54,7 @@ impl Apps {
     pub(super) fn new(configured: &[App], remembered: Vec<App>) -> Self {
         Self {
             configured: layer(configured.iter().cloned()),
+            added_bytes: bytes_of(&remembered).collect(),
             added: layer(remembered),
             ..Self::default()
         }
@@ -80,6 +96,17 @@ impl Apps {
         }
     }
 
+    /// Makes room for applications that are to be added, or replaced; false: there is not enough.
+    fn make_room(&mut self, new: &[App]) -> bool {
+        let mut bytes = self.added_bytes.clone();
+        bytes.extend(bytes_of(new));
+        let fits = bytes.len() <= ADDED_MAX && bytes.values().sum::<usize>() <= ADDED_BYTES_MAX;
+        if fits {
+            self.added_bytes = bytes;
+        }
+        fits
+    }
+
     /// Replaces the layer of the directory; false when it was the same.
     fn set_directory(&mut self, apps: Vec<DirectoryApp>) -> bool {
         let mut files = BTreeMap::new();
@@ -118,6 +145,7 @@ impl Driver {
         let refused = apps.iter().find_map(|app| self.apps.changeable(&app.id).err());
         let result = match refused {
             Some(error) => Err(error),
+            None if !self.apps.make_room(&apps) => Err(AppError::TooMany),
             None => Ok(apps.into_iter().map(|app| self.put_app(app)).collect()),
         };
         self.answer(reply, result);
@@ -150,6 +178,7 @@ impl Driver {
 
     pub(super) fn remove_app(&mut self, id: &AppId, reply: Reply<Result<(), AppError>>) {
         let removed = self.apps.changeable(id).and_then(|()| {
+            self.apps.added_bytes.remove(id);
             let removed = self.apps.added.remove(id);
             removed.map(drop).ok_or_else(|| AppError::Unknown(id.clone()))
         });
@@ -190,6 +219,21 @@ mod tests {
     use super::*;
     use deskd_core::app::AppSource;
     use deskd_core::samples::app;
+
+    #[test]
+    fn whoever_adds_without_end_is_refused_and_others_can_be_replaced() {
+        let mut apps = Apps::new(&[], vec![app("first")]);
+        let many = |count: usize| (0..count).map(|n| app(&format!("a{n}"))).collect::<Vec<_>>();
+        assert!(apps.make_room(&many(ADDED_MAX - 1)));
+        assert!(!apps.make_room(&[app("more")]));
+        let of_bytes = |bytes: usize| App { icon: Some("x".repeat(bytes)), ..app("first") };
+        assert!(!apps.make_room(&[of_bytes(ADDED_BYTES_MAX)]));
+        assert!(apps.make_room(&[of_bytes(ADDED_BYTES_MAX / 2)]));
+        assert!(
+            !apps.make_room(&[App { id: "a1".parse().unwrap(), ..of_bytes(ADDED_BYTES_MAX / 2) }])
+        );
+        assert!(apps.make_room(&[of_bytes(1)]));
+    }
 
     fn named(id: &str, name: &str, source: AppSource) -> App {
         App { display_name: name.to_owned(), source, ..app(id) }

@@ -72,6 +72,11 @@ pub enum AppError {
         /// The file.
         file: PathBuf,
     },
+    /// There is no room for them.
+    #[error(
+        "too many applications were added, or too large ones: remove some (`deskd app remove APP`)"
+    )]
+    TooMany,
     /// The driver is gone.
     #[error("deskd is shutting down and changes nothing any more")]
     Ending,
