@@ -10,6 +10,7 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use nix::sys::signal::{SigSet, Signal};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use tokio::io::AsyncReadExt as _;
 use tokio_util::sync::CancellationToken;
@@ -41,6 +42,12 @@ pub fn main(
     // As the keeper does for itself. Most often the kernel did it before: see `executable` of the keeper.
     if let Err(error) = nix::sys::prctl::set_dumpable(false) {
         tracing::warn!("applications of the same user can read deskd's memory: {error}");
+    }
+    // As in the keeper: a write beyond an inherited limit of file sizes fails, and is reported.
+    let mut blocked = SigSet::empty();
+    blocked.add(Signal::SIGXFSZ);
+    if let Err(error) = blocked.thread_block() {
+        tracing::warn!("a limit of file sizes would end deskd: {error}");
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let result = match runtime {

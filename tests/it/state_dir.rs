@@ -123,6 +123,22 @@ fn what_its_mode_keeps_from_deskd_is_mended_and_nothing_is_lost() {
 }
 
 #[test]
+fn a_limit_of_file_sizes_ends_no_daemon_and_is_told() {
+    if !available() {
+        return;
+    }
+    let desk = Desk::start_called("deskd-it-", &["prlimit", "--fsize=200000:200000"], APPS);
+    let daemon = desk.daemon_pid();
+    let keywords = ["x".repeat(300_000)];
+    let large = serde_json::json!({ "id": "large", "display_name": "Large", "keywords": keywords,
+                                    "local": { "command": ["true"] } });
+    desk.ask("PUT", "/v1/apps").json(&large).send().expect(201);
+    let told = desk.get("/v1/desktop").to_string();
+    assert!(told.contains("tasks cannot be recorded"), "{told}");
+    assert_eq!(desk.daemon_pid(), daemon);
+}
+
+#[test]
 fn a_cookie_file_that_blocks_does_not_keep_readiness_from_telling_the_truth() {
     if !available() {
         return;
