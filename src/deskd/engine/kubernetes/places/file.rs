@@ -18,8 +18,8 @@ use deskd_keeper::files;
 
 /// Its name in the state directory.
 pub const NAME: &str = "places.json";
-/// Largest file that is believed, in bytes.
-const BYTES_MAX: u64 = 1 << 20;
+/// Largest file that is written and believed, in bytes.
+const BYTES_MAX: u64 = 16 << 20;
 
 /// One place.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,10 +68,15 @@ pub fn read(path: &Path, pod: &str) -> Vec<Remembered> {
 /// # Errors
 /// It cannot be written: nothing is to be made that is not remembered.
 pub fn write(path: &Path, places: &[Remembered]) -> io::Result<()> {
+    let bytes = serde_json::to_vec(places)?;
+    if bytes.len() as u64 > BYTES_MAX {
+        // It would not be read, and then all places would be lost.
+        return Err(io::ErrorKind::FileTooLarge.into());
+    }
     let temporary = path.with_extension("tmp");
     files::clear(&temporary)?;
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
-    file.write_all(&serde_json::to_vec(places)?)?;
+    file.write_all(&bytes)?;
     file.sync_data()?;
     files::replace(&temporary, path)
 }
@@ -104,9 +109,19 @@ mod tests {
         };
         let other = Remembered { pod: "v".into(), ..place.clone() };
         write(&path, &[place.clone(), other]).unwrap();
-        assert_eq!(read(&path, "u"), [place]);
+        assert_eq!(read(&path, "u"), [place.clone()]);
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         std::fs::write(&path, "[{").unwrap();
         assert_eq!(read(&path, "u"), []);
+        // What cannot be read back is not written: documents decide how much a place is.
+        let of_bytes = |bytes: usize| {
+            let spec = PlaceSpec { image: "x".repeat(bytes), ..place.spec.clone() };
+            Remembered { spec, ..place.clone() }
+        };
+        write(&path, &[of_bytes(3 << 20)]).unwrap();
+        assert_eq!(read(&path, "u").len(), 1);
+        let error = write(&path, &[of_bytes(17 << 20)]).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::FileTooLarge);
+        assert_eq!(read(&path, "u").len(), 1);
     }
 }
