@@ -194,6 +194,8 @@ fn create(path: &Path) -> Result<(), TokenError> {
     let token = random_hex(TOKEN_BYTES).map_err(TokenError::Random)?;
     let part = path.with_extension(format!("part-{}", std::process::id()));
     let written = (|| {
+        // In a container a daemon has the number of the one before, which may have left it there.
+        files::clear(&part)?;
         let mut options = std::fs::OpenOptions::new();
         let mut file = options.write(true).create_new(true).mode(0o600).open(&part)?;
         writeln!(file, "{token}")?;
@@ -227,6 +229,12 @@ mod tests {
         assert_eq!(mode & 0o777, 0o600);
         assert_eq!(made.0.len(), TOKEN_BYTES * 2);
         assert!(Token::load_or_create(&path, None).unwrap().is(&made.0));
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "a part file stayed");
+        // One with this number was killed while it made its own.
+        std::fs::remove_file(&path).unwrap();
+        let part = dir.path().join(format!("token.part-{}", std::process::id()));
+        std::fs::write(&part, "half").unwrap();
+        Token::load_or_create(&path, None).unwrap();
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "a part file stayed");
     }
 
