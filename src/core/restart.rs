@@ -10,6 +10,8 @@ pub const BACKOFF_MS_MAX: u64 = 60_000;
 pub const HEALTHY_RUN_MS: u64 = 30_000;
 /// Jitter: a delay is shortened or lengthened by up to this many percent.
 pub const JITTER_PERCENT: u64 = 20;
+/// Longest delay of all.
+pub const DELAY_MS_MAX: u64 = BACKOFF_MS_MAX + BACKOFF_MS_MAX * JITTER_PERCENT / 100;
 
 /// When a task is started again after it ended by itself. Stopped tasks never are.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]

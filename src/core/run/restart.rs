@@ -7,6 +7,7 @@ use super::Step;
 use super::ask::LaunchError;
 use crate::id::TaskId;
 use crate::plan::LaunchSpec;
+use crate::restart::DELAY_MS_MAX;
 use crate::task::{Task, TaskEvent, TaskState};
 use crate::why::reason::{RefusalReason, Refused};
 use crate::wire::RunId;
@@ -44,10 +45,11 @@ impl Step<'_> {
         self.runs.restarts.insert((self.now.clock + delay, id.clone()));
     }
 
-    /// A planned task of an earlier daemon: its restart is due when it was.
+    /// A planned task of an earlier daemon: its restart is due when it was, unless the clock was set back
+    /// meanwhile.
     pub(super) fn rearm_restart(&mut self, task: &Task) {
-        let left = task.next_run_at.unwrap_or(0) - self.now.unix_ms;
-        let delay = Duration::from_millis(u64::try_from(left).unwrap_or(0));
+        let left = task.next_run_at.unwrap_or(0).saturating_sub(self.now.unix_ms);
+        let delay = Duration::from_millis(u64::try_from(left).unwrap_or(0).min(DELAY_MS_MAX));
         self.run_in(&task.id, delay);
     }
 

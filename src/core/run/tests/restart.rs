@@ -48,6 +48,21 @@ fn a_restart_is_due_once_however_often_it_was_planned() {
 }
 
 #[test]
+fn a_clock_that_is_set_back_by_a_year_puts_no_restart_off() {
+    let mut desk = Desk::ready();
+    desk.clock += Duration::from_secs(365 * 24 * 3600);
+    let task = desk.running("always");
+    desk.ended(&run(&task, 1), 0);
+    let mut next = Desk::start(desk.remembered());
+    next.step(Input::Display(Box::new(display())));
+    next.keeper_answers(1, vec![over(&desk, &run(&task, 1))]);
+    let due = next.runs.due().expect("its next run");
+    assert!(due <= next.clock + Duration::from_millis(crate::restart::DELAY_MS_MAX), "{due:?}");
+    next.wait_until_due();
+    assert_eq!(next.starts(), [(Link::Keeper, run(&task, 2))]);
+}
+
+#[test]
 fn a_restart_waits_while_no_plan_can_be_made() {
     let mut desk = Desk::ready();
     let task = desk.running("always");
