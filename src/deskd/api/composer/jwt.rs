@@ -39,6 +39,9 @@ pub(super) enum KeyError {
          PRIVATE.pem -pubout`"
     )]
     NoKey,
+    /// The first of them would count, and nobody would see that.
+    #[error("it has {0} public keys: leave the one that users' tokens are signed with")]
+    Several(usize),
 }
 
 /// Why a token is refused.
@@ -124,7 +127,13 @@ impl Key {
     }
 
     fn parse(pem: &[u8]) -> Result<Self, KeyError> {
-        let der = SubjectPublicKeyInfoDer::from_pem_slice(pem).map_err(|_| KeyError::NoKey)?;
+        let found = SubjectPublicKeyInfoDer::pem_slice_iter(pem).collect::<Result<Vec<_>, _>>();
+        let mut found = found.map_err(|_| KeyError::NoKey)?;
+        let der = match (found.pop(), found.len()) {
+            (None, _) => return Err(KeyError::NoKey),
+            (Some(der), 0) => der,
+            (Some(_), others) => return Err(KeyError::Several(others + 1)),
+        };
         let is_rsa = der.windows(RSA_OID.len()).any(|bytes| bytes == RSA_OID);
         let is_key = RawPublicKeyEntity::try_from(&der).is_ok();
         if is_rsa && is_key { Ok(Self(der)) } else { Err(KeyError::NoKey) }
@@ -282,5 +291,7 @@ mod tests {
         for bad in ["", "key", "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n"] {
             assert!(matches!(Key::parse(bad.as_bytes()), Err(KeyError::NoKey)), "{bad}");
         }
+        let twice = [fixture!("key.pem"), fixture!("key.pem")].join("\n");
+        assert!(matches!(Key::parse(twice.as_bytes()), Err(KeyError::Several(2))));
     }
 }
