@@ -12,8 +12,8 @@ use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
 use std::time::{Duration, Instant};
 
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
-use nix::sys::socket::getsockopt;
 use nix::sys::socket::sockopt::PeerCredentials;
+use nix::sys::socket::{UnixCredentials, getsockopt};
 
 use crate::seldom::Seldom;
 use deskd_core::wire::proof::{ANSWER_BYTES, Bytes, Key};
@@ -94,8 +94,10 @@ impl Door {
 
     fn accept(&mut self, now: Instant) {
         let Ok((stream, _)) = self.listener.accept() else { return };
-        // The daemon is in another PID namespace: no program of this place takes its turn.
-        if getsockopt(&stream, PeerCredentials).is_ok_and(|peer| peer.pid() != 0) {
+        // Of a PID namespace of its own the keeper is the first process, and the daemon is outside: no program of
+        // this place takes its turn. In a pod with shareProcessNamespace all have a number.
+        let has_number = |peer: UnixCredentials| peer.pid() != 0;
+        if std::process::id() == 1 && getsockopt(&stream, PeerCredentials).is_ok_and(has_number) {
             return;
         }
         let token = self.next_token;

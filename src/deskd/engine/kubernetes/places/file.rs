@@ -109,7 +109,7 @@ mod tests {
         };
         let other = Remembered { pod: "v".into(), ..place.clone() };
         write(&path, &[place.clone(), other]).unwrap();
-        assert_eq!(read(&path, "u"), [place.clone()]);
+        assert_eq!(read(&path, "u"), std::slice::from_ref(&place));
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         std::fs::write(&path, "[{").unwrap();
         assert_eq!(read(&path, "u"), []);
