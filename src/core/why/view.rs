@@ -134,11 +134,12 @@ fn clean(line: &[u8]) -> Cow<'_, [u8]> {
         || text.contains("\":\"")
         || text.contains("\\n") && text.contains("\\t")
     {
-        text = text
-            .replace("\\\\", "\\")
-            .replace("\\\"", "\"")
-            .replace("\\n", "\n")
-            .replace("\\t", " ");
+        text = text.replace("\\\\", "\\");
+        // An engine's error in an engine's error is quoted twice, and each time anew.
+        while text.contains("\\\"") {
+            text = text.replace("\\\"", "\"");
+        }
+        text = text.replace("\\n", "\n").replace("\\t", " ");
     }
     if text.contains('\u{1b}') {
         text = without_colours(&text);
