@@ -303,6 +303,12 @@ mod tests {
     }
 
     #[test]
+    fn quotes_within_quotes_are_read() {
+        let text = r#"value "error: \"exec: \\\"/start.sh\\\": stat /start.sh\"""#;
+        assert_eq!(read(text)[0], r#"value "error: "exec: "/start.sh": stat /start.sh"""#);
+    }
+
+    #[test]
     fn a_folded_status_is_one_line() {
         let text =
             "reason: FailedMount\nmessage: >-\n  MountVolume failed\n  for volume\nsource:\n  a: b";
