@@ -264,6 +264,8 @@ fn the_end_of_deskd_is_polite_to_applications_and_complete() {
     let Some((server, mut desk)) = desktop() else { return };
     let id = desk.launch("clock");
     let clock = pid(&shown(&desk, &id));
+    // It says that its window can be closed only after it has mapped it: before another one is shown, at the latest.
+    shown(&desk, &desk.launch("clock"));
     desk.end();
     assert!(!proc::is_alive(clock));
     let state = desk.dir.path().join("state");

@@ -26,8 +26,9 @@ use crate::setting;
 /// Milliseconds since the Unix epoch at which worlds begin.
 const BEGIN_MS: i64 = 1_800_000_000_000;
 
-/// Rounds of settling after which the keeper of an idle daemon knows that nothing is left.
-const DRAIN_ROUNDS_MAX: u32 = 20;
+/// Rounds of settling after which the keeper of an idle daemon knows that nothing is left: 20, and those of the two
+/// seconds in which a daemon that has pods waits for the news that its own pod is deleted.
+const DRAIN_ROUNDS_MAX: u32 = 20 + 4 * 2_000 / 250;
 
 /// Turns in which a daemon takes over what an earlier one left: it is killed more often then.
 const YOUNG_TURNS: u32 = 8;
