@@ -134,12 +134,7 @@ fn clean(line: &[u8]) -> Cow<'_, [u8]> {
         || text.contains("\":\"")
         || text.contains("\\n") && text.contains("\\t")
     {
-        text = text.replace("\\\\", "\\");
-        // An engine's error in an engine's error is quoted twice, and each time anew.
-        while text.contains("\\\"") {
-            text = text.replace("\\\"", "\"");
-        }
-        text = text.replace("\\n", "\n").replace("\\t", " ");
+        text = unquoted(&text.replace("\\\\", "\\")).replace("\\n", "\n").replace("\\t", " ");
     }
     if text.contains('\u{1b}') {
         text = without_colours(&text);
@@ -148,6 +143,14 @@ fn clean(line: &[u8]) -> Cow<'_, [u8]> {
         text = text.trim_matches(|c: char| "\u{2551}\u{2502}\u{2503} ".contains(c)).to_owned();
     }
     if text.as_bytes() == quoted { Cow::Borrowed(quoted) } else { Cow::Owned(text.into_bytes()) }
+}
+
+/// Without the backslashes before quotes, however many: an engine's error in an engine's error is quoted twice, and each
+/// time anew. One pass, since a program may write a line of nothing else.
+fn unquoted(text: &str) -> String {
+    let Some((quoted, rest)) = text.rsplit_once('"') else { return text.to_owned() };
+    let parts = quoted.split('"').map(|part| part.trim_end_matches('\\'));
+    parts.chain([rest]).collect::<Vec<_>>().join("\"")
 }
 
 /// Without `ESC [ ... m` and its relatives (ECMA-48, CSI).
@@ -306,6 +309,17 @@ mod tests {
     fn quotes_within_quotes_are_read() {
         let text = r#"value "error: \"exec: \\\"/start.sh\\\": stat /start.sh\"""#;
         assert_eq!(read(text)[0], r#"value "error: "exec: "/start.sh": stat /start.sh"""#);
+        assert_eq!(unquoted(r#"C:\dir\\\"a\" \"#), r#"C:\dir"a" \"#);
+        let repeated = |text: &str| {
+            let mut text = text.to_owned();
+            while text.contains("\\\"") {
+                text = text.replace("\\\"", "\"");
+            }
+            text
+        };
+        for text in ["", "\"", "\\", "a\\\\\"\"\\\"b\\", "\\\"\\\\\"", "no quote \\n"] {
+            assert_eq!(unquoted(text), repeated(text), "{text}");
+        }
     }
 
     #[test]
